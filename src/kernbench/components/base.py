@@ -1,0 +1,94 @@
+"""What every piece of hardware has: a node, an inbox, ports along the graph's edges, processes, a meter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
+
+from kernbench.engine import Engine, Process, ProcessBody, Queue
+from kernbench.engine.channel import Fabric
+from kernbench.engine.log import OpLog
+from kernbench.messages.access import Access
+from kernbench.messages.commands import SourceLine
+from kernbench.messages.fabric import Piece
+from kernbench.registry import Registry
+from kernbench.topology.graph import Node
+
+
+class Translator(Protocol):
+    """The seam that PE_MMU fills: virtual accesses to pieces at their owners."""
+
+    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[tuple[Piece, ...], int]:
+        """The pieces of ``access`` as PE number ``pe`` sees it, and the time the translation takes.
+
+        Raises PageFaultError, naming PE, address, kernel ``line`` and nearest tensor.
+        """
+
+
+class Meter:
+    """Time a unit was busy, stalled (by cause) and idle, each counted where it is spent."""
+
+    __slots__ = ("busy_ps", "idle_ps", "stalled_ps")
+
+    def __init__(self) -> None:
+        self.busy_ps = 0
+        self.idle_ps = 0
+        self.stalled_ps: dict[str, int] = {}
+
+    def stall(self, cause: str, spent_ps: int) -> None:
+        """Add ``spent_ps`` of waiting for ``cause``."""
+        if spent_ps:
+            self.stalled_ps[cause] = self.stalled_ps.get(cause, 0) + spent_ps
+
+
+class Site:
+    """What a component is given: its node, and the shared means of one simulation."""
+
+    __slots__ = ("engine", "fabric", "log", "node", "pe", "translator")
+
+    def __init__(
+        self, *, node: Node, engine: Engine, fabric: Fabric, log: OpLog, translator: Translator, pe: int = -1
+    ) -> None:
+        self.node = node
+        self.engine = engine
+        self.fabric = fabric
+        self.log = log
+        self.translator = translator
+        self.pe = pe
+
+
+class Component:
+    """Base of all hardware. ``params`` is the node's spec; ``ports`` the neighbours, by kind of node.
+
+    A subclass yields its processes from :meth:`processes`; they are started once, by the assembly, after the
+    ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded).
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.node = site.node
+        self.engine = site.engine
+        self.log = site.log
+        self.fabric = site.fabric
+        self.pe = site.pe
+        self.meter = Meter()
+        self.inbox = Queue(site.engine, self.inbox_depth(), site.node.name)
+        self.ports: dict[str, Any] = {}
+
+    def inbox_depth(self) -> int | None:
+        """Places in the inbox."""
+        return None
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """``(name, generator)`` of each independent activity."""
+        return iter(())
+
+    def start(self) -> list[Process]:
+        """Start all activities."""
+        name = self.node.name
+        return [self.engine.process(body, f"{name}.{activity}") for activity, body in self.processes()]
+
+
+COMPONENTS: Registry[type[Component]] = Registry("component")

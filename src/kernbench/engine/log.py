@@ -1,0 +1,128 @@
+"""Collects what the units finished, as int64 columns in blocks, with a hash of all of it.
+
+The op log is public and versioned (ADR-0017): its sha256 covers the rows in the order they were appended and
+nothing of the host: no paths, source lines, versions or wall clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.messages.commands import Command
+from kernbench.messages.oplog import OpRecord
+
+BLOCK_ROWS = 1 << 16
+FORMAT = b"kernbench.oplog/1"
+N_COLUMNS = len(OpRecord._fields)
+
+
+class ValueRecord(NamedTuple):
+    """A command whose memory effect or result took hold at ``commit_ps``; what Phase 2 replays.
+
+    Ordered by (commit time, node index, sequence within the node).
+    """
+
+    commit_ps: int
+    node: int
+    seq: int
+    pe: int
+    command: Command
+
+
+class OpLog:
+    """Rows in the order they were finished; ``values`` is Phase 2's queue."""
+
+    def __init__(self) -> None:
+        self.values: list[ValueRecord] = []
+        self._rows: list[tuple[int, ...]] = []
+        self._blocks: list[npt.NDArray[np.int64]] = []
+        self._sha = hashlib.sha256(FORMAT)
+        self._n_packed = 0
+
+    def append(
+        self,
+        node: int,
+        op: int,
+        program: int,
+        command: int,
+        tile: int,
+        ready_ps: int,
+        start_ps: int,
+        end_ps: int,
+        commit_ps: int = -1,
+        cause: int = -1,
+        version: int = -1,
+        va: int = -1,
+        size_bytes: int = 0,
+        work: int = 0,
+        mark1_ps: int = -1,
+        mark2_ps: int = -1,
+        mark3_ps: int = -1,
+        mark4_ps: int = -1,
+    ) -> int:
+        """Add one record (see :class:`OpRecord`) and give its number."""
+        rows = self._rows
+        rows.append(
+            (
+                node,
+                op,
+                program,
+                command,
+                tile,
+                ready_ps,
+                start_ps,
+                end_ps,
+                commit_ps,
+                cause,
+                version,
+                va,
+                size_bytes,
+                work,
+                mark1_ps,
+                mark2_ps,
+                mark3_ps,
+                mark4_ps,
+            )
+        )
+        number = self._n_packed + len(rows) - 1
+        if len(rows) == BLOCK_ROWS:
+            self._pack()
+        return number
+
+    def commit(self, commit_ps: int, node: int, seq: int, pe: int, command: Command) -> None:
+        """Queue ``command`` for Phase 2."""
+        self.values.append(ValueRecord(commit_ps, node, seq, pe, command))
+
+    def __len__(self) -> int:
+        return self._n_packed + len(self._rows)
+
+    def _pack(self) -> None:
+        block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
+        self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())
+        self._blocks.append(block)
+        self._n_packed += len(block)
+        self._rows.clear()
+
+    def table(self) -> npt.NDArray[np.int64]:
+        """All rows kept, ``[n, columns]``, columns in the order of ``OpRecord._fields``."""
+        if self._rows:
+            self._pack()
+        if not self._blocks:
+            return np.empty((0, N_COLUMNS), dtype=np.int64)
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
+        return self._blocks[0]
+
+    def __iter__(self) -> Iterator[OpRecord]:
+        return (OpRecord(*(int(x) for x in row)) for row in self.table())
+
+    def sha256(self) -> str:
+        """Hash of all rows so far."""
+        if self._rows:
+            self._pack()
+        return self._sha.hexdigest()

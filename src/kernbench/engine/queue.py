@@ -1,0 +1,145 @@
+"""What a process may wait for besides time: places in a queue, and credits."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from kernbench.engine.sim import PARKED, Engine, Process
+
+
+class _Put:
+    """A put that found the queue full; it waits with its item."""
+
+    __slots__ = ("item", "queue")
+
+    def __init__(self, queue: Queue, item: Any) -> None:
+        self.queue = queue
+        self.item = item
+
+    def wait(self, process: Process) -> Any:
+        """Park: the queue was full when this was made, in this same step."""
+        self.queue.putters.append((process, self.item))
+        return PARKED
+
+
+class _Done:
+    """A wait that is over before it begins."""
+
+    __slots__ = ()
+
+    def wait(self, process: Process) -> Any:
+        """See :class:`~kernbench.engine.sim.Waitable`."""
+        return None
+
+
+_DONE = _Done()
+
+
+class Queue:
+    """First in, first out, with ``capacity`` places (None: unbounded).
+
+    ``yield queue.get()`` gives the next item; ``yield queue.put(x)`` waits for a place. Both are served in the
+    order they were asked.
+    """
+
+    __slots__ = ("capacity", "engine", "getters", "items", "name", "putters")
+
+    def __init__(self, engine: Engine, capacity: int | None = None, name: str = "queue") -> None:
+        self.engine = engine
+        self.capacity = capacity
+        self.name = name
+        self.items: deque[Any] = deque()
+        self.getters: deque[Process] = deque()
+        self.putters: deque[tuple[Process, Any]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a put would wait."""
+        return self.capacity is not None and len(self.items) >= self.capacity
+
+    def get(self) -> Queue:
+        """What to yield for the next item."""
+        return self
+
+    def wait(self, process: Process) -> Any:
+        """Answer a ``get``."""
+        if self.items:
+            return self._take()
+        self.getters.append(process)
+        return PARKED
+
+    def put(self, item: Any) -> _Put | _Done:
+        """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
+        if self.getters:
+            self.engine.wake(self.getters.popleft(), item)
+            return _DONE
+        if self.is_full:
+            return _Put(self, item)
+        self.items.append(item)
+        return _DONE
+
+    def try_put(self, item: Any) -> bool:
+        """Append ``item`` if there is a place now."""
+        return self.put(item) is _DONE
+
+    def _take(self) -> Any:
+        item = self.items.popleft()
+        if self.putters:
+            process, waiting = self.putters.popleft()
+            self.items.append(waiting)
+            self.engine.wake(process, None)
+        return item
+
+
+class Credits:
+    """A budget of ``total`` units (bytes, slots): ``yield credits.take(n)``, then ``credits.give(n)``.
+
+    Takers are served in order; one that asks for more than ``total`` could never be served and is refused.
+    """
+
+    __slots__ = ("engine", "free", "name", "takers", "total")
+
+    def __init__(self, engine: Engine, total: int, name: str = "credits") -> None:
+        self.engine = engine
+        self.total = total
+        self.free = total
+        self.name = name
+        self.takers: deque[tuple[Process, int]] = deque()
+
+    def take(self, n: int) -> _Take | _Done:
+        """What to yield to take ``n``."""
+        if n > self.total:
+            raise AssertionError(f"{self.name}: {n} asked of {self.total}")
+        if not self.takers and self.free >= n:
+            self.free -= n
+            return _DONE
+        return _Take(self, n)
+
+    def give(self, n: int) -> None:
+        """Return ``n`` and serve who waits."""
+        self.free += n
+        if self.free > self.total:
+            raise AssertionError(f"{self.name}: {self.free} free of {self.total}")
+        while self.takers and self.takers[0][1] <= self.free:
+            process, wanted = self.takers.popleft()
+            self.free -= wanted
+            self.engine.wake(process, None)
+
+
+class _Take:
+    """A take that found too little; it waits."""
+
+    __slots__ = ("credits", "n")
+
+    def __init__(self, credits_: Credits, n: int) -> None:
+        self.credits = credits_
+        self.n = n
+
+    def wait(self, process: Process) -> Any:
+        """Park behind those who asked before."""
+        self.credits.takers.append((process, self.n))
+        return PARKED

@@ -1,0 +1,55 @@
+"""The kinds of error a user can act on, each with the exit code the command line gives it."""
+
+from __future__ import annotations
+
+
+class KernBenchError(Exception):
+    """Base of every error KernBench raises on purpose: one line that says where, what, and what to do."""
+
+    exit_code = 2
+
+
+class ConfigError(KernBenchError):
+    """A configuration file or an override is wrong; the text names file, line and dotted path."""
+
+
+class UnknownNameError(KernBenchError):
+    """A name is not registered; the text offers the nearest one that is."""
+
+
+class DTypeError(KernBenchError):
+    """A dtype is unknown, or not allowed for an operation."""
+
+
+class ShapeError(KernBenchError):
+    """Shapes do not fit each other or the operation."""
+
+
+class CapacityError(KernBenchError):
+    """Something cannot fit: a block in TCM, a tensor in HBM, a packet in a buffer."""
+
+
+class UsageError(KernBenchError):
+    """An API or a command was called in a way it cannot serve."""
+
+
+class ProgramError(KernBenchError):
+    """The simulated program failed."""
+
+    exit_code = 3
+
+
+class PageFaultError(ProgramError):
+    """A kernel touched an address outside of what it may touch."""
+
+
+class KernelError(ProgramError):
+    """A kernel raised an exception of its own."""
+
+
+class ForcedValueError(ProgramError):
+    """A kernel needed a value in ``timing`` mode, where there are none."""
+
+
+class DeadlockError(ProgramError):
+    """Nothing is left to happen and something still waits."""

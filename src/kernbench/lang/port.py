@@ -1,0 +1,43 @@
+"""All that the kernel language needs from a machine. A test fakes it in twenty lines."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.messages.commands import Command
+
+
+class KernelPort(Protocol):
+    """One program's way to its PE.
+
+    ``strict`` asks for the compiler's shape checks; ``tcm_bytes`` is what a PE can hold; ``pe_name`` and
+    ``grid`` are for messages and ``program_id``.
+    """
+
+    pe_name: str
+    program: int
+    program_ids: tuple[int, int, int]
+    grid: tuple[int, int, int]
+    tcm_bytes: int
+    strict: bool
+
+    def next_seq(self) -> int:
+        """A fresh command number of this PE."""
+
+    def next_version(self) -> int:
+        """A fresh version id, unique in the simulation."""
+
+    def issue(self, command: Command) -> None:
+        """Append a command; never waits for an answer (it may switch to the simulator when far ahead)."""
+
+    def force(self, version: int) -> npt.NDArray[Any]:
+        """The value of ``version``: waits, in simulated time, until it exists, then for the readback."""
+
+    def clock_ps(self) -> int:
+        """Simulated time, once PE_CPU has issued every command so far."""
+
+    def print(self, text: str) -> None:
+        """What a kernel prints, with PE and simulated time."""

@@ -1,0 +1,191 @@
+"""Commands: what a kernel asks its PE to do. Made once by the kernel language, never changed after issue.
+
+A command names what it reads and makes by *version id* (which value) and carries spaces and addresses beside
+(where it lies). Releases of values travel with the next command of the same program.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from kernbench.dtypes import DType
+from kernbench.messages.access import Access
+
+
+class Space(IntEnum):
+    """Where an operand lies when its command starts."""
+
+    TCM = 0
+    HBM = 1  # any memory behind PE_DMA, by virtual address: HBM or SRAM
+    IMMEDIATE = 2  # known to the kernel: travels inside the command
+
+
+class Operand:
+    """A value a command reads or makes.
+
+    ``version`` names the value (-1 for an immediate or for memory); ``address`` is its place in the PE's TCM
+    scratch region (TCM) or 0; ``access`` are its bytes (HBM); ``value`` is the known array or number
+    (IMMEDIATE). ``shape`` and ``dtype`` always hold.
+    """
+
+    __slots__ = ("access", "address", "dtype", "shape", "space", "value", "version")
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        dtype: DType,
+        space: Space,
+        version: int = -1,
+        address: int = 0,
+        access: Access | None = None,
+        value: Any = None,
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.space = space
+        self.version = version
+        self.address = address
+        self.access = access
+        self.value = value
+
+    @property
+    def n_elem(self) -> int:
+        """Elements."""
+        n = 1
+        for extent in self.shape:
+            n *= extent
+        return n
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory."""
+        return self.n_elem * self.dtype.size_bytes
+
+
+class SourceLine(NamedTuple):
+    """Where in a kernel a command was issued."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Command:
+    """Base of all commands. ``seq`` counts the commands of one PE; ``name`` is what traces show.
+
+    ``operands`` are read, ``result`` is made (None for a command that makes no value). ``releases`` are the
+    versions that died since the command before. ``tcm_bytes`` is what the feeder allocates for ``result``;
+    0 when it inherits the accumulator's bytes (``inherits`` is then the accumulator's version).
+    ``depends`` are further versions this command waits for.
+    """
+
+    __slots__ = ("depends", "inherits", "line", "operands", "program", "releases", "result", "seq", "tcm_bytes")
+
+    name = "command"
+
+    def __init__(
+        self,
+        *,
+        seq: int,
+        program: int,
+        line: SourceLine,
+        operands: tuple[Operand, ...] = (),
+        result: Operand | None = None,
+        depends: tuple[int, ...] = (),
+    ) -> None:
+        self.seq = seq
+        self.program = program
+        self.line = line
+        self.operands = operands
+        self.result = result
+        self.depends = depends
+        self.releases: tuple[int, ...] = ()
+        self.inherits = -1
+        self.tcm_bytes = 0
+        if result is not None and result.space is Space.TCM:
+            self.tcm_bytes = result.size_bytes
+
+
+class DmaReadCmd(Command):
+    """Memory to TCM: ``operands[0]`` (HBM) into ``result`` (TCM); inactive lanes become ``fill``.
+
+    ``fill`` is None (lanes undefined: zero), a number, or an :class:`Operand` of the block's shape, which is
+    then also ``operands[1]``. ``pointer_versions`` of a gather are in ``depends``.
+    """
+
+    __slots__ = ("fill",)
+    name = "load"
+
+    def __init__(self, *, fill: Any = None, **base: Any) -> None:
+        super().__init__(**base)
+        self.fill = fill
+
+
+class DmaWriteCmd(Command):
+    """TCM to memory: ``operands[0]`` (TCM) to ``target`` (HBM); inactive lanes do not move."""
+
+    __slots__ = ("target",)
+    name = "store"
+
+    def __init__(self, *, target: Operand, **base: Any) -> None:
+        super().__init__(**base)
+        self.target = target
+
+
+class GemmCmd(Command):
+    """``result = a @ b (+ acc)``: operands ``a`` [m, k], ``b`` [k, n] and, if any, ``acc`` [m, n].
+
+    All in TCM for ``tl.dot``; in HBM (``tl.ref``) for ``tl.composite``, where ``target`` is the HBM operand that
+    takes the result and ``result`` is a zero-size completion handle.
+    """
+
+    __slots__ = ("acc", "k", "m", "n", "target")
+    name = "dot"
+
+    def __init__(self, *, m: int, n: int, k: int, acc: Operand | None, target: Operand | None = None, **base: Any) -> None:
+        super().__init__(**base)
+        self.m = m
+        self.n = n
+        self.k = k
+        self.acc = acc
+        self.target = target
+
+    @property
+    def a(self) -> Operand:
+        """The left operand."""
+        return self.operands[0]
+
+    @property
+    def b(self) -> Operand:
+        """The right operand."""
+        return self.operands[1]
+
+
+class MathCmd(Command):
+    """``result = op(*operands, **attrs)``: ``op`` is a registered op's name.
+
+    ``visits`` maps a rate class ("add", "exp", ...) to element visits. ``target`` as for :class:`GemmCmd`.
+    """
+
+    __slots__ = ("attrs", "op", "target", "visits")
+    name = "math"
+
+    def __init__(
+        self, *, op: str, attrs: dict[str, Any], visits: dict[str, int], target: Operand | None = None, **base: Any
+    ) -> None:
+        super().__init__(**base)
+        self.op = op
+        self.attrs = attrs
+        self.visits = visits
+        self.target = target
+
+
+class WaitCmd(Command):
+    """PE_CPU issues nothing more until the versions in ``depends`` are complete. Makes no value, uses no unit."""
+
+    __slots__ = ()
+    name = "wait"

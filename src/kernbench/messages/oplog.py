@@ -1,0 +1,59 @@
+"""The op log: what Phase 1 timed and Phase 2 replays, as int64 columns.
+
+``OpRecord`` is one row. Format 1: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class OpCode(IntEnum):
+    """What a unit finished."""
+
+    START = 0  # PE_CPU began a launch
+    ISSUE = 1  # PE_CPU issued a command
+    READBACK = 2  # PE_CPU waited for a value or a completion
+    DISPATCH = 3  # PE_SCHEDULER admitted a command
+    DMA_READ = 4
+    FETCH = 5
+    GEMM = 6
+    MATH = 7
+    STORE = 8
+    DMA_WRITE = 9
+    END = 10  # PE_CPU ended a launch
+    CONTROL = 11  # IO_CPU or M_CPU handled a message
+    HOST_WRITE = 12
+    HOST_READ = 13
+
+
+class OpRecord(NamedTuple):
+    """One finished piece of work.
+
+    ``node`` is a node index; ``command`` the PE's command number (-1: none); ``tile`` its index in the plan;
+    ``ready_ps`` when the unit could have begun had it been free; ``[start_ps, end_ps)`` when it worked;
+    ``commit_ps`` when its memory effect took hold (-1: none); ``cause`` the record whose end let it begin (-1: the
+    beginning); ``version`` the value made (-1: none); ``va`` the address touched (-1: none); ``size_bytes``
+    moved; ``work`` MACs or visits. ``mark1_ps`` .. ``mark4_ps`` split a DMA record: its deciding request left the
+    PE, reached the memory, was begun there, was served there (-1: not a DMA record).
+    """
+
+    node: int
+    op: int
+    program: int
+    command: int
+    tile: int
+    ready_ps: int
+    start_ps: int
+    end_ps: int
+    commit_ps: int
+    cause: int
+    version: int
+    va: int
+    size_bytes: int
+    work: int
+    mark1_ps: int
+    mark2_ps: int
+    mark3_ps: int
+    mark4_ps: int

@@ -1,0 +1,124 @@
+"""Inside a PE: a command becomes a plan of tiles; a tile's token carries its own route through the units."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from kernbench.messages.access import Access
+from kernbench.messages.commands import Command
+
+
+class StageType(IntEnum):
+    """What a unit does to a tile."""
+
+    DMA_READ = 0
+    FETCH = 1
+    GEMM = 2
+    MATH = 3
+    STORE = 4
+    DMA_WRITE = 5
+
+
+class Stage:
+    """One stop of a tile: which unit does what.
+
+    ``size_bytes`` is what it moves (DMA, FETCH, STORE); ``work`` what it computes: MACs for GEMM, and for MATH
+    the visits in ``visits``. ``access`` is what a DMA stage touches.
+    """
+
+    __slots__ = ("access", "kind", "size_bytes", "visits", "work")
+
+    def __init__(
+        self,
+        kind: StageType,
+        *,
+        size_bytes: int = 0,
+        work: int = 0,
+        visits: dict[str, int] | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.kind = kind
+        self.size_bytes = size_bytes
+        self.work = work
+        self.visits = visits
+        self.access = access
+
+
+class TilePlan:
+    """One tile of work: its extents and its stages, in order. Never changes."""
+
+    __slots__ = ("k", "m", "n", "stages")
+
+    def __init__(self, stages: tuple[Stage, ...], m: int = 0, n: int = 0, k: int = 0) -> None:
+        self.stages = stages
+        self.m = m
+        self.n = n
+        self.k = k
+
+
+class PipelinePlan:
+    """A command's tiles, in the order they are fed."""
+
+    __slots__ = ("command", "tiles")
+
+    def __init__(self, command: Command, tiles: tuple[TilePlan, ...]) -> None:
+        self.command = command
+        self.tiles = tiles
+
+
+class PipelineContext:
+    """Counts the tiles of one command; completes exactly once.
+
+    ``cause`` is the op log record that let the command start; ``commits_ps`` the latest commit of its writes.
+    """
+
+    __slots__ = ("cause", "command", "commit_ps", "n_left", "n_tiles", "pe", "start_ps")
+
+    def __init__(self, command: Command, n_tiles: int, pe: int) -> None:
+        self.command = command
+        self.n_tiles = n_tiles
+        self.n_left = n_tiles
+        self.pe = pe
+        self.cause = -1
+        self.start_ps = -1
+        self.commit_ps = -1
+
+    def finish_tile(self) -> bool:
+        """Count one tile done; True when it was the last."""
+        if self.n_left <= 0:
+            raise AssertionError(f"command {self.command.seq} completed twice")
+        self.n_left -= 1
+        return self.n_left == 0
+
+
+class TileToken:
+    """One tile on its way; owned by the unit that holds it.
+
+    ``at`` is its place in ``plan.stages``; ``cause`` the record that brought it here; ``arrived_ps`` when.
+    """
+
+    __slots__ = ("arrived_ps", "at", "cause", "context", "index", "plan")
+
+    def __init__(self, plan: TilePlan, context: PipelineContext, index: int) -> None:
+        self.plan = plan
+        self.context = context
+        self.index = index
+        self.at = 0
+        self.cause = -1
+        self.arrived_ps = 0
+
+    @property
+    def stage(self) -> Stage:
+        """The stage this token is at."""
+        return self.plan.stages[self.at]
+
+
+class TcmRequest:
+    """A burst at one of PE_TCM's two ports. PE_TCM answers with the time its last byte has passed."""
+
+    __slots__ = ("is_write", "size_bytes", "start_ps")
+
+    def __init__(self, *, is_write: bool, size_bytes: int, start_ps: int) -> None:
+        self.is_write = is_write
+        self.size_bytes = size_bytes
+        self.start_ps = start_ps

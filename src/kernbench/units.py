@@ -1,0 +1,93 @@
+"""Picoseconds, bytes, cycles, and the few conversions between them.
+
+Simulated time is an ``int`` of picoseconds. 1 GB/s is 1 byte/ns, decimal. Durations are computed from totals
+and rounded up once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+PS_PER_NS = 1000
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """An exact rate in bytes per nanosecond (GB/s), as the fraction ``num / den``.
+
+    >>> Rate.of("51.2")
+    Rate(num=256, den=5)
+    """
+
+    num: int
+    den: int
+
+    @classmethod
+    def of(cls, bytes_per_ns: str | int | Fraction) -> Rate:
+        """The exact rate of a decimal text, an integer or a fraction; never of a float."""
+        fraction = Fraction(bytes_per_ns)
+        return cls(fraction.numerator, fraction.denominator)
+
+    @property
+    def fraction(self) -> Fraction:
+        """Bytes per ns."""
+        return Fraction(self.num, self.den)
+
+    def scaled(self, factor: Fraction | int) -> Rate:
+        """This rate times ``factor``, exactly."""
+        return Rate.of(self.fraction * factor)
+
+    def __float__(self) -> float:
+        return self.num / self.den
+
+    def __str__(self) -> str:
+        return f"{float(self):g} GB/s"
+
+
+def ceil_div(a: int, b: int) -> int:
+    """``a / b`` rounded up, for ``b > 0``."""
+    return -(-a // b)
+
+
+def transfer_ps(size_bytes: int, rate: Rate) -> int:
+    """Time to move ``size_bytes`` at ``rate``, rounded up.
+
+    >>> transfer_ps(4096, Rate.of("64"))
+    64000
+    """
+    return ceil_div(size_bytes * PS_PER_NS * rate.den, rate.num)
+
+
+def cycles_ps(cycles: int, clock_mhz: int) -> int:
+    """Time of ``cycles`` at ``clock_mhz``, rounded up.
+
+    >>> cycles_ps(3, clock_mhz=1100)
+    2728
+    """
+    return ceil_div(cycles * 1_000_000, clock_mhz)
+
+
+def format_ps(ps: int) -> str:
+    """A time for people, in the unit that suits its size.
+
+    >>> format_ps(18_342_000), format_ps(950)
+    ('18.342 us', '0.95 ns')
+    """
+    for unit, scale in (("s", 10**12), ("ms", 10**9), ("us", 10**6)):
+        if abs(ps) >= scale:
+            return f"{ps / scale:.3f} {unit}"
+    return f"{ps / 1000:g} ns"
+
+
+def format_bytes(size: int) -> str:
+    """A size for people, in binary units.
+
+    >>> format_bytes(65536), format_bytes(100)
+    ('64 KiB', '100 B')
+    """
+    for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if abs(size) >= scale:
+            return f"{size / scale:.4g} {unit}"
+    return f"{size} B"
