@@ -1,0 +1,34 @@
+"""KernBench: the right tensor and an explained latency, for kernels whose silicon does not exist yet.
+
+Importing it costs next to nothing: one BLAS thread is forced (see :mod:`kernbench.threads`), and each public
+name is looked up when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from kernbench.threads import force_one_blas_thread
+
+force_one_blas_thread()
+
+_PUBLIC = {
+    "Context": "kernbench.runtime.context",
+    "DPPolicy": "kernbench.runtime.placement",
+    "Tensor": "kernbench.runtime.tensor",
+}
+
+__all__ = ["Context", "DPPolicy", "Tensor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("kernbench")
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'kernbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC, "__version__"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
+from kernbench.config.schema import NocSpec, PeSpec
 from kernbench.engine import Engine, Process, ProcessBody, Queue
 from kernbench.engine.channel import Fabric
 from kernbench.engine.log import OpLog
@@ -13,6 +14,9 @@ from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import Piece
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node
+
+
+FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
 
 
 class Translator(Protocol):
@@ -42,12 +46,26 @@ class Meter:
 
 
 class Site:
-    """What a component is given: its node, and the shared means of one simulation."""
+    """What a component is given: its node, what it may know of its surroundings, and the means of one simulation.
 
-    __slots__ = ("engine", "fabric", "log", "node", "pe", "translator")
+    ``pe`` is the PE's number (-1 outside of PEs); ``pe_spec`` and ``noc`` are the specs its units share;
+    ``burst_bytes`` is the granule of the memories.
+    """
+
+    __slots__ = ("burst_bytes", "engine", "fabric", "log", "node", "noc", "pe", "pe_spec", "translator")
 
     def __init__(
-        self, *, node: Node, engine: Engine, fabric: Fabric, log: OpLog, translator: Translator, pe: int = -1
+        self,
+        *,
+        node: Node,
+        engine: Engine,
+        fabric: Fabric,
+        log: OpLog,
+        translator: Translator,
+        pe: int,
+        pe_spec: PeSpec,
+        noc: NocSpec,
+        burst_bytes: int,
     ) -> None:
         self.node = node
         self.engine = engine
@@ -55,6 +73,9 @@ class Site:
         self.log = log
         self.translator = translator
         self.pe = pe
+        self.pe_spec = pe_spec
+        self.noc = noc
+        self.burst_bytes = burst_bytes
 
 
 class Component:
@@ -73,9 +94,15 @@ class Component:
         self.log = site.log
         self.fabric = site.fabric
         self.pe = site.pe
+        self.rank = site.engine.port_rank(FIRST_NODE_RANK + site.node.index)
         self.meter = Meter()
         self.inbox = Queue(site.engine, self.inbox_depth(), site.node.name)
         self.ports: dict[str, Any] = {}
+
+    @property
+    def pass_ps(self) -> int:
+        """Time a chunk takes through this node."""
+        return self.node.latency_ps
 
     def inbox_depth(self) -> int | None:
         """Places in the inbox."""

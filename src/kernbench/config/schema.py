@@ -11,46 +11,82 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 
 from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
 
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-def _number(value: Any) -> Fraction:
+NODE_KINDS = (
+    "host",
+    "sip_switch",
+    "pcie_ep",
+    "sip_port",
+    "io_cpu",
+    "io_noc",
+    "io_ucie",
+    "ucie",
+    "router",
+    "hbm_ctrl",
+    "sram",
+    "m_cpu",
+    "niu",
+    "pe_cpu",
+    "pe_scheduler",
+    "pe_dma",
+    "pe_tcm",
+    "pe_fetch_store",
+    "pe_gemm",
+    "pe_math",
+)
+"""Every kind of node a machine can have; ``components.yaml`` names an implementation for each."""
+
+RATE_CLASSES = ("add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt")
+"""Classes of element visits that PE_MATH has a rate for; an op says how many it makes of each."""
+
+
+def _number(value: Any, unit: str) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise ValueError(f"{value!r} is not a number")
+        raise ValueError(f"{value!r} is not a number; write {unit}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError(f"{value} is not a finite number")
     return Fraction(value)
 
 
 def parse_size(value: Any) -> int:
-    """Bytes from ``4096``, ``"4 KiB"`` or ``"1.5 MiB"``."""
+    """Bytes from ``4096``, ``"4 KiB"`` or ``"1.5 MiB"``, zero or more."""
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
         if not match or match[2] not in _SIZE_UNITS:
             raise ValueError(f"{value!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
-        value = Fraction(match[1]) * _SIZE_UNITS[match[2]]
+        size = Fraction(match[1]) * _SIZE_UNITS[match[2]]
     else:
-        value = _number(value)
-    if value.denominator != 1 or value < 0:
-        raise ValueError(f"{value} is not a whole number of bytes")
-    return int(value)
+        size = _number(value, "bytes, or a number with KiB, MiB or GiB")
+    if size.denominator != 1 or size < 0:
+        raise ValueError(f"{value} is not a whole number of bytes, zero or more")
+    return int(size)
+
+
+def parse_extent(value: Any) -> int:
+    """A size that holds something: one byte or more."""
+    size = parse_size(value)
+    if size == 0:
+        raise ValueError("must hold at least one byte")
+    return size
 
 
 def parse_rate(value: Any) -> Rate:
     """A rate in GB/s (bytes per ns), above zero, read exactly."""
-    fraction = _number(value)
+    fraction = _number(value, "GB/s without a unit")
     if fraction <= 0:
-        raise ValueError("a rate must be above 0 GB/s")
+        raise ValueError(f"{value} is not a rate; it must be above 0 GB/s")
     return Rate.of(fraction)
 
 
 def parse_ns(value: Any) -> int:
     """Picoseconds from a time in ns, zero or more; at most three decimals."""
-    ps = _number(value) * PS_PER_NS
+    ps = _number(value, "ns without a unit") * PS_PER_NS
     if ps < 0 or ps.denominator != 1:
         raise ValueError(f"{value} ns is not a whole number of picoseconds, zero or more")
     return int(ps)
@@ -58,7 +94,7 @@ def parse_ns(value: Any) -> int:
 
 def parse_mhz(value: Any) -> int:
     """MHz from GHz, above zero."""
-    mhz = _number(value) * 1000
+    mhz = _number(value, "GHz without a unit") * 1000
     if mhz <= 0 or mhz.denominator != 1:
         raise ValueError(f"{value} GHz is not a whole number of MHz above zero")
     return int(mhz)
@@ -66,7 +102,7 @@ def parse_mhz(value: Any) -> int:
 
 def parse_share(value: Any) -> Fraction:
     """An exact fraction above 0 and at most 1."""
-    share = _number(value)
+    share = _number(value, "a share above 0 and at most 1")
     if not 0 < share <= 1:
         raise ValueError(f"{value} is not a share above 0 and at most 1")
     return share
@@ -74,26 +110,48 @@ def parse_share(value: Any) -> Fraction:
 
 def parse_factor(value: Any) -> Fraction:
     """An exact number above zero."""
-    factor = _number(value)
+    factor = _number(value, "a number above 0")
     if factor <= 0:
         raise ValueError(f"{value} is not above 0")
     return factor
 
 
-_NUMBER = {"type": "number"}
-Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": ["integer", "string"]})]
-GBps = Annotated[Rate, BeforeValidator(parse_rate), WithJsonSchema({**_NUMBER, "exclusiveMinimum": 0})]
-Ns = Annotated[int, BeforeValidator(parse_ns), WithJsonSchema({**_NUMBER, "minimum": 0})]
-Ghz = Annotated[int, BeforeValidator(parse_mhz), WithJsonSchema({**_NUMBER, "exclusiveMinimum": 0})]
-Share = Annotated[
-    Fraction, BeforeValidator(parse_share), WithJsonSchema({**_NUMBER, "exclusiveMinimum": 0, "maximum": 1})
-]
-Factor = Annotated[Fraction, BeforeValidator(parse_factor), WithJsonSchema({**_NUMBER, "exclusiveMinimum": 0})]
-Mm = Annotated[Fraction, BeforeValidator(parse_factor), WithJsonSchema({**_NUMBER, "exclusiveMinimum": 0})]
+def parse_mm(value: Any) -> Fraction:
+    """A length in mm, above zero."""
+    length = _number(value, "mm without a unit")
+    if length <= 0:
+        raise ValueError(f"{value} mm is not a length above 0")
+    return length
+
+
+def _json(unit: str, **bounds: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "number", "description": unit, **bounds})
+
+
+_SIZE_TEXT = WithJsonSchema(
+    {
+        "description": "bytes, or a number with KiB, MiB or GiB",
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMG]i?B|B)?\s*$"},
+        ],
+    }
+)
+
+Size = Annotated[int, BeforeValidator(parse_extent), _SIZE_TEXT]
+SizeOrZero = Annotated[int, BeforeValidator(parse_size), _SIZE_TEXT]
+GBps = Annotated[Rate, BeforeValidator(parse_rate), _json("GB/s", exclusiveMinimum=0)]
+Ns = Annotated[int, BeforeValidator(parse_ns), _json("ns", minimum=0)]
+Ghz = Annotated[int, BeforeValidator(parse_mhz), _json("GHz", exclusiveMinimum=0)]
+Share = Annotated[Fraction, BeforeValidator(parse_share), _json("share", exclusiveMinimum=0, maximum=1)]
+Factor = Annotated[Fraction, BeforeValidator(parse_factor), _json("relative rate", exclusiveMinimum=0)]
+Mm = Annotated[Fraction, BeforeValidator(parse_mm), _json("mm", exclusiveMinimum=0)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Cycles = Annotated[int, Field(ge=0, strict=True)]
 Grid = tuple[Count, Count]
-At = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+At = tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]]
+Text = Annotated[str, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Side = Literal["N", "S", "E", "W"]
 
 
@@ -103,6 +161,25 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=False, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
+
+
+class Places:
+    """Where each dotted path was written (``topology.yaml:41``), for errors that are found later.
+
+    Not part of what a specification *is*: any two are equal.
+    """
+
+    def __init__(self, places: dict[str, str]) -> None:
+        self._places = places
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def of(self, path: str) -> str:
+        """The place of ``path``, or of the nearest path above it; empty if none is known."""
+        while path and path not in self._places:
+            path = path.rpartition(".")[0]
+        return self._places.get(path, "")
 
 
 class HostSpec(Spec):
@@ -117,7 +194,7 @@ class HostSpec(Spec):
 class SipLinkSpec(Spec):
     """The links between SIPs: each SIP has one port to a switch; ``latency`` is port to port, one way."""
 
-    kind: str
+    kind: Text
     rate: GBps = Field(alias="bw")
     payload_eff: Share
     latency_ps: Ns = Field(alias="latency_ns")
@@ -165,6 +242,7 @@ class IoNocSpec(Spec):
 
     link_rate: GBps = Field(alias="link_bw")
     router_ps: Ns = Field(alias="router_ns")
+    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
 
 
 class IoUciePortsSpec(Spec):
@@ -240,7 +318,7 @@ class NocSpec(Spec):
     chunk_bytes: Size = Field(alias="chunk")
     packet_bytes: Size = Field(alias="packet")
     buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
-    header_bytes: Size = Field(alias="header")
+    header_bytes: SizeOrZero = Field(alias="header")
     flit_bytes: Size = Field(alias="flit")
 
 
@@ -251,6 +329,7 @@ class SramSpec(Spec):
     banks: Count
     bank_rate: GBps = Field(alias="bank_bw")
     latency_ps: Ns = Field(alias="latency_ns")
+    queue: Count
     at: tuple[At, ...]
 
 
@@ -299,13 +378,13 @@ class HbmMapSpec(Spec):
 class HbmSpec(Spec):
     """The HBM stack of a cube: channel controllers beside the routers."""
 
-    kind: str
+    kind: Text
     capacity_bytes: Size = Field(alias="capacity")
     channels: Count
     pseudo_channels: Count
     pc_rate: GBps = Field(alias="pc_bw")
     attach: Literal["per_router", "per_2_routers"]
-    model: str
+    model: Text
     flat_eff: Share
     flat_latency_ps: Ns = Field(alias="flat_latency_ns")
     queue: Count
@@ -449,23 +528,32 @@ class NeighboursSpec(Spec):
     """The grid in which N, S, E and W are meant."""
 
     grid: Literal["global"]
-    wrap: bool
+    wrap: Flag
 
 
 class GeometrySpec(Spec):
-    """Sizes for the drawings: distance of routers, gap between dies, depth of the IO die; in mm."""
+    """Sizes for the drawings: distance of routers, gap between dies, depth of the IO die, gap between SIPs; in mm."""
 
     router_pitch_mm: Mm
     die_gap_mm: Mm
     io_die_mm: Mm
+    sip_gap_mm: Mm
+
+
+class UnitsSpec(Spec):
+    """What numbers without a unit are in; the header says it, and nothing else is understood."""
+
+    time: Literal["ns"]
+    size: Literal["bytes"]
+    bandwidth: Literal["GB/s"]
 
 
 class TopologySpec(Spec):
     """``topology.yaml``: how many of each, how fast, and how they are joined."""
 
     version: Literal[1]
-    preset: str
-    units: dict[str, str]
+    preset: Text
+    units: UnitsSpec
     host: HostSpec
     system: SystemSpec
     sip: SipSpec
@@ -474,24 +562,36 @@ class TopologySpec(Spec):
     neighbours: NeighboursSpec
     geometry: GeometrySpec
     overrides: dict[str, dict[str, Any]]
+    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
+
+    def place_of(self, path: str) -> str:
+        """The file and line that ``path`` was written at, for an error found while building."""
+        return self._places.of(path)
+
+
+class LinkOverrideSpec(Spec):
+    """What ``overrides: {a->b: ...}`` may change of one directed link."""
+
+    rate: GBps | None = Field(alias="bw", default=None)
+    latency_ps: Ns | None = Field(alias="latency_ns", default=None)
 
 
 class ComponentsSpec(Spec):
     """``components.yaml``: which registered implementation each kind of node uses."""
 
     version: Literal[1]
-    components: dict[str, str]
+    components: dict[str, Text]
 
 
 class CclAlgorithmSpec(Spec):
     """One algorithm's module and queue settings; what it leaves out comes from ``defaults``."""
 
-    module: str
-    buffer_kind: Literal["tcm", "sram", "hbm"] | None
-    slots: Count | None
-    slot_bytes: Size | None = Field(alias="slot_size")
-    backpressure: Literal["poll", "sleep"] | None
-    world_size: Count | None
+    module: Text
+    buffer_kind: Literal["tcm", "sram", "hbm"] | None = None
+    slots: Count | None = None
+    slot_bytes: Size | None = Field(alias="slot_size", default=None)
+    backpressure: Literal["poll", "sleep"] | None = None
+    world_size: Count | None = None
 
 
 class CclDefaultsSpec(Spec):

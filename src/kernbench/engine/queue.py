@@ -77,7 +77,8 @@ class Queue:
         if self.getters:
             self.engine.wake(self.getters.popleft(), item)
             return _DONE
-        if self.is_full:
+        capacity = self.capacity
+        if capacity is not None and len(self.items) >= capacity:
             return _Put(self, item)
         self.items.append(item)
         return _DONE

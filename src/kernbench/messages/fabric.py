@@ -57,7 +57,8 @@ class Transaction:
     """A read or write of up to one packet at one memory controller, and its marks for the report.
 
     ``owner`` is its tag for whoever issued it (a token's context, a host copy). ``size_bytes`` is payload;
-    ``burst_bytes`` what the memory moves for it (runs rounded to its burst). Marks are picoseconds.
+    ``burst_bytes`` what the memory moves for it (runs rounded to its burst); ``piece`` where that is. Marks are
+    picoseconds.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Transaction:
         "left_bytes",
         "memory",
         "owner",
+        "piece",
         "requester",
         "served_ps",
         "size_bytes",
@@ -75,8 +77,17 @@ class Transaction:
     )
 
     def __init__(
-        self, *, is_write: bool, memory: int, requester: int, size_bytes: int, burst_bytes: int, owner: Any
+        self,
+        *,
+        is_write: bool,
+        memory: int,
+        requester: int,
+        size_bytes: int,
+        burst_bytes: int,
+        owner: Any,
+        piece: Piece,
     ) -> None:
+        self.piece = piece
         self.is_write = is_write
         self.memory = memory
         self.requester = requester

@@ -1,0 +1,279 @@
+"""A bench: a host program with a kernel, its parameters and its reference. Found by name or file, run, judged."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pkgutil
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import Registry, did_you_mean
+from kernbench.reports.bounds import Bound
+from kernbench.reports.summary import UnitUse
+from kernbench.runtime.tensor import Tensor
+from kernbench.simulation import MODES, Simulation, load_plugin
+
+SCHEMA = "kernbench.run/1"
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a bench's ``run(torch, ...)`` gives back: its results, and how to judge them.
+
+    ``outputs`` are the device tensors to check; ``expected`` computes, on the host and only when values exist, an
+    array for each. An element is right when ``|result - expected| <= atol + rtol * |expected|`` in float64.
+    ``flops`` counts floating-point operations of the whole problem; ``gemm_dtype`` (None: no GEMM) names the
+    dtype whose peak bounds it. ``reference`` says in words what the expectation is.
+    """
+
+    outputs: tuple[Tensor, ...]
+    expected: Callable[[], tuple[Array, ...]]
+    reference: str
+    flops: int
+    rtol: float
+    atol: float
+    gemm_dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A registered ``run(torch, name: type = default, ...)``."""
+
+    name: str
+    run: Callable[..., Outcome]
+
+    @property
+    def doc(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.run) or "").split("\n")[0]
+
+    @property
+    def parameters(self) -> dict[str, tuple[type, Any]]:
+        """``name -> (type, default)`` of what ``-p`` may set."""
+        hints = get_type_hints(self.run)
+        signature = inspect.signature(self.run).parameters
+        return {name: (hints[name], signature[name].default) for name in list(signature)[1:]}
+
+    def bind(self, given: dict[str, Any]) -> dict[str, Any]:
+        """All parameters: the defaults with ``given`` (texts are converted) over them."""
+        values = {name: default for name, (_, default) in self.parameters.items()}
+        for name, value in given.items():
+            if name not in values:
+                raise UnknownNameError(
+                    f"bench {self.name!r} has no parameter {name!r}; {did_you_mean(name, values)}"
+                )
+            values[name] = _converted(self, name, value, self.parameters[name][0])
+        return values
+
+
+def _converted(bench: Bench, name: str, value: Any, wanted: type) -> Any:
+    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+        return value
+    if wanted is bool and str(value).lower() in {"true", "false"}:
+        return str(value).lower() == "true"
+    try:
+        if wanted in {int, float} and isinstance(value, str):
+            return wanted(value)
+    except ValueError:
+        pass
+    raise UsageError(f"bench {bench.name!r}: parameter {name!r} wants {wanted.__name__}, not {value!r}")
+
+
+BENCHES: Registry[Bench] = Registry("bench")
+
+
+def bench(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+    """Decorator: registers ``run`` as bench ``name``."""
+
+    def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
+        BENCHES.register(name)(Bench(name=name, run=run))
+        return run
+
+    return enter
+
+
+def load_benches() -> Registry[Bench]:
+    """The registry with every bench of the package in it."""
+    package = importlib.import_module("kernbench.benches")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"kernbench.benches.{module.name}")
+    return BENCHES
+
+
+def load_bench(name_or_path: str) -> Bench:
+    """The bench registered as ``name_or_path``, or the one that the file of that path registers."""
+    if not name_or_path.endswith(".py"):
+        return load_benches()[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise UsageError(f"{name_or_path}: no such file; give a bench's name or the path of a Python file")
+    known = set(BENCHES)
+    load_plugin(path)
+    new = [BENCHES[name] for name in BENCHES if name not in known]
+    if len(new) != 1:
+        raise UsageError(f"{name_or_path}: registers {len(new)} benches; it must register one with @bench(name)")
+    return new[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Whether the tensors are right; ``ok`` is None when nothing was computed (mode ``timing``)."""
+
+    ok: bool | None
+    max_abs_err: float | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run found; times in ps of simulated time but ``cpu_s``. See ``docs/reference/run-json.md``."""
+
+    bench: str
+    params: dict[str, Any]
+    topology: str
+    mode: str
+    device_time_ps: int
+    kernel_time_ps: int
+    host_time_ps: int
+    check: Check
+    flops: int
+    bytes: dict[str, int]
+    units: tuple[UnitUse, ...]
+    breakdown: dict[str, int]
+    device_breakdown: dict[str, int]
+    config_sha256: str
+    events: int
+    cpu_s: float
+    peak_mb: float
+    oplog_sha256: str
+    bound: Bound | None
+    limit: str
+    chunk_hops: int = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of schema ``kernbench.run/1``."""
+        check = {"ok": self.check.ok, "max_abs_err": self.check.max_abs_err, "reference": self.check.reference}
+        return {
+            "schema": SCHEMA,
+            "bench": self.bench,
+            "params": self.params,
+            "topology": self.topology,
+            "mode": self.mode,
+            "device_time_ps": self.device_time_ps,
+            "kernel_time_ps": self.kernel_time_ps,
+            "host_time_ps": self.host_time_ps,
+            "check": None if self.check.ok is None else check,
+            "flops": self.flops,
+            "bytes": self.bytes,
+            "units": [
+                {
+                    "node": unit.node,
+                    "busy_ps": unit.busy_ps,
+                    "stalled_ps": unit.stalled_ps,
+                    "utilisation": unit.utilisation,
+                }
+                for unit in self.units
+            ],
+            "breakdown": self.breakdown,
+            "device_breakdown": self.device_breakdown,
+            "config_sha256": self.config_sha256,
+            "events": self.events,
+            "cpu_s": self.cpu_s,
+            "peak_mb": self.peak_mb,
+            "oplog_sha256": self.oplog_sha256,
+        }
+
+
+def run_bench(
+    bench: Bench,
+    *,
+    topology: str = "default",
+    overrides: tuple[str, ...] = (),
+    params: dict[str, Any] | None = None,
+    mode: str = "timed",
+    iters: int = 1,
+    seed: int = 0,
+    plugins: tuple[Path, ...] = (),
+    trace: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Run ``bench`` on a fresh machine ``iters`` times and judge its last result; times are of the last iteration.
+
+    Raises KernBenchError kinds for bad input and for a simulated program that fails.
+    """
+    if iters < 1:
+        raise UsageError(f"--iters must be 1 or more, not {iters}")
+    values = bench.bind(params or {})
+    for plugin in plugins:
+        load_plugin(plugin)
+    tell = progress or (lambda _: None)
+    cpu_from = time.process_time()
+    tell(f"building {topology}")
+    simulation = Simulation.of(topology, overrides=overrides, mode=mode, seed=seed)
+    for i in range(iters):
+        tell(f"{bench.name}: iteration {i + 1} of {iters}")
+        simulation.begin_window()
+        outcome = bench.run(simulation.torch, **values)
+        results = [tensor.read_back() for tensor in outcome.outputs]
+        simulation.end_window()
+    tell("checking")
+    check = _judge(outcome, results) if mode != "timing" else Check(ok=None, max_abs_err=None, reference="")
+    if trace is not None:
+        simulation.write_trace(trace)
+    report = simulation.report(flops=outcome.flops, gemm_dtype=outcome.gemm_dtype)
+    return RunResult(
+        bench=bench.name,
+        params=values,
+        topology=topology,
+        mode=mode,
+        device_time_ps=report.device_time_ps,
+        kernel_time_ps=report.kernel_time_ps,
+        host_time_ps=report.host_time_ps,
+        check=check,
+        flops=outcome.flops,
+        bytes=report.bytes,
+        units=report.units,
+        breakdown=report.breakdown,
+        device_breakdown=report.device_breakdown,
+        config_sha256=simulation.config_sha256,
+        events=report.events,
+        cpu_s=time.process_time() - cpu_from,
+        peak_mb=_peak_mb(),
+        oplog_sha256=report.oplog_sha256,
+        bound=report.bound,
+        limit=report.limit,
+        chunk_hops=report.chunk_hops,
+    )
+
+
+def _judge(outcome: Outcome, results: list[Array]) -> Check:
+    worst, ok = 0.0, True
+    for result, expected in zip(results, outcome.expected(), strict=True):
+        if result.shape != expected.shape:
+            raise UsageError(f"result is {result.shape}, its reference {expected.shape}")
+        if not result.size:
+            continue
+        wanted = expected.astype(np.float64)
+        error = np.abs(result.astype(np.float64) - wanted)
+        ok = ok and bool((error <= outcome.atol + outcome.rtol * np.abs(wanted)).all())
+        worst = max(worst, float(np.nan_to_num(error, nan=np.inf).max()))
+    return Check(ok=ok, max_abs_err=worst, reference=outcome.reference)
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+
+
+__all__ = ["BENCHES", "MODES", "Bench", "Check", "Outcome", "RunResult", "bench", "load_bench", "run_bench"]

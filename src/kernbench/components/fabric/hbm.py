@@ -1,0 +1,19 @@
+"""An HBM channel controller: a queue in front of the memory model that ``hbm.model`` names."""
+
+from __future__ import annotations
+
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.memory_controller import MemoryController
+from kernbench.components.memory_model import HBM_MODELS
+from kernbench.config.schema import HbmSpec
+
+
+@COMPONENTS.register("hbm_ctrl_v1")
+class HbmController(MemoryController):
+    """One channel of a stack, all its pseudo-channels together."""
+
+    kind = "hbm_ctrl"
+
+    def __init__(self, site: Site) -> None:
+        spec: HbmSpec = site.node.spec
+        super().__init__(site, HBM_MODELS[spec.model](spec), spec.queue)

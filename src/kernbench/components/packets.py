@@ -1,0 +1,34 @@
+"""How a piece of memory becomes packets, for whoever reads or writes over the fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernbench.messages.fabric import Piece
+from kernbench.units import ceil_div
+
+
+def burst_bytes(piece: Piece, burst: int) -> int:
+    """What a memory with bursts of ``burst`` bytes moves for ``piece``: each run rounded out to whole bursts."""
+
+    def rounded(pa: int) -> int:
+        return (ceil_div(pa + piece.run_bytes, burst) - pa // burst) * burst
+
+    if piece.count == 1 or piece.pitch % burst == 0:
+        return rounded(piece.pa) * piece.count
+    return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.count))
+
+
+def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:
+    """``piece`` in parts of at most ``packet_bytes``: whole runs together, a long run cut up."""
+    owner, pa, run, pitch, count, offset, offset_pitch = piece
+    if run > packet_bytes:
+        for i in range(count):
+            for at in range(0, run, packet_bytes):
+                part = min(packet_bytes, run - at)
+                yield Piece(owner, pa + i * pitch + at, part, part, 1, offset + i * offset_pitch + at, part)
+        return
+    per_packet = packet_bytes // run
+    for first in range(0, count, per_packet):
+        n = min(per_packet, count - first)
+        yield Piece(owner, pa + first * pitch, run, pitch, n, offset + first * offset_pitch, offset_pitch)

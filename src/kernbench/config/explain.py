@@ -1,0 +1,130 @@
+"""What pydantic found wrong, as one line: place, dotted path with the YAML's key names, what is wrong, the cure."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kernbench.config.schema import Spec
+from kernbench.config.tree import Path
+
+
+def line(place: str, path: Path, message: str) -> str:
+    """The error's one line. A place that is a ``--set`` already shows the path."""
+    dotted = ".".join(path)
+    if not dotted or place.startswith(f"--set {dotted}="):
+        return f"{place}: {message}"
+    return f"{place}: {dotted}: {message}"
+
+
+def explain(
+    error: ValidationError, model: type[Spec], place_of: Callable[[Path], str], prefix: Path = ()
+) -> str:
+    """The most telling error in full, and how many more there are.
+
+    ``model`` refused what the file says at ``prefix``; ``place_of`` gives the place of a path in that file.
+    """
+    found = error.errors(include_url=False)
+    unknown = [(e, _hint(e, model, found)) for e in found if e["type"] == "extra_forbidden"]
+    misspelt = {(*e["loc"][:-1], hint) for e, hint in unknown if hint}
+    wrong = [e for e in found if e["type"] not in ("extra_forbidden", "missing")]
+    missing = [e for e in found if e["type"] == "missing" and e["loc"] not in misspelt]
+    details = [(e, _unknown_key(hint, _keys(model, e["loc"][:-1]))) for e, hint in unknown]
+    details += [(e, _message(e)) for e in (*wrong, *missing)]
+    first, message = details[0]
+    path = (*prefix, *(str(part) for part in first["loc"] if part != "[key]"))
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return line(place_of(path), path, message + more)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """``did you mean 'x'?``, or the names there are.
+
+    >>> did_you_mean("link_bandwidth", ["link_bw", "router_ns"])
+    "did you mean 'link_bw'?"
+    """
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    """A YAML value as its author knows it."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(shown(item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "nothing"
+    return str(value) if isinstance(value, (int, Decimal)) else repr(value)
+
+
+def _unknown_key(hint: str, keys: Sequence[str]) -> str:
+    return f"unknown key; did you mean {hint!r}?" if hint else f"unknown key; known: {', '.join(keys)}"
+
+
+def _hint(error: ErrorDetails, model: type[Spec], found: Sequence[ErrorDetails]) -> str:
+    """The known key an unknown one is nearest to; one that is missing beside it goes first."""
+    *parents, name = error["loc"]
+    keys = _keys(model, tuple(parents))
+    absent = [str(e["loc"][-1]) for e in found if e["type"] == "missing" and [*e["loc"][:-1]] == parents]
+    for candidates in (absent, keys):
+        close = difflib.get_close_matches(str(name), candidates, n=1)
+        if close:
+            return close[0]
+    return ""
+
+
+def _keys(model: type[Spec], path: Sequence[str | int]) -> list[str]:
+    """The YAML keys of the spec at ``path``."""
+    spec: Any = model
+    for part in path:
+        spec = _child(spec, part)
+    return [field.alias or name for name, field in spec.model_fields.items()] if _is_spec(spec) else []
+
+
+def _child(kind: Any, part: str | int) -> Any:
+    if _is_spec(kind):
+        fields = kind.model_fields
+        return next((f.annotation for name, f in fields.items() if (f.alias or name) == part), None)
+    if get_origin(kind) in (dict, Union, types.UnionType):
+        return next((_child(a, part) if not _is_spec(a) else a for a in get_args(kind)[::-1]), None)
+    return None
+
+
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)
+
+
+def _message(error: ErrorDetails) -> str:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    match kind:
+        case "value_error":
+            return str(context["error"])
+        case "missing":
+            return "a value is missing" if isinstance(error["loc"][-1], int) else "this key is missing"
+        case "literal_error":
+            return f"{shown(value)} is not one of {context['expected'].replace(' or ', ', ')}"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return f"{shown(value)} is not a whole number"
+        case "greater_than_equal":
+            return f"{shown(value)} is too small; it must be {context['ge']} or more"
+        case "string_type":
+            return f"{shown(value)} is not text"
+        case "bool_type":
+            return f"{shown(value)} is not true or false"
+        case "too_long":
+            return f"{context['actual_length']} values where {context['max_length']} are expected"
+        case "tuple_type":
+            return f"{shown(value)} is not a list"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return f"{shown(value)} is not a mapping of keys"
+    return error["msg"]

@@ -1,0 +1,121 @@
+"""The way back: a spec as the YAML values it was read from, as text with units, and as a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
+
+from kernbench.config import schema
+from kernbench.config.schema import Spec
+from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
+
+
+def yaml_values(spec: Spec) -> dict[str, Any]:
+    """``spec`` under its YAML keys, in YAML's units: ``type(spec).model_validate`` gives it back.
+
+    >>> yaml_values(schema.IoNocSpec(link_bw=128, router_ns=3, buffer_per_vc="4 KiB"))
+    {'link_bw': 128, 'router_ns': 3, 'buffer_per_vc': 4096}
+    """
+    return {
+        field.alias or name: _value(getattr(spec, name), _unit(field))
+        for name, field in type(spec).model_fields.items()
+    }
+
+
+def config_sha256(config: Spec) -> str:
+    """Hash of the resolved configuration: the same for the same machine, however it was written."""
+    text = json.dumps(yaml_values(config), sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolved(spec: Spec) -> str:
+    """``spec`` in full as YAML text, each number with its unit beside it; it can be loaded again."""
+    return "".join(f"{text}\n" for text in _lines(spec, ""))
+
+
+def _unit(field: FieldInfo) -> Callable[[Any], Any] | None:
+    """The parser of a field's unit."""
+    return next((m.func for m in field.metadata if isinstance(m, BeforeValidator)), None)
+
+
+def _value(value: Any, unit: Any) -> Any:
+    if isinstance(value, Spec):
+        return yaml_values(value)
+    if isinstance(value, dict):
+        return {key: _value(child, unit) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_value(child, unit) for child in value]
+    if value is None:
+        return None
+    if unit is schema.parse_ns:
+        return _number(Fraction(value, PS_PER_NS))
+    if unit is schema.parse_mhz:
+        return _number(Fraction(value, 1000))
+    if isinstance(value, Rate):
+        return _number(value.fraction)
+    if isinstance(value, (Fraction, Decimal)) and not isinstance(value, int):
+        return _number(Fraction(value))
+    return value
+
+
+def _number(value: Fraction) -> int | Decimal:
+    """``value``, which came from decimal text, as an integer or the shortest decimal."""
+    if value.denominator == 1:
+        return value.numerator
+    return (Decimal(value.numerator) / Decimal(value.denominator)).normalize()
+
+
+_UNIT_NAMES: dict[Any, str] = {
+    schema.parse_rate: "GB/s",
+    schema.parse_ns: "ns",
+    schema.parse_mhz: "GHz",
+    schema.parse_mm: "mm",
+}
+
+
+def _lines(spec: Spec, indent: str) -> Iterator[str]:
+    for name, field in type(spec).model_fields.items():
+        key, value, unit = _text(field.alias or name), getattr(spec, name), _unit(field)
+        if isinstance(value, Spec):
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+            continue
+        written = _value(value, unit)
+        if unit in (schema.parse_size, schema.parse_extent) and value is not None:
+            written = _size(value)
+        note = f"  # {_UNIT_NAMES[unit]}" if unit in _UNIT_NAMES else ""
+        yield f"{indent}{key}: {_flow(written)}{note}"
+
+
+def _size(size_bytes: int) -> int | str:
+    for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size_bytes and size_bytes % scale == 0:
+            return f"{size_bytes // scale} {unit}"
+    return size_bytes
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(key)}: {_flow(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(child) for child in value) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(text: str) -> str:
+    """``text`` bare where no YAML reader could take it for anything else."""
+    bare = re.fullmatch(r"[A-Za-z][\w./]*( \w+)*|\d+ [KMG]iB", text)
+    ambiguous = text.lower() in ("n", "y", "no", "yes", "on", "off", "true", "false", "null")
+    return text if bare and not ambiguous else json.dumps(text)

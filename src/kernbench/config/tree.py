@@ -1,0 +1,92 @@
+"""A configuration before it is checked: plain values, each with the place it was written at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TypeAlias
+
+Scalar: TypeAlias = "int | Decimal | str | bool | None"
+Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
+Path: TypeAlias = tuple[str, ...]
+
+_NODE = r"(?:sip\d+\.)?(?:cube\d+\.)?(?:pe\d+\.)?[a-z_]+\d*(?:_\d+)?"
+_OVERRIDE = re.compile(rf"overrides\.({_NODE}(?:->{_NODE})?)(?:\.(.+))?")
+
+
+class Tree:
+    """A value and its place (``topology.yaml:41``): a scalar, a list of trees or a mapping to trees."""
+
+    __slots__ = ("place", "value")
+
+    def __init__(self, value: Scalar | list[Tree] | dict[str, Tree], place: str) -> None:
+        self.value = value
+        self.place = place
+
+    def plain(self) -> Plain:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def nearest(self, path: Path) -> Tree:
+        """The tree at ``path``, or the deepest one on the way there."""
+        if not path:
+            return self
+        child: Tree | None = None
+        if isinstance(self.value, dict):
+            child = self.value.get(path[0])
+        elif isinstance(self.value, list) and path[0].isdigit() and int(path[0]) < len(self.value):
+            child = self.value[int(path[0])]
+        return child.nearest(path[1:]) if child is not None else self
+
+    def places(self, prefix: str = "") -> Iterator[tuple[str, str]]:
+        """``(dotted path, place)`` of everything below."""
+        if isinstance(self.value, dict):
+            for key, child in self.value.items():
+                yield f"{prefix}{key}", child.place
+                yield from child.places(f"{prefix}{key}.")
+
+    def merged(self, over: Tree) -> Tree:
+        """This tree with ``over`` laid on top: mappings are merged, everything else is replaced."""
+        if not isinstance(self.value, dict) or not isinstance(over.value, dict):
+            return over
+        children = dict(self.value)
+        for key, child in over.value.items():
+            below = children.get(key)
+            children[key] = child if below is None else below.merged(child)
+        return Tree(children, over.place)
+
+
+def split_path(path: str) -> Path:
+    """The keys of a dotted path; the name of an overridden node is one key.
+
+    >>> split_path("cube.hbm.channels")
+    ('cube', 'hbm', 'channels')
+    >>> split_path("overrides.sip0.cube1.pe3.pe_gemm.fill_cycles")
+    ('overrides', 'sip0.cube1.pe3.pe_gemm', 'fill_cycles')
+    """
+    override = _OVERRIDE.fullmatch(path)
+    if override is None:
+        return tuple(path.split("."))
+    node, rest = override.groups()
+    return ("overrides", node, *(rest.split(".") if rest else ()))
+
+
+def nested(path: Path, leaf: Tree) -> Tree:
+    """``leaf`` as it would stand in a file at ``path``."""
+    for key in reversed(path):
+        leaf = Tree({key: leaf}, leaf.place)
+    return leaf
+
+
+def overlay(entries: Tree) -> Tree:
+    """A mapping whose top-level keys may be dotted paths, as one nested tree."""
+    assert isinstance(entries.value, dict)
+    tree = Tree({}, entries.place)
+    for path, child in entries.value.items():
+        tree = tree.merged(nested(split_path(path), child))
+    return tree

@@ -1,0 +1,409 @@
+"""The one model of a wire: links with latency and rate, an input queue per link and virtual channel, credits.
+
+The rule (ADR-0008), about one event per chunk and hop:
+
+1. The head of an input queue asks for its output link once, when it is ready. It is granted at
+   ``g = max(now, link free)`` if the next queue has a slot by then; then the link's next free time, the release of
+   the slot left behind and the arrival at the next hop are all known.
+2. A credit is the *time* at which flits of a queue are free again: a number to compare with, not an event.
+3. A head without credit by ``g`` waits at the downstream queue, so that other channels pass the link.
+4. An input queue has at most one reservation at a time: its next head asks no earlier than ``g + min(serialisation
+   in, serialisation out)``. Asking order is then round robin among backlogged inputs.
+5. Cut-through: a chunk is ready for its next link at ``tail - min(serialisation in, serialisation out)``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappush
+from typing import Any, Protocol, runtime_checkable
+
+from kernbench.engine.sim import Engine
+from kernbench.messages.fabric import PacketKind, Vc
+from kernbench.topology.graph import Edge, TopologyGraph
+from kernbench.units import PS_PER_NS, ceil_div
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """An end point. ``always_sinks`` promises that :meth:`receive` never refuses."""
+
+    always_sinks: bool
+
+    def receive(self, chunk: Chunk) -> bool:
+        """Take a chunk whose last byte has arrived; False: no room, the wire holds it until ``resume``."""
+
+
+class Chunk:
+    """What links carry in one piece: up to ``noc.chunk`` bytes of payload, and a packet's header on its first.
+
+    ``ready_ps`` is when it may leave for its next link; at its end point, when its first byte arrived (a chunk
+    that had to wait there: when it was offered again). ``leaving``, if set, is called with the chunk when its
+    source grants it the first link.
+    """
+
+    __slots__ = (
+        "body",
+        "flits",
+        "hop",
+        "is_last",
+        "kind",
+        "leaving",
+        "path",
+        "payload_bytes",
+        "ready_ps",
+        "size_bytes",
+    )
+
+    def __init__(
+        self, kind: PacketKind, body: Any, payload_bytes: int, size_bytes: int, flits: int, is_last: bool
+    ):
+        self.kind = kind
+        self.body = body
+        self.payload_bytes = payload_bytes
+        self.size_bytes = size_bytes
+        self.flits = flits
+        self.is_last = is_last
+        self.path: tuple[VcQueue, ...] = ()
+        self.hop = 0
+        self.ready_ps = 0
+        self.leaving: Callable[[Chunk], None] | None = None
+
+
+class Link:
+    """A directed wire. Its free time counts in units of ``1 / scale`` ps, in which its rate is whole."""
+
+    __slots__ = (
+        "busy",
+        "edge",
+        "free",
+        "latency_ps",
+        "per_byte",
+        "queues",
+        "scale",
+        "size_bytes",
+        "slowness",
+    )
+
+    def __init__(self, edge: Edge, latency_ps: int) -> None:
+        if edge.rate is None:
+            raise AssertionError(f"edge {edge.index} inside a PE carries no chunks")
+        ps_per_byte = PS_PER_NS / edge.rate.fraction
+        self.edge = edge
+        self.latency_ps = latency_ps
+        self.scale = ps_per_byte.denominator
+        self.per_byte = ps_per_byte.numerator
+        self.slowness = float(ps_per_byte)
+        self.free = 0
+        self.busy = 0
+        self.size_bytes = 0
+        self.queues: dict[Vc, VcQueue] = {}
+
+    @property
+    def busy_ps(self) -> int:
+        """Time spent serialising, rounded up once."""
+        return ceil_div(self.busy, self.scale)
+
+
+class VcQueue:
+    """Chunks that have been granted ``link`` and wait at its far end; without a link: those waiting at a source.
+
+    ``sent`` and ``left`` count flits ever granted in and out; ``releases`` holds ``(left, time)``: when the sender
+    may use those flits again.
+    """
+
+    __slots__ = (
+        "ask_ps",
+        "capacity",
+        "chunks",
+        "is_idle",
+        "is_waking",
+        "left",
+        "link",
+        "rank",
+        "receiver",
+        "releases",
+        "sent",
+        "waiters",
+    )
+
+    def __init__(self, link: Link | None, capacity_flits: int, rank: int) -> None:
+        self.link = link
+        self.capacity = capacity_flits
+        self.rank = rank
+        self.chunks: deque[Chunk] = deque()
+        self.sent = 0
+        self.left = 0
+        self.releases: deque[tuple[int, int]] = deque()
+        self.waiters: deque[VcQueue] = deque()
+        self.is_idle = True
+        self.is_waking = False
+        self.ask_ps = 0
+        self.receiver: Receiver | None = None
+
+    def credit_ps(self, flits: int) -> int | None:
+        """When ``flits`` more fit: 0 if they do already, None if that is not known yet.
+
+        Askers come with growing needs (each stands behind the one before), so older releases may go.
+        """
+        needed = self.sent + flits - self.capacity
+        if needed <= 0:
+            return 0
+        releases = self.releases
+        while releases and releases[0][0] < needed:
+            releases.popleft()
+        return releases[0][1] if releases else None
+
+
+class Fabric:
+    """All links and queues of a machine, made on first use, and the event that moves a chunk one hop.
+
+    ``route`` gives the edges from one end point to another, ``pass_ps`` the time through a node, ``receiver`` who
+    takes what arrives at an end point. ``flit_bytes``, ``chunk_bytes`` and ``header_bytes`` are the spec's;
+    ``vcs_per_class`` multiplies a class's buffer.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        graph: TopologyGraph,
+        route: Callable[[int, int], Sequence[Edge]],
+        *,
+        chunk_bytes: int,
+        header_bytes: int,
+        flit_bytes: int,
+        vcs_per_class: dict[Vc, int],
+        pass_ps: Callable[[int], int],
+        receiver: Callable[[int], Receiver],
+    ) -> None:
+        self.engine = engine
+        self.graph = graph
+        self.route = route
+        self.chunk_bytes = chunk_bytes
+        self.header_bytes = header_bytes
+        self.flit_bytes = flit_bytes
+        self.vcs_per_class = vcs_per_class
+        self.pass_ps = pass_ps
+        self.receiver = receiver
+        self.links: dict[int, Link] = {}
+        self.chunk_hops = 0
+        self._paths: dict[tuple[int, int, Vc], tuple[VcQueue, ...]] = {}
+        self._sources: dict[tuple[int, Vc, PacketKind], VcQueue] = {}
+
+    def packet(self, kind: PacketKind, body: Any, payload_bytes: int) -> list[Chunk]:
+        """The chunks of one packet; the first carries the header."""
+        chunks = []
+        header, left = self.header_bytes, payload_bytes
+        while True:
+            payload = min(left, self.chunk_bytes)
+            left -= payload
+            size = payload + header
+            chunks.append(Chunk(kind, body, payload, size, ceil_div(size, self.flit_bytes), left == 0))
+            if not left:
+                return chunks
+            header = 0
+
+    def post(self, chunk: Chunk, src: int, dst: int, vc: Vc, tail_ps: int, serial_ps: int) -> None:
+        """Hand over ``chunk`` at end point ``src``: its last byte is there at ``tail_ps``.
+
+        It streams in over ``serial_ps`` (0: it is there as a whole), so that the first link may cut through.
+        """
+        path = self._paths.get((src, dst, vc)) or self._path(src, dst, vc)
+        chunk.path = path
+        first = path[0].link
+        assert first is not None
+        serial_out = chunk.size_bytes * first.per_byte // first.scale
+        ready = tail_ps - min(serial_ps, serial_out)
+        chunk.ready_ps = ready if ready > self.engine.now_ps else self.engine.now_ps
+        source = self._sources.get((src, vc, chunk.kind)) or self._source(src, vc, chunk.kind)
+        source.chunks.append(chunk)
+        if source.is_idle:
+            source.is_idle = False
+            self._schedule_ask(source)
+
+    def resume(self, node: int) -> None:
+        """The receiver at ``node`` has room again: offer it what the wire holds."""
+        for edge in self.graph.in_edges(node):
+            link = self.links.get(edge.index)
+            for queue in link.queues.values() if link else ():
+                if queue.receiver is not None and queue.chunks:
+                    for chunk in queue.chunks:
+                        chunk.ready_ps = self.engine.now_ps
+                    self._offer(queue)
+
+    def stuck(self) -> list[str]:
+        """Where chunks wait and cannot move, for the deadlock map."""
+        lines = []
+        for link in self.links.values():
+            for vc, queue in link.queues.items():
+                if queue.waiters:
+                    src, dst = (self.graph.nodes[n].name for n in (link.edge.src, link.edge.dst))
+                    lines.append(f"{src} -> {dst}  {vc.name}: {len(queue.waiters)} inputs wait for a slot")
+        return lines
+
+    # -- one hop ---------------------------------------------------------------------------------------------
+
+    def _ask(self, queue: VcQueue) -> None:
+        chunk = queue.chunks[0]
+        target = chunk.path[chunk.hop]
+        link = target.link
+        assert link is not None
+        now = self.engine.now_ps
+        start = now * link.scale
+        if link.free > start:
+            start = link.free
+        if target.waiters:
+            target.waiters.append(queue)
+            return
+        if target.sent + chunk.flits > target.capacity:
+            credit = target.credit_ps(chunk.flits)
+            if credit is None or credit * link.scale > start:
+                target.waiters.append(queue)
+                if credit is not None:
+                    self._schedule_retry(target, credit)
+                return
+        self._grant(queue, chunk, target, link, start)
+
+    def _retry(self, target: VcQueue) -> None:
+        queue = target.waiters.popleft()
+        target.is_waking = False
+        chunk = queue.chunks[0]
+        link = target.link
+        assert link is not None
+        self._grant(queue, chunk, target, link, max(self.engine.now_ps * link.scale, link.free))
+        self._wake_waiter(target)
+
+    def _grant(self, queue: VcQueue, chunk: Chunk, target: VcQueue, link: Link, start: int) -> None:
+        engine = self.engine
+        scale = link.scale
+        size = chunk.size_bytes
+        spent = size * link.per_byte
+        link.free = end = start + spent
+        link.busy += spent
+        link.size_bytes += size
+        self.chunk_hops += 1
+        end_ps = -(-end // scale)
+        serial_out = spent // scale
+        target.sent += chunk.flits
+
+        # leave the queue it was in
+        queue.chunks.popleft()
+        feeder = queue.link
+        if feeder is not None:
+            queue.left += chunk.flits
+            queue.releases.append((queue.left, end_ps + feeder.latency_ps))
+            if queue.waiters and not queue.is_waking:
+                self._wake_waiter(queue)
+            serial_in = size * feeder.per_byte // feeder.scale
+            hold = serial_in if serial_in < serial_out else serial_out
+        else:
+            hold = serial_out
+            if chunk.leaving is not None:
+                chunk.leaving(chunk)
+        queue.ask_ps = start // scale + hold
+        if queue.chunks:
+            self._schedule_ask(queue)
+        else:
+            queue.is_idle = True
+
+        # arrive at the next one
+        chunk.hop = hop = chunk.hop + 1
+        tail_ps = end_ps + link.latency_ps
+        if hop == len(chunk.path):
+            chunk.ready_ps = -(-start // scale) + link.latency_ps
+            receiver = target.receiver
+            if receiver is not None and receiver.always_sinks:
+                target.left += chunk.flits
+                target.releases.append((target.left, tail_ps + link.latency_ps))
+            engine.count = count = engine.count + 1
+            heappush(engine.calendar, (tail_ps, target.rank, count, self._deliver, chunk))
+            return
+        out = chunk.path[hop].link
+        assert out is not None
+        if out.slowness >= link.slowness:
+            chunk.ready_ps = -(-start // scale) + link.latency_ps
+        else:
+            chunk.ready_ps = tail_ps - size * out.per_byte // out.scale
+        target.chunks.append(chunk)
+        if target.is_idle:
+            target.is_idle = False
+            self._schedule_ask(target)
+
+    def _deliver(self, chunk: Chunk) -> None:
+        queue = chunk.path[-1]
+        receiver = queue.receiver
+        assert receiver is not None
+        if receiver.always_sinks:
+            receiver.receive(chunk)
+            return
+        queue.chunks.append(chunk)
+        if queue.is_idle:
+            queue.is_idle = False
+            self._offer(queue)
+
+    def _offer(self, queue: VcQueue) -> None:
+        receiver, link = queue.receiver, queue.link
+        assert receiver is not None and link is not None
+        while queue.chunks:
+            if not receiver.receive(queue.chunks[0]):
+                return
+            chunk = queue.chunks.popleft()
+            queue.left += chunk.flits
+            queue.releases.append((queue.left, self.engine.now_ps + link.latency_ps))
+            if queue.waiters and not queue.is_waking:
+                self._wake_waiter(queue)
+        queue.is_idle = True
+
+    def _wake_waiter(self, target: VcQueue) -> None:
+        """Post the first waiter's next try, if the time of its credit is known."""
+        if target.waiters:
+            credit = target.credit_ps(target.waiters[0].chunks[0].flits)
+            if credit is not None:
+                self._schedule_retry(target, credit)
+
+    def _schedule_retry(self, target: VcQueue, credit_ps: int) -> None:
+        target.is_waking = True
+        engine = self.engine
+        time_ps = credit_ps if credit_ps > engine.now_ps else engine.now_ps
+        engine.count = count = engine.count + 1
+        heappush(engine.calendar, (time_ps, target.rank, count, self._retry, target))
+
+    def _schedule_ask(self, queue: VcQueue) -> None:
+        ready = queue.chunks[0].ready_ps
+        engine = self.engine
+        engine.count = count = engine.count + 1
+        time_ps = ready if ready > queue.ask_ps else queue.ask_ps
+        heappush(engine.calendar, (time_ps, queue.rank, count, self._ask, queue))
+
+    # -- made on first use ------------------------------------------------------------------------------------
+
+    def _path(self, src: int, dst: int, vc: Vc) -> tuple[VcQueue, ...]:
+        edges = self.route(src, dst)
+        if not edges:
+            raise AssertionError(
+                f"no route from {self.graph.nodes[src].name} to {self.graph.nodes[dst].name}"
+            )
+        path = tuple(self._queue(edge, vc) for edge in edges)
+        path[-1].receiver = self.receiver(dst)
+        self._paths[src, dst, vc] = path
+        return path
+
+    def _queue(self, edge: Edge, vc: Vc) -> VcQueue:
+        link = self.links.get(edge.index)
+        if link is None:
+            self.links[edge.index] = link = Link(edge, edge.latency_ps + self.pass_ps(edge.src))
+        queue = link.queues.get(vc)
+        if queue is None:
+            flits = edge.buffer_bytes * self.vcs_per_class[vc] // self.flit_bytes
+            link.queues[vc] = queue = VcQueue(link, flits, self._rank(edge.index, vc))
+        return queue
+
+    def _source(self, src: int, vc: Vc, kind: PacketKind) -> VcQueue:
+        queue = VcQueue(None, 0, self._rank(len(self.graph.edges) + src * len(PacketKind) + kind, vc))
+        self._sources[src, vc, kind] = queue
+        return queue
+
+    def _rank(self, port: int, vc: Vc) -> int:
+        """Lowest port first, then lowest channel: independent of when a queue is first used."""
+        return self.engine.port_rank(port * len(Vc) + vc)

@@ -1,0 +1,87 @@
+"""Graph and registry become living hardware: each component is made, connected and started on first use."""
+
+from __future__ import annotations
+
+from kernbench.components.base import COMPONENTS, Component, Site, Translator
+from kernbench.config.schema import Config
+from kernbench.engine import Engine
+from kernbench.engine.channel import Fabric, Receiver
+from kernbench.engine.log import OpLog
+from kernbench.messages.fabric import Vc
+from kernbench.topology.graph import Node, TopologyGraph
+from kernbench.topology.routes import Routes
+
+
+class Assembly:
+    """All components of a machine, by node index. A PE's units are made together."""
+
+    def __init__(
+        self, config: Config, graph: TopologyGraph, engine: Engine, log: OpLog, translator: Translator
+    ) -> None:
+        self.config = config
+        self.graph = graph
+        self.engine = engine
+        self.log = log
+        self.translator = translator
+        self.components: dict[int, Component] = {}
+        noc = config.topology.cube.noc
+        self.fabric = Fabric(
+            engine,
+            graph,
+            Routes(graph).route,
+            chunk_bytes=noc.chunk_bytes,
+            header_bytes=noc.header_bytes,
+            flit_bytes=noc.flit_bytes,
+            vcs_per_class={
+                Vc.CTL: noc.vcs.ctl,
+                Vc.COMM: noc.vcs.comm,
+                Vc.REQ: noc.vcs.req,
+                Vc.RESP: noc.vcs.resp,
+            },
+            pass_ps=lambda node: self.component(node).pass_ps,
+            receiver=self._receiver,
+        )
+
+    def component(self, index: int) -> Component:
+        """The component at node ``index``."""
+        component = self.components.get(index)
+        if component is None:
+            node = self.graph.nodes[index]
+            if node.pe >= 0:
+                self._make_pe(node.pe)
+                return self.components[index]
+            component = self._make(node)
+            component.start()
+        return component
+
+    def _receiver(self, index: int) -> Receiver:
+        component = self.component(index)
+        assert isinstance(component, Receiver), f"{component.node.name} is no end point"
+        return component
+
+    def _make(self, node: Node) -> Component:
+        topology = self.config.topology
+        site = Site(
+            node=node,
+            engine=self.engine,
+            fabric=self.fabric,
+            log=self.log,
+            translator=self.translator,
+            pe=node.pe,
+            pe_spec=node.pe_spec or topology.pe,
+            noc=topology.cube.noc,
+            burst_bytes=topology.cube.hbm.timing.burst_bytes,
+        )
+        component = COMPONENTS[self.config.components.components[node.kind]](site)
+        self.components[node.index] = component
+        return component
+
+    def _make_pe(self, pe: int) -> None:
+        units = [self._make(node) for node in self.graph.units_of(pe)]
+        for unit in units:
+            for edge in self.graph.out_edges(unit.node.index):
+                if edge.rate is None:
+                    neighbour = self.components[edge.dst]
+                    unit.ports[neighbour.node.kind] = neighbour
+        for unit in units:
+            unit.start()

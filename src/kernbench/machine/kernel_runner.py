@@ -1,0 +1,143 @@
+"""Runs plain Python kernels, one greenlet per program, ahead of the PE_CPU that issues their commands.
+
+A program is seen from two sides: by the kernel language as its port, by PE_CPU as a stream of commands. It runs
+ahead by up to ``RUN_AHEAD`` commands, which changes no simulated time; it is switched to when its stream runs dry,
+and back when it is that far ahead, when it forces a value, reads the clock, or ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
+from greenlet import getcurrent, greenlet
+
+from kernbench.components.stream import Clock, Force
+from kernbench.errors import ForcedValueError
+from kernbench.messages.commands import Command
+from kernbench.units import format_ps
+
+RUN_AHEAD = 64  # commands; bounds memory, not time
+VERSIONS_PER_PE = 1 << 40
+
+
+class PeCounters:
+    """Command numbers and version ids of one PE, shared by all programs that run on it."""
+
+    __slots__ = ("next_version", "pe", "seq")
+
+    def __init__(self, pe: int) -> None:
+        self.pe = pe
+        self.seq = 0
+        self.next_version = pe * VERSIONS_PER_PE
+
+
+class ProgramPort:
+    """What both ways of running a program share: who and where it is, and its PE's counters."""
+
+    def __init__(
+        self,
+        *,
+        counters: PeCounters,
+        pe_name: str,
+        program: int,
+        program_ids: tuple[int, int, int],
+        grid: tuple[int, int, int],
+        tcm_bytes: int,
+        strict: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self.counters = counters
+        self.pe_name = pe_name
+        self.program = program
+        self.program_ids = program_ids
+        self.grid = grid
+        self.tcm_bytes = tcm_bytes
+        self.strict = strict
+        self.say = say
+
+    def next_seq(self) -> int:
+        """A fresh command number of this PE."""
+        self.counters.seq += 1
+        return self.counters.seq - 1
+
+    def next_version(self) -> int:
+        """A fresh version id."""
+        self.counters.next_version += 1
+        return self.counters.next_version - 1
+
+
+class Program(ProgramPort):
+    """One program of a launch in simulated time.
+
+    ``body(port)`` runs the kernel; ``value_of(version)`` evaluates what Phase 2 needs for one value (None in
+    ``timing`` mode); ``now_ps()`` is simulated time.
+    """
+
+    def __init__(
+        self,
+        *,
+        body: Callable[[Program], None],
+        value_of: Callable[[int], npt.NDArray[Any]] | None,
+        now_ps: Callable[[], int],
+        **who: Any,
+    ) -> None:
+        super().__init__(**who)
+        self.value_of = value_of
+        self.now_ps = now_ps
+        self._ahead: deque[Command] = deque()
+        self._asks: Force | Clock | None = None
+        self._hub: greenlet | None = None
+        self._kernel = greenlet(lambda: body(self))
+
+    # -- the kernel's side --------------------------------------------------------------------------------
+
+    def issue(self, command: Command) -> None:
+        """Append a command; hand over when far enough ahead."""
+        self._ahead.append(command)
+        if len(self._ahead) >= RUN_AHEAD:
+            self._switch_to_hub()
+
+    def force(self, version: int) -> npt.NDArray[Any]:
+        """The value of ``version``, once it exists in simulated time."""
+        if self.value_of is None:
+            raise ForcedValueError(
+                f"program {self.program} on {self.pe_name} needs a value that mode 'timing' does not compute; "
+                "use mode 'timed'"
+            )
+        self._ask(Force(version))
+        return self.value_of(version)
+
+    def clock_ps(self) -> int:
+        """Simulated time once everything so far is issued."""
+        self._ask(Clock())
+        return self.now_ps()
+
+    def print(self, text: str) -> None:
+        """Print with PE and simulated time."""
+        time_ps = self.clock_ps()
+        self.say(f"{self.pe_name} {format_ps(time_ps)}: {text}")
+
+    def _ask(self, what: Force | Clock) -> None:
+        self._asks = what
+        self._switch_to_hub()
+
+    def _switch_to_hub(self) -> None:
+        assert self._hub is not None
+        self._hub.switch()
+
+    # -- PE_CPU's side ------------------------------------------------------------------------------------
+
+    def next_item(self) -> Command | Force | Clock | None:
+        """The next command; a question, once its answer is due; None at the end."""
+        if not self._ahead and self._asks is None and not self._kernel.dead:
+            self._hub = getcurrent()
+            self._kernel.switch()
+        if self._ahead:
+            return self._ahead.popleft()
+        asks, self._asks = self._asks, None
+        return asks
+
+

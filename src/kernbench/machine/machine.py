@@ -1,0 +1,196 @@
+"""The living machine in simulated time: modes ``timed`` (times and values) and ``timing`` (times only)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernbench.components.fabric.host import Host, HostCopy
+from kernbench.config.schema import Config
+from kernbench.engine import Engine, Signal
+from kernbench.engine.log import OpLog
+from kernbench.lang.program import run_program
+from kernbench.machine.assemble import Assembly
+from kernbench.machine.kernel_runner import PeCounters, Program
+from kernbench.memory.direct_map import DirectMap, Pieces
+from kernbench.memory.replay import DataExecutor
+from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.messages.fabric import Piece
+from kernbench.topology.address_map import AddressMap
+from kernbench.topology.graph import TopologyGraph
+from kernbench.topology.ids import PeId
+
+ARG_BYTES = 8  # a kernel argument in a launch message
+PROGRAM_BYTES = 16  # first program and count of a PE's share
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpan:
+    """When one launch left the host, and when the host learnt of its completion."""
+
+    launch: int
+    name: str
+    sent_ps: int
+    done_ps: int
+
+
+class Hardware:
+    """What both kinds of machine have: the graph, the memories, the translator."""
+
+    def __init__(self, config: Config, graph: TopologyGraph, say: Say, *, strict: bool) -> None:
+        self.config = config
+        self.spec = config.topology
+        self.graph = graph
+        self.say = say
+        self.strict = strict
+        self.addresses = AddressMap(graph)
+        self.translator = DirectMap(graph.pes, self.spec.pe.mmu.hit_ps)
+        regions = [self.slice_of(pe)[1:] for pe in range(graph.n_pes)]
+        regions += [self.addresses.sram_bank(*bank)[1:] for bank in self._banks()]
+        self.store = MemoryStore(regions)
+        self.counters: dict[int, PeCounters] = {}
+
+    @property
+    def pes(self) -> Sequence[PeId]:
+        """All PEs by number."""
+        return self.graph.pes
+
+    def slice_of(self, pe: int) -> tuple[int, int, int]:
+        """``(owner, base, size_bytes)`` of the part of HBM that belongs to PE number ``pe``."""
+        return self.addresses.slice_of(pe)
+
+    def sram_banks(self, pe: int) -> Sequence[tuple[int, int, int]]:
+        """``(owner, base, size_bytes)`` of the SRAM banks in the PE's cube."""
+        at = self.graph.pes[pe]
+        banks = range(self.spec.cube.sram.banks)
+        return [self.addresses.sram_bank(at.sip, at.cube, bank) for bank in banks]
+
+    def who(self, program: Any, grid: tuple[int, int, int]) -> dict[str, Any]:
+        """What a program's port is told about itself."""
+        pe = program.pe
+        return {
+            "counters": self.counters.setdefault(pe, PeCounters(pe)),
+            "pe_name": str(self.graph.pes[pe]),
+            "program": program.index,
+            "program_ids": program.ids,
+            "grid": grid,
+            "tcm_bytes": self.graph.unit(pe, "pe_tcm").spec.size_bytes,
+            "strict": self.strict,
+            "say": self.say,
+        }
+
+    def _banks(self) -> list[tuple[int, int, int]]:
+        spec = self.spec
+        return [
+            (sip, cube, bank)
+            for sip in range(spec.system.sips.count)
+            for cube in range(spec.sip.cubes.count)
+            for bank in range(spec.cube.sram.banks)
+        ]
+
+
+class Machine(Hardware):
+    """A device in simulated time (see :class:`~kernbench.runtime.device.Device`)."""
+
+    def __init__(
+        self,
+        config: Config,
+        graph: TopologyGraph,
+        *,
+        mode: str,
+        say: Say,
+        strict: bool = True,
+        tie_seed: int | None = None,
+    ) -> None:
+        super().__init__(config, graph, say, strict=strict)
+        self.mode = mode
+        self.engine = Engine(tie_seed)
+        self.log = OpLog()
+        self.assembly = Assembly(config, graph, self.engine, self.log, self.translator)
+        self.fabric = self.assembly.fabric
+        host = self.assembly.component(graph.node("host").index)
+        assert isinstance(host, Host)
+        self.host = host
+        self.executor = None if mode == "timing" else DataExecutor(self.log, self.store, self.translator)
+        self.spans: list[LaunchSpan] = []
+        self.host_time_ps = 0
+        self._launches = 0
+        self._pending: list[tuple[int, str, int, Signal]] = []
+
+    @property
+    def now_ps(self) -> int:
+        """Simulated time."""
+        return self.engine.now_ps
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        """Copy ``buffer`` to ``pieces`` over PCIe; returns when the last byte has landed."""
+        self.synchronize()
+        self._copy(pieces, is_write=True)
+        if self.executor is not None:
+            self.store.write(pieces, buffer)
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        """Fetch ``size_bytes`` from ``pieces`` over PCIe; in ``timing`` mode the bytes are unwritten memory."""
+        self.synchronize()
+        self._copy(pieces, is_write=False)
+        return self.store.read(pieces, size_bytes)
+
+    def _copy(self, pieces: Sequence[Piece], *, is_write: bool) -> None:
+        copy: HostCopy = self.host.copy(pieces, is_write=is_write)
+        self.engine.run_until(copy.done, self.stuck)
+        self.host.log_copy(copy)
+
+    def launch(
+        self,
+        kernel: Callable[..., Any],
+        args: tuple[Any, ...],
+        meta: dict[str, Any],
+        programs: Sequence[Any],
+        grid: tuple[int, int, int],
+        name: str,
+    ) -> None:
+        """Start a kernel behind all that was launched before; returns at once."""
+        self.synchronize()
+        streams: dict[int, list[Program]] = {}
+        for program in programs:
+            streams.setdefault(program.pe, []).append(
+                Program(
+                    body=lambda port: run_program(kernel, args, meta, port),
+                    value_of=self._value_of if self.executor else None,
+                    now_ps=lambda: self.engine.now_ps,
+                    **self.who(program, grid),
+                )
+            )
+        self.host_time_ps += self.spec.host.sw_launch_ps
+        size_bytes = ARG_BYTES * (len(args) + len(meta)) + PROGRAM_BYTES
+        done = self.host.launch(self._launches, streams, size_bytes)
+        self._pending.append((self._launches, name, self.now_ps, done))
+        self._launches += 1
+
+    def synchronize(self) -> None:
+        """Let simulated time pass until every launch is complete, then evaluate what it computed."""
+        for launch, name, sent_ps, done in self._pending:
+            done_ps = self.engine.run_until(done, self.stuck)
+            self.spans.append(LaunchSpan(launch=launch, name=name, sent_ps=sent_ps, done_ps=done_ps))
+        self._pending.clear()
+        self.flush()
+
+    def flush(self) -> None:
+        """Evaluate every value up to now."""
+        if self.executor is not None:
+            self.executor.run_until(self.now_ps)
+        else:
+            self.log.values.clear()
+
+    def _value_of(self, version: int) -> np.ndarray[Any, Any]:
+        assert self.executor is not None
+        self.executor.run_until(self.now_ps)
+        return self.executor.value(version)
+
+    def stuck(self) -> str:
+        """The map of a run in which nothing is left to happen and something waits."""
+        return "\n  ".join([f"nothing is left to happen at {self.now_ps} ps", *self.fabric.stuck()])

@@ -1,0 +1,90 @@
+"""An access and its block: bytes in memory order on one side, an array of lanes on the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.dtypes import DType, int1
+from kernbench.messages.access import Access
+
+Block = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
+
+
+def upward(access: Access) -> tuple[Access, tuple[int, ...]]:
+    """``access`` with every stride turned to climb, and the dimensions that were turned."""
+    turned = tuple(d for d, stride in enumerate(access.strides) if stride < 0)
+    if not turned:
+        return access, ()
+    return (
+        Access(
+            va=access.va + sum((access.shape[d] - 1) * access.strides[d] for d in turned if access.shape[d]),
+            itemsize=access.itemsize,
+            block_shape=access.block_shape,
+            shape=access.shape,
+            strides=tuple(abs(stride) for stride in access.strides),
+            origin=access.origin,
+        ),
+        turned,
+    )
+
+
+def block_of(buffer: Bytes, access: Access, dtype: DType, fill: Any = None) -> Block:
+    """The block ``[*access.block_shape]`` of ``dtype`` that a load makes of ``buffer``.
+
+    ``buffer`` holds the access's bytes in memory order. Lanes outside of the active box become ``fill``: a
+    number, an array of the block's shape, or zero for None. The block is C-contiguous and owns its memory.
+    """
+    elements = buffer != 0 if dtype is int1 else buffer.view(dtype.numpy)
+    if access.addresses is not None:
+        block = _filled(access.block_shape, dtype, fill)
+        block.reshape(-1)[access.lanes] = elements
+        return block
+    box = _box(elements, access)
+    if access.shape == access.block_shape:
+        return np.ascontiguousarray(box).reshape(access.block_shape)
+    block = _filled(access.block_shape, dtype, fill)
+    block[_active(access)] = box
+    return block
+
+
+def bytes_of(block: Block, access: Access) -> Bytes:
+    """The bytes a store of ``block`` moves, in memory order; of lanes on one address the last one's."""
+    block = np.broadcast_to(block, access.block_shape)
+    if access.addresses is not None:
+        return np.ascontiguousarray(block.reshape(-1)[access.lanes]).view(np.uint8)
+    climbing, turned = upward(access)
+    order = climbing.runs()[3]
+    box = np.flip(block[_active(access)], turned)
+    moved = box[tuple(slice(None) if d in order else -1 for d in range(box.ndim))] if box.size else box
+    by_memory = sorted(order)
+    elements = moved.transpose([by_memory.index(d) for d in order]) if box.size else moved
+    return np.ascontiguousarray(elements).reshape(-1).view(np.uint8)
+
+
+def _active(access: Access) -> tuple[slice, ...]:
+    """Where the active box lies in the block."""
+    return tuple(slice(at, at + n) for at, n in zip(access.origin, access.shape, strict=True))
+
+
+def _box(elements: Block, access: Access) -> Block:
+    """The active box ``[*access.shape]``: a view of ``elements``, which are in memory order."""
+    if 0 in access.shape:
+        return elements[:0].reshape(access.shape)
+    climbing, turned = upward(access)
+    order = climbing.runs()[3]
+    in_memory = elements.reshape([access.shape[d] for d in order])
+    in_block = in_memory.transpose([order.index(d) for d in sorted(order)])
+    spread = in_block[tuple(slice(None) if d in order else None for d in range(len(access.shape)))]
+    return np.flip(np.broadcast_to(spread, access.shape), turned)
+
+
+def _filled(shape: tuple[int, ...], dtype: DType, fill: Any) -> Block:
+    if fill is None:
+        return np.zeros(shape, dtype.numpy)
+    block = np.empty(shape, dtype.numpy)
+    block[...] = np.asarray(fill).astype(dtype.numpy)
+    return block

@@ -1,0 +1,186 @@
+"""How a tensor is cut into rectangles, who holds each, and which copy a PE reads."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kernbench.dtypes import DType
+from kernbench.memory.cut import CellRuns, Grid, Ints, cut, cut_each
+from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
+from kernbench.messages.fabric import Piece
+from kernbench.topology.ids import PeId
+
+
+class ShardGrid(NamedTuple):
+    """A tensor's rectangles and their holders; no addresses yet.
+
+    ``grid`` cuts its bytes; ``holders[cell]`` are the PE numbers that hold a cell, in order, each a copy of its own.
+    """
+
+    grid: Grid
+    holders: tuple[tuple[int, ...], ...]
+
+    @property
+    def pes(self) -> tuple[int, ...]:
+        """All PEs that hold a byte, in order."""
+        return tuple(sorted({pe for holders in self.holders for pe in holders}))
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether two PEs hold different parts."""
+        return len(self.holders) > 1
+
+
+class Copy(NamedTuple):
+    """One copy of a cell: whose shard it is, the memory controller that owns it, and its physical address."""
+
+    pe: int
+    owner: int
+    pa: PhysicalAddress
+
+
+class ShardMap:
+    """One tensor in memory: its virtual range and, for each cell of its grid, the copies.
+
+    A cell is row-major and dense at each of its copies. A PE uses the nearest copy: its own, else the first in its
+    cube, else the first in its SIP, else the first of all. That holds for stores too: a copy is private to those
+    for whom it is the nearest.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        va: VirtualAddress,
+        shape: tuple[int, ...],
+        dtype: DType,
+        grid: Grid,
+        copies: Sequence[Sequence[Copy]],
+        pes: Sequence[PeId],
+    ) -> None:
+        self.name = name
+        self.va = va
+        self.shape = shape
+        self.dtype = dtype
+        self.grid = grid
+        self.copies = tuple(tuple(of_cell) for of_cell in copies)
+        self._pes = pes
+        self._nearest = [_Nearest(of_cell, pes) if len(of_cell) > 1 else None for of_cell in self.copies]
+        self._reach = max((near.reach for near in self._nearest if near), default=0)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the tensor, one copy of each."""
+        return self.grid.rows * self.grid.row_bytes
+
+    @property
+    def end(self) -> int:
+        """The virtual address after its last byte."""
+        return self.va + self.size_bytes
+
+    def view_of(self, pe: int) -> int:
+        """A number that is the same for two PEs only if they use the same copies. PE -1 is the host."""
+        if self._reach == 0 or pe < 0:
+            return -1
+        if self._reach == _BY_PE:
+            return pe
+        sip, cube, _ = self._pes[pe]
+        return sip if self._reach == _BY_SIP else sip << 32 | cube
+
+    def nearest(self, cell: int, pe: int) -> Copy:
+        """The copy of ``cell`` that PE number ``pe`` uses; the first for the host (-1)."""
+        near = self._nearest[cell]
+        return self.copies[cell][0] if near is None or pe < 0 else near.copy_for(pe, self._pes[pe])
+
+    def pieces_for(self, access: Access, pe: int) -> tuple[Piece, ...]:
+        """An affine ``access`` inside the tensor, without falling strides, as PE number ``pe`` (-1: host) sees it."""
+        return tuple(_piece(runs, self.nearest(runs.cell, pe)) for runs in self._runs(access))
+
+    def pieces_of_all_copies(self, access: Access) -> tuple[Piece, ...]:
+        """The same at every copy there is: what the host writes."""
+        return tuple(_piece(runs, copy) for runs in self._runs(access) for copy in self.copies[runs.cell])
+
+    def pieces_of_lanes(self, starts: Ints, offsets: Ints, itemsize: int, pe: int) -> tuple[Piece, ...]:
+        """Lanes at the addresses ``starts``, all inside the tensor, as PE number ``pe`` sees them.
+
+        ``offsets`` are their places in the access's bytes.
+        """
+        runs = cut_each(self.grid, starts - self.va, offsets, itemsize)
+        return tuple(_piece(run, self.nearest(run.cell, pe)) for run in runs)
+
+    def _runs(self, access: Access) -> list[CellRuns]:
+        va, run_bytes, outer, _ = access.runs()
+        return cut(self.grid, va - self.va, run_bytes, outer)
+
+
+_BY_SIP, _BY_CUBE, _BY_PE = (
+    1,
+    2,
+    3,
+)  # how close two copies of a cell may be: in two SIPs, in one SIP, in one cube
+
+
+class _Nearest:
+    """The copies of one cell by PE, by cube and by SIP. ``reach`` says by how much of its name a PE chooses."""
+
+    __slots__ = ("by_cube", "by_pe", "by_sip", "first", "reach")
+
+    def __init__(self, copies: Sequence[Copy], pes: Sequence[PeId]) -> None:
+        self.first = copies[0]
+        self.by_pe = {copy.pe: copy for copy in copies}
+        self.by_cube: dict[tuple[int, int], Copy] = {}
+        self.by_sip: dict[int, Copy] = {}
+        for copy in copies:
+            sip, cube, _ = pes[copy.pe]
+            self.by_cube.setdefault((sip, cube), copy)
+            self.by_sip.setdefault(sip, copy)
+        if len(self.by_cube) < len(copies):
+            self.reach = _BY_PE
+        else:
+            self.reach = _BY_CUBE if len(self.by_sip) < len(copies) else _BY_SIP
+
+    def copy_for(self, pe: int, name: PeId) -> Copy:
+        found = self.by_pe.get(pe) or self.by_cube.get((name.sip, name.cube)) or self.by_sip.get(name.sip)
+        return found or self.first
+
+
+def _piece(runs: CellRuns, copy: Copy) -> Piece:
+    return Piece(
+        copy.owner,
+        copy.pa + runs.start,
+        runs.run_bytes,
+        runs.pitch,
+        runs.count,
+        runs.offset,
+        runs.offset_pitch,
+    )
+
+
+class ShardMaps:
+    """All tensors of a context by virtual address."""
+
+    def __init__(self) -> None:
+        self._bases: list[int] = []
+        self._maps: list[ShardMap] = []
+
+    def add(self, shards: ShardMap) -> None:
+        """Enter a tensor; its virtual range is its own."""
+        at = bisect_right(self._bases, shards.va)
+        self._bases.insert(at, shards.va)
+        self._maps.insert(at, shards)
+
+    def remove(self, shards: ShardMap) -> None:
+        """Take a tensor out."""
+        at = self._maps.index(shards)
+        del self._bases[at], self._maps[at]
+
+    def below(self, va: int) -> ShardMap | None:
+        """The tensor that begins at or nearest below ``va``."""
+        at = bisect_right(self._bases, va) - 1
+        return self._maps[at] if at >= 0 else None
+
+    def nearest(self, va: int) -> ShardMap | None:
+        """The tensor whose range is nearest to ``va``."""
+        return min(self._maps, key=lambda m: max(m.va - va, va - m.end, 0), default=None)

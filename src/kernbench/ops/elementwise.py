@@ -1,0 +1,282 @@
+"""Ops that make one element from one element of each operand, after broadcasting.
+
+Operands meet in a common dtype (``numerics.promote``). Floats below fp32 compute in fp32 and round once;
+integers wrap; division and remainder of integers truncate, as in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import numpy as np
+
+from kernbench.dtypes import DType, as_dtype, float32, float64, int1
+from kernbench.errors import DTypeError
+from kernbench.ops.numerics import compute_dtype, convert, promote
+from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, broadcast_shape, visits
+
+Rule = Callable[[DType], DType]
+
+
+def common_dtype(dtypes: Sequence[DType], *, divides: bool = False) -> DType:
+    """The dtype in which all operands meet."""
+    if len(dtypes) == 1:
+        return dtypes[0]
+    return reduce(lambda a, b: promote(a, b, divides=divides), dtypes)
+
+
+def _shape(operands: Sequence[Typed]) -> Shape:
+    return reduce(broadcast_shape, (x.shape for x in operands))
+
+
+def _met(arrays: Sequence[Array], divides: bool = False) -> tuple[list[Array], DType]:
+    """Operands in their common dtype, then in the dtype that computes; and that one."""
+    dtypes = [as_dtype(x.dtype) for x in arrays]
+    common = common_dtype(dtypes, divides=divides)
+    compute = compute_dtype(common)
+    return [convert(convert(x, common), compute) for x in arrays], compute
+
+
+def _same(dtype: DType) -> DType:
+    return dtype
+
+
+def _float(dtype: DType) -> DType:
+    if not dtype.is_float:
+        raise DTypeError(f"needs a float block, not {dtype}; cast it with .to(tl.float32)")
+    return dtype
+
+
+def _int(dtype: DType) -> DType:
+    if dtype.is_float:
+        raise DTypeError(f"needs an integer block, not {dtype}; cast it with .to(tl.int32)")
+    return dtype
+
+
+def _truth(_dtype: DType) -> DType:
+    return int1
+
+
+def elementwise(
+    name: str,
+    function: Callable[..., Array],
+    rule: Rule = _same,
+    *,
+    divides: bool = False,
+    **per_element: int,
+) -> None:
+    """Register an op: ``function`` on arrays of the computing dtype, ``rule`` from common to result dtype."""
+
+    def infer(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+        return Typed(_shape(operands), rule(common_dtype([x.dtype for x in operands], divides=divides)))
+
+    def evaluate(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+        met, _ = _met(arrays, divides)
+        return convert(np.asarray(function(*met)), dtype)
+
+    OPS.register(name)(
+        OpSpec(unit=Unit.MATH, infer=infer, work=visits(**per_element), evaluate=evaluate, divides=divides)
+    )
+
+
+def _add(a: Array, b: Array) -> Array:
+    return np.bitwise_xor(a, b) if a.dtype == np.bool_ else np.add(a, b)  # one bit wraps
+
+
+def _subtract(a: Array, b: Array) -> Array:
+    return np.bitwise_xor(a, b) if a.dtype == np.bool_ else np.subtract(a, b)
+
+
+def _negate(x: Array) -> Array:
+    return _subtract(np.zeros((), x.dtype), x)  # 0 - x, as the compiler does: -(+0.0) is +0.0
+
+
+def _truncating_divide(a: Array, b: Array) -> Array:
+    quotient = np.floor_divide(a, b)
+    inexact = np.multiply(quotient, b) != a
+    return np.asarray(quotient + (inexact & ((a < 0) != (b < 0)) & (b != 0)).astype(a.dtype))
+
+
+def _reciprocal_root(x: Array) -> Array:
+    return np.asarray(x.dtype.type(1) / np.sqrt(x))
+
+
+def _sigmoid(x: Array) -> Array:
+    one = x.dtype.type(1)
+    return np.asarray(one / (one + np.exp(_negate(x))))
+
+
+elementwise("add", _add, add=1)
+elementwise("sub", _subtract, add=1)
+elementwise("mul", np.multiply, mul=1)
+elementwise("neg", _negate, add=1)
+elementwise("abs", np.abs, add=1)
+elementwise("floordiv", _truncating_divide, _int, divides=True, div=1)
+elementwise("mod", np.fmod, divides=True, div=1)  # fmod truncates, for integers too
+
+elementwise("exp", np.exp, _float, exp=1)
+elementwise("exp2", np.exp2, _float, exp=1)
+elementwise("log", np.log, _float, exp=1)
+elementwise("log2", np.log2, _float, exp=1)
+elementwise("sin", np.sin, _float, exp=1)
+elementwise("cos", np.cos, _float, exp=1)
+elementwise("sqrt", np.sqrt, _float, rsqrt=1)
+elementwise("rsqrt", _reciprocal_root, _float, rsqrt=1)
+elementwise("floor", np.floor, _float, add=1)
+elementwise("ceil", np.ceil, _float, add=1)
+elementwise("sigmoid", _sigmoid, _float, add=1, exp=1, div=1)
+
+elementwise("and", np.bitwise_and, _int, add=1)
+elementwise("or", np.bitwise_or, _int, add=1)
+elementwise("xor", np.bitwise_xor, _int, add=1)
+elementwise("invert", np.invert, _int, add=1)
+elementwise("shl", np.left_shift, _int, add=1)
+elementwise("shr", np.right_shift, _int, add=1)
+
+elementwise("lt", np.less, _truth, cmp=1)
+elementwise("le", np.less_equal, _truth, cmp=1)
+elementwise("gt", np.greater, _truth, cmp=1)
+elementwise("ge", np.greater_equal, _truth, cmp=1)
+elementwise("eq", np.equal, _truth, cmp=1)
+elementwise("ne", np.not_equal, _truth, cmp=1)
+
+
+# Division: integers meet in fp32.
+
+
+def _quotient_dtype(dtype: DType) -> DType:
+    return dtype if dtype.is_float else float32
+
+
+def _infer_div(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+    return Typed(_shape(operands), _quotient_dtype(common_dtype([x.dtype for x in operands], divides=True)))
+
+
+def _evaluate_div(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    (a, b), compute = _met(arrays, divides=True)
+    quotient_dtype = _quotient_dtype(compute)
+    return convert(np.asarray(np.divide(convert(a, quotient_dtype), convert(b, quotient_dtype))), dtype)
+
+
+OPS.register("div")(
+    OpSpec(unit=Unit.MATH, infer=_infer_div, work=visits(div=1), evaluate=_evaluate_div, divides=True)
+)
+
+
+# Largest, smallest, clamp: a NaN loses against a number unless ``propagate_nan``.
+
+
+def _infer_extreme(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+    return Typed(_shape(operands), common_dtype([x.dtype for x in operands]))
+
+
+def _upper(propagate_nan: bool) -> Callable[[Array, Array], Array]:
+    return np.maximum if propagate_nan else np.fmax
+
+
+def _lower(propagate_nan: bool) -> Callable[[Array, Array], Array]:
+    return np.minimum if propagate_nan else np.fmin
+
+
+def _evaluate_maximum(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
+    met, _ = _met(arrays)
+    return convert(np.asarray(_upper(attrs.get("propagate_nan", False))(*met)), dtype)
+
+
+def _evaluate_minimum(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
+    met, _ = _met(arrays)
+    return convert(np.asarray(_lower(attrs.get("propagate_nan", False))(*met)), dtype)
+
+
+def _evaluate_clamp(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
+    (x, low, high), _ = _met(arrays)
+    nan = attrs.get("propagate_nan", False)
+    return convert(np.asarray(_lower(nan)(_upper(nan)(x, low), high)), dtype)
+
+
+for _name, _evaluate, _n in (
+    ("maximum", _evaluate_maximum, 1),
+    ("minimum", _evaluate_minimum, 1),
+    ("clamp", _evaluate_clamp, 2),
+):
+    OPS.register(_name)(OpSpec(unit=Unit.MATH, infer=_infer_extreme, work=visits(max=_n), evaluate=_evaluate))
+
+
+# Fused multiply and add: one rounding (two in fp64, for which numpy has no wider type).
+
+
+def _infer_fma(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+    return Typed(_shape(operands), _float(common_dtype([x.dtype for x in operands])))
+
+
+def _evaluate_fma(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    (a, b, c), compute = _met(arrays)
+    if compute is float64:
+        return np.asarray(a * b + c)
+    product, addend = np.multiply(a, b, dtype=np.float64), c.astype(np.float64)  # exact: 2 * 24 bits
+    return convert(_odd_sum(product, addend), dtype)
+
+
+def _odd_sum(a: Array, b: Array) -> Array:
+    """``a + b`` in fp64, rounded to odd, so that rounding it to fp32 or less is as good as rounding once."""
+    total = np.asarray(a + b)
+    b_part = total - a
+    lost = (a - (total - b_part)) + (b - b_part)
+    is_even = (np.atleast_1d(total).view(np.uint64) & np.uint64(1)).reshape(total.shape) == 0
+    nudged = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
+    return np.where(np.isfinite(lost) & (lost != 0) & is_even, nudged, total)
+
+
+OPS.register("fma")(OpSpec(unit=Unit.MATH, infer=_infer_fma, work=visits(fma=1), evaluate=_evaluate_fma))
+
+
+# where(condition, x, y)
+
+
+def _infer_where(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+    return Typed(_shape(operands), common_dtype([x.dtype for x in operands[1:]]))
+
+
+def _evaluate_where(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    condition, x, y = arrays
+    return np.where(convert(condition, int1), convert(x, dtype), convert(y, dtype))
+
+
+OPS.register("where")(
+    OpSpec(unit=Unit.MATH, infer=_infer_where, work=visits(cmp=1), evaluate=_evaluate_where, n_conditions=1)
+)
+
+
+# Casts
+
+
+def _infer_cast(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
+    return Typed(operands[0].shape, attrs["dtype"])
+
+
+def _infer_bitcast(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
+    (x,), dtype = operands, attrs["dtype"]
+    if x.dtype.bits != dtype.bits:
+        raise DTypeError(
+            f"{x.dtype} has {x.dtype.bits} bits and {dtype} has {dtype.bits}; a bitcast needs as many"
+        )
+    return Typed(x.shape, dtype)
+
+
+def _evaluate_bitcast(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    return np.asarray(arrays[0], order="C").view(dtype.numpy)
+
+
+def _evaluate_cast(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    return convert(arrays[0], dtype)
+
+
+OPS.register("cast")(
+    OpSpec(unit=Unit.MATH, infer=_infer_cast, work=visits(add=1), evaluate=_evaluate_cast, promotes=False)
+)
+OPS.register("bitcast")(
+    OpSpec(
+        unit=Unit.MATH, infer=_infer_bitcast, work=visits(add=1), evaluate=_evaluate_bitcast, promotes=False
+    )
+)

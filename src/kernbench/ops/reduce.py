@@ -1,0 +1,71 @@
+"""Reductions along one axis or over all elements: sum, max, min.
+
+As the compiler types them: a sum keeps a float's dtype (it accumulates in fp32 and rounds once) and widens integers
+below 32 bits; max and min of a narrow dtype come as fp32 or int32. NaN loses against a number in max and min.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kernbench.dtypes import DType, as_dtype, float32, int32, uint32
+from kernbench.errors import ShapeError
+from kernbench.ops.numerics import compute_dtype, convert
+from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, visits_in
+
+
+def check_axis(shape: Shape, axis: int) -> int:
+    """``axis`` counted from the front.
+
+    Raises:
+        ShapeError: the block has no such axis.
+    """
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"axis {axis} is outside of {list(shape)}, which has {len(shape)} dimensions")
+    return axis % len(shape)
+
+
+def reduced_shape(shape: Shape, axis: int | None, keep_dims: bool) -> Shape:
+    """The shape after reducing ``axis`` (None: all of them)."""
+    if axis is None:
+        return (1,) * len(shape) if keep_dims else ()
+    at = check_axis(shape, axis)
+    return shape[:at] + ((1,) if keep_dims else ()) + shape[at + 1 :]
+
+
+def _sum_dtype(dtype: DType) -> DType:
+    if dtype.is_float or dtype.bits >= 32:
+        return dtype
+    return int32 if dtype.signed else uint32
+
+
+def _extreme_dtype(dtype: DType) -> DType:
+    if dtype.bits >= 32:
+        return dtype
+    return float32 if dtype.is_float else int32
+
+
+def _reduction(name: str, ufunc: np.ufunc, rule: Callable[[DType], DType], **per_element: int) -> None:
+    def infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
+        (x,) = operands
+        return Typed(reduced_shape(x.shape, attrs.get("axis"), attrs.get("keep_dims", False)), rule(x.dtype))
+
+    def evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
+        (x,) = arrays
+        compute = compute_dtype(rule(as_dtype(x.dtype)))
+        axis: Any = attrs.get("axis")
+        wide = convert(x, compute)
+        out = ufunc.reduce(wide, axis=axis, keepdims=attrs.get("keep_dims", False), dtype=compute.numpy)
+        return convert(np.asarray(out), dtype)
+
+    OPS.register(name)(
+        OpSpec(unit=Unit.MATH, infer=infer, work=visits_in(**per_element), evaluate=evaluate, promotes=False)
+    )
+
+
+_reduction("sum", np.add, _sum_dtype, add=1)
+_reduction("max", np.fmax, _extreme_dtype, max=1)
+_reduction("min", np.fmin, _extreme_dtype, max=1)

@@ -1,0 +1,43 @@
+"""softmax along one axis, in one op: exp(x - max(x)) / sum(exp(x - max(x))).
+
+As in Triton, a float below fp32 gives fp32, because max does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kernbench.dtypes import DType
+from kernbench.errors import DTypeError
+from kernbench.ops.numerics import compute_dtype, convert
+from kernbench.ops.reduce import check_axis
+from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, visits
+
+
+def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
+    (x,) = operands
+    if not x.dtype.is_float:
+        raise DTypeError(f"needs a float block, not {x.dtype}; cast it with .to(tl.float32)")
+    check_axis(x.shape, attrs["axis"])
+    return Typed(x.shape, compute_dtype(x.dtype))
+
+
+def _evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
+    (x,) = arrays
+    axis = attrs["axis"]
+    wide = convert(x, dtype)
+    exponential = np.exp(wide - np.fmax.reduce(wide, axis=axis, keepdims=True))
+    return np.asarray(exponential / np.add.reduce(exponential, axis=axis, keepdims=True))
+
+
+OPS.register("softmax")(
+    OpSpec(
+        unit=Unit.MATH,
+        infer=_infer,
+        work=visits(max=1, add=2, exp=1, div=1),
+        evaluate=_evaluate,
+        promotes=False,
+    )
+)

@@ -1,0 +1,74 @@
+"""All that the host API needs from a machine. A test fakes it on numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from kernbench.config.schema import TopologySpec
+from kernbench.memory.direct_map import DirectMap, Pieces
+from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.topology.ids import PeId
+
+
+class MemoryRange(NamedTuple):
+    """Physical addresses ``[base, base + size_bytes)`` of the memory controller with node index ``owner``."""
+
+    owner: int
+    base: int
+    size_bytes: int
+
+
+class Program(NamedTuple):
+    """One program of a grid: its index in the launch, its ``program_id`` on each axis, and the PE it runs on."""
+
+    index: int
+    ids: tuple[int, int, int]
+    pe: int
+
+
+class Device(Protocol):
+    """A machine as its host sees it.
+
+    ``mode`` is ``timed``, ``data`` or ``timing``. Host copies advance simulated time over PCIe and fabric (not
+    in ``data`` mode); in ``timing`` mode they move no bytes, and a read gives unwritten memory.
+    """
+
+    spec: TopologySpec
+    mode: str
+    pes: Sequence[PeId]
+    translator: DirectMap
+    store: MemoryStore
+
+    @property
+    def now_ps(self) -> int:
+        """Simulated time."""
+
+    def slice_of(self, pe: int) -> tuple[int, int, int]:
+        """The part of HBM that belongs to PE number ``pe``: a :class:`MemoryRange`."""
+
+    def sram_banks(self, pe: int) -> Sequence[tuple[int, int, int]]:
+        """The banks of shared SRAM in the cube of PE number ``pe``: each a :class:`MemoryRange`."""
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        """Copy ``buffer`` to ``pieces``; returns when the last byte has landed. A byte may have several pieces."""
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        """Fetch ``[size_bytes]`` bytes from ``pieces``; returns when the last byte has come."""
+
+    def launch(
+        self,
+        kernel: Callable[..., Any],
+        args: tuple[Any, ...],
+        meta: dict[str, Any],
+        programs: Sequence[Program],
+        grid: tuple[int, int, int],
+        name: str,
+    ) -> None:
+        """Start a kernel behind all that was launched before; returns at once."""
+
+    def synchronize(self) -> None:
+        """Let simulated time pass until every launch is complete; raise what a kernel raised."""
+
+    def flush(self) -> None:
+        """Evaluate every value up to now (Phase 2)."""

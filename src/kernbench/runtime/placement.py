@@ -1,0 +1,148 @@
+"""Which PE holds which part of a tensor: a policy for each level of the machine, and the grid that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import product
+
+from kernbench.config.schema import TopologySpec
+from kernbench.dtypes import DType
+from kernbench.errors import UsageError
+from kernbench.memory.cut import Grid
+from kernbench.memory.shards import ShardGrid
+from kernbench.registry import did_you_mean
+from kernbench.units import ceil_div
+
+WAYS = ("replicate", "row_wise", "column_wise", "tiled")
+SPACES = ("hbm", "sram")
+
+
+@dataclass(frozen=True, slots=True)
+class DPPolicy:
+    """How a tensor is spread over the SIPs, then over the cubes of each, then over the PEs of each cube.
+
+    Each level is one of ``replicate`` (a copy for each), ``row_wise`` (splits the first dimension), ``column_wise``
+    (splits the last), ``tiled`` (splits the first over the rows of the level's grid and the last over its columns).
+    A part is split into ceil-size pieces, so the last ones may be smaller or empty. A tensor of one
+    dimension has only that one to split. ``space`` is the memory: the PE's slice of HBM, or its cube's shared SRAM,
+    where PEs that would replicate share one copy.
+    """
+
+    sip: str = "replicate"
+    cube: str = "row_wise"
+    pe: str = "row_wise"
+    space: str = "hbm"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, known = getattr(self, field.name), SPACES if field.name == "space" else WAYS
+            if value not in known:
+                raise UsageError(
+                    f"DPPolicy: {field.name}={value!r} is unknown; {did_you_mean(str(value), known)}"
+                )
+
+    def __str__(self) -> str:
+        where = "" if self.space == "hbm" else f", space={self.space}"
+        return f"sip={self.sip}, cube={self.cube}, pe={self.pe}{where}"
+
+
+ROW_WISE = DPPolicy(sip="row_wise")  # of a tensor made without a policy: each byte exists once
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One level of the machine: how many units, on which grid, split in which way."""
+
+    way: str
+    count: int
+    grid: tuple[int, int]
+
+    def parts(self, *, is_line: bool) -> tuple[int, int]:
+        """Into how many parts rows and columns are split; a line has columns only."""
+        if self.way == "replicate":
+            return 1, 1
+        if is_line:
+            return 1, self.count
+        across, down = self.grid
+        return {"row_wise": (self.count, 1), "column_wise": (1, self.count), "tiled": (down, across)}[
+            self.way
+        ]
+
+    def part(self, unit: int, *, is_line: bool) -> tuple[int, int]:
+        """Which part of rows and of columns ``unit`` holds."""
+        rows, columns = self.parts(is_line=is_line)
+        return divmod(unit, columns) if rows * columns > 1 else (0, 0)
+
+
+def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: TopologySpec) -> ShardGrid:
+    """The rectangles of a tensor and their holders.
+
+    A tensor ``[d0, ..., dn]`` is seen as rows of its last dimension; ``row_wise`` splits between indices of d0.
+    """
+    levels = (
+        _Level(policy.sip, spec.system.sips.count, spec.system.sips.grid),
+        _Level(policy.cube, spec.sip.cubes.count, spec.sip.cubes.grid),
+        _Level(policy.pe, spec.cube.pes.count, spec.cube.pes.grid),
+    )
+    if 0 in shape:
+        return ShardGrid(Grid(1, 0, (0, 1), (0,)), ())
+    is_line = len(shape) <= 1
+    rows, columns = (1, math.prod(shape)) if is_line else (shape[0], shape[-1])
+    parts = [level.parts(is_line=is_line) for level in levels]
+    row_ranges = _ranges(rows, [down for down, _ in parts])
+    col_ranges = _ranges(columns, [across for _, across in parts])
+    row_bounds, col_bounds = _bounds(row_ranges.values()), _bounds(col_ranges.values())
+
+    row_of, col_of = {at: i for i, at in enumerate(row_bounds)}, {at: i for i, at in enumerate(col_bounds)}
+    n_cols = len(col_bounds) - 1
+    holders: list[list[int]] = [[] for _ in range((len(row_bounds) - 1) * n_cols)]
+    for pe, places in enumerate(_places(levels, is_line=is_line)):
+        if policy.space == "sram" and policy.pe == "replicate" and pe % levels[2].count:
+            continue  # shares the copy of its cube's first PE
+        top, bottom = row_ranges[tuple(down for down, _ in places)]
+        left, right = col_ranges[tuple(across for _, across in places)]
+        if top < bottom and left < right:
+            holders[row_of[top] * n_cols + col_of[left]].append(pe)
+    grid = _grid(row_bounds, col_bounds, math.prod(shape[1:-1]), dtype.size_bytes)
+    return ShardGrid(grid, tuple(map(tuple, holders)))
+
+
+def _split(start: int, end: int, n_parts: int) -> list[tuple[int, int]]:
+    """``[start, end)`` in ``n_parts``: ceil-size ones first, then what is left, then empty ones."""
+    size = ceil_div(end - start, n_parts)
+    cuts = [min(start + i * size, end) for i in range(n_parts + 1)]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+def _ranges(extent: int, parts: list[int]) -> dict[tuple[int, ...], tuple[int, int]]:
+    """The range of each (SIP part, cube part, PE part) of ``extent``."""
+    ranges: dict[tuple[int, ...], tuple[int, int]] = {(): (0, extent)}
+    for n_parts in parts:
+        ranges = {
+            (*path, i): piece
+            for path, (start, end) in ranges.items()
+            for i, piece in enumerate(_split(start, end, n_parts))
+        }
+    return ranges
+
+
+def _bounds(ranges: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Where the ranges begin and end, each border once."""
+    return tuple(sorted({0, *(end for _, end in ranges)}))
+
+
+def _places(levels: Iterable[_Level], *, is_line: bool) -> Iterator[tuple[tuple[int, int], ...]]:
+    """For each PE, in order, which part of rows and columns it holds at each level."""
+    return product(*([level.part(unit, is_line=is_line) for unit in range(level.count)] for level in levels))
+
+
+def _grid(row_bounds: tuple[int, ...], col_bounds: tuple[int, ...], rows_each: int, itemsize: int) -> Grid:
+    """The grid in bytes. Without borders between columns, a tensor is one long row: the simpler case."""
+    rows = tuple(at * rows_each for at in row_bounds)
+    columns = tuple(at * itemsize for at in col_bounds)
+    if len(columns) == 2:
+        width = columns[1]
+        return Grid(1, rows[-1] * width, (0, 1), tuple(at * width for at in rows))
+    return Grid(rows[-1], columns[-1], rows, columns)

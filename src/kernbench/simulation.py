@@ -1,0 +1,68 @@
+"""Configuration -> graph -> machine -> host API: the one place that knows all of them, and reports on them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+
+from kernbench.components import load_components
+from kernbench.config.load import config_sha256, load_config
+from kernbench.config.schema import Config
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.machine.data_machine import DataMachine
+from kernbench.machine.machine import Machine
+from kernbench.registry import did_you_mean
+from kernbench.runtime.context import Context
+from kernbench.topology.builder import build_graph
+
+MODES = ("timed", "data", "timing")
+
+
+class Simulation:
+    """One machine and its host context, ``torch``. Two of them in one process do not see each other."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        mode: str = "timed",
+        seed: int = 0,
+        say: Callable[[str], None] = print,
+        tie_seed: int | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise UnknownNameError(f"unknown mode {mode!r}; {did_you_mean(mode, MODES)}")
+        load_components()
+        self.config = config
+        self.mode = mode
+        self.graph = build_graph(config.topology)
+        self.machine: Machine | DataMachine
+        if mode == "data":
+            self.machine = DataMachine(config, self.graph, say=say)
+        else:
+            self.machine = Machine(config, self.graph, mode=mode, say=say, tie_seed=tie_seed)
+        self.torch = Context(self.machine, seed=seed)
+
+    @classmethod
+    def of(
+        cls, topology: str | Path = "default", *, overrides: Iterable[str] = (), mode: str = "timed", seed: int = 0
+    ) -> Simulation:
+        """The simulation of a preset or a file."""
+        return cls(load_config(topology, tuple(overrides)), mode=mode, seed=seed)
+
+    @cached_property
+    def config_sha256(self) -> str:
+        """Hash of the resolved configuration."""
+        return config_sha256(self.config)
+
+
+def load_plugin(path: Path) -> None:
+    """Run a user's Python file, which registers its components, ops or benches."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"kernbench_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: not a Python file")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))

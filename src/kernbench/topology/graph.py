@@ -1,0 +1,232 @@
+"""The machine as an immutable graph: nodes with a place in mm, directed edges with latency, rate and buffer.
+
+It knows no time and no values. Everything above finds a node by name, by PE or along an edge.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from kernbench.config.schema import PeSpec, Spec, TopologySpec
+from kernbench.errors import UnknownNameError
+from kernbench.topology.ids import PeId
+from kernbench.units import Rate
+
+
+class Node:
+    """A piece of hardware with a name.
+
+    ``sip``, ``cube`` (within its SIP) and ``pe`` (the PE *number* in the machine; ``graph.pes[pe]`` is its id) are
+    -1 where they do not apply. ``column`` and ``row`` are those of the router it is, or sits at, in the router
+    grid of its SIP (-1: none). ``x_mm`` grows to the east, ``y_mm`` to the south; both are the centre. ``latency_ps`` is
+    the time to pass through. ``spec`` is its part of the configuration, ``pe_spec`` that of its whole PE.
+    """
+
+    __slots__ = (
+        "column",
+        "cube",
+        "index",
+        "kind",
+        "latency_ps",
+        "name",
+        "pe",
+        "pe_spec",
+        "row",
+        "sip",
+        "spec",
+        "x_mm",
+        "y_mm",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        kind: str,
+        spec: Spec,
+        x_mm: float,
+        y_mm: float,
+        sip: int = -1,
+        cube: int = -1,
+        column: int = -1,
+        row: int = -1,
+        latency_ps: int = 0,
+        pe: int = -1,
+        pe_spec: PeSpec | None = None,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.kind = kind
+        self.spec = spec
+        self.x_mm = x_mm
+        self.y_mm = y_mm
+        self.sip = sip
+        self.cube = cube
+        self.column = column
+        self.row = row
+        self.latency_ps = latency_ps
+        self.pe = pe
+        self.pe_spec = pe_spec
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Edge:
+    """A directed link from node ``src`` to node ``dst`` (indices).
+
+    ``latency_ps`` is the wire's; ``rate`` is None for the inner edges of a PE, which hand tokens on at once;
+    ``buffer_bytes`` is the room per virtual channel at the receiving end.
+    """
+
+    __slots__ = ("buffer_bytes", "dst", "index", "kind", "latency_ps", "rate", "src")
+
+    def __init__(
+        self,
+        index: int,
+        src: int,
+        dst: int,
+        kind: str,
+        latency_ps: int = 0,
+        rate: Rate | None = None,
+        buffer_bytes: int = 0,
+    ) -> None:
+        self.index = index
+        self.src = src
+        self.dst = dst
+        self.kind = kind
+        self.latency_ps = latency_ps
+        self.rate = rate
+        self.buffer_bytes = buffer_bytes
+
+    def __repr__(self) -> str:
+        return f"<edge {self.src} -> {self.dst}: {self.kind}>"
+
+
+class TopologyGraph:
+    """All nodes and edges of a machine, by index; ``pes`` lists the PEs by number."""
+
+    __slots__ = ("_by_kind", "_by_name", "_in", "_links", "_out", "_units", "edges", "nodes", "pes", "spec")
+
+    def __init__(
+        self, spec: TopologySpec, nodes: Sequence[Node], edges: Sequence[Edge], pes: Sequence[PeId]
+    ) -> None:
+        self.spec = spec
+        self.nodes = tuple(nodes)
+        self.edges = tuple(edges)
+        self.pes = tuple(pes)
+        self._by_name = {node.name: node.index for node in self.nodes}
+        self._by_kind: dict[str, tuple[Node, ...]] = {}
+        self._links: dict[int, dict[int, Edge]] = {}
+        outward: list[list[Edge]] = [[] for _ in self.nodes]
+        inward: list[list[Edge]] = [[] for _ in self.nodes]
+        for edge in self.edges:
+            outward[edge.src].append(edge)
+            inward[edge.dst].append(edge)
+        self._out = outward
+        self._in = inward
+        self._units = self._first_units()
+
+    def node(self, name: str) -> Node:
+        """The node called ``name``; UnknownNameError offers the nearest name."""
+        index = self._by_name.get(name)
+        if index is None:
+            raise UnknownNameError(f"unknown node {name!r}; {self.nearest(name)}")
+        return self.nodes[index]
+
+    def has_node(self, name: str) -> bool:
+        """Whether a node is called ``name``."""
+        return name in self._by_name
+
+    def nearest(self, name: str) -> str:
+        """The cure for a wrong node name: the nearest name at the place where it goes wrong."""
+        path = name.split(".")
+        for depth in range(len(path)):
+            beginning = "".join(f"{step}." for step in path[:depth])
+            steps = _steps_after(beginning, self._by_name)
+            if path[depth] not in steps:
+                break
+        else:
+            return f"did you mean one of its parts? ({', '.join(_steps_after(name + '.', self._by_name))})"
+        close = difflib.get_close_matches(path[depth], steps, n=1)
+        if not close:
+            return f"known {'under ' + beginning[:-1] if beginning else 'here'}: {', '.join(steps)}"
+        nearest = beginning + close[0]
+        rest = "".join(f".{step}" for step in path[depth + 1 :])
+        return f"did you mean {nearest + rest if nearest + rest in self._by_name else nearest!r}?"
+
+    def of_kind(self, kind: str) -> tuple[Node, ...]:
+        """All nodes of one kind, by index."""
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple(node for node in self.nodes if node.kind == kind)
+            self._by_kind[kind] = found
+        return found
+
+    def out_edges(self, index: int) -> Sequence[Edge]:
+        """The edges that leave a node, in the order they were built."""
+        return self._out[index]
+
+    def in_edges(self, index: int) -> Sequence[Edge]:
+        """The edges that enter a node, in the order they were built."""
+        return self._in[index]
+
+    def edge(self, src: int, dst: int) -> Edge:
+        """The edge from one node to another; UnknownNameError lists where ``src`` leads."""
+        links = self._links.get(src)
+        if links is None:
+            links = self._links[src] = {edge.dst: edge for edge in self._out[src]}
+        found = links.get(dst)
+        if found is None:
+            leads_to = ", ".join(self.nodes[i].name for i in links) or "nothing"
+            raise UnknownNameError(
+                f"no link from {self.nodes[src].name} to {self.nodes[dst].name}; it leads to {leads_to}"
+            )
+        return found
+
+    @property
+    def n_pes(self) -> int:
+        """PEs in the machine."""
+        return len(self.pes)
+
+    def pe_number(self, pe: PeId) -> int:
+        """The number of ``pe``; UnknownNameError says how many there are."""
+        sips, cubes, count = self.spec.system.sips.count, self.spec.sip.cubes.count, self.spec.cube.pes.count
+        if not (0 <= pe.sip < sips and 0 <= pe.cube < cubes and 0 <= pe.pe < count):
+            raise UnknownNameError(
+                f"unknown PE {str(pe)!r}; there are {sips} SIPs of {cubes} cubes of {count} PEs"
+            )
+        return (pe.sip * cubes + pe.cube) * count + pe.pe
+
+    def niu_of(self, pe: int) -> int:
+        """The node index of PE number ``pe``'s network interface: where its fabric traffic starts and ends."""
+        return self._units[pe]
+
+    def units_of(self, pe: int) -> tuple[Node, ...]:
+        """The nodes of PE number ``pe``: niu, pe_cpu, pe_scheduler, ..."""
+        first = self._units[pe]
+        last = first
+        while last < len(self.nodes) and self.nodes[last].pe == pe:
+            last += 1
+        return self.nodes[first:last]
+
+    def unit(self, pe: int, kind: str) -> Node:
+        """One unit of PE number ``pe``."""
+        return self.node(f"{self.pes[pe]}.{kind}")
+
+    def _first_units(self) -> list[int]:
+        first = [-1] * len(self.pes)
+        for node in self.nodes:
+            if node.kind == "niu":
+                first[node.pe] = node.index
+        return first
+
+
+def _steps_after(beginning: str, names: Iterable[str]) -> list[str]:
+    """The distinct next steps of all ``names`` that start with ``beginning``, in order."""
+    steps: dict[str, None] = {}
+    for name in names:
+        if name.startswith(beginning):
+            steps[name[len(beginning) :].split(".", 1)[0]] = None
+    return list(steps)

@@ -1,0 +1,133 @@
+"""Routes between end points: deterministic, computed on demand from the grid, so that full buffers cannot form a cycle.
+
+Within a SIP: X first, then Y, over the router grid of all its cubes; a crossing keeps the row (column) it is in. To
+the IO die, the host or another SIP: north in the own column, and in again through the destination's column, south.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from kernbench.errors import UsageError
+from kernbench.topology.graph import Edge, Node, TopologyGraph
+from kernbench.units import Rate
+
+_IN_CUBE = ("niu", "hbm_ctrl", "sram", "m_cpu")
+_ENDS = (*_IN_CUBE, "io_cpu", "host")
+_CACHED_ROUTES = 1 << 16
+
+
+class Routes:
+    """Routes of one graph; a route is a tuple of edges, empty from a node to itself."""
+
+    def __init__(self, graph: TopologyGraph) -> None:
+        self.graph = graph
+        spec = graph.spec
+        self._width, self._height = spec.cube.pes.grid
+        self._columns = spec.sip.cubes.grid[0]
+        self._grid: dict[tuple[int, int, int], int] = {
+            (router.sip, router.column, router.row): router.index for router in graph.of_kind("router")
+        }
+        self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
+        self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
+
+    def route(self, src: int, dst: int) -> tuple[Edge, ...]:
+        """The edges from end point ``src`` to end point ``dst``; UsageError if either is none."""
+        return self._cached(src, dst)
+
+    def hops(self, src: int, dst: int) -> tuple[Node, ...]:
+        """The nodes a chunk visits, both ends included."""
+        nodes = self.graph.nodes
+        return (nodes[src], *(nodes[edge.dst] for edge in self.route(src, dst)))
+
+    def latency_ps(self, src: int, dst: int) -> int:
+        """The sum of the latencies of a route: its wires, and the nodes it passes through."""
+        nodes = self.graph.nodes
+        route = self.route(src, dst)
+        passed = sum(nodes[edge.src].latency_ps for edge in route[1:])
+        return passed + sum(edge.latency_ps for edge in route)
+
+    def bottleneck(self, src: int, dst: int) -> Rate:
+        """The rate of the slowest link on a route that has at least one."""
+        rates = (edge.rate for edge in self.route(src, dst) if edge.rate is not None)
+        return min(rates, key=lambda rate: rate.fraction)
+
+    def _route(self, src: int, dst: int) -> tuple[Edge, ...]:
+        a, b = self.graph.nodes[src], self.graph.nodes[dst]
+        for node in (a, b):
+            if node.kind not in _ENDS:
+                raise UsageError(f"{node.name} is no end point; routes lead between {', '.join(_ENDS)}")
+        if src == dst:
+            return ()
+        if a.kind in _IN_CUBE and b.kind in _IN_CUBE and a.sip == b.sip:
+            path = [src, *self._xy(a, b), dst]
+        else:
+            path = [*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))]
+        edge = self.graph.edge
+        return tuple(edge(here, there) for here, there in _steps(path))
+
+    def _xy(self, a: Node, b: Node) -> list[int]:
+        """Routers and ports from the router of ``a``: along its row to the column of ``b``, then along that."""
+        path = [self._grid[a.sip, a.column, a.row]]
+        column = a.column
+        while column != b.column:
+            step = 1 if b.column > column else -1
+            path += self._ports_between(a.sip, (column, a.row), (column + step, a.row))
+            column += step
+            path.append(self._grid[a.sip, column, a.row])
+        row = a.row
+        while row != b.row:
+            step = 1 if b.row > row else -1
+            path += self._ports_between(a.sip, (column, row), (column, row + step))
+            row += step
+            path.append(self._grid[a.sip, column, row])
+        return path
+
+    def _ports_between(self, sip: int, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
+        """The UCIe ports between two neighbouring routers: none in one cube, else the port of either."""
+        cube_here, cube_there = self._cube(*here), self._cube(*there)
+        if cube_here == cube_there:
+            return []
+        east, south = there[0] - here[0], there[1] - here[1]
+        leave, enter = {(1, 0): "ew", (-1, 0): "we", (0, 1): "sn", (0, -1): "ns"}[east, south]
+        return [self._port(sip, cube_here, leave), self._port(sip, cube_there, enter)]
+
+    def _cube(self, column: int, row: int) -> int:
+        return row // self._height * self._columns + column // self._width
+
+    def _port(self, sip: int, cube: int, side: str) -> int:
+        return self.graph.node(f"sip{sip}.cube{cube}.ucie_{side}").index
+
+    def _way_out(self, node: Node) -> list[int]:
+        """Nodes from an end point to the IO NoC of its SIP, by its own column; the host is its own way out."""
+        if node.kind == "host":
+            return [node.index]
+        noc = self.graph.node(f"sip{node.sip}.io_noc").index
+        if node.kind == "io_cpu":
+            return [node.index, noc]
+        path, row = [node.index, self._grid[node.sip, node.column, node.row]], node.row
+        while row:
+            path += self._ports_between(node.sip, (node.column, row), (node.column, row - 1))
+            row -= 1
+            path.append(self._grid[node.sip, node.column, row])
+        cube_column = node.column // self._width
+        io_port = self.graph.node(f"sip{node.sip}.io_ucie{self._io_ports.index(cube_column)}").index
+        return [*path, self._port(node.sip, cube_column, "n"), io_port, noc]
+
+    def _between(self, a: Node, b: Node) -> list[int]:
+        """Nodes between the two ways out."""
+        node = self.graph.node
+        if a.kind == "host":
+            return [node(f"sip{b.sip}.pcie_ep").index]
+        if b.kind == "host":
+            return [node(f"sip{a.sip}.pcie_ep").index]
+        if a.sip == b.sip:
+            return []
+        names = (f"sip{a.sip}.sip_port", "sip_switch", f"sip{b.sip}.sip_port")
+        return [node(name).index for name in names]
+
+
+def _steps(path: list[int]) -> Iterable[tuple[int, int]]:
+    """Neighbouring pairs; where the two ways out meet in one node, it counts once."""
+    return ((here, there) for here, there in zip(path, path[1:], strict=False) if here != there)
