@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,8 +87,9 @@ class Mesh:
         """Link numbers from node ``src`` to node ``dst``, X first."""
         if (src, dst) not in self.routes:
             nodes = list(self._nodes(src, dst))
-            hops = zip(nodes, nodes[1:], strict=False)
-            self.routes[src, dst] = tuple(self.links.setdefault(hop, len(self.links)) for hop in hops)
+            self.routes[src, dst] = tuple(
+                self.links.setdefault(hop, len(self.links)) for hop in pairwise(nodes)
+            )
         return self.routes[src, dst]
 
     def _nodes(self, src: int, dst: int) -> Iterator[int]:
@@ -104,8 +106,6 @@ class Mesh:
 def make_work(n_pes: int, seed: int) -> Work:
     """The work of ``n_pes`` PEs, all from ``seed``."""
     side = math.isqrt(n_pes)
-    if side * side != n_pes or side % BLOCK:
-        raise SystemExit(f"--pes: {n_pes} is not a square of a multiple of {BLOCK}")
     mesh, rng, blocks = Mesh(side), random.Random(seed), side // BLOCK
     tiles = [[make_tile(mesh, rng, blocks, pe) for _ in range(TILES_PER_PE)] for pe in range(n_pes)]
     return Work(len(mesh.links), blocks * blocks, tiles)
@@ -379,6 +379,16 @@ def check(n_pes: int, how: str, outcome: Outcome, expected: Outcome) -> None:
         raise SystemExit(f"{n_pes} PEs {how}: {outcome[:2]}, not {expected[:2]} (end_ps, checksum)")
 
 
+def pe_counts(text: str) -> list[int]:
+    """Numbers of PEs from ``64,256``: squares of multiples of the block's side."""
+    counts = [int(word) for word in text.split(",")]
+    for n_pes in counts:
+        side = math.isqrt(max(n_pes, 0))
+        if not side or side * side != n_pes or side % BLOCK:
+            raise argparse.ArgumentTypeError(f"{n_pes} is not the square of a multiple of {BLOCK}")
+    return counts
+
+
 def pairs_at(n_pes: int, n_pairs: int) -> int:
     """Pairs to run: one alone above 256 PEs, where SimPy takes minutes."""
     return n_pairs if n_pes <= 256 else 1
@@ -411,7 +421,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--pes", default="64,256,1024", help="numbers of PEs, separated by commas (default: %(default)s)"
+        "--pes",
+        type=pe_counts,
+        default="64,256,1024",
+        help="numbers of PEs, separated by commas (default: %(default)s)",
     )
     parser.add_argument(
         "--pairs", type=int, default=5, help="interleaved pairs up to 256 PEs; above, one (default: 5)"
@@ -422,7 +435,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.pairs < 1:
         parser.error("--pairs: at least 1")
-    lines = [measure(n_pes, pairs_at(n_pes, args.pairs)) for n_pes in map(int, args.pes.split(","))]
+    lines = [measure(n_pes, pairs_at(n_pes, args.pairs)) for n_pes in args.pes]
     if args.json is None:
         print(table(lines, args.pairs))
         return

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.dtypes import DType
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.bounds import Bound
@@ -28,22 +30,58 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What one output should be: float64 (or integer) values, and how far each may be off (0: not at all)."""
+
+    values: Array
+    tolerance: Array | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a bench's ``run(torch, ...)`` gives back: its results, and how to judge them.
 
-    ``outputs`` are the device tensors to check; ``expected`` computes, on the host and only when values exist, an
-    array for each. An element is right when ``|result - expected| <= atol + rtol * |expected|`` in float64.
-    ``flops`` counts floating-point operations of the whole problem; ``gemm_dtype`` (None: no GEMM) names the
-    dtype whose peak bounds it. ``reference`` says in words what the expectation is.
+    ``outputs`` are the device tensors to check; ``expected`` computes, on the host and only when values exist, what
+    each should be. ``reference`` says in words what the expectation is. ``flops`` counts floating-point
+    operations of the whole problem; ``gemm`` (None: no matrix product) names the dtype whose peak bounds it.
     """
 
     outputs: tuple[Tensor, ...]
-    expected: Callable[[], tuple[Array, ...]]
+    expected: Callable[[], tuple[Expected, ...]]
     reference: str
     flops: int
-    rtol: float
-    atol: float
-    gemm_dtype: str | None = None
+    gemm: DType | None = None
+
+
+def random_values(torch: Any, *shape: int, dtype: DType, name: str) -> Tensor:
+    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7."""
+    if dtype.is_float:
+        return torch.randn(*shape, dtype=dtype, name=name, device="host")
+    return torch.randint(-8, 8, shape, dtype=dtype, name=name, device="host")
+
+
+def rounding(values: Array, dtype: DType) -> Array:
+    """How far rounding ``values`` to ``dtype`` may move each: half a unit in the last place, or of the smallest.
+
+    float64, of the values' shape; 0 for integers.
+    """
+    if not dtype.is_float:
+        return np.zeros(values.shape)
+    info = ml_dtypes.finfo(dtype.numpy)
+    return np.maximum(np.abs(values) * float(info.eps), float(info.smallest_subnormal)) / 2
+
+
+def dot_tolerance(a: Array, b: Array, accumulator: DType, out: DType) -> Array:
+    """How far ``a @ b``, summed in ``accumulator`` in any order and rounded to ``out``, may be off: ``[m, n]``.
+
+    A sum of k products is off by at most ``k u (|a| @ |b|)``, u the accumulator's unit roundoff (Higham, Accuracy
+    and Stability of Numerical Algorithms, section 3.1); the result is rounded once.
+    """
+    if not accumulator.is_float:
+        return np.zeros((a.shape[0], b.shape[1]))
+    u = float(ml_dtypes.finfo(accumulator.numpy).eps) / 2
+    summing = a.shape[1] * u * (np.abs(a) @ np.abs(b))
+    return summing + rounding(np.abs(a @ b) + summing, out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +263,12 @@ def run_bench(
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
         outcome = bench.run(simulation.torch, **values)
-        results = [tensor.read_back() for tensor in outcome.outputs]
-        simulation.end_window()
+        results = [tensor.numpy() for tensor in outcome.outputs]
     tell("checking")
     check = _judge(outcome, results) if mode != "timing" else Check(ok=None, max_abs_err=None, reference="")
     if trace is not None:
         simulation.write_trace(trace)
-    report = simulation.report(flops=outcome.flops, gemm_dtype=outcome.gemm_dtype)
+    report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     return RunResult(
         bench=bench.name,
         params=values,
@@ -260,14 +297,12 @@ def run_bench(
 def _judge(outcome: Outcome, results: list[Array]) -> Check:
     worst, ok = 0.0, True
     for result, expected in zip(results, outcome.expected(), strict=True):
-        if result.shape != expected.shape:
-            raise UsageError(f"result is {result.shape}, its reference {expected.shape}")
-        if not result.size:
-            continue
-        wanted = expected.astype(np.float64)
-        error = np.abs(result.astype(np.float64) - wanted)
-        ok = ok and bool((error <= outcome.atol + outcome.rtol * np.abs(wanted)).all())
-        worst = max(worst, float(np.nan_to_num(error, nan=np.inf).max()))
+        if result.shape != expected.values.shape:
+            raise UsageError(f"a result is {result.shape}, its reference {expected.values.shape}")
+        if result.size:
+            error = np.abs(result.astype(np.float64) - expected.values.astype(np.float64))
+            ok = ok and bool((error <= expected.tolerance).all())
+            worst = max(worst, float(np.nan_to_num(error, nan=np.inf).max()))
     return Check(ok=ok, max_abs_err=worst, reference=outcome.reference)
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from kernbench.components import load_components
 from kernbench.config.load import config_sha256, load_config
 from kernbench.config.schema import Config
+from kernbench.dtypes import DType
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.machine import Machine
+from kernbench.machine.window import NOTHING_MEASURED, Measured, Window
 from kernbench.registry import did_you_mean
+from kernbench.reports.trace import write_trace
 from kernbench.runtime.context import Context
 from kernbench.topology.builder import build_graph
 
@@ -44,6 +47,7 @@ class Simulation:
         else:
             self.machine = Machine(config, self.graph, mode=mode, say=say, tie_seed=tie_seed)
         self.torch = Context(self.machine, seed=seed)
+        self._window: Window | None = None
 
     @classmethod
     def of(
@@ -51,6 +55,21 @@ class Simulation:
     ) -> Simulation:
         """The simulation of a preset or a file."""
         return cls(load_config(topology, tuple(overrides)), mode=mode, seed=seed)
+
+    def begin_window(self) -> None:
+        """Measure from now on (not in mode ``data``, where no time passes)."""
+        if isinstance(self.machine, Machine):
+            self._window = Window(self.machine)
+
+    def report(self, *, flops: int = 0, gemm: DType | None = None) -> Measured:
+        """What happened since :meth:`begin_window`; ``flops`` and ``gemm`` as for :meth:`Window.close`."""
+        return NOTHING_MEASURED if self._window is None else self._window.close(flops=flops, gemm=gemm)
+
+    def write_trace(self, path: Path) -> None:
+        """Write the whole op log as a Chrome trace."""
+        if not isinstance(self.machine, Machine):
+            raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
+        write_trace(path, self.machine.log.table(), self.graph)
 
     @cached_property
     def config_sha256(self) -> str:

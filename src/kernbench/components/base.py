@@ -100,6 +100,15 @@ class Component:
         self.ports: dict[str, Any] = {}
 
     @property
+    def moved_bytes(self) -> int:
+        """Bytes that went in and out of this node's memory or ports, if it has any."""
+        return 0
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """``(name, meter)`` of each place of work, brought up to the present instant; the only one has no name."""
+        yield "", self.meter
+
+    @property
     def pass_ps(self) -> int:
         """Time a chunk takes through this node."""
         return self.node.latency_ps

@@ -23,8 +23,12 @@ class MemoryController(Component):
         self.model = model
         self.entries_left = n_entries
         self.is_refusing = False
-        self.read_bytes = 0
-        self.written_bytes = 0
+        self._moved_bytes = 0
+
+    @property
+    def moved_bytes(self) -> int:
+        """Payload bytes read and written."""
+        return self._moved_bytes
 
     def receive(self, chunk: Chunk) -> bool:
         """Take a request, or the next chunk of a write, if an entry is free."""
@@ -34,8 +38,9 @@ class MemoryController(Component):
         self.entries_left -= 1
         transaction: Transaction = chunk.body
         if transaction.arrived_ps < 0:
-            transaction.arrived_ps = self.engine.now_ps
+            transaction.arrived_ps = chunk.ready_ps
         if chunk.kind is PacketKind.READ_REQUEST:
+            transaction.arrived_ps = self.engine.now_ps
             self._read(transaction)
         else:
             self._write(transaction, chunk)
@@ -55,14 +60,14 @@ class MemoryController(Component):
                 chunk, self.node.index, transaction.requester, Vc.RESP, tail_ps, end_ps - start_ps
             )
         transaction.served_ps = tail_ps
-        self.read_bytes += transaction.size_bytes
+        self._moved_bytes += transaction.size_bytes
 
     def _write(self, transaction: Transaction, chunk: Chunk) -> None:
         done_bytes = transaction.size_bytes - transaction.left_bytes
         share = _share(transaction, done_bytes, chunk.payload_bytes)
         _, end_ps = self._serve(transaction, chunk.ready_ps, self.engine.now_ps, share)
         transaction.left_bytes -= chunk.payload_bytes
-        self.written_bytes += chunk.payload_bytes
+        self._moved_bytes += chunk.payload_bytes
         self.engine.at(end_ps, self.rank, self._release_entry, chunk)
         if transaction.left_bytes == 0:
             transaction.served_ps = end_ps + self.model.latency_ps

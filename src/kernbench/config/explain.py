@@ -16,11 +16,16 @@ from kernbench.config.tree import Path
 
 
 def line(place: str, path: Path, message: str) -> str:
-    """The error's one line. A place that is a ``--set`` already shows the path."""
+    """The error's one line. A place that is a ``--set`` with this path already shows it.
+
+    >>> line("topology.yaml:41", ("pe", "tcm"), "is missing")
+    'topology.yaml:41: pe.tcm: is missing'
+    >>> line("--set pe.tcm=3", ("pe", "tcm"), "3 is not a mapping of keys")
+    '--set pe.tcm=3: 3 is not a mapping of keys'
+    """
     dotted = ".".join(path)
-    if not dotted or place.startswith(f"--set {dotted}="):
-        return f"{place}: {message}"
-    return f"{place}: {dotted}: {message}"
+    is_shown = place.startswith("--set ") and place.partition("=")[0].endswith(dotted)
+    return f"{place}: {message}" if is_shown or not dotted else f"{place}: {dotted}: {message}"
 
 
 def explain(
@@ -112,9 +117,10 @@ def _message(error: ErrorDetails) -> str:
         case "missing":
             return "a value is missing" if isinstance(error["loc"][-1], int) else "this key is missing"
         case "literal_error":
-            return f"{shown(value)} is not one of {context['expected'].replace(' or ', ', ')}"
+            expected = context["expected"].replace(" or ", ", ")
+            return f"{shown(value)} is not {'one of ' if ',' in expected else ''}{expected}"
         case "int_type" | "int_from_float" | "int_parsing":
-            return f"{shown(value)} is not a whole number"
+            return f"{shown(value)} is not an integer"
         case "greater_than_equal":
             return f"{shown(value)} is too small; it must be {context['ge']} or more"
         case "string_type":

@@ -21,10 +21,13 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from kernbench.config.explain import explain, line, shown
+from kernbench.config.plain import config_sha256
 from kernbench.config.rules import broken_rules
 from kernbench.config.schema import CclSpec, ComponentsSpec, Config, Places, Spec, TopologySpec
 from kernbench.config.tree import Scalar, Tree, nested, overlay, split_path
 from kernbench.errors import ConfigError, UnknownNameError
+
+__all__ = ["Document", "config_sha256", "load_config", "load_tree", "preset_names", "read_yaml"]
 
 Document = Literal["topology", "components", "ccl"]
 PRESETS = Path(__file__).parent / "presets"
@@ -52,7 +55,7 @@ def load_config(
     An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``. Raises ConfigError or
     UnknownNameError, in one line.
     """
-    trees = {
+    trees: dict[Document, Tree] = {
         "topology": load_tree("topology", topology),
         "components": load_tree("components", components),
         "ccl": load_tree("ccl", ccl),
@@ -62,12 +65,11 @@ def load_config(
         trees[document] = trees[document].merged(over)
     spec = _checked(TopologySpec, trees["topology"])
     spec._places = Places(dict(trees["topology"].places()))
-    parts = {
-        "topology": spec,
-        "components": _checked(ComponentsSpec, trees["components"]),
-        "ccl": _checked(CclSpec, trees["ccl"]),
-    }
-    return Config.model_construct(**parts)
+    return Config.model_construct(
+        topology=spec,
+        components=_checked(ComponentsSpec, trees["components"]),
+        ccl=_checked(CclSpec, trees["ccl"]),
+    )
 
 
 def preset_names(document: Document = "topology") -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
         return presets[str(source)]
     path = Path(source)
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
-        close = difflib.get_close_matches(str(source), presets, n=1)
+        close = difflib.get_close_matches(path.name, presets, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise UnknownNameError(
             f"unknown {document} {str(source)!r}; {hint}(presets: {', '.join(presets)}; or a YAML file's path)"

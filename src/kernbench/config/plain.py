@@ -41,12 +41,12 @@ def resolved(spec: Spec) -> str:
     return "".join(f"{text}\n" for text in _lines(spec, ""))
 
 
-def _unit(field: FieldInfo) -> Callable[[Any], Any] | None:
+def _unit(field: FieldInfo) -> Callable[..., Any] | None:
     """The parser of a field's unit."""
     return next((m.func for m in field.metadata if isinstance(m, BeforeValidator)), None)
 
 
-def _value(value: Any, unit: Any) -> Any:
+def _value(value: Any, unit: Callable[..., Any] | None) -> Any:
     if isinstance(value, Spec):
         return yaml_values(value)
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ from kernbench.config.schema import (
     TopologySpec,
 )
 from kernbench.config.tree import Path, split_path
-from kernbench.dtypes import as_dtype
+from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import DTypeError
 
 Broken = Iterator[tuple[Path, str]]
@@ -30,7 +30,9 @@ def broken_rules(spec: Spec) -> Broken:
         for rule in TOPOLOGY_RULES:
             yield from ((split_path(path), message) for path, message in rule(spec))
     elif isinstance(spec, ComponentsSpec):
-        yield from ((("components", name), message) for name, message in _keys_are(spec.components, NODE_KINDS))
+        yield from (
+            (("components", name), message) for name, message in _keys_are(spec.components, NODE_KINDS)
+        )
     elif isinstance(spec, CclSpec):
         return
 
@@ -130,7 +132,7 @@ def _dies_that_touch_have_ports(spec: TopologySpec) -> Iterator[tuple[str, str]]
         needed["E"] = needed["W"] = f"cubes have neighbours beside them (sip.cubes.grid: [{columns}, {rows}])"
     for side, why in needed.items():
         if spec.cube.ucie_ports.get(side, "none") == "none":
-            yield "cube.ucie_ports", f'there is no port {side}, but {why}; write "{side}": edge'
+            yield f"cube.ucie_ports.{side}", f'there is no port {side}, but {why}; write "{side}": edge'
 
 
 def _every_column_reaches_the_io_die(spec: TopologySpec) -> Iterator[tuple[str, str]]:
@@ -158,8 +160,8 @@ def _dtypes_are_known(spec: TopologySpec) -> Iterator[tuple[str, str]]:
         for name in table:
             try:
                 dtype = as_dtype(name).name
-            except DTypeError as error:
-                yield f"{path}.{name}", str(error)
+            except DTypeError:
+                yield f"{path}.{name}", f"unknown dtype; {did_you_mean(name, (d.name for d in DTYPES))}"
                 continue
             if dtype in seen:
                 yield f"{path}.{name}", f"is the same dtype as {seen[dtype]!r}; keep one of them"

@@ -1,3 +1,4 @@
+# ruff: noqa: N815  DRAM timings keep JEDEC's names.
 """What a configuration may say: frozen specs, one class per part of the machine.
 
 YAML keys are short (``link_bw``, ``latency_ns``); a spec's fields carry their unit (``link_rate``,
@@ -159,7 +160,11 @@ class Spec(BaseModel):
     """Base of all specs: frozen, unknown keys are errors, filled by YAML key."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=False, arbitrary_types_allowed=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=False,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
 

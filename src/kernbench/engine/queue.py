@@ -67,10 +67,16 @@ class Queue:
 
     def wait(self, process: Process) -> Any:
         """Answer a ``get``."""
-        if self.items:
-            return self._take()
-        self.getters.append(process)
-        return PARKED
+        items = self.items
+        if not items:
+            self.getters.append(process)
+            return PARKED
+        item = items.popleft()
+        if self.putters:
+            putter, waiting = self.putters.popleft()
+            items.append(waiting)
+            self.engine.wake(putter, None)
+        return item
 
     def put(self, item: Any) -> _Put | _Done:
         """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
@@ -86,14 +92,6 @@ class Queue:
     def try_put(self, item: Any) -> bool:
         """Append ``item`` if there is a place now."""
         return self.put(item) is _DONE
-
-    def _take(self) -> Any:
-        item = self.items.popleft()
-        if self.putters:
-            process, waiting = self.putters.popleft()
-            self.items.append(waiting)
-            self.engine.wake(process, None)
-        return item
 
 
 class Credits:

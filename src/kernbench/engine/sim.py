@@ -46,9 +46,9 @@ class Process:
 class Engine:
     """Time, and everything that will happen.
 
-    The calendar's entries are ``(time, rank, sequence, call, argument)``; where ``call`` is a process, it is
-    resumed with ``argument``. ``tie_seed`` is for tests: it permutes ranks, to show that nothing but ties depends
-    on them.
+    The calendar's entries are ``(time, rank, sequence, call, argument)``. One without a call resumes the process that
+    is its argument; its sequence is 0, since a process has its own rank and one entry at a time. ``tie_seed`` is for
+    tests: it permutes ranks, to show that nothing but ties depends on them.
     """
 
     __slots__ = ("_ranks", "_tie_seed", "calendar", "count", "events", "now_ps", "processes", "wakes")
@@ -81,8 +81,7 @@ class Engine:
         """Start ``body``; its first step runs at the present instant."""
         process = Process(body, name, self.new_rank())
         self.processes.add(process)
-        self.count += 1
-        heappush(self.calendar, (self.now_ps, process.rank, self.count, process, None))
+        heappush(self.calendar, (self.now_ps, process.rank, 0, None, process))
         return process
 
     def at(self, time_ps: int, rank: int, call: Callable[[Any], None], argument: Any) -> None:
@@ -109,11 +108,12 @@ class Engine:
                 elif not calendar or (until is not None and until.is_fired):
                     return
                 else:
-                    self.now_ps, _, _, process, value = heappop(calendar)
+                    self.now_ps, _, _, call, process = heappop(calendar)
                     events += 1
-                    if type(process) is not Process:
-                        process(value)
+                    if call is not None:
+                        call(process)
                         continue
+                    value = None
                 # Until the next wait that is not answered at once. In line: a call here costs 7 % of a run.
                 send = process.send
                 try:
@@ -128,8 +128,7 @@ class Engine:
                     else:
                         if wanted < 0:
                             raise AssertionError(f"{process.name} yielded a delay of {wanted} ps")
-                        self.count = count = self.count + 1
-                        heappush(calendar, (self.now_ps + wanted, process.rank, count, process, None))
+                        heappush(calendar, (self.now_ps + wanted, process.rank, 0, None, process))
                 except StopIteration:
                     self.processes.discard(process)
                 except AttributeError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from kernbench.messages.commands import Command
@@ -41,3 +40,6 @@ class KernelPort(Protocol):
 
     def print(self, text: str) -> None:
         """What a kernel prints, with PE and simulated time."""
+
+    def finish(self, releases: tuple[int, ...]) -> None:
+        """The program has ended: the versions that no command has released. Called once, after the last issue."""

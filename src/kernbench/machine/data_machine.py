@@ -34,6 +34,10 @@ class ImmediateProgram(ProgramPort):
         """The value, which exists already."""
         return self.executor.value(version)
 
+    def finish(self, releases: tuple[int, ...]) -> None:
+        """Nothing will read ``releases`` any more."""
+        self.executor.values.release(releases)
+
     def clock_ps(self) -> int:
         """No time passes here."""
         return 0

@@ -16,6 +16,7 @@ from greenlet import getcurrent, greenlet
 
 from kernbench.components.stream import Clock, Force
 from kernbench.errors import ForcedValueError
+from kernbench.memory.replay import DataExecutor
 from kernbench.messages.commands import Command
 from kernbench.units import format_ps
 
@@ -72,20 +73,20 @@ class ProgramPort:
 class Program(ProgramPort):
     """One program of a launch in simulated time.
 
-    ``body(port)`` runs the kernel; ``value_of(version)`` evaluates what Phase 2 needs for one value (None in
-    ``timing`` mode); ``now_ps()`` is simulated time.
+    ``body(port)`` runs the kernel; ``executor`` computes values (None in mode ``timing``); ``now_ps()`` is simulated
+    time.
     """
 
     def __init__(
         self,
         *,
         body: Callable[[Program], None],
-        value_of: Callable[[int], npt.NDArray[Any]] | None,
+        executor: DataExecutor | None,
         now_ps: Callable[[], int],
         **who: Any,
     ) -> None:
         super().__init__(**who)
-        self.value_of = value_of
+        self.executor = executor
         self.now_ps = now_ps
         self._ahead: deque[Command] = deque()
         self._asks: Force | Clock | None = None
@@ -96,19 +97,22 @@ class Program(ProgramPort):
 
     def issue(self, command: Command) -> None:
         """Append a command; hand over when far enough ahead."""
+        if self.executor is not None:
+            self.executor.admit(command)
         self._ahead.append(command)
         if len(self._ahead) >= RUN_AHEAD:
             self._switch_to_hub()
 
     def force(self, version: int) -> npt.NDArray[Any]:
         """The value of ``version``, once it exists in simulated time."""
-        if self.value_of is None:
+        if self.executor is None:
             raise ForcedValueError(
                 f"program {self.program} on {self.pe_name} needs a value that mode 'timing' does not compute; "
                 "use mode 'timed'"
             )
         self._ask(Force(version))
-        return self.value_of(version)
+        self.executor.run_until(self.now_ps())
+        return self.executor.value(version)
 
     def clock_ps(self) -> int:
         """Simulated time once everything so far is issued."""
@@ -119,6 +123,11 @@ class Program(ProgramPort):
         """Print with PE and simulated time."""
         time_ps = self.clock_ps()
         self.say(f"{self.pe_name} {format_ps(time_ps)}: {text}")
+
+    def finish(self, releases: tuple[int, ...]) -> None:
+        """The program has ended; nothing will read ``releases`` any more."""
+        if self.executor is not None:
+            self.executor.values.release(releases)
 
     def _ask(self, what: Force | Clock) -> None:
         self._asks = what

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.config.schema import Config
@@ -28,14 +27,46 @@ PROGRAM_BYTES = 16  # first program and count of a PE's share
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes by edge index, by memory controller (node index), and through the ports of all TCMs."""
+
+    links: Mapping[int, int]
+    memories: Mapping[int, int]
+    tcm_bytes: int
+
+    def __sub__(self, before: Moved) -> Moved:
+        return Moved(
+            _difference(self.links, before.links),
+            _difference(self.memories, before.memories),
+            self.tcm_bytes - before.tcm_bytes,
+        )
+
+    def __add__(self, other: Moved) -> Moved:
+        return Moved(
+            dict(Counter(self.links) + Counter(other.links)),
+            dict(Counter(self.memories) + Counter(other.memories)),
+            self.tcm_bytes + other.tcm_bytes,
+        )
+
+
+NOTHING_MOVED = Moved({}, {}, 0)
+
+
+def _difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
+    return {key: moved for key, size in after.items() if (moved := size - before.get(key, 0))}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpan:
-    """When one launch left the host, and when the host learnt of its completion."""
+    """When one launch left the host, when the host learnt of its completion, what moved between, on how many PEs."""
 
     launch: int
     name: str
     sent_ps: int
     done_ps: int
+    moved: Moved
+    n_pes: int
 
 
 class Hardware:
@@ -49,9 +80,9 @@ class Hardware:
         self.strict = strict
         self.addresses = AddressMap(graph)
         self.translator = DirectMap(graph.pes, self.spec.pe.mmu.hit_ps)
-        regions = [self.slice_of(pe)[1:] for pe in range(graph.n_pes)]
-        regions += [self.addresses.sram_bank(*bank)[1:] for bank in self._banks()]
-        self.store = MemoryStore(regions)
+        slices = [self.slice_of(pe) for pe in range(graph.n_pes)]
+        banks = [r for r in self.addresses.regions() if graph.nodes[r.owner].kind == "sram"]
+        self.store = MemoryStore((base, size_bytes) for _, base, size_bytes in (*slices, *banks))
         self.counters: dict[int, PeCounters] = {}
 
     @property
@@ -83,15 +114,6 @@ class Hardware:
             "say": self.say,
         }
 
-    def _banks(self) -> list[tuple[int, int, int]]:
-        spec = self.spec
-        return [
-            (sip, cube, bank)
-            for sip in range(spec.system.sips.count)
-            for cube in range(spec.sip.cubes.count)
-            for bank in range(spec.cube.sram.banks)
-        ]
-
 
 class Machine(Hardware):
     """A device in simulated time (see :class:`~kernbench.runtime.device.Device`)."""
@@ -119,7 +141,7 @@ class Machine(Hardware):
         self.spans: list[LaunchSpan] = []
         self.host_time_ps = 0
         self._launches = 0
-        self._pending: list[tuple[int, str, int, Signal]] = []
+        self._pending: list[tuple[LaunchSpan, Signal]] = []
 
     @property
     def now_ps(self) -> int:
@@ -160,7 +182,7 @@ class Machine(Hardware):
             streams.setdefault(program.pe, []).append(
                 Program(
                     body=lambda port: run_program(kernel, args, meta, port),
-                    value_of=self._value_of if self.executor else None,
+                    executor=self.executor,
                     now_ps=lambda: self.engine.now_ps,
                     **self.who(program, grid),
                 )
@@ -168,16 +190,36 @@ class Machine(Hardware):
         self.host_time_ps += self.spec.host.sw_launch_ps
         size_bytes = ARG_BYTES * (len(args) + len(meta)) + PROGRAM_BYTES
         done = self.host.launch(self._launches, streams, size_bytes)
-        self._pending.append((self._launches, name, self.now_ps, done))
+        span = LaunchSpan(
+            launch=self._launches,
+            name=name,
+            sent_ps=self.now_ps,
+            done_ps=-1,
+            moved=self.moved(),
+            n_pes=len(streams),
+        )
+        self._pending.append((span, done))
         self._launches += 1
 
     def synchronize(self) -> None:
         """Let simulated time pass until every launch is complete, then evaluate what it computed."""
-        for launch, name, sent_ps, done in self._pending:
+        pending, self._pending = self._pending, []
+        for span, done in pending:
             done_ps = self.engine.run_until(done, self.stuck)
-            self.spans.append(LaunchSpan(launch=launch, name=name, sent_ps=sent_ps, done_ps=done_ps))
-        self._pending.clear()
+            self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
         self.flush()
+
+    def moved(self) -> Moved:
+        """Bytes moved since the beginning of time."""
+        memories: dict[int, int] = {}
+        tcm_bytes = 0
+        for unit in self.assembly.components.values():
+            if unit.node.kind == "pe_tcm":
+                tcm_bytes += unit.moved_bytes
+            elif unit.moved_bytes:
+                memories[unit.node.index] = unit.moved_bytes
+        links = {index: link.size_bytes for index, link in self.fabric.links.items()}
+        return Moved(links, memories, tcm_bytes)
 
     def flush(self) -> None:
         """Evaluate every value up to now."""
@@ -185,11 +227,6 @@ class Machine(Hardware):
             self.executor.run_until(self.now_ps)
         else:
             self.log.values.clear()
-
-    def _value_of(self, version: int) -> np.ndarray[Any, Any]:
-        assert self.executor is not None
-        self.executor.run_until(self.now_ps)
-        return self.executor.value(version)
 
     def stuck(self) -> str:
         """The map of a run in which nothing is left to happen and something waits."""

@@ -89,8 +89,9 @@ class FreeList:
         if len(held) > N_NAMED:
             names.append(f"{len(held) - N_NAMED} more")
         return (
-            f"{self.where}: no room for {label}: it needs {format_bytes(size_bytes)}, and of {format_bytes(self.size_bytes)} "
-            f"{format_bytes(self.free_bytes)} are free, {format_bytes(self.largest_hole_bytes)} in one piece; "
+            f"{self.where}: no room for {label}: it needs {format_bytes(size_bytes)}, and of "
+            f"{format_bytes(self.size_bytes)} {format_bytes(self.free_bytes)} are free, "
+            f"{format_bytes(self.largest_hole_bytes)} in one piece; "
             f"allocated: {', '.join(names) or 'nothing'}; free a tensor, make it smaller or shard it over more PEs"
         )
 

@@ -32,11 +32,11 @@ def upward(access: Access) -> tuple[Access, tuple[int, ...]]:
     )
 
 
-def block_of(buffer: Bytes, access: Access, dtype: DType, fill: Any = None) -> Block:
+def block_of(buffer: Bytes, access: Access, dtype: DType, fill: Block | None = None) -> Block:
     """The block ``[*access.block_shape]`` of ``dtype`` that a load makes of ``buffer``.
 
-    ``buffer`` holds the access's bytes in memory order. Lanes outside of the active box become ``fill``: a
-    number, an array of the block's shape, or zero for None. The block is C-contiguous and owns its memory.
+    ``buffer`` holds the access's bytes in memory order. Lanes outside of the active box become ``fill``, an
+    array of ``dtype`` that broadcasts to the block, or zero for None. The block is C-contiguous.
     """
     elements = buffer != 0 if dtype is int1 else buffer.view(dtype.numpy)
     if access.addresses is not None:
@@ -82,9 +82,8 @@ def _box(elements: Block, access: Access) -> Block:
     return np.flip(np.broadcast_to(spread, access.shape), turned)
 
 
-def _filled(shape: tuple[int, ...], dtype: DType, fill: Any) -> Block:
-    if fill is None:
-        return np.zeros(shape, dtype.numpy)
-    block = np.empty(shape, dtype.numpy)
-    block[...] = np.asarray(fill).astype(dtype.numpy)
+def _filled(shape: tuple[int, ...], dtype: DType, fill: Block | None) -> Block:
+    block = np.zeros(shape, dtype.numpy)
+    if fill is not None:
+        block[...] = fill
     return block

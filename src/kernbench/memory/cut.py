@@ -44,14 +44,14 @@ class Grid(NamedTuple):
 
 
 class CellRuns(NamedTuple):
-    """``count`` runs of ``run_bytes`` in one cell: run ``i`` is at ``start + i * pitch`` of the cell's bytes and at
+    """``n_runs`` runs of ``run_bytes`` in one cell: run ``i`` is at ``start + i * pitch`` of the cell's bytes and at
     ``offset + i * offset_pitch`` of the access's bytes in memory order."""
 
     cell: int
     start: int
     run_bytes: int
     pitch: int
-    count: int
+    n_runs: int
     offset: int
     offset_pitch: int
 
@@ -77,7 +77,10 @@ def cut(grid: Grid, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
 
 
 def cut_each(grid: Grid, starts: Ints, offsets: Ints, run_bytes: int) -> list[CellRuns]:
-    """Runs of ``run_bytes`` at ``starts``, in any order, and their ``offsets`` in the access, joined where they follow each other evenly."""
+    """Runs of ``run_bytes`` at ``starts``, in any order, cut, and joined where they follow each other evenly.
+
+    ``offsets`` are their places in the access's bytes.
+    """
     row_bounds, col_bounds = np.asarray(grid.row_bounds), np.asarray(grid.col_bounds)
     left = np.full(len(starts), run_bytes)
     parts = []
@@ -119,7 +122,7 @@ def _cut_line(bounds: tuple[int, ...], at: int, run: int, pitch: int, count: int
             part = min(run, bounds[cell + 1] - start) - done
             found.append(CellRuns(cell, start + done - bounds[cell], part, part, 1, i * run + done, part))
             done += part
-            cell += done < run
+            cell += 1
         i += 1
     return found
 
@@ -150,7 +153,7 @@ def _cut_box(grid: Grid, row: int, col: int, run: int, step: int, count: int, of
             cell = down.cell * grid.n_cols + part.cell
             start = down.start * width + part.start
             first = offset + down.offset * run + part.offset
-            found.append(_tight(CellRuns(cell, start, part.run_bytes, step * width, down.count, first, run)))
+            found.append(_tight(CellRuns(cell, start, part.run_bytes, step * width, down.n_runs, first, run)))
     return found
 
 
@@ -172,9 +175,9 @@ def _cut_range(grid: Grid, at: int, size: int) -> list[CellRuns]:
 
 def _tight(runs: CellRuns) -> CellRuns:
     """``runs`` as one run, if they follow each other without a gap on both sides."""
-    if runs.count == 1 or runs.run_bytes == runs.pitch == runs.offset_pitch:
-        size = runs.run_bytes * runs.count
-        return runs._replace(run_bytes=size, pitch=size, count=1, offset_pitch=size)
+    if runs.n_runs == 1 or runs.run_bytes == runs.pitch == runs.offset_pitch:
+        size = runs.run_bytes * runs.n_runs
+        return runs._replace(run_bytes=size, pitch=size, n_runs=1, offset_pitch=size)
     return runs
 
 

@@ -42,6 +42,11 @@ class DirectMap:
         self._tensors.remove(shards)
         self._cache.clear()
 
+    def resolve(self, va: int) -> ShardMap | None:
+        """The tensor that ``va`` lies in, if it is mapped."""
+        shards = self._tensors.below(va)
+        return shards if shards is not None and va < shards.end else None
+
     def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[Pieces, int]:
         """The pieces of ``access`` at the copies nearest to PE number ``pe``, and the time that takes.
 
@@ -96,8 +101,9 @@ class DirectMap:
             return PageFaultError(f"{where}: address {address:#_x} is not mapped; no tensor is")
         is_past = address >= tensor.end
         distance = format_bytes(address - tensor.end + 1 if is_past else tensor.va - address)
+        side = "past the end" if is_past else "before the beginning"
         return PageFaultError(
-            f"{where}: address {address:#_x} is not mapped; it is {distance} {'past the end' if is_past else 'before the beginning'} of "
+            f"{where}: address {address:#_x} is not mapped; it is {distance} {side} of "
             f"{tensor.name!r} {list(tensor.shape)} {tensor.dtype} ({tensor.va:#_x}..{tensor.end - 1:#_x}); "
             "mask the lanes outside or check the strides"
         )

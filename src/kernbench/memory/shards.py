@@ -22,16 +22,6 @@ class ShardGrid(NamedTuple):
     grid: Grid
     holders: tuple[tuple[int, ...], ...]
 
-    @property
-    def pes(self) -> tuple[int, ...]:
-        """All PEs that hold a byte, in order."""
-        return tuple(sorted({pe for holders in self.holders for pe in holders}))
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether two PEs hold different parts."""
-        return len(self.holders) > 1
-
 
 class Copy(NamedTuple):
     """One copy of a cell: whose shard it is, the memory controller that owns it, and its physical address."""
@@ -74,6 +64,11 @@ class ShardMap:
     def size_bytes(self) -> int:
         """Bytes of the tensor, one copy of each."""
         return self.grid.rows * self.grid.row_bytes
+
+    @property
+    def holders(self) -> tuple[int, ...]:
+        """The numbers of the PEs that hold a part, in order."""
+        return tuple(sorted({copy.pe for of_cell in self.copies for copy in of_cell}))
 
     @property
     def end(self) -> int:
@@ -152,7 +147,7 @@ def _piece(runs: CellRuns, copy: Copy) -> Piece:
         copy.pa + runs.start,
         runs.run_bytes,
         runs.pitch,
-        runs.count,
+        runs.n_runs,
         runs.offset,
         runs.offset_pitch,
     )

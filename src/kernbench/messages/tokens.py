@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
@@ -23,10 +24,11 @@ class Stage:
     """One stop of a tile: which unit does what.
 
     ``size_bytes`` is what it moves (DMA, FETCH, STORE); ``work`` what it computes: MACs for GEMM, and for MATH
-    the visits in ``visits``. ``access`` is what a DMA stage touches.
+    the visits in ``visits``. ``access`` is what a DMA stage touches, ``tcm_bytes`` what it moves at PE_TCM: more
+    than ``size_bytes`` where a load fills or repeats, none where a store's data are known to the kernel.
     """
 
-    __slots__ = ("access", "kind", "size_bytes", "visits", "work")
+    __slots__ = ("access", "kind", "size_bytes", "tcm_bytes", "visits", "work")
 
     def __init__(
         self,
@@ -36,9 +38,11 @@ class Stage:
         work: int = 0,
         visits: dict[str, int] | None = None,
         access: Access | None = None,
+        tcm_bytes: int = 0,
     ) -> None:
         self.kind = kind
         self.size_bytes = size_bytes
+        self.tcm_bytes = tcm_bytes
         self.work = work
         self.visits = visits
         self.access = access
@@ -57,22 +61,51 @@ class TilePlan:
 
 
 class PipelinePlan:
-    """A command's tiles, in the order they are fed."""
+    """A command's tiles, in the order they are fed.
 
-    __slots__ = ("command", "tiles")
+    The first tile starts when the versions in ``after`` and the commands in ``behind`` (by number) are complete.
+    ``staging_bytes`` of TCM belong to the command while it runs.
+    """
 
-    def __init__(self, command: Command, tiles: tuple[TilePlan, ...]) -> None:
+    __slots__ = ("after", "behind", "command", "staging_bytes", "tiles")
+
+    def __init__(
+        self,
+        command: Command,
+        tiles: tuple[TilePlan, ...],
+        *,
+        after: tuple[int, ...] = (),
+        behind: tuple[int, ...] = (),
+        staging_bytes: int = 0,
+    ) -> None:
         self.command = command
         self.tiles = tiles
+        self.after = after
+        self.behind = behind
+        self.staging_bytes = staging_bytes
 
 
 class PipelineContext:
     """Counts the tiles of one command; completes exactly once.
 
-    ``cause`` is the op log record that let the command start; ``commits_ps`` the latest commit of its writes.
+    ``cause`` is the op log record that let the command start, ``record`` the one that completed it; ``commit_ps``
+    the commit of its writes, once ``unwritten_bytes`` are zero. ``staging`` is the room of tiles that stream from
+    memory (an engine's Credits), ``freed_by`` the record that last gave some back.
     """
 
-    __slots__ = ("cause", "command", "commit_ps", "n_left", "n_tiles", "pe", "start_ps")
+    __slots__ = (
+        "cause",
+        "command",
+        "commit_ps",
+        "freed_by",
+        "n_left",
+        "n_tiles",
+        "pe",
+        "record",
+        "staging",
+        "start_ps",
+        "unwritten_bytes",
+    )
 
     def __init__(self, command: Command, n_tiles: int, pe: int) -> None:
         self.command = command
@@ -82,6 +115,10 @@ class PipelineContext:
         self.cause = -1
         self.start_ps = -1
         self.commit_ps = -1
+        self.record = -1
+        self.unwritten_bytes = 0
+        self.staging: Any = None
+        self.freed_by = -1
 
     def finish_tile(self) -> bool:
         """Count one tile done; True when it was the last."""
@@ -94,10 +131,11 @@ class PipelineContext:
 class TileToken:
     """One tile on its way; owned by the unit that holds it.
 
-    ``at`` is its place in ``plan.stages``; ``cause`` the record that brought it here; ``arrived_ps`` when.
+    ``at`` is its place in ``plan.stages``; ``cause`` the record that brought it here; ``asked_ps`` when it came,
+    ``arrived_ps`` when there was room for it as well.
     """
 
-    __slots__ = ("arrived_ps", "at", "cause", "context", "index", "plan")
+    __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "plan")
 
     def __init__(self, plan: TilePlan, context: PipelineContext, index: int) -> None:
         self.plan = plan
@@ -105,6 +143,7 @@ class TileToken:
         self.index = index
         self.at = 0
         self.cause = -1
+        self.asked_ps = 0
         self.arrived_ps = 0
 
     @property

@@ -183,7 +183,7 @@ def _float_to_int(array: Array, source: DType, dtype: DType) -> Array:
     # The largest fp64 below 2**64 or 2**63 is what a 64-bit limit rounds down to.
     top = float(high) if dtype.bits < 64 else np.nextafter(float(high), 0.0)
     clipped = np.clip(np.nan_to_num(wide, nan=0.0, posinf=np.inf, neginf=-np.inf), float(low), top)
-    return np.where(wide > top, dtype.numpy.type(high), clipped.astype(dtype.numpy))
+    return np.asarray(np.where(wide > top, dtype.numpy.type(high), clipped.astype(dtype.numpy)))
 
 
 def as_array(value: Any, dtype: DType) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from kernbench.config.schema import TopologySpec
@@ -19,7 +20,8 @@ class MemoryRange(NamedTuple):
     size_bytes: int
 
 
-class Program(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Program:
     """One program of a grid: its index in the launch, its ``program_id`` on each axis, and the PE it runs on."""
 
     index: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from itertools import product
+from itertools import pairwise, product
 
 from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import DType
@@ -113,7 +113,7 @@ def _split(start: int, end: int, n_parts: int) -> list[tuple[int, int]]:
     """``[start, end)`` in ``n_parts``: ceil-size ones first, then what is left, then empty ones."""
     size = ceil_div(end - start, n_parts)
     cuts = [min(start + i * size, end) for i in range(n_parts + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _ranges(extent: int, parts: list[int]) -> dict[tuple[int, ...], tuple[int, int]]:

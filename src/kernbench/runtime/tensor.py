@@ -99,7 +99,7 @@ class Tensor(ABC):
         """A copy on ``device``: "ahbm", placed by ``policy``, or "host"."""
         if device == HOST:
             return self.cpu()
-        there = self.context.empty(
+        there: Tensor = self.context.empty(
             self.shape, dtype=self.dtype, policy=policy, name=name or self.name, device=device
         )
         return there.copy_(self)
@@ -167,9 +167,14 @@ class DeviceTensor(Tensor):
         self._burial.atexit = False
 
     @property
+    def is_freed(self) -> bool:
+        """Whether its memory was given back."""
+        return not self._burial.alive
+
+    @property
     def shards(self) -> ShardMap:
         """Where the tensor lies; UsageError after it was freed."""
-        if not self._burial.alive:
+        if self.is_freed:
             raise UsageError(
                 f"{self.name!r}{list(self.shape)} was freed; make a new tensor, or free it later"
             )
@@ -198,7 +203,7 @@ class DeviceTensor(Tensor):
 
     def free(self) -> None:
         """Give the memory back; a second time is an error."""
-        if not self._burial.alive:
+        if self.is_freed:
             raise UsageError(f"{self.name!r}{list(self.shape)} was freed before; free a tensor once")
         self._burial()
 
@@ -208,11 +213,11 @@ class DeviceTensor(Tensor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        if self._burial.alive:
+        if not self.is_freed:
             self._burial()
 
     def __repr__(self) -> str:
-        where = str(self.policy) if self._burial.alive else "freed"
+        where = "freed" if self.is_freed else str(self.policy)
         return f"Tensor({self.name!r}, {list(self.shape)}, {self.dtype}, {DEVICE}: {where})"
 
     def _read(self, access: Access) -> Array:
@@ -241,7 +246,7 @@ def _part(shards: ShardMap, index: Any, name: str) -> Access:
     if ... not in terms:
         terms = (*terms, ...)  # numpy then gives a view also for a single element, instead of reading it
     # numpy's own rules on a view of the right shape and strides; it has no memory behind it and is never read.
-    start = np.zeros(1, shards.dtype.numpy)
+    start = np.zeros(1, np.dtype((np.void, itemsize)))
     strides = tuple(itemsize * math.prod(shards.shape[d + 1 :]) for d in range(len(shards.shape)))
     whole = np.lib.stride_tricks.as_strided(start, shards.shape, strides, writeable=False)
     try:

@@ -6,12 +6,13 @@ indices are the same in every process. ``overrides`` of single nodes and links a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from kernbench.config.explain import did_you_mean, explain, line
+from kernbench.config.explain import explain, line
 from kernbench.config.plain import yaml_values
 from kernbench.config.schema import LinkOverrideSpec, PeSpec, Side, Spec, TopologySpec
 from kernbench.errors import ConfigError
@@ -44,10 +45,10 @@ PE_INTERNAL_EDGES = {
 """Which unit hands commands and tile tokens to which."""
 
 # Places are shares of a router's cell, from its north-west corner; a PE fills the rectangle PE_BLOCK of it.
-ROUTER_OFFSET = (0.10, 0.10)
-HBM_OFFSET, SRAM_OFFSET, M_CPU_OFFSET = (0.28, 0.27), (0.66, 0.27), (0.88, 0.27)
+ROUTER_OFFSET = (0.12, 0.12)
+HBM_OFFSET, SRAM_OFFSET, M_CPU_OFFSET = (0.34, 0.28), (0.60, 0.28), (0.86, 0.28)
 HBM_STEP = 0.12
-PE_BLOCK = (0.20, 0.36, 0.98, 0.98)
+PE_BLOCK = (0.21, 0.36, 0.92, 0.92)
 PE_COMP_OFFSETS = {
     "niu": (0.12, 0.50),
     "pe_cpu": (0.12, 0.15),
@@ -76,13 +77,25 @@ class _Wire(NamedTuple):
     buffer_bytes: int
 
 
+class _Site(NamedTuple):
+    """Where a node belongs; see :class:`Node`."""
+
+    sip: int = -1
+    cube: int = -1
+    column: int = -1
+    row: int = -1
+
+
+NOWHERE = _Site()
+_Point = tuple[float, float]
+
+
 def build_graph(spec: TopologySpec) -> TopologyGraph:
     """The machine that ``spec`` describes. Raises ConfigError for an override that names nothing."""
     builder = _Builder(spec)
     builder.build()
-    graph = TopologyGraph(spec, builder.nodes, builder.edges, builder.pes)
-    builder.finish_overrides(graph)
-    return graph
+    graph = TopologyGraph(spec, tuple(builder.nodes), tuple(builder.edges), tuple(builder.pes))
+    return builder.with_link_overrides(graph) if builder.overrides else graph
 
 
 class _Builder:
@@ -104,8 +117,9 @@ class _Builder:
         self.sip_w = self.columns * (self.cube_w + self.gap) - self.gap
         self.sip_h = self.io_depth + self.rows * (self.cube_h + self.gap)
         self.hbm = HbmLayout.of(spec.cube)
+        units = list(PE_UNITS)
         self.inner_edges = [
-            (list(PE_UNITS).index(src), list(PE_UNITS).index(dst), f"{src}->{dst}")
+            (units.index(src), units.index(dst), f"{src}->{dst}")
             for src, ends in PE_INTERNAL_EDGES.items()
             for dst in ends
         ]
@@ -114,10 +128,10 @@ class _Builder:
         """Add everything, in the order of indices."""
         n_sips = self.spec.system.sips.count
         across = self.spec.system.sips.grid[0] * (self.sip_w + self.sip_gap) - self.sip_gap
-        host = self._add("host", "host", self.spec.host, across * (0.5 if n_sips == 1 else 0.35), 0.0)
+        host = self._add("host", "host", self.spec.host, (across * (0.5 if n_sips == 1 else 0.25), 0.0))
         switch = None
         if n_sips > 1:
-            switch = self._add("sip_switch", "sip_switch", self.spec.system.sip_link, across * 0.65, 0.0)
+            switch = self._add("sip_switch", "sip_switch", self.spec.system.sip_link, (across * 0.75, 0.0))
         for sip in range(n_sips):
             self._add_sip(sip, host, switch)
 
@@ -127,118 +141,91 @@ class _Builder:
         at_y, at_x = divmod(sip, self.spec.system.sips.grid[0])
         x = at_x * (self.sip_w + self.sip_gap)
         y = self.sip_gap + at_y * (self.sip_h + self.sip_gap)
-        io_ports = self._add_io_die(sip, x, y, host, switch)
-        ports: dict[tuple[int, int, Side], Node] = {}
-        routers: dict[tuple[int, int], Node] = {}
-        for cube in range(self.spec.sip.cubes.count):
-            row, column = divmod(cube, self.columns)
-            cube_x = x + column * (self.cube_w + self.gap)
-            cube_y = y + self.io_depth + self.gap + row * (self.cube_h + self.gap)
-            self._add_cube(sip, cube, cube_x, cube_y, ports, routers)
+        io_ports = self._add_io_die(sip, (x, y), host, switch)
+        ports = [self._add_cube(sip, cube, (x, y)) for cube in range(self.spec.sip.cubes.count)]
         for column, io_port in io_ports.items():
-            self._join("d2d", io_port, ports[column, 0, "N"])
-        for row in range(self.rows):
-            for column in range(self.columns):
-                if column + 1 < self.columns:
-                    self._join("d2d", ports[column, row, "E"], ports[column + 1, row, "W"])
-                if row + 1 < self.rows:
-                    self._join("d2d", ports[column, row, "S"], ports[column, row + 1, "N"])
+            self._join("d2d", io_port, ports[column]["N"])
+        for cube, here in enumerate(ports):
+            if (cube + 1) % self.columns:
+                self._join("d2d", here["E"], ports[cube + 1]["W"])
+            if cube + self.columns < len(ports):
+                self._join("d2d", here["S"], ports[cube + self.columns]["N"])
 
-    def _add_io_die(
-        self, sip: int, x: float, y: float, host: Node, switch: Node | None
-    ) -> dict[int, Node]:
-        """The IO die; its UCIe ports by the column of cubes they are joined to."""
-        io, name, middle = self.spec.sip.io_die, f"sip{sip}", y + self.io_depth / 2
-        pcie = self._add(f"{name}.pcie_ep", "pcie_ep", io.pcie_ep, x + self.sip_w * 0.15, y, sip)
+    def _add_io_die(self, sip: int, corner: _Point, host: Node, switch: Node | None) -> dict[int, Node]:
+        """The IO die; returns its UCIe ports by the column of cubes they are joined to."""
+        io, ucie, name, site = self.spec.sip.io_die, self.spec.sip.ucie, f"sip{sip}", _Site(sip)
+
+        def at(x: float, y: float) -> _Point:
+            return corner[0] + x * self.sip_w, corner[1] + y * self.io_depth
+
+        pcie = self._add(f"{name}.pcie_ep", "pcie_ep", io.pcie_ep, at(0.15, 0.0), site)
+        self._join("pcie", host, pcie)
         sip_port = None
         if switch is not None:
             link = self.spec.system.sip_link
-            sip_port = self._add(f"{name}.sip_port", "sip_port", link, x + self.sip_w * 0.85, y, sip)
-        cpu = self._add(f"{name}.io_cpu", "io_cpu", io.io_cpu, x + self.sip_w * 0.3, middle, sip)
-        noc = self._add(
-            f"{name}.io_noc", "io_noc", io.noc, x + self.sip_w * 0.5, middle, sip, latency_ps=io.noc.router_ps
-        )
+            sip_port = self._add(f"{name}.sip_port", "sip_port", link, at(0.85, 0.0), site)
+            self._join("sip_link", switch, sip_port)
+        cpu = self._add(f"{name}.io_cpu", "io_cpu", io.io_cpu, at(0.3, 0.5), site)
+        noc = self._add(f"{name}.io_noc", "io_noc", io.noc, at(0.5, 0.5), site)
         ports = {}
         for i, (column, _) in enumerate(io.ucie_ports.attach):
-            port_x = x + column * (self.cube_w + self.gap) + self.cube_w / 2
-            ports[column] = self._add(
-                f"{name}.io_ucie{i}", "io_ucie", self.spec.sip.ucie, port_x, y + self.io_depth, sip
-            )
-        self._join("pcie", host, pcie)
-        self._join("io", pcie, noc)
-        self._join("io", cpu, noc)
-        if switch is not None and sip_port is not None:
-            self._join("sip_link", switch, sip_port)
-            self._join("io", sip_port, noc)
-        for port in ports.values():
-            self._join("io", noc, port)
+            x = corner[0] + column * (self.cube_w + self.gap) + self.cube_w / 2
+            place = (x, corner[1] + self.io_depth)
+            ports[column] = self._add(f"{name}.io_ucie{i}", "io_ucie", ucie, place, site)
+        for end in (pcie, sip_port, cpu, *ports.values()):
+            if end is not None:
+                self._join("io", end, noc)
         return ports
 
     # -- one cube --------------------------------------------------------------------------------------------
 
-    def _add_cube(
-        self,
-        sip: int,
-        cube: int,
-        x: float,
-        y: float,
-        ports: dict[tuple[int, int, Side], Node],
-        routers: dict[tuple[int, int], Node],
-    ) -> None:
-        spec, name = self.spec.cube, f"sip{sip}.cube{cube}"
-        cube_row, cube_column = divmod(cube, self.columns)
-        noc = spec.noc
-        edge_of: dict[Side, list[tuple[int, int]]] = {
-            "N": [(i, 0) for i in range(self.width)],
-            "S": [(i, self.height - 1) for i in range(self.width)],
-            "E": [(self.width - 1, i) for i in range(self.height)],
-            "W": [(0, i) for i in range(self.height)],
-        }
-        middle: dict[Side, tuple[float, float]] = {
-            "N": (0.5, 0.0),
-            "S": (0.5, 1.0),
-            "E": (1.0, 0.5),
-            "W": (0.0, 0.5),
-        }
-        here: dict[Side, Node] = {}
-        for side, kind in sorted(spec.ucie_ports.items(), key=lambda port: "NSEW".index(port[0])):
-            if kind == "edge":
-                dx, dy = middle[side]
-                here[side] = ports[cube_column, cube_row, side] = self._add(
-                    f"{name}.ucie_{side.lower()}",
-                    "ucie",
-                    self.spec.sip.ucie,
-                    x + dx * self.cube_w,
-                    y + dy * self.cube_h,
-                    sip,
-                    cube,
-                )
+    def _add_cube(self, sip: int, cube: int, sip_corner: _Point) -> dict[Side, Node]:
+        """A cube; returns its UCIe ports."""
+        spec = self.spec.cube
+        row, column = divmod(cube, self.columns)
+        corner = (
+            sip_corner[0] + column * (self.cube_w + self.gap),
+            sip_corner[1] + self.io_depth + self.gap + row * (self.cube_h + self.gap),
+        )
+        ports = self._add_ports(sip, cube, corner)
         mesh: dict[tuple[int, int], Node] = {}
-        for j in range(self.height):
-            for i in range(self.width):
-                mesh[i, j] = self._place(
-                    f"{name}.r{i}_{j}", "router", noc, (sip, cube, i, j), (x, y), ROUTER_OFFSET
-                )
+        cells = [(i, j) for j in range(self.height) for i in range(self.width)]
+        for i, j in cells:
+            mesh[i, j] = self._add(
+                f"sip{sip}.cube{cube}.r{i}_{j}",
+                "router",
+                spec.noc,
+                (
+                    corner[0] + (i + ROUTER_OFFSET[0]) * self.pitch,
+                    corner[1] + (j + ROUTER_OFFSET[1]) * self.pitch,
+                ),
+                _Site(sip, cube, column * self.width + i, row * self.height + j),
+            )
         self._add_router_mesh(mesh)
-        for side, port in here.items():
-            for at in edge_of[side]:
+        for side, port in ports.items():
+            for at in self._edge_of_cube(side):
                 self._join("port", mesh[at], port)
-        beside: dict[tuple[int, int], int] = {}
-        for channel in range(spec.hbm.channels):
-            at = self.hbm.router_of(channel)
-            n = beside[at] = beside.get(at, -1) + 1
-            offset = (HBM_OFFSET[0] + n * HBM_STEP, HBM_OFFSET[1])
-            node = self._place(f"{name}.hbm{channel}", "hbm_ctrl", spec.hbm, (sip, cube, *at), (x, y), offset)
-            self._join("port", mesh[at], node)
-        for bank, at in enumerate(spec.sram.at):
-            node = self._place(f"{name}.sram{bank}", "sram", spec.sram, (sip, cube, *at), (x, y), SRAM_OFFSET)
-            self._join("port", mesh[at], node)
-        at = spec.m_cpu.at
-        node = self._place(f"{name}.m_cpu", "m_cpu", spec.m_cpu, (sip, cube, *at), (x, y), M_CPU_OFFSET)
-        self._join("port", mesh[at], node)
-        for pe in range(spec.pes.count):
-            j, i = divmod(pe, self.width)
-            self._add_pe(PeId(sip, cube, pe), mesh[i, j], x + i * self.pitch, y + j * self.pitch)
+        self._add_memories(mesh)
+        self._add_beside(mesh[spec.m_cpu.at], "m_cpu", "m_cpu", spec.m_cpu, M_CPU_OFFSET)
+        for pe, at in enumerate(cells):
+            self._add_pe(PeId(sip, cube, pe), mesh[at])
+        return ports
+
+    def _add_ports(self, sip: int, cube: int, corner: _Point) -> dict[Side, Node]:
+        middles: dict[Side, _Point] = {"N": (0.5, 0.0), "S": (0.5, 1.0), "E": (1.0, 0.5), "W": (0.0, 0.5)}
+        ports: dict[Side, Node] = {}
+        for side, (x, y) in middles.items():
+            if self.spec.cube.ucie_ports.get(side) == "edge":
+                place = (corner[0] + x * self.cube_w, corner[1] + y * self.cube_h)
+                name = f"sip{sip}.cube{cube}.ucie_{side.lower()}"
+                ports[side] = self._add(name, "ucie", self.spec.sip.ucie, place, _Site(sip, cube))
+        return ports
+
+    def _edge_of_cube(self, side: Side) -> list[tuple[int, int]]:
+        """The routers that share the port of a side."""
+        if side in ("N", "S"):
+            return [(i, 0 if side == "N" else self.height - 1) for i in range(self.width)]
+        return [(0 if side == "W" else self.width - 1, j) for j in range(self.height)]
 
     def _add_router_mesh(self, mesh: dict[tuple[int, int], Node]) -> None:
         for (i, j), router in mesh.items():
@@ -247,55 +234,42 @@ class _Builder:
             if j + 1 < self.height:
                 self._join("mesh", router, mesh[i, j + 1])
 
-    def _place(
-        self,
-        name: str,
-        kind: str,
-        spec: Spec,
-        at: tuple[int, int, int, int],
-        origin: tuple[float, float],
-        offset: tuple[float, float],
-    ) -> Node:
-        """Add a node in the cell of router ``(i, j)`` of a cube whose corner is at ``origin``."""
-        sip, cube, i, j = at
-        row, column = divmod(cube, self.columns)
-        return self._add(
-            name,
-            kind,
-            spec,
-            origin[0] + (i + offset[0]) * self.pitch,
-            origin[1] + (j + offset[1]) * self.pitch,
-            sip,
-            cube,
-            column * self.width + i,
-            row * self.height + j,
-            self.spec.cube.noc.router_ps if kind == "router" else 0,
+    def _add_memories(self, mesh: dict[tuple[int, int], Node]) -> None:
+        spec = self.spec.cube
+        beside: dict[tuple[int, int], int] = {}
+        for channel in range(spec.hbm.channels):
+            at = self.hbm.router_of(channel)
+            offset = (HBM_OFFSET[0] + beside.get(at, 0) * HBM_STEP, HBM_OFFSET[1])
+            beside[at] = beside.get(at, 0) + 1
+            self._add_beside(mesh[at], f"hbm{channel}", "hbm_ctrl", spec.hbm, offset)
+        for bank, at in enumerate(spec.sram.at):
+            self._add_beside(mesh[at], f"sram{bank}", "sram", spec.sram, SRAM_OFFSET)
+
+    def _add_beside(self, router: Node, name: str, kind: str, spec: Spec, offset: _Point) -> None:
+        """A unit in the cell of ``router``, joined to it."""
+        x, y = self._in_cell(router, offset)
+        site = _Site(router.sip, router.cube, router.column, router.row)
+        self._join(
+            "port", router, self._add(f"sip{router.sip}.cube{router.cube}.{name}", kind, spec, (x, y), site)
         )
+
+    def _in_cell(self, router: Node, offset: _Point) -> _Point:
+        dx, dy = offset[0] - ROUTER_OFFSET[0], offset[1] - ROUTER_OFFSET[1]
+        return router.x_mm + dx * self.pitch, router.y_mm + dy * self.pitch
 
     # -- one PE ----------------------------------------------------------------------------------------------
 
-    def _add_pe(self, pe: PeId, router: Node, x: float, y: float) -> None:
-        number, name = len(self.pes), str(pe)
+    def _add_pe(self, pe: PeId, router: Node) -> None:
+        number, first, name = len(self.pes), len(self.nodes), str(pe)
         self.pes.append(pe)
         pe_spec = self._pe_spec(name)
         left, top, right, bottom = PE_BLOCK
-        first = len(self.nodes)
+        site = _Site(router.sip, router.cube, router.column, router.row)
         for unit, part in PE_UNITS.items():
             dx, dy = PE_COMP_OFFSETS[unit]
-            self._add(
-                f"{name}.{unit}",
-                unit,
-                getattr(pe_spec, part) if part else self.spec.cube.noc,
-                x + (left + dx * (right - left)) * self.pitch,
-                y + (top + dy * (bottom - top)) * self.pitch,
-                pe.sip,
-                pe.cube,
-                router.column,
-                router.row,
-                0,
-                number,
-                pe_spec,
-            )
+            place = self._in_cell(router, (left + dx * (right - left), top + dy * (bottom - top)))
+            spec = getattr(pe_spec, part) if part else self.spec.cube.noc
+            self._add(f"{name}.{unit}", unit, spec, place, site, number, pe_spec)
         self._join("niu", router, self.nodes[first])
         self._add_pe_internal_edges(first)
 
@@ -322,23 +296,16 @@ class _Builder:
         self,
         name: str,
         kind: str,
-        spec: Spec,
-        x: float,
-        y: float,
-        sip: int = -1,
-        cube: int = -1,
-        column: int = -1,
-        row: int = -1,
-        latency_ps: int = 0,
+        spec: Any,
+        place: _Point,
+        site: _Site = NOWHERE,
         pe: int = -1,
         pe_spec: PeSpec | None = None,
     ) -> Node:
         if name in self.overrides:
             spec = self._changed(name, kind, spec, self.overrides.pop(name))
-            latency_ps = spec.router_ps if kind in ("router", "io_noc") else 0
-        node = Node(
-            len(self.nodes), name, kind, spec, x, y, sip, cube, column, row, latency_ps, pe, pe_spec
-        )
+        latency_ps = spec.router_ps if kind in ("router", "io_noc") else 0
+        node = Node(len(self.nodes), name, kind, spec, *place, *site, latency_ps, pe, pe_spec)
         self.nodes.append(node)
         return node
 
@@ -361,33 +328,37 @@ class _Builder:
         except ValidationError as error:
             raise ConfigError(explain(error, type(spec), self._place_of, path)) from None
 
-    def finish_overrides(self, graph: TopologyGraph) -> None:
-        """Apply the overrides of links; what is left then names nothing."""
+    def with_link_overrides(self, graph: TopologyGraph) -> TopologyGraph:
+        """``graph`` with the overridden links; an override that is left then names nothing."""
+        edges = list(graph.edges)
         for name, changes in self.overrides.items():
-            if "->" in name:
-                self._change_link(graph, name, changes)
-            else:
+            if "->" not in name:
                 raise self._error(("overrides", name), f"unknown node; {graph.nearest(name)}")
+            edge = self._link_called(graph, name)
+            edges[edge.index] = self._changed_link(name, edge, changes)
+        return replace(graph, edges=tuple(edges))
 
-    def _change_link(self, graph: TopologyGraph, name: str, changes: dict[str, Any]) -> None:
+    def _link_called(self, graph: TopologyGraph, name: str) -> Edge:
         path = ("overrides", name)
-        ends = [end.strip() for end in name.split("->")]
-        for end in ends:
+        src, _, dst = (end.strip() for end in name.partition("->"))
+        for end in (src, dst):
             if not graph.has_node(end):
                 raise self._error(path, f"unknown node {end!r}; {graph.nearest(end)}")
-        src, dst = (graph.node(end).index for end in ends[:2])
-        targets = [graph.nodes[edge.dst].name for edge in graph.out_edges(src)]
-        if len(ends) != 2 or ends[1] not in targets:
-            raise self._error(path, f"no such link; from {ends[0]} {did_you_mean(ends[1], targets)}")
-        edge = graph.edge(src, dst)
+        targets = {graph.nodes[edge.dst].name: edge for edge in graph.out_edges(graph.node(src).index)}
+        if dst not in targets:
+            raise self._error(path, f"no such link; {src} leads to {', '.join(targets)}")
+        return targets[dst]
+
+    def _changed_link(self, name: str, edge: Edge, changes: dict[str, Any]) -> Edge:
+        path = ("overrides", name)
         if edge.rate is None:
             raise self._error(path, "is inside a PE: it has neither rate nor latency")
         try:
             change = LinkOverrideSpec.model_validate(changes)
         except ValidationError as error:
             raise ConfigError(explain(error, LinkOverrideSpec, self._place_of, path)) from None
-        edge.rate = change.rate or edge.rate
-        edge.latency_ps = edge.latency_ps if change.latency_ps is None else change.latency_ps
+        latency_ps = edge.latency_ps if change.latency_ps is None else change.latency_ps
+        return replace(edge, rate=change.rate or edge.rate, latency_ps=latency_ps)
 
     def _place_of(self, path: tuple[str, ...]) -> str:
         return self.spec.place_of(".".join(path)) or "topology"

@@ -7,72 +7,45 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from kernbench.config.schema import PeSpec, Spec, TopologySpec
+from kernbench.config.schema import PeSpec, TopologySpec
 from kernbench.errors import UnknownNameError
 from kernbench.topology.ids import PeId
 from kernbench.units import Rate
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """A piece of hardware with a name.
 
     ``sip``, ``cube`` (within its SIP) and ``pe`` (the PE *number* in the machine; ``graph.pes[pe]`` is its id) are
     -1 where they do not apply. ``column`` and ``row`` are those of the router it is, or sits at, in the router
-    grid of its SIP (-1: none). ``x_mm`` grows to the east, ``y_mm`` to the south; both are the centre. ``latency_ps`` is
-    the time to pass through. ``spec`` is its part of the configuration, ``pe_spec`` that of its whole PE.
+    grid of its SIP (-1: none). ``x_mm`` grows to the east, ``y_mm`` to the south; both are the centre.
+    ``latency_ps`` is the time to pass through. ``spec`` is its part of the configuration, a ``config.schema`` class
+    that follows from ``kind``; ``pe_spec`` that of its whole PE.
     """
 
-    __slots__ = (
-        "column",
-        "cube",
-        "index",
-        "kind",
-        "latency_ps",
-        "name",
-        "pe",
-        "pe_spec",
-        "row",
-        "sip",
-        "spec",
-        "x_mm",
-        "y_mm",
-    )
-
-    def __init__(
-        self,
-        index: int,
-        name: str,
-        kind: str,
-        spec: Spec,
-        x_mm: float,
-        y_mm: float,
-        sip: int = -1,
-        cube: int = -1,
-        column: int = -1,
-        row: int = -1,
-        latency_ps: int = 0,
-        pe: int = -1,
-        pe_spec: PeSpec | None = None,
-    ) -> None:
-        self.index = index
-        self.name = name
-        self.kind = kind
-        self.spec = spec
-        self.x_mm = x_mm
-        self.y_mm = y_mm
-        self.sip = sip
-        self.cube = cube
-        self.column = column
-        self.row = row
-        self.latency_ps = latency_ps
-        self.pe = pe
-        self.pe_spec = pe_spec
+    index: int
+    name: str
+    kind: str
+    spec: Any
+    x_mm: float
+    y_mm: float
+    sip: int = -1
+    cube: int = -1
+    column: int = -1
+    row: int = -1
+    latency_ps: int = 0
+    pe: int = -1
+    pe_spec: PeSpec | None = None
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Edge:
     """A directed link from node ``src`` to node ``dst`` (indices).
 
@@ -80,53 +53,44 @@ class Edge:
     ``buffer_bytes`` is the room per virtual channel at the receiving end.
     """
 
-    __slots__ = ("buffer_bytes", "dst", "index", "kind", "latency_ps", "rate", "src")
-
-    def __init__(
-        self,
-        index: int,
-        src: int,
-        dst: int,
-        kind: str,
-        latency_ps: int = 0,
-        rate: Rate | None = None,
-        buffer_bytes: int = 0,
-    ) -> None:
-        self.index = index
-        self.src = src
-        self.dst = dst
-        self.kind = kind
-        self.latency_ps = latency_ps
-        self.rate = rate
-        self.buffer_bytes = buffer_bytes
-
-    def __repr__(self) -> str:
-        return f"<edge {self.src} -> {self.dst}: {self.kind}>"
+    index: int
+    src: int
+    dst: int
+    kind: str
+    latency_ps: int = 0
+    rate: Rate | None = None
+    buffer_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TopologyGraph:
-    """All nodes and edges of a machine, by index; ``pes`` lists the PEs by number."""
+    """All nodes and edges of a machine, by index; ``pes`` lists the PEs by number. Nothing of it ever changes."""
 
-    __slots__ = ("_by_kind", "_by_name", "_in", "_links", "_out", "_units", "edges", "nodes", "pes", "spec")
+    spec: TopologySpec
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    pes: tuple[PeId, ...]
+    _by_name: dict[str, int] = field(init=False)
+    _by_kind: dict[str, tuple[Node, ...]] = field(init=False, default_factory=dict)
+    _links: dict[int, dict[int, Edge]] = field(init=False, default_factory=dict)
+    _out: list[list[Edge]] = field(init=False)
+    _in: list[list[Edge]] = field(init=False)
+    _units: list[int] = field(init=False)
 
-    def __init__(
-        self, spec: TopologySpec, nodes: Sequence[Node], edges: Sequence[Edge], pes: Sequence[PeId]
-    ) -> None:
-        self.spec = spec
-        self.nodes = tuple(nodes)
-        self.edges = tuple(edges)
-        self.pes = tuple(pes)
-        self._by_name = {node.name: node.index for node in self.nodes}
-        self._by_kind: dict[str, tuple[Node, ...]] = {}
-        self._links: dict[int, dict[int, Edge]] = {}
+    def __post_init__(self) -> None:
         outward: list[list[Edge]] = [[] for _ in self.nodes]
         inward: list[list[Edge]] = [[] for _ in self.nodes]
         for edge in self.edges:
             outward[edge.src].append(edge)
             inward[edge.dst].append(edge)
-        self._out = outward
-        self._in = inward
-        self._units = self._first_units()
+        indices = {
+            "_by_name": {node.name: node.index for node in self.nodes},
+            "_out": outward,
+            "_in": inward,
+            "_units": [node.index for node in self.nodes if node.kind == "niu"],
+        }
+        for name, index in indices.items():
+            object.__setattr__(self, name, index)
 
     def node(self, name: str) -> Node:
         """The node called ``name``; UnknownNameError offers the nearest name."""
@@ -140,21 +104,21 @@ class TopologyGraph:
         return name in self._by_name
 
     def nearest(self, name: str) -> str:
-        """The cure for a wrong node name: the nearest name at the place where it goes wrong."""
+        """The cure for a wrong node name: the nearest one at the step of its path where it goes wrong."""
         path = name.split(".")
-        for depth in range(len(path)):
-            beginning = "".join(f"{step}." for step in path[:depth])
+        beginning = ""
+        for step in path:
             steps = _steps_after(beginning, self._by_name)
-            if path[depth] not in steps:
+            if step not in steps:
                 break
+            beginning += f"{step}."
         else:
-            return f"did you mean one of its parts? ({', '.join(_steps_after(name + '.', self._by_name))})"
-        close = difflib.get_close_matches(path[depth], steps, n=1)
+            return f"its parts are {', '.join(_steps_after(beginning, self._by_name))}"
+        close = difflib.get_close_matches(step, steps, n=1)
         if not close:
-            return f"known {'under ' + beginning[:-1] if beginning else 'here'}: {', '.join(steps)}"
-        nearest = beginning + close[0]
-        rest = "".join(f".{step}" for step in path[depth + 1 :])
-        return f"did you mean {nearest + rest if nearest + rest in self._by_name else nearest!r}?"
+            return f"known{' under ' + beginning[:-1] if beginning else ''}: {', '.join(steps)}"
+        corrected = ".".join((beginning + close[0], *path[beginning.count(".") + 1 :]))
+        return f"did you mean {corrected if corrected in self._by_name else beginning + close[0]!r}?"
 
     def of_kind(self, kind: str) -> tuple[Node, ...]:
         """All nodes of one kind, by index."""
@@ -214,13 +178,6 @@ class TopologyGraph:
     def unit(self, pe: int, kind: str) -> Node:
         """One unit of PE number ``pe``."""
         return self.node(f"{self.pes[pe]}.{kind}")
-
-    def _first_units(self) -> list[int]:
-        first = [-1] * len(self.pes)
-        for node in self.nodes:
-            if node.kind == "niu":
-                first[node.pe] = node.index
-        return first
 
 
 def _steps_after(beginning: str, names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 from kernbench.errors import UsageError
 from kernbench.topology.graph import Edge, Node, TopologyGraph
@@ -15,6 +16,7 @@ from kernbench.units import Rate
 
 _IN_CUBE = ("niu", "hbm_ctrl", "sram", "m_cpu")
 _ENDS = (*_IN_CUBE, "io_cpu", "host")
+_CROSSING = {(1, 0): ("e", "w"), (-1, 0): ("w", "e"), (0, 1): ("s", "n"), (0, -1): ("n", "s")}
 _CACHED_ROUTES = 1 << 16
 
 
@@ -90,7 +92,7 @@ class Routes:
         if cube_here == cube_there:
             return []
         east, south = there[0] - here[0], there[1] - here[1]
-        leave, enter = {(1, 0): "ew", (-1, 0): "we", (0, 1): "sn", (0, -1): "ns"}[east, south]
+        leave, enter = _CROSSING[east, south]
         return [self._port(sip, cube_here, leave), self._port(sip, cube_there, enter)]
 
     def _cube(self, column: int, row: int) -> int:
@@ -130,4 +132,4 @@ class Routes:
 
 def _steps(path: list[int]) -> Iterable[tuple[int, int]]:
     """Neighbouring pairs; where the two ways out meet in one node, it counts once."""
-    return ((here, there) for here, there in zip(path, path[1:], strict=False) if here != there)
+    return ((here, there) for here, there in pairwise(path) if here != there)

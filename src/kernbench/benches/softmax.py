@@ -1,0 +1,48 @@
+"""Row-wise softmax, one row per program: as in Triton's tutorial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernbench.bench import Expected, Outcome, bench, random_values, rounding
+from kernbench.dtypes import as_dtype
+from kernbench.lang import tl
+from kernbench.lang.jit import jit
+from kernbench.runtime.placement import DPPolicy
+
+
+@jit
+def softmax_kernel(x_ptr, y_ptr, n_columns, BLOCK: tl.constexpr):
+    """One program normalises one row."""
+    start = tl.program_id(0) * n_columns
+    columns = tl.arange(0, BLOCK)
+    mask = columns < n_columns
+    row = tl.load(x_ptr + start + columns, mask=mask, other=-float("inf"))
+    powers = tl.exp(row - tl.max(row, axis=0))
+    tl.store(y_ptr + start + columns, powers / tl.sum(powers, axis=0), mask=mask)
+
+
+@bench("softmax")
+def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") -> Outcome:
+    """Row-wise softmax over all PEs."""
+    kind = as_dtype(dtype)
+    policy = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
+    x_host = random_values(torch, rows, columns, dtype=kind, name="x")
+    x = x_host.to("ahbm", policy=policy)
+    y = torch.empty(rows, columns, dtype=kind, policy=policy, name="y")
+    softmax_kernel[(rows,)](x, y, columns, BLOCK=tl.next_power_of_2(columns))
+
+    def expected() -> tuple[Expected, ...]:
+        values = x_host.numpy().astype(np.float64)
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        wanted = powers / powers.sum(axis=1, keepdims=True)
+        # each step rounds once, in fp32: the difference (exp multiplies its error by the exponent), exp, the sum of
+        # `columns` terms, the quotient; then the result is rounded to its dtype
+        u32 = 2.0**-24
+        spread = values.max(axis=1, keepdims=True) - values
+        computing = wanted * u32 * (spread + columns + 6)
+        return (Expected(values=wanted, tolerance=computing + rounding(wanted + computing, kind)),)
+
+    return Outcome(outputs=(y,), expected=expected, reference="numpy float64 softmax", flops=5 * rows * columns)

@@ -1,0 +1,40 @@
+"""c = a + b, element by element: the memory-bound end of the scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernbench.bench import Expected, Outcome, bench, random_values, rounding
+from kernbench.dtypes import as_dtype
+from kernbench.lang import tl
+from kernbench.lang.jit import jit
+from kernbench.runtime.placement import DPPolicy
+
+
+@jit
+def add_kernel(a_ptr, b_ptr, c_ptr, n_elem, BLOCK: tl.constexpr):
+    """One program adds one block."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = at < n_elem
+    a = tl.load(a_ptr + at, mask=mask)
+    b = tl.load(b_ptr + at, mask=mask)
+    tl.store(c_ptr + at, a + b, mask=mask)
+
+
+@bench("vector_add")
+def run(torch: Any, n: int = 1 << 20, dtype: str = "fp32", block: int = 1024) -> Outcome:
+    """c = a + b over all PEs."""
+    kind = as_dtype(dtype)
+    policy = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
+    host = [random_values(torch, n, dtype=kind, name=name) for name in "ab"]
+    a, b = (tensor.to("ahbm", policy=policy) for tensor in host)
+    c = torch.empty(n, dtype=kind, policy=policy, name="c")
+    add_kernel[(torch.cdiv(n, block),)](a, b, c, n, BLOCK=block)
+
+    def expected() -> tuple[Expected, ...]:
+        total = sum(tensor.numpy().astype(np.float64) for tensor in host)
+        return (Expected(values=total, tolerance=rounding(total, kind)),)
+
+    return Outcome(outputs=(c,), expected=expected, reference="numpy float64 sum", flops=n)

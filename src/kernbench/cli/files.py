@@ -1,0 +1,73 @@
+"""Files appear whole or not at all; and a file that cannot be written is an error before the work, not after."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kernbench.errors import UsageError
+
+STDOUT = "-"
+
+
+def require_writable(*targets: str | Path | None) -> None:
+    """Raise UsageError if one of ``targets`` (``-`` and None are always right) can certainly not be written."""
+    for target in targets:
+        if target is None or target == STDOUT:
+            continue
+        path = Path(target)
+        if path.is_dir():
+            raise UsageError(f"{target}: is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise UsageError(f"{target}: there is no folder {str(path.parent)!r}; make it first")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UsageError(f"{target}: cannot be written: permission denied")
+
+
+@contextmanager
+def written_whole(target: str | Path) -> Iterator[Path]:
+    """The path of a temporary file that becomes ``target`` at the end, and vanishes on an error.
+
+    What exists and is no ordinary file (a pipe, ``/dev/null``) is written in place.
+    """
+    path = Path(target).resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """``text`` as the file ``target``."""
+    try:
+        with written_whole(target) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def write_json(target: str, document: dict[str, Any]) -> None:
+    """``document`` as the file ``target``, or to standard output for ``-``; a number that is not finite is null."""
+    text = json.dumps(_finite(document), indent=2, allow_nan=False)
+    if target == STDOUT:
+        print(text)
+    else:
+        write_text(target, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,59 @@
+"""``kernbench init``: a folder to start from: a topology, and a bench with its kernel."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
+from kernbench.cli.options import Debug, JsonTarget
+from kernbench.errors import UsageError
+
+SCHEMA = "kernbench.init/1"
+TEMPLATES = ("topology.yaml", "my_bench.py")
+EXAMPLES = """\b
+Examples:
+  kernbench init my_accelerator
+  kernbench run my_accelerator/my_bench.py --topology my_accelerator/topology.yaml
+"""
+
+
+def command(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="Where to; it is made if it does not exist.")
+    ] = ".",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
+    json: JsonTarget = None,
+    debug: Debug = False,
+) -> None:
+    """Copy a topology, a kernel and a bench to start from."""
+    require_writable(json)
+    copies = {name: Path(folder) / name for name in TEMPLATES}
+    existing = [str(path) for path in copies.values() if path.exists()]
+    if existing and not force:
+        raise UsageError(
+            f"{', '.join(existing)}: exists already; choose another folder, or overwrite with --force"
+        )
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made: {error.strerror}") from error
+    templates = files("kernbench.cli") / "templates"
+    for name, path in copies.items():
+        write_text(path, (templates / name).read_text(encoding="utf-8"))
+    if json is not None:
+        from kernbench.config.load import load_config
+        from kernbench.config.plain import config_sha256
+
+        sha256 = config_sha256(load_config(copies["topology.yaml"]))
+        write_json(
+            json,
+            {"schema": SCHEMA, "config_sha256": sha256, "files": [str(path) for path in copies.values()]},
+        )
+    if json != STDOUT:
+        for path in copies.values():
+            print(f"wrote {path}")
+        print(f"next: kernbench run {copies['my_bench.py']} --topology {copies['topology.yaml']}")

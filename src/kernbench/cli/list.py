@@ -1,0 +1,159 @@
+"""``kernbench list``: what can be named on the command line and in configuration files."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json
+from kernbench.cli.options import Debug, JsonTarget, Plugins, load_plugins
+from kernbench.errors import UnknownNameError
+from kernbench.registry import did_you_mean
+
+SCHEMA = "kernbench.list/1"
+EXAMPLES = """\b
+Examples:
+  kernbench list
+  kernbench list benches
+  kernbench list components --plugin my_gemm.py
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One kind of thing: how to find them, and the columns that are shown of each."""
+
+    rows: Callable[[], list[dict[str, Any]]]
+    columns: tuple[str, ...]
+    hint: str
+
+
+def command(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help="One kind only.",
+            show_default=False,
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    json: JsonTarget = None,
+    debug: Debug = False,
+) -> None:
+    """List benches, topologies, components, algorithms and ops."""
+    require_writable(json)
+    if what is not None and what not in SECTIONS:
+        raise UnknownNameError(f"cannot list {what!r}; {did_you_mean(what, SECTIONS)}")
+    load_plugins(plugin or ())
+    found = {name: SECTIONS[name].rows() for name in ([what] if what else SECTIONS)}
+    if json is not None:
+        from kernbench.config.load import load_config
+        from kernbench.config.plain import config_sha256
+
+        write_json(json, {"schema": SCHEMA, "config_sha256": config_sha256(load_config()), **found})
+    if json != STDOUT:
+        _print(found)
+
+
+def _benches() -> list[dict[str, Any]]:
+    from kernbench.bench import load_benches
+
+    benches = load_benches()
+    return [
+        {
+            "name": name,
+            "doc": benches[name].doc,
+            "parameters": {key: default for key, (_, default) in benches[name].parameters.items()},
+        }
+        for name in benches
+    ]
+
+
+def _topologies() -> list[dict[str, Any]]:
+    from kernbench.config.load import load_config, preset_names
+    from kernbench.config.plain import config_sha256
+    from kernbench.reports.tables import machine
+
+    configs = [(name, load_config(name)) for name in preset_names()]
+    return [
+        {"name": name, "doc": machine(config.topology), "config_sha256": config_sha256(config)}
+        for name, config in configs
+    ]
+
+
+def _components() -> list[dict[str, Any]]:
+    from kernbench.components import load_components
+    from kernbench.components.base import COMPONENTS
+    from kernbench.config.load import load_config
+
+    load_components()
+    chosen = set(load_config().components.components.values())
+    return [
+        {
+            "name": name,
+            "kind": COMPONENTS[name].kind,
+            "default": name in chosen,
+            "doc": _first_line(COMPONENTS[name]),
+        }
+        for name in COMPONENTS
+    ]
+
+
+def _algorithms() -> list[dict[str, Any]]:
+    from kernbench.config.load import load_config
+
+    ccl = load_config().ccl
+    return [{"name": name, "module": spec.module} for name, spec in ccl.algorithms.items()]
+
+
+def _ops() -> list[dict[str, Any]]:
+    from kernbench.ops import OPS
+
+    return [{"name": name, "unit": OPS[name].unit.value} for name in OPS]
+
+
+SECTIONS = {
+    "benches": Section(_benches, ("name", "doc", "parameters"), "kernbench run NAME -p name=value"),
+    "topologies": Section(
+        _topologies, ("name", "doc"), "--topology NAME, or extends: NAME in a file of yours"
+    ),
+    "components": Section(
+        _components, ("name", "kind", "default", "doc"), "components.yaml, or --set components.KIND=NAME"
+    ),
+    "algorithms": Section(_algorithms, ("name", "module"), "ccl.yaml"),
+    "ops": Section(_ops, ("name", "unit"), "tl.NAME in a kernel, or an operator"),
+}
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n")[0]
+
+
+def _print(found: dict[str, list[dict[str, Any]]]) -> None:
+    from kernbench.cli.console import QUIET, Output
+
+    output = Output()
+    for name, rows in found.items():
+        section = SECTIONS[name]
+        output.heading(name)
+        output.line(section.hint, QUIET)
+        if rows:
+            cells = [[_cell(row[column]) for column in section.columns] for row in rows]
+            output.table(section.columns, cells, left=section.columns)
+        else:
+            output.line("  none")
+
+
+def _cell(value: Any) -> str:
+    from kernbench.reports.tables import settings
+
+    if isinstance(value, dict):
+        return settings(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return str(value)

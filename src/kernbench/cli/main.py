@@ -1,0 +1,137 @@
+"""The command ``kernbench``: finds a command's module when it is called, and turns errors into one line.
+
+Starting costs no more than typer itself: the modules of the commands, and what they use, are imported on demand.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from kernbench.cli.options import Debug, Session
+from kernbench.errors import KernBenchError, UnknownNameError
+from kernbench.registry import did_you_mean
+
+COMMANDS = {
+    "run": "Run a bench: is its result right, how long does it take, and why.",
+    "probe": "Time single transfers against their closed forms.",
+    "list": "List benches, topologies, components, algorithms and ops.",
+    "check": "Check configuration files and print what they mean.",
+    "show": "Draw a machine to scale, or print its peaks.",
+    "init": "Copy a topology, a kernel and a bench to start from.",
+}
+"""What there is, each in the file of its name, and the first line of its help."""
+
+INTERRUPTED = 130
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
+
+EXAMPLES = """\b
+Examples:
+  kernbench run gemm -p m=512 -p dtype=bf16
+  kernbench probe pe-to-other-cube --hops
+  kernbench init my_accelerator
+
+\b
+Exit codes:
+  0 done and right, 1 the result is wrong, 2 bad input,
+  3 the simulated program failed, 130 interrupted
+"""
+
+
+class LazyGroup(TyperGroup):
+    """The commands of ``COMMANDS``, each imported when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One command; UnknownNameError offers the nearest."""
+        if cmd_name not in COMMANDS:
+            raise UnknownNameError(f"unknown command {cmd_name!r}; {did_you_mean(cmd_name, COMMANDS)}")
+        module = import_module(f"kernbench.cli.{cmd_name}")
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(cmd_name, epilog=module.EXAMPLES)(module.command)
+        return get_command(app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Their first lines, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"kernbench {version('kernbench')}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Is the result of a kernel right, and how long does it take and why, on silicon that does not exist yet."""
+
+
+def main() -> NoReturn:
+    """Run the command that the process was given, and exit with its code."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(args: Sequence[str]) -> int:
+    """Run one command; its exit code. Without arguments, print the help.
+
+    An error is one line on the standard error, after its traceback if ``--debug`` is given.
+    """
+    session = Session()
+    try:
+        code = _group().main(
+            list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
+        )
+    except KernBenchError as error:
+        return _failed(session, str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _failed(session, _usage(error), KernBenchError.exit_code)
+    # Whatever else is a mistake of KernBench; a user's terminal is no place for its traceback unless asked for.
+    except Exception as error:
+        text = f"internal error: {type(error).__name__}: {error}; run it again with --debug and report it"
+        return _failed(session, text, INTERNAL_ERROR)
+    if code == INTERRUPTED:
+        return _failed(session, "interrupted", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _group() -> Any:
+    app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None)
+    app.callback(epilog=EXAMPLES)(root)
+    return get_command(app)
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What typer found wrong with the arguments, in our form."""
+    option = getattr(error, "option_name", None)
+    close = getattr(error, "possibilities", None)
+    if option is not None and error.message.startswith("No such option"):
+        cure = f"did you mean {close[0]!r}?" if close else "--help lists the options"
+        return f"unknown option {option!r}; {cure}"
+    text = error.format_message().strip().rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}; --help shows an example"
+
+
+def _failed(session: Session, text: str, code: int) -> int:
+    if session.debug:
+        traceback.print_exc()
+    print(f"kernbench: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,65 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def load_plugins(files: Iterable[str]) -> None:
+    """Run the user's files, which register what is in them."""
+    for name in files:
+        from kernbench.simulation import load_plugin
+
+        load_plugin(Path(name))
+
+
+def whole_number(text: str) -> int:
+    """The number zero or more that ``text`` is; typer's error names the option."""
+    if not str(text).isdecimal():
+        raise typer.BadParameter(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+@dataclass(slots=True)
+class Session:
+    """What holds for one call of the command line."""
+
+    debug: bool = False
+
+
+def _remember(context: typer.Context, value: bool) -> bool:
+    context.obj.debug |= value
+    return value
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=_remember, help="Show the traceback of an error before its line.")
+]
+JsonTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        help="Write the result as JSON to FILE, or to standard output instead of text.",
+    ),
+]
+TopologyName = Annotated[
+    str, typer.Option("--topology", metavar="NAME|FILE", help="The machine: a preset's name or a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override the configuration, as in cube.hbm.channels=8; may be repeated.",
+    ),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="A Python file with your components; may be repeated."),
+]

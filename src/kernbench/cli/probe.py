@@ -1,0 +1,161 @@
+"""``kernbench probe``: one transfer at a time on an idle machine, simulated and by closed form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json
+from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import did_you_mean
+from kernbench.units import format_bytes, format_ps
+
+if TYPE_CHECKING:
+    from kernbench.cli.console import Output
+    from kernbench.probe import ProbeRow
+
+SCHEMA = "kernbench.probe/1"
+SIZES = "4 KiB, 16 KiB, 64 KiB, 256 KiB, 1 MiB"
+WRONG = 1
+EXAMPLES = """\b
+Examples:
+  kernbench probe
+  kernbench probe pe-to-other-cube --hops
+  kernbench probe host-to-device --sizes 4KiB,1MiB --topology big
+"""
+
+
+def command(
+    case: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CASE",
+            help="One of host-to-device, device-to-host, pe-to-local, pe-to-same-cube, pe-to-other-cube, "
+            "pe-to-other-sip; all that the machine has, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", metavar="SIZE,...", help="Bytes, or numbers with KiB or MiB.")
+    ] = SIZES,
+    hops: Annotated[bool, typer.Option("--hops", help="Show every hop of the routes.")] = False,
+    topology: TopologyName = "default",
+    overrides: Overrides = None,
+    json: JsonTarget = None,
+    debug: Debug = False,
+) -> None:
+    """Time single transfers against their closed forms.
+
+    On an idle machine the two agree to the picosecond: an error that is not 0 makes the exit code 1.
+    """
+    require_writable(json)
+    sizes_bytes = parse_sizes(sizes)
+    from kernbench.cli.console import Output, sign_of_life
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+    from kernbench.probe import CASES, run_probe
+
+    if case is not None and case not in CASES:
+        raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, CASES)}")
+    with sign_of_life("probing"):
+        rows = run_probe(
+            (case,) if case else CASES, sizes_bytes, topology=topology, overrides=tuple(overrides or ())
+        )
+    if json is not None:
+        sha256 = config_sha256(load_config(topology, overrides or ()))
+        write_json(
+            json, {"schema": SCHEMA, "topology": topology, "config_sha256": sha256, "rows": _as_json(rows)}
+        )
+    if json != STDOUT:
+        _print(Output(), rows, with_hops=hops)
+    if any(row.error_ps for row in rows):
+        raise typer.Exit(WRONG)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Sizes in bytes from ``4 KiB, 1 MiB``.
+
+    >>> parse_sizes("100,4KiB")
+    (100, 4096)
+    """
+    from kernbench.config.schema import parse_extent
+
+    try:
+        return tuple(parse_extent(f"{size.strip()}") for size in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--sizes {text}: {error}") from None
+
+
+def _as_json(rows: tuple[ProbeRow, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "case": row.case,
+            "src": row.src,
+            "dst": row.dst,
+            "size_bytes": row.size_bytes,
+            "simulated_ps": row.simulated_ps,
+            "closed_form_ps": row.closed_form_ps,
+            "error_ps": row.error_ps,
+            "bytes_per_ns": row.bytes_per_ns,
+            "bottleneck_bytes_per_ns": row.bottleneck_bytes_per_ns,
+            "share": row.share,
+            "hops": [
+                {
+                    "name": hop.name,
+                    "latency_ps": hop.latency_ps,
+                    "serial_ps": hop.serial_ps,
+                    "bytes_per_ns": hop.bytes_per_ns,
+                }
+                for hop in row.hops
+            ],
+        }
+        for row in rows
+    ]
+
+
+def _print(output: Output, rows: tuple[ProbeRow, ...], *, with_hops: bool) -> None:
+    from kernbench.reports.tables import percent
+
+    columns = ("case", "size", "simulated", "closed form", "error", "GB/s", "of bottleneck")
+    output.table(
+        columns,
+        [
+            (
+                row.case,
+                format_bytes(row.size_bytes),
+                format_ps(row.simulated_ps),
+                format_ps(row.closed_form_ps),
+                f"{row.error_ps} ps",
+                f"{row.bytes_per_ns:.2f}",
+                percent(row.share),
+            )
+            for row in rows
+        ],
+        left=("case",),
+    )
+    if with_hops:
+        for row in _first_of_each_case(rows):
+            _print_hops(output, row)
+    wrong = sum(row.error_ps != 0 for row in rows)
+    output.line()
+    output.line(
+        f"{wrong} of {len(rows)} transfers differ from their closed form" if wrong else "every error is 0"
+    )
+
+
+def _first_of_each_case(rows: tuple[ProbeRow, ...]) -> list[ProbeRow]:
+    return list({row.case: row for row in reversed(rows)}.values())[::-1]
+
+
+def _print_hops(output: Output, row: ProbeRow) -> None:
+    output.heading(f"{row.case}: {row.src} -> {row.dst}, {format_bytes(row.size_bytes)}")
+    output.table(
+        ("hop", "latency", "serialisation", "GB/s"),
+        [
+            (hop.name, format_ps(hop.latency_ps), format_ps(hop.serial_ps), f"{hop.bytes_per_ns:.5g}")
+            for hop in row.hops
+        ],
+        left=("hop",),
+    )

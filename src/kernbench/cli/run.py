@@ -1,0 +1,116 @@
+"""``kernbench run``: one bench on one machine."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json, written_whole
+from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, TopologyName, whole_number
+from kernbench.errors import UsageError
+
+EXAMPLES = """\b
+Examples:
+  kernbench run gemm
+  kernbench run gemm -p m=512 -p dtype=bf16 --topology tiny
+  kernbench run my_bench.py --set cube.hbm.channels=8 --json result.json
+  kernbench run softmax --mode timing --trace trace.json
+"""
+
+WRONG = 1
+
+
+def command(
+    bench: Annotated[str, typer.Argument(metavar="BENCH", help="A bench's name, or a Python file with one.")],
+    param: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter of the bench; may be repeated."),
+    ] = None,
+    topology: TopologyName = "default",
+    overrides: Overrides = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            metavar="timed|data|timing",
+            help="Time and values, values only (the debugger), or time only.",
+        ),
+    ] = "timed",
+    iters: Annotated[
+        int,
+        typer.Option(
+            "--iters", metavar="N", parser=whole_number, help="Run it N times; the last one is reported."
+        ),
+    ] = 1,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", parser=whole_number, help="Seed of the bench's random tensors."),
+    ] = 0,
+    plugin: Plugins = None,
+    json: JsonTarget = None,
+    trace: Annotated[
+        str | None,
+        typer.Option("--trace", metavar="FILE", help="Write a trace that opens in ui.perfetto.dev."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Run a bench: is its result right, how long does it take, and why.
+
+    The last line says what limits the kernel. `kernbench list benches` shows the benches and their parameters.
+    """
+    require_writable(json, trace)
+    params = assignments(param or ())
+    from kernbench.bench import load_bench, run_bench
+    from kernbench.cli.console import Output, sign_of_life
+    from kernbench.cli.run_page import print_page
+
+    with ExitStack() as stack:
+        if json == STDOUT:  # what a kernel prints must not end up within the JSON
+            stack.enter_context(redirect_stdout(sys.stderr))
+        tell = stack.enter_context(sign_of_life(f"loading {bench}"))
+        trace_path = stack.enter_context(written_whole(trace)) if trace is not None else None
+        result = run_bench(
+            load_bench(bench),
+            topology=topology,
+            overrides=tuple(overrides or ()),
+            params=params,
+            mode=mode,
+            iters=iters,
+            seed=seed,
+            plugins=tuple(Path(name) for name in plugin or ()),
+            trace=trace_path,
+            progress=tell,
+        )
+    if json is not None:
+        write_json(json, result.to_json())
+    if json != STDOUT:
+        print_page(Output(), result, machine_of(topology, overrides or ()))
+    if result.check.ok is False:
+        raise typer.Exit(WRONG)
+
+
+def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """``name=value`` texts as a dict; the last one of a name holds.
+
+    >>> assignments(["m=512", "dtype=bf16"])
+    {'m': '512', 'dtype': 'bf16'}
+    """
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"-p {text}: write name=value, as in -p m=512")
+        values[name] = value
+    return values
+
+
+def machine_of(topology: str, overrides: list[str] | tuple[str, ...]) -> str:
+    """The machine's name and size in words."""
+    from kernbench.config.load import load_config
+    from kernbench.reports.tables import machine
+
+    return f"{topology}: {machine(load_config(topology, overrides).topology)}"

@@ -1,0 +1,83 @@
+"""The result of ``kernbench run`` for people: verdict, times, where they went, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from kernbench.cli.console import BAD, GOOD, WARN, Output
+from kernbench.reports.breakdown import CAUSES, DEVICE_CAUSES
+from kernbench.reports.tables import flops_rate, percent, settings, share_rows, sizes, use_by_kind
+from kernbench.units import format_ps
+
+if TYPE_CHECKING:
+    from kernbench.bench import Check, RunResult
+
+
+def print_page(output: Output, result: RunResult, machine: str) -> None:
+    """All that is known of ``result``; the last line says what limits the kernel."""
+    output.facts(_facts(result, machine))
+    if result.breakdown:
+        output.heading("Where the kernel time went, on the PE that took longest")
+        _print_shares(output, result.breakdown, CAUSES)
+    if result.device_breakdown:
+        output.heading("Where the device time went")
+        _print_shares(output, result.device_breakdown, DEVICE_CAUSES)
+    if result.units:
+        _print_units(output, result)
+    output.line()
+    output.line(
+        f"{result.events:,} events in {result.cpu_s:.1f} CPU s, {result.peak_mb:.0f} MB at most; "
+        f"op log {result.oplog_sha256[:12]}, configuration {result.config_sha256[:12]}"
+    )
+    output.line(*_verdict(result.check, result.mode))
+    output.line(result.limit)
+
+
+def _facts(result: RunResult, machine: str) -> Iterator[tuple[str, str]]:
+    yield "bench", f"{result.bench} {settings(result.params)}"
+    yield "machine", machine
+    if not result.device_time_ps:
+        yield "time", f"none is simulated in mode {result.mode}"
+        return
+    yield (
+        "device time",
+        f"{format_ps(result.device_time_ps)} from the first byte over PCIe to the last completion",
+    )
+    yield (
+        "kernel time",
+        f"{format_ps(result.kernel_time_ps)} on the PE that took longest",
+    )
+    yield "host software", f"{format_ps(result.host_time_ps)}, apart: part of neither"
+    if result.kernel_time_ps and result.flops:
+        yield "achieved", flops_rate(result.flops, result.kernel_time_ps)
+    if result.bound is not None:
+        bound = result.bound
+        yield (
+            "bound",
+            f"{format_ps(bound.bound_ps)} by {bound.limit}; {percent(bound.share)} of it is reached",
+        )
+    yield "bytes moved", sizes(result.bytes)
+
+
+def _verdict(check: Check, mode: str) -> tuple[str, str]:
+    """The line on whether the result is right, and its style."""
+    if check.ok is None:
+        return f"check not made (mode {mode})", WARN
+    how = f"max abs err {check.max_abs_err:.3g} against {check.reference}"
+    return (f"check ok: {how}", GOOD) if check.ok else (f"check WRONG: {how}", BAD)
+
+
+def _print_shares(output: Output, breakdown: Mapping[str, int], causes: Mapping[str, str]) -> None:
+    """A breakdown with what to do about each cause: what ``causes`` says of it, without what it means."""
+    rows = [(*row, causes[row[0]].partition(": ")[2] or causes[row[0]]) for row in share_rows(breakdown)]
+    output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
+
+
+def _print_units(output: Output, result: RunResult) -> None:
+    output.heading("Busiest units")
+    rows = [
+        (use.kind, str(use.n_units), percent(use.mean), percent(use.max), use.busiest)
+        for use in use_by_kind(result.units)
+    ]
+    output.table(("kind", "units", "mean", "max", "busiest"), rows, left=("kind", "busiest"))

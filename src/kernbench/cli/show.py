@@ -1,0 +1,160 @@
+"""``kernbench show``: pictures of a machine, to scale, and what it can do at most."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
+from kernbench.cli.options import Debug, JsonTarget, Overrides
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from kernbench.config.schema import TopologySpec
+    from kernbench.reports.floorplan import View
+    from kernbench.topology.ids import PeId
+    from kernbench.topology.lint import Peaks
+
+SCHEMA = "kernbench.show/1"
+VIEWS: tuple[View, ...] = ("system", "sip", "cube", "pe")
+EXAMPLES = """\b
+Examples:
+  kernbench show default
+  kernbench show big --view cube -o cube.svg
+  kernbench show my_topology.yaml --peaks
+"""
+
+
+def command(
+    topology: Annotated[
+        str, typer.Argument(metavar="TOPOLOGY", help="A preset's name or a YAML file.")
+    ] = "default",
+    overrides: Overrides = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", metavar="system|sip|cube|pe|all", help="What to draw; all if left out."),
+    ] = None,
+    part: Annotated[
+        str,
+        typer.Option(
+            "--part", metavar="NAME", help="Which SIP, cube or PE the views show, as in sip0.cube1."
+        ),
+    ] = "sip0.cube0.pe0",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR|FILE", help="Where the SVG goes; this folder if left out."
+        ),
+    ] = None,
+    peaks: Annotated[
+        bool,
+        typer.Option("--peaks", help="Print FLOP/s and GB/s of each level; draws only with --view or -o."),
+    ] = False,
+    json: JsonTarget = None,
+    debug: Debug = False,
+) -> None:
+    """Draw a machine to scale, or print its peaks."""
+    views = _views(view, is_drawn=view is not None or out is not None or not peaks)
+    files = _files(topology, views, out)
+    require_writable(json, *files.values())
+
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+
+    config = load_config(topology, overrides or ())
+    if files:
+        _draw(config.topology, files, pe_of(part))
+    limits = _limits(config.topology) if peaks else None
+    if json is not None:
+        drawn = [{"view": name, "file": str(path)} for name, path in files.items()]
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "topology": topology,
+            "config_sha256": config_sha256(config),
+        }
+        write_json(json, {**document, "views": drawn, "peaks": _as_json(limits) if limits else None})
+    if json != STDOUT:
+        _print(topology, config.topology, files, limits)
+
+
+def _views(view: str | None, *, is_drawn: bool) -> tuple[View, ...]:
+    if not is_drawn:
+        return ()
+    if view in (None, "all"):
+        return VIEWS
+    if view not in VIEWS:
+        raise UnknownNameError(f"unknown view {view!r}; {did_you_mean(str(view), (*VIEWS, 'all'))}")
+    return (view,)
+
+
+def pe_of(part: str) -> PeId:
+    """The first PE of a SIP or cube, or the PE, that ``part`` names.
+
+    >>> pe_of("sip1.cube2")
+    PeId(sip=1, cube=2, pe=0)
+    """
+    from kernbench.topology.ids import PeId
+
+    steps, first = part.split("."), ("sip0", "cube0", "pe0")
+    try:
+        return PeId.parse(".".join([*steps, *first[len(steps) :]]))
+    except UnknownNameError:
+        raise UnknownNameError(f"--part {part}: write it like sip0, sip0.cube1 or sip0.cube1.pe3") from None
+
+
+def _files(topology: str, views: tuple[View, ...], out: str | None) -> dict[View, Path]:
+    """The file of each view: ``out`` itself if it is an .svg, else ``<topology>-<view>.svg`` in that folder."""
+    if out is not None and Path(out).suffix == ".svg":
+        if len(views) > 1:
+            raise UsageError(
+                f"-o {out}: {len(views)} views do not fit one file; name a folder, or one view with --view"
+            )
+        return {view: Path(out) for view in views}
+    folder = Path(out or ".")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {out}: is neither a folder nor the name of an .svg file")
+    if views:
+        folder.mkdir(parents=True, exist_ok=True)
+    return {view: folder / f"{Path(topology).stem}-{view}.svg" for view in views}
+
+
+def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
+    from kernbench.cli.console import sign_of_life
+    from kernbench.reports.floorplan import draw
+    from kernbench.topology.builder import build_graph
+
+    with sign_of_life("building the machine") as tell:
+        graph = build_graph(spec)
+        for view, path in files.items():
+            tell(f"drawing the view {view}")
+            write_text(path, draw(graph, view, sip=part.sip, cube=part.cube, pe=part.pe))
+
+
+def _limits(spec: TopologySpec) -> Peaks:
+    from kernbench.topology.lint import peaks
+
+    return peaks(spec)
+
+
+def _as_json(limits: Peaks) -> dict[str, Any]:
+    """Its fields; exact rates as numbers: bytes or FLOP per ns."""
+    return {
+        field.name: value if isinstance(value := getattr(limits, field.name), int) else float(value)
+        for field in fields(limits)
+    }
+
+
+def _print(topology: str, spec: TopologySpec, files: dict[View, Path], limits: Peaks | None) -> None:
+    from kernbench.cli.console import Output
+    from kernbench.reports.tables import machine, peak_rows
+
+    output = Output()
+    output.line(f"{topology}: {machine(spec)}")
+    if limits is not None:
+        output.facts((f"  {what}", value) for what, value in peak_rows(limits))
+    for path in files.values():
+        output.line(f"wrote {path}")

@@ -1,0 +1,167 @@
+"""PE_CPU: runs the programs of a launch, one after the other, and issues their commands."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from kernbench.components.base import COMPONENTS, Component, Meter, Site
+from kernbench.components.pipeline import Station
+from kernbench.components.stream import Clock, CommandStream, Force, Issued, ProgramEnd
+from kernbench.config.schema import PeCpuSpec
+from kernbench.engine import ProcessBody, Signal
+from kernbench.messages.commands import Command, WaitCmd
+from kernbench.messages.fabric import DoneMsg, LaunchMsg, PacketKind, Vc
+from kernbench.messages.oplog import OpCode
+
+
+@COMPONENTS.register("pe_cpu_v1")
+class PeCpu(Component):
+    """Takes a launch, pays ``start``, issues each command of each program at ``issue``, and reports the end.
+
+    The next program issues when the last command of the one before is issued. A forced value is waited for and read
+    back at ``readback``; a wait command waits without reading. A launch ends when all its commands are complete, stores
+    in memory included.
+    """
+
+    kind = "pe_cpu"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: PeCpuSpec = site.node.spec
+        self.station = Station(self.meter)
+        self.n_in_flight = 0
+        self._unmade: set[int] = set()
+        self._bell: Signal | None = None
+        self._last_completion = -1
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """The core."""
+        yield "core", self.run()
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The only one, brought up to the present instant."""
+        self.station.settle(self.engine.now_ps)
+        yield "", self.meter
+
+    def completed(self, command: Command, record: int) -> None:
+        """PE_SCHEDULER says: ``command`` is complete, as ``record`` says."""
+        self.n_in_flight -= 1
+        if command.result is not None:
+            self._unmade.discard(command.result.version)
+        self._last_completion = record
+        if self._bell is not None:
+            bell, self._bell = self._bell, None
+            bell.fire()
+
+    def run(self) -> ProcessBody:
+        """Take a launch, run its programs, report."""
+        while True:
+            launch: LaunchMsg = yield self.inbox.get()
+            ready_ps = self.engine.now_ps
+            self.station.begin(ready_ps)
+            yield self.params.start_ps
+            self._log(OpCode.START, ready_ps, cause=-1)
+            for program in launch.programs[self.pe]:
+                yield from self._run_program(program)
+            yield from self._drain()
+            self._report(launch)
+
+    def _run_program(self, program: CommandStream) -> ProcessBody:
+        number = -1
+        while (asked := program.next_item()) is not None:
+            if isinstance(asked, Force):
+                yield from self._read_back((asked.version,), self.params.readback_ps, number)
+            elif not isinstance(asked, Clock):
+                number = asked.program
+                yield from self._issue(asked)
+                if isinstance(asked, WaitCmd):
+                    yield from self._read_back(asked.depends, 0, number)
+        yield from self._hand_over(ProgramEnd(number))
+
+    def _issue(self, command: Command) -> ProcessBody:
+        start_ps = self.engine.now_ps
+        yield self.params.issue_ps
+        record = self._log(OpCode.ISSUE, start_ps, cause=self.station.last_record, command=command)
+        if not isinstance(command, WaitCmd):
+            self.n_in_flight += 1
+            if command.result is not None:
+                self._unmade.add(command.result.version)
+        yield from self._hand_over(Issued(command, record, self.engine.now_ps))
+
+    def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
+        asked_ps, scheduler = self.engine.now_ps, self.ports["pe_scheduler"]
+        yield scheduler.inbox.put(ticket)
+        if self.engine.now_ps > asked_ps:
+            self.meter.stall("queue", self.engine.now_ps - asked_ps)
+            self.station.last_record = scheduler.last_admission
+
+    def _read_back(self, versions: tuple[int, ...], cost_ps: int, program: int) -> ProcessBody:
+        ready_ps = self.engine.now_ps
+        waited = False
+        while not self._unmade.isdisjoint(versions):
+            waited = True
+            yield self._ring()
+        start_ps = self.engine.now_ps
+        self.meter.stall("value", start_ps - ready_ps)
+        cause = self._last_completion if waited else self.station.last_record
+        yield cost_ps
+        self._log(
+            OpCode.READBACK,
+            start_ps,
+            ready_ps=ready_ps,
+            cause=cause,
+            program=program,
+            version=max(versions, default=-1),
+        )
+
+    def _drain(self) -> Generator[Any, Any, None]:
+        ready_ps, cause = self.engine.now_ps, self.station.last_record
+        while self.n_in_flight:
+            yield self._ring()
+            cause = self._last_completion
+        self.meter.stall("drain", self.engine.now_ps - ready_ps)
+        record = self._log(OpCode.END, self.engine.now_ps, ready_ps=ready_ps, cause=cause)
+        self.station.free(self.engine.now_ps, record)
+
+    def _ring(self) -> Signal:
+        """What to yield to wait for the next completion."""
+        self._bell = Signal(self.engine)
+        return self._bell
+
+    def _report(self, launch: LaunchMsg) -> None:
+        done = DoneMsg(launch=launch.launch, n_pes=1, size_bytes=0)
+        niu = self.ports["niu"].node.index
+        for chunk in self.fabric.packet(PacketKind.CONTROL, done, done.size_bytes):
+            self.fabric.post(chunk, niu, launch.reply_to, Vc.CTL, self.engine.now_ps, 0)
+
+    def _log(
+        self,
+        op: OpCode,
+        start_ps: int,
+        *,
+        cause: int,
+        ready_ps: int = -1,
+        command: Command | None = None,
+        program: int = -1,
+        version: int = -1,
+    ) -> int:
+        """Record what ends now, and count it as busy time."""
+        now_ps = self.engine.now_ps
+        self.meter.busy_ps += now_ps - start_ps
+        if command is not None:
+            program = command.program
+        record = self.log.append(
+            self.node.index,
+            op,
+            program,
+            -1 if command is None else command.seq,
+            -1,
+            start_ps if ready_ps < 0 else ready_ps,
+            start_ps,
+            now_ps,
+            cause=cause,
+            version=version,
+        )
+        self.station.last_record = record
+        return record

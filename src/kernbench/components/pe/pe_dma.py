@@ -1,0 +1,239 @@
+"""PE_DMA: between memory, over the fabric, and TCM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kernbench.components.base import COMPONENTS, Meter, Site
+from kernbench.components.packets import burst_bytes, packets
+from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.config.schema import DmaSpec
+from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
+from kernbench.engine.channel import Chunk
+from kernbench.messages.access import Access
+from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
+from kernbench.messages.tokens import StageType, TcmRequest, TileToken
+from kernbench.units import transfer_ps
+
+ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
+
+
+class Descriptor:
+    """One token's transfer. It is the owner of its transactions; the memory tells it when a write has landed.
+
+    ``left_bytes`` have not been answered yet; ``end_ps`` is when all that has is in its place; ``last`` the
+    transaction that was answered last.
+    """
+
+    __slots__ = ("answered", "begin_ps", "channel", "dma", "end_ps", "last", "left_bytes", "token")
+
+    def __init__(self, dma: PeDma, channel: Channel, token: TileToken) -> None:
+        self.dma = dma
+        self.channel = channel
+        self.token = token
+        self.begin_ps = self.end_ps = dma.engine.now_ps
+        self.left_bytes = 0
+        self.last: Transaction | None = None
+        self.answered = Signal(dma.engine)
+
+    def answer(self, size_bytes: int, end_ps: int, transaction: Transaction) -> None:
+        """``size_bytes`` more are dealt with; their last byte is in its place at ``end_ps``."""
+        self.channel.window.give(size_bytes)
+        self.last = transaction
+        self.end_ps = max(self.end_ps, end_ps)
+        self.left_bytes -= size_bytes
+        if self.left_bytes == 0:
+            self.answered.fire()
+
+    def landed(self, transaction: Transaction) -> None:
+        """A write is in memory. With the last of its command, the command commits."""
+        context = self.token.context
+        context.unwritten_bytes -= transaction.size_bytes
+        if context.unwritten_bytes == 0:
+            self.dma.commit(context)
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """When the deciding request left, arrived, was begun and served."""
+        last = self.last
+        return () if last is None else (last.issued_ps, last.arrived_ps, last.started_ps, last.served_ps)
+
+
+class Channel:
+    """Descriptors of one direction: they begin in order, overlap in flight, and retire in order.
+
+    ``window`` is what may be unanswered.
+    """
+
+    __slots__ = ("in_flight", "inbox", "n_open", "station", "window")
+
+    def __init__(self, engine: Engine, name: str, depth: int | None, window_bytes: int) -> None:
+        self.inbox = Queue(engine, depth, name)
+        self.in_flight = Queue(engine, None, f"{name}.in_flight")
+        self.window = Credits(engine, window_bytes, f"{name}.window")
+        self.station = Station(Meter())
+        self.n_open = 0
+
+
+@COMPONENTS.register("pe_dma_v1")
+class PeDma(PipelineUnit):
+    """Two channels, for reads and writes.
+
+    A descriptor takes ``setup`` and its translation; then its packets leave as the window has room, and the set-up of
+    the next descriptor overlaps with them. A read is done when its last byte is in TCM, a write when its last
+    packet is acknowledged. The record of a descriptor begins where the one before it in its channel ended, if that
+    is later than its own set-up: a channel retires one at a time.
+    """
+
+    kind = "pe_dma"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: DmaSpec = site.node.spec
+        self.rd = self._channel("rd")
+        self.wr = self._channel("wr")
+
+    def _channel(self, name: str) -> Channel:
+        return Channel(
+            self.engine, f"{self.node.name}.{name}", self.inbox_depth(), self.params.max_inflight_bytes
+        )
+
+    def entry(self, stage: StageType) -> Queue:
+        """Each channel has its own queue."""
+        return self.rd.inbox if stage is StageType.DMA_READ else self.wr.inbox
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """One for each channel, brought up to the present instant where that is at rest."""
+        for name, channel in (("rd", self.rd), ("wr", self.wr)):
+            if channel.n_open == 0:
+                channel.station.settle(self.engine.now_ps)
+            yield name, channel.station.meter
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """Two for each channel: what sends requests, and what retires descriptors."""
+        for name, channel in (("rd", self.rd), ("wr", self.wr)):
+            yield name, self.send(channel)
+            yield f"{name}.retire", self.retire(channel)
+
+    def send(self, channel: Channel) -> ProcessBody:
+        """Take, set up, translate, send."""
+        while True:
+            token: TileToken = yield channel.inbox.get()
+            channel.n_open += 1
+            descriptor = Descriptor(self, channel, token)
+            yield channel.in_flight.put(descriptor)
+            access = token.stage.access
+            assert access is not None
+            line = token.context.command.line
+            pieces, translation_ps = self.site.translator.translate(self.pe, access, line)
+            yield self.params.setup_ps + translation_ps
+            descriptor.left_bytes = sum(piece.size_bytes for piece in pieces)
+            self._fill(descriptor)
+            for packet in self._packets(pieces, access):
+                yield channel.window.take(packet.size_bytes)
+                if channel is self.rd:
+                    self._read(descriptor, packet)
+                else:
+                    self._write(descriptor, packet)
+            if not pieces:
+                descriptor.answered.fire()
+
+    def retire(self, channel: Channel) -> ProcessBody:
+        """Wait for the oldest descriptor, log it, pass its token on."""
+        station = channel.station
+        while True:
+            descriptor: Descriptor = yield channel.in_flight.get()
+            yield descriptor.answered
+            if descriptor.end_ps > self.engine.now_ps:
+                yield descriptor.end_ps - self.engine.now_ps
+            start_ps = max(descriptor.begin_ps, station.free_ps)
+            station.begin(start_ps)
+            station.meter.busy_ps += self.engine.now_ps - start_ps
+            token, kind = descriptor.token, descriptor.token.stage.kind
+            assert token.stage.access is not None
+            channel.n_open -= 1
+            record = yield from self.finish(
+                token, station, start_ps, va=token.stage.access.va, marks=descriptor.marks
+            )
+            if kind is StageType.DMA_WRITE:
+                self.free_staging(token, kind, record)
+
+    def receive(self, chunk: Chunk) -> None:
+        """An answer is here: data of a read, or the acknowledgement of a write."""
+        transaction: Transaction = chunk.body
+        descriptor: Descriptor = transaction.owner
+        now_ps = self.engine.now_ps
+        if chunk.kind is PacketKind.WRITE_ACK:
+            descriptor.answer(transaction.size_bytes, now_ps, transaction)
+            return
+        size_bytes = chunk.payload_bytes
+        began_ps = now_ps - transfer_ps(size_bytes, self.site.pe_spec.tcm.write_rate)
+        descriptor.answer(size_bytes, self._tcm_ps(True, size_bytes, max(0, began_ps)), transaction)
+
+    def commit(self, context: Any) -> None:
+        """All writes of a command are in memory."""
+        context.commit_ps = now_ps = self.engine.now_ps
+        scheduler = self.ports["pe_scheduler"].node.index
+        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
+
+    def _packets(self, pieces: tuple[Piece, ...], access: Access) -> Iterator[Piece]:
+        """Packets in the order of the pieces; a request of a gather, with its addresses, is one chunk."""
+        noc = self.site.noc
+        limit_bytes = min(noc.packet_bytes, self.params.max_inflight_bytes)
+        for piece in pieces:
+            most_bytes = limit_bytes
+            if access.addresses is not None:
+                n_runs = 1 + noc.chunk_bytes // ADDRESS_BYTES
+                most_bytes = min(limit_bytes, n_runs * piece.run_bytes)
+            yield from packets(piece, most_bytes)
+
+    def _transaction(self, descriptor: Descriptor, packet: Piece, *, is_write: bool) -> Transaction:
+        transaction = Transaction(
+            is_write=is_write,
+            memory=packet.owner,
+            requester=self.ports["niu"].node.index,
+            size_bytes=packet.size_bytes,
+            burst_bytes=burst_bytes(packet, self.site.burst_bytes),
+            owner=descriptor,
+            piece=packet,
+        )
+        transaction.issued_ps = self.engine.now_ps
+        return transaction
+
+    def _read(self, descriptor: Descriptor, packet: Piece) -> None:
+        """Ask for ``packet``; only the runs of a gather need an address each."""
+        transaction = self._transaction(descriptor, packet, is_write=False)
+        access = descriptor.token.stage.access
+        is_gather = access is not None and access.addresses is not None
+        address_bytes = ADDRESS_BYTES * (packet.count - 1) if is_gather else 0
+        (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
+        self._post(request, transaction, self.engine.now_ps, 0)
+
+    def _write(self, descriptor: Descriptor, packet: Piece) -> None:
+        """Send ``packet``, each chunk as TCM reads it; data known to the kernel are there at once."""
+        transaction = self._transaction(descriptor, packet, is_write=True)
+        now_ps = self.engine.now_ps
+        is_known = descriptor.token.stage.tcm_bytes == 0
+        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
+            if is_known:
+                self._post(chunk, transaction, now_ps, 0)
+                continue
+            tail_ps = self._tcm_ps(False, chunk.payload_bytes, now_ps)
+            serial_ps = transfer_ps(chunk.payload_bytes, self.site.pe_spec.tcm.read_rate)
+            self._post(chunk, transaction, tail_ps, serial_ps)
+
+    def _fill(self, descriptor: Descriptor) -> None:
+        """Write what a load repeats or fills in beside the data that move."""
+        stage = descriptor.token.stage
+        if stage.kind is StageType.DMA_READ and stage.tcm_bytes > stage.size_bytes:
+            end_ps = self._tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
+            descriptor.end_ps = max(descriptor.end_ps, end_ps)
+
+    def _tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int) -> int:
+        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps)
+        end_ps: int = self.ports["pe_tcm"].access(request)
+        return end_ps
+
+    def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:
+        self.fabric.post(chunk, transaction.requester, transaction.memory, Vc.REQ, tail_ps, serial_ps)

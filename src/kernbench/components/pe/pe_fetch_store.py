@@ -1,0 +1,93 @@
+"""PE_FETCH_STORE: between TCM and the register file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.pipeline import PipelineUnit
+from kernbench.config.schema import FetchStoreSpec
+from kernbench.engine import Credits, ProcessBody, Queue
+from kernbench.messages.tokens import StageType, TcmRequest, TileToken
+from kernbench.units import transfer_ps
+
+OPERAND_HALVES = 2  # one is computed on while the other is filled: what "double buffer" means
+
+
+@COMPONENTS.register("pe_fetch_store_v1")
+class PeFetchStore(PipelineUnit):
+    """Moves one tile at a time, in the order they are ready.
+
+    A fetch is ready when a half of the operand registers is free for it; it keeps that until its tile is computed.
+    A store is ready at once, and never refused: so computing units always drain. A transfer takes ``setup``, TCM's
+    time, the register file's latency, and what the slower of its own path and the register port lags behind TCM
+    (cut-through). With no bytes to move, only ``setup``.
+    """
+
+    kind = "pe_fetch_store"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: FetchStoreSpec = site.node.spec
+        self.operands = Credits(site.engine, OPERAND_HALVES, f"{site.node.name}.operands")
+        self.ready = Queue(site.engine, None, f"{site.node.name}.ready")
+        self.freed_by = -1
+
+    def entry(self, stage: StageType) -> Queue:
+        """Fetches wait for registers first, stores do not."""
+        return self.inbox if stage is StageType.FETCH else self.ready
+
+    def free_operands(self, record: int) -> None:
+        """A computing unit has used a half of the operand registers, as ``record`` says."""
+        self.freed_by = record
+        self.operands.give(1)
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """What admits fetches, and what moves data."""
+        yield "admit", self.admit()
+        yield "move", self.move()
+
+    def admit(self) -> ProcessBody:
+        """Take a fetch, wait for registers, make it ready."""
+        while True:
+            token: TileToken = yield self.inbox.get()
+            asked_ps = self.engine.now_ps
+            yield self.operands.take(1)
+            token.asked_ps = token.arrived_ps
+            if self.engine.now_ps > asked_ps:
+                token.cause, token.arrived_ps = self.freed_by, self.engine.now_ps
+            yield self.ready.put(token)
+
+    def move(self) -> ProcessBody:
+        """Take, move, pass on."""
+        station = self.station
+        while True:
+            token: TileToken = yield self.ready.get()
+            start_ps = self.engine.now_ps
+            is_fetch = token.stage.kind is StageType.FETCH
+            station.begin(start_ps, token.asked_ps if is_fetch else start_ps, "registers")
+            busy_ps = self.busy_ps(token)
+            yield busy_ps
+            self.meter.busy_ps += busy_ps
+            record = yield from self.finish(token, station, start_ps)
+            if is_fetch:
+                self.free_staging(token, StageType.DMA_READ, record)
+
+    def busy_ps(self, token: TileToken) -> int:
+        """Time the transfer of the tile takes; reserves TCM's port for it."""
+        stage, setup_ps = token.stage, self.params.setup_ps
+        if not stage.size_bytes:
+            return setup_ps
+        file, is_write = self.site.pe_spec.regfile, stage.kind is StageType.STORE
+        now_ps = self.engine.now_ps
+        start_ps = now_ps + setup_ps + file.latency_ps * is_write
+        request = TcmRequest(is_write=is_write, size_bytes=stage.size_bytes, start_ps=start_ps)
+        tcm_ps: int = self.ports["pe_tcm"].access(request) - start_ps
+        return setup_ps + tcm_ps + self._lag_ps(stage.size_bytes, is_write) + file.latency_ps
+
+    def _lag_ps(self, size_bytes: int, is_write: bool) -> int:
+        """How much longer the own path or the register port takes than TCM's port."""
+        tcm, file = self.site.pe_spec.tcm, self.site.pe_spec.regfile
+        port, registers = (tcm.write_rate, file.read_rate) if is_write else (tcm.read_rate, file.write_rate)
+        own_ps = max(transfer_ps(size_bytes, self.params.rate), transfer_ps(size_bytes, registers))
+        return max(0, own_ps - transfer_ps(size_bytes, port))

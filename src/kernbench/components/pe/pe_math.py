@@ -1,0 +1,92 @@
+"""PE_MATH: the vector unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import lcm
+
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.pipeline import PipelineUnit
+from kernbench.config.schema import MathSpec
+from kernbench.dtypes import DType, as_dtype
+from kernbench.engine import ProcessBody
+from kernbench.messages.commands import Command
+from kernbench.messages.tokens import TileToken
+from kernbench.units import ceil_div, cycles_ps
+
+
+@COMPONENTS.register("pe_math_v1")
+class PeMath(PipelineUnit):
+    """Computes one tile at a time, from registers to registers.
+
+    A tile takes the cycles its element visits need, ``sum(visits / (lanes * rate))`` rounded up once, and
+    ``latency_cycles`` more when the pipeline had run dry. Lanes are those of the widest dtype involved.
+    """
+
+    kind = "pe_math"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: MathSpec = site.node.spec
+        self._weights: dict[DType, tuple[dict[str, int], int]] = {}
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """The lanes."""
+        yield "lanes", self.run()
+
+    def run(self) -> ProcessBody:
+        """Take, compute, pass on."""
+        station = self.station
+        while True:
+            token: TileToken = yield self.inbox.get()
+            start_ps = self.engine.now_ps
+            station.begin(start_ps)
+            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
+            yield busy_ps
+            self.meter.busy_ps += busy_ps
+            record = yield from self.finish(token, station, start_ps)
+            self.ports["pe_fetch_store"].free_operands(record)
+
+    def busy_ps(self, token: TileToken, *, dry: bool) -> int:
+        """Time the tile occupies the lanes."""
+        weights, scale = self._cycles_per_visit(widest_dtype(token.context.command))
+        cycles = sum(n * weights[rate_class] for rate_class, n in (token.stage.visits or {}).items())
+        return cycles_ps(
+            ceil_div(cycles, scale) + self.params.latency_cycles * dry, self.site.pe_spec.clock_mhz
+        )
+
+    def _cycles_per_visit(self, dtype: DType) -> tuple[dict[str, int], int]:
+        """Cycles per visit by rate class, in units of 1 / scale, and the scale."""
+        if dtype not in self._weights:
+            lanes = lanes_for(dtype, self.params.lanes)
+            cycles = {rate_class: 1 / (lanes * rate) for rate_class, rate in self.params.rate.items()}
+            scale = lcm(*(x.denominator for x in cycles.values()))
+            self._weights[dtype] = ({name: int(x * scale) for name, x in cycles.items()}, scale)
+        return self._weights[dtype]
+
+
+def widest_dtype(command: Command) -> DType:
+    """The dtype of the largest elements a command reads or makes; of equals, the first."""
+    operands = command.operands if command.result is None else (*command.operands, command.result)
+    return max((operand.dtype for operand in operands), key=lambda dtype: dtype.size_bytes)
+
+
+def lanes_for(dtype: DType, lanes: dict[str, int]) -> Fraction:
+    """Elements of ``dtype`` per cycle: its own entry, or that of the narrowest listed dtype at least as wide.
+
+    Elements wider than all listed take several lanes of the widest.
+
+    >>> from kernbench.dtypes import float64, int8
+    >>> [str(lanes_for(dtype, {"fp32": 64, "fp16": 128})) for dtype in (int8, float64)]
+    ['128', '32']
+    """
+    listed = {as_dtype(name): n for name, n in lanes.items()}
+    if dtype in listed:
+        return Fraction(listed[dtype])
+    by_size = sorted((known.size_bytes, n) for known, n in listed.items())
+    for size_bytes, n in by_size:
+        if size_bytes >= dtype.size_bytes:
+            return Fraction(n)
+    size_bytes, n = by_size[-1]
+    return Fraction(n * size_bytes, dtype.size_bytes)

@@ -1,0 +1,217 @@
+"""PE_SCHEDULER: admits commands in program order, starts them when they may, counts their tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from kernbench.components.accumulators import AccumulatorFile
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.pipeline import UNIT_OF, PipelineUnit
+from kernbench.components.scoreboard import Flight, Scoreboard
+from kernbench.components.stream import Issued, ProgramEnd
+from kernbench.components.tiling import generate_plan, staged_bytes
+from kernbench.config.schema import SchedulerSpec
+from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
+from kernbench.errors import CapacityError
+from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, WaitCmd
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType, TileToken
+from kernbench.units import format_bytes
+
+LANES: dict[type[Command], str] = {
+    DmaReadCmd: "load",
+    DmaWriteCmd: "store",
+    GemmCmd: "gemm",
+    MathCmd: "math",
+}
+"""In which queue a command waits for its turn."""
+
+
+class Lane:
+    """Commands of one kind, started in order. ``places`` bounds how many wait.
+
+    ``turned_ps`` is when the last one was free to start, or to go on, because of ``cause``.
+    """
+
+    __slots__ = ("cause", "flights", "places", "turned_ps")
+
+    def __init__(self, engine: Engine, name: str, depth: int) -> None:
+        self.flights = Queue(engine, None, name)
+        self.places = Credits(engine, depth, f"{name}.places")
+        self.turned_ps = 0
+        self.cause = -1
+
+
+@COMPONENTS.register("pe_scheduler_v1")
+class PeScheduler(PipelineUnit):
+    """One feeder admits commands in program order; a lane for each kind starts them; a counter completes them.
+
+    Admission: the dead values' bytes return, TCM for the command is allocated, its plan is made, and it takes
+    ``dispatch``. A command starts when what it needs is complete, and no earlier access that it must not overtake
+    is under way; its tiles then go to the first unit of their route.
+    """
+
+    kind = "pe_scheduler"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        spec = site.pe_spec
+        self.params: SchedulerSpec = site.node.spec
+        self.scoreboard = Scoreboard()
+        self.accumulators = AccumulatorFile(spec.regfile.accumulators_bytes)
+        self.tcm = Credits(site.engine, spec.tcm.size_bytes, f"{site.node.name}.tcm")
+        self.completions = Queue(site.engine, None, f"{site.node.name}.completions")
+        self.lanes = {
+            name: Lane(site.engine, f"{site.node.name}.{name}", self.params.tile_queue)
+            for name in LANES.values()
+        }
+        self.freed_by = -1
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """The feeder, the lanes, the counter."""
+        yield "feeder", self.feed()
+        for name, lane in self.lanes.items():
+            yield name, self.start_commands(lane)
+        yield "completions", self.complete()
+
+    # -- the feeder -------------------------------------------------------------------------------------------
+
+    @property
+    def last_admission(self) -> int:
+        """The record of the command admitted last: when it was made, the next one was taken."""
+        return self.station.last_record
+
+    def feed(self) -> ProcessBody:
+        """Take, make room, plan, spend, hand to a lane."""
+        station = self.station
+        while True:
+            ticket: Issued | ProgramEnd = yield self.inbox.get()
+            if isinstance(ticket, ProgramEnd):
+                self._release(self.scoreboard.alive())
+                continue
+            command, cause = ticket.command, station.cause(ticket.issued_ps, ticket.record)
+            station.begin(self.engine.now_ps)
+            self._release(command.releases)
+            flight = None if isinstance(command, WaitCmd) else self._admit(command)
+            if flight is not None:
+                if (yield from self._wait_for_tcm(flight)):
+                    cause = self.freed_by
+                lane = self.lanes[LANES[type(command)]]
+                if (yield from self._wait_for_place(lane)):
+                    cause = lane.cause
+            start_ps = self.engine.now_ps
+            yield self.params.dispatch_ps
+            self.meter.busy_ps += self.params.dispatch_ps
+            record = self._log(ticket, start_ps, cause)
+            station.free(self.engine.now_ps, record)
+            if flight is not None:
+                flight.cause, flight.admitted_ps = record, self.engine.now_ps
+                yield self.lanes[LANES[type(command)]].flights.put(flight)
+
+    def _admit(self, command: Command) -> Flight:
+        plan = generate_plan(command, self.site.pe_spec, self.accumulators)
+        self._check_capacity(plan)
+        context = PipelineContext(command, len(plan.tiles), self.pe)
+        context.unwritten_bytes = sum(
+            stage.size_bytes
+            for tile in plan.tiles
+            for stage in tile.stages
+            if stage.kind is StageType.DMA_WRITE
+        )
+        if plan.staging_bytes:
+            context.staging = Credits(self.engine, plan.staging_bytes, f"{command.line} staging")
+        flight = Flight(plan, context, Signal(self.engine))
+        self.scoreboard.admit(flight)
+        return flight
+
+    def _check_capacity(self, plan: PipelinePlan) -> None:
+        command, live_bytes = plan.command, self.scoreboard.live_bytes
+        need_bytes = command.tcm_bytes + plan.staging_bytes
+        if live_bytes + need_bytes > self.tcm.total:
+            raise CapacityError(
+                f"{command.line}: {command.name} needs {format_bytes(need_bytes)} of TCM beside the "
+                f"{format_bytes(live_bytes)} of values alive there, more than its {format_bytes(self.tcm.total)}; "
+                "use smaller blocks or drop values earlier"
+            )
+
+    def _wait_for_tcm(self, flight: Flight) -> Generator[Any, Any, bool]:
+        """Take the command's bytes; whether that took time."""
+        asked_ps = self.engine.now_ps
+        yield self.tcm.take(flight.command.tcm_bytes + flight.plan.staging_bytes)
+        self.meter.stall("tcm", self.engine.now_ps - asked_ps)
+        return self.engine.now_ps > asked_ps
+
+    def _wait_for_place(self, lane: Lane) -> Generator[Any, Any, bool]:
+        """Take a place in ``lane``; whether the lane's last turn is what let it."""
+        asked_ps = self.engine.now_ps
+        yield lane.places.take(1)
+        self.meter.stall("lane", self.engine.now_ps - asked_ps)
+        return lane.turned_ps > asked_ps
+
+    def _log(self, ticket: Issued, start_ps: int, cause: int) -> int:
+        command = ticket.command
+        return self.log.append(
+            self.node.index,
+            OpCode.DISPATCH,
+            command.program,
+            command.seq,
+            -1,
+            ticket.issued_ps,
+            start_ps,
+            self.engine.now_ps,
+            cause=cause,
+            size_bytes=command.tcm_bytes,
+        )
+
+    def _release(self, versions: tuple[int, ...] | list[int]) -> None:
+        for version in versions:
+            self.accumulators.drop(version)
+        self.tcm.give(self.scoreboard.release(versions))
+
+    # -- the lanes --------------------------------------------------------------------------------------------
+
+    def start_commands(self, lane: Lane) -> ProcessBody:
+        """Take the next command, wait until it may start, feed its tiles."""
+        while True:
+            flight: Flight = yield lane.flights.get()
+            context = flight.context
+            context.cause = lane.cause if lane.turned_ps > flight.admitted_ps else flight.cause
+            while (blocker := self.scoreboard.blocker(flight)) is not None:
+                yield blocker.done
+                context.cause = blocker.context.record
+            context.start_ps = lane.turned_ps = self.engine.now_ps
+            lane.cause = context.cause
+            for index, tile in enumerate(flight.plan.tiles):
+                token = TileToken(tile, context, index)
+                if context.staging is not None:
+                    yield from self._wait_for_staging(lane, token)
+                token.cause, token.arrived_ps = lane.cause, lane.turned_ps
+                first = token.stage.kind
+                yield self.ports[UNIT_OF[first]].entry(first).put(token)
+            lane.places.give(1)
+
+    def _wait_for_staging(self, lane: Lane, token: TileToken) -> ProcessBody:
+        """Take the TCM that a tile from memory passes through."""
+        context, asked_ps = token.context, self.engine.now_ps
+        yield context.staging.take(
+            staged_bytes(token.plan, StageType.DMA_READ) + staged_bytes(token.plan, StageType.DMA_WRITE)
+        )
+        if self.engine.now_ps > asked_ps:
+            lane.cause, lane.turned_ps = context.freed_by, self.engine.now_ps
+
+    # -- the counter ------------------------------------------------------------------------------------------
+
+    def complete(self) -> ProcessBody:
+        """Take a command whose tiles are done: commit its value, free what it held, tell who waits."""
+        while True:
+            context: PipelineContext = yield self.completions.get()
+            command = context.command
+            flight = self.scoreboard.flights[command.seq]
+            if context.commit_ps < 0:
+                context.commit_ps = self.engine.now_ps
+                self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)
+            self.freed_by = context.record
+            self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
+            flight.done.fire()
+            self.ports["pe_cpu"].completed(command, context.record)

@@ -1,0 +1,34 @@
+"""PE_TCM: the scratchpad."""
+
+from __future__ import annotations
+
+from kernbench.components.base import COMPONENTS, Component, Site
+from kernbench.config.schema import TcmSpec
+from kernbench.engine import Server
+from kernbench.messages.tokens import TcmRequest
+
+
+@COMPONENTS.register("pe_tcm_v1")
+class PeTcm(Component):
+    """Two ports, one to read and one to write; each serves its requests in the order they are made.
+
+    A request of ``size_bytes`` holds its port for ``size_bytes / rate``; its last byte has passed ``latency`` later.
+    """
+
+    kind = "pe_tcm"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: TcmSpec = site.node.spec
+        self.read_port = Server(self.params.read_rate)
+        self.write_port = Server(self.params.write_rate)
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that passed both ports."""
+        return self.read_port.size_bytes + self.write_port.size_bytes
+
+    def access(self, request: TcmRequest) -> int:
+        """When the last byte of ``request`` has passed."""
+        port = self.write_port if request.is_write else self.read_port
+        return port.reserve(request.start_ps, request.size_bytes)[1] + self.params.latency_ps

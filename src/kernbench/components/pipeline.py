@@ -1,0 +1,142 @@
+"""What the units of a PE's pipeline share: one piece of work at a time, its record, and the way to the next unit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Iterator
+from typing import Any
+
+from kernbench.components.base import Component, Meter, Site
+from kernbench.components.tiling import staged_bytes
+from kernbench.engine import Queue
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import StageType, TileToken
+
+NEVER = 1 << 62  # ps; longer than any run
+
+UNIT_OF = {
+    StageType.DMA_READ: "pe_dma",
+    StageType.FETCH: "pe_fetch_store",
+    StageType.GEMM: "pe_gemm",
+    StageType.MATH: "pe_math",
+    StageType.STORE: "pe_fetch_store",
+    StageType.DMA_WRITE: "pe_dma",
+}
+"""The kind of unit that does a stage."""
+
+OP_OF = {
+    StageType.DMA_READ: OpCode.DMA_READ,
+    StageType.FETCH: OpCode.FETCH,
+    StageType.GEMM: OpCode.GEMM,
+    StageType.MATH: OpCode.MATH,
+    StageType.STORE: OpCode.STORE,
+    StageType.DMA_WRITE: OpCode.DMA_WRITE,
+}
+"""What a finished stage is in the op log."""
+
+
+class Station:
+    """A place where one piece of work is done at a time, and its meter: busy, stalled and idle add up to the time.
+
+    ``free_ps`` is when it could last have begun something new; ``last_record`` what it finished before that.
+    """
+
+    __slots__ = ("_resting_from_ps", "free_ps", "last_record", "meter")
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self.free_ps = 0
+        self.last_record = -1
+        self._resting_from_ps = 0
+
+    def begin(self, now_ps: int, came_ps: int | None = None, cause: str = "") -> None:
+        """End of a rest: work begins. If it came at ``came_ps`` and had to wait for ``cause``, that was a stall."""
+        rest_ps = max(0, now_ps - self._resting_from_ps)
+        stalled_ps = 0 if came_ps is None else min(rest_ps, now_ps - came_ps)
+        self.meter.stall(cause, stalled_ps)
+        self.meter.idle_ps += rest_ps - stalled_ps
+        self._resting_from_ps = NEVER
+
+    def free(self, now_ps: int, record: int) -> None:
+        """End of work, whose record is ``record``."""
+        self.free_ps = self._resting_from_ps = now_ps
+        self.last_record = record
+
+    def settle(self, now_ps: int) -> None:
+        """Count a rest up to now."""
+        if self._resting_from_ps < NEVER:
+            self.meter.idle_ps += now_ps - self._resting_from_ps
+            self._resting_from_ps = now_ps
+
+    def cause(self, ready_ps: int, cause: int) -> int:
+        """What let work begin that was ready at ``ready_ps`` because of ``cause``: that, or the work before it."""
+        return self.last_record if self.free_ps > ready_ps else cause
+
+
+class PipelineUnit(Component):
+    """Takes tile tokens, does their stage and passes them on. ``station`` is where it works."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.station = Station(self.meter)
+        self.ports[self.kind] = self  # the next stage may be at the same unit
+
+    def inbox_depth(self) -> int | None:
+        """``tile_queue`` tiles wait before a unit."""
+        return self.site.pe_spec.scheduler.tile_queue
+
+    def entry(self, stage: StageType) -> Queue:
+        """The queue in which tokens for ``stage`` wait."""
+        return self.inbox
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The only one, brought up to the present instant."""
+        self.station.settle(self.engine.now_ps)
+        yield "", self.meter
+
+    def finish(
+        self, token: TileToken, station: Station, start_ps: int, *, va: int = -1, marks: tuple[int, ...] = ()
+    ) -> Generator[Any, Any, int]:
+        """Log the stage that began at ``start_ps``, pass the token on, and give the record's number."""
+        now_ps = self.engine.now_ps
+        stage, context = token.stage, token.context
+        command = context.command
+        is_last = token.at + 1 == len(token.plan.stages)
+        commit_ps = -1
+        if is_last and context.n_left == 1:
+            commit_ps = now_ps if context.commit_ps < 0 else context.commit_ps
+        record = self.log.append(
+            self.node.index,
+            OP_OF[stage.kind],
+            command.program,
+            command.seq,
+            token.index,
+            token.arrived_ps,
+            start_ps,
+            now_ps,
+            commit_ps,
+            station.cause(token.arrived_ps, token.cause),
+            -1 if command.result is None else command.result.version,
+            va,
+            stage.size_bytes,
+            stage.work,
+            *marks,
+        )
+        token.at += 1
+        if is_last:
+            if context.finish_tile():
+                context.record = record
+                self.ports["pe_scheduler"].completions.put(context)
+        else:
+            token.cause, token.arrived_ps = record, now_ps
+            following = token.stage.kind
+            yield self.ports[UNIT_OF[following]].entry(following).put(token)
+            station.meter.stall("downstream", self.engine.now_ps - now_ps)
+        station.free(self.engine.now_ps, record)
+        return record
+
+    def free_staging(self, token: TileToken, kind: StageType, record: int) -> None:
+        """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""
+        context = token.context
+        if context.staging is not None:
+            context.freed_by = record
+            context.staging.give(staged_bytes(token.plan, kind))

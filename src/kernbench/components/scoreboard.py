@@ -1,0 +1,181 @@
+"""Which commands of a PE are under way, which values exist, and who has to wait for whom. Knows no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from kernbench.engine import Signal
+from kernbench.messages.access import Access
+from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd
+from kernbench.messages.tokens import PipelineContext, PipelinePlan
+
+
+class _Touch(NamedTuple):
+    """An access to memory with its bounds."""
+
+    access: Access
+    is_write: bool
+    low: int
+    high: int
+
+    def conflicts(self, other: _Touch) -> bool:
+        """Whether the two must keep their order: they may share a byte, and one of them writes."""
+        return (
+            (self.is_write or other.is_write)
+            and self.low < other.high
+            and other.low < self.high
+            and self.access.overlaps(other.access)
+        )
+
+
+class Flight:
+    """A command between admission and completion. ``done`` fires when it is complete.
+
+    ``cause`` is the record of its admission, which ended at ``admitted_ps``.
+    """
+
+    __slots__ = ("admitted_ps", "cause", "context", "done", "plan", "touches")
+
+    def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
+        self.plan = plan
+        self.context = context
+        self.done = done
+        self.cause = -1
+        self.admitted_ps = 0
+        self.touches = tuple(_touches(plan.command))
+
+    @property
+    def command(self) -> Command:
+        """The command."""
+        return self.plan.command
+
+
+def _touches(command: Command) -> Iterable[_Touch]:
+    if isinstance(command, (DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd)):
+        for operand in command.operands:
+            if operand.access is not None:
+                yield _Touch(operand.access, False, *operand.access.bounds())
+        target = None if isinstance(command, DmaReadCmd) else command.target
+        if target is not None and target.access is not None:
+            yield _Touch(target.access, True, *target.access.bounds())
+
+
+class _Value:
+    """A value in TCM: alive until it is released, complete, and no command in flight reads it."""
+
+    __slots__ = ("is_released", "maker", "readers", "size_bytes")
+
+    def __init__(self, size_bytes: int, maker: Flight) -> None:
+        self.size_bytes = size_bytes
+        self.maker: Flight | None = maker
+        self.readers: list[Flight] = []
+        self.is_released = False
+
+
+class Scoreboard:
+    """Commands in flight by number, in program order, and the values they make and read.
+
+    ``live_bytes`` is what the values alive *in program order* occupy: what was admitted and not released.
+    """
+
+    def __init__(self) -> None:
+        self.flights: dict[int, Flight] = {}
+        self.live_bytes = 0
+        self._values: dict[int, _Value] = {}
+
+    def admit(self, flight: Flight) -> None:
+        """Enter the next command in program order."""
+        command = flight.command
+        self.flights[command.seq] = flight
+        for version in _reads(command):
+            value = self._values.get(version)
+            if value is not None:
+                value.readers.append(flight)
+        if command.result is not None and command.result.version >= 0:
+            value = self._values[command.result.version] = _Value(command.tcm_bytes, flight)
+            self.live_bytes += command.tcm_bytes
+            if command.inherits >= 0:
+                self._inherit(value, command.inherits)
+
+    def _inherit(self, value: _Value, version: int) -> None:
+        """The bytes of ``version``, which dies with this command, go to ``value``."""
+        old = self._values[version]
+        value.size_bytes += old.size_bytes
+        old.size_bytes = 0
+        old.is_released = True
+
+    def release(self, versions: Iterable[int]) -> int:
+        """Mark values as dead; gives the bytes that are free at once.
+
+        A value that is known no more was inherited, and is gone already.
+        """
+        freed_bytes = 0
+        for version in versions:
+            value = self._values.get(version)
+            if value is not None and not value.is_released:
+                value.is_released = True
+                self.live_bytes -= value.size_bytes
+                freed_bytes += self._try_free(version)
+        return freed_bytes
+
+    def alive(self) -> list[int]:
+        """Versions that were not released yet."""
+        return [version for version, value in self._values.items() if not value.is_released]
+
+    def blocker(self, flight: Flight) -> Flight | None:
+        """A command in flight that ``flight`` has to wait for; None when it may start.
+
+        These are the makers of what it needs, whoever still reads the bytes it inherits, the commands its plan is
+        behind, and earlier commands whose accesses conflict with its own.
+        """
+        for version in flight.plan.after:
+            value = self._values.get(version)
+            if value is not None and value.maker is not None:
+                return value.maker
+        inherited = self._values.get(flight.command.inherits)
+        if inherited is not None:
+            for reader in inherited.readers:
+                if reader is not flight:
+                    return reader
+        for seq in flight.plan.behind:
+            if seq in self.flights:
+                return self.flights[seq]
+        return self._conflicting(flight) if flight.touches else None
+
+    def _conflicting(self, flight: Flight) -> Flight | None:
+        for earlier in self.flights.values():
+            if earlier is flight:
+                return None
+            for touch in earlier.touches:
+                for own in flight.touches:
+                    if own.conflicts(touch):
+                        return earlier
+        raise AssertionError(f"command {flight.command.seq} is not in flight")
+
+    def complete(self, flight: Flight) -> int:
+        """Take a command out; gives the bytes that are free with that."""
+        command = flight.command
+        del self.flights[command.seq]
+        freed_bytes = 0
+        if command.result is not None and command.result.version >= 0:
+            self._values[command.result.version].maker = None
+            freed_bytes += self._try_free(command.result.version)
+        for version in dict.fromkeys(_reads(command)):
+            value = self._values.get(version)
+            if value is not None:
+                value.readers = [reader for reader in value.readers if reader is not flight]
+                freed_bytes += self._try_free(version)
+        return freed_bytes
+
+    def _try_free(self, version: int) -> int:
+        value = self._values[version]
+        if not value.is_released or value.maker is not None or value.readers:
+            return 0
+        del self._values[version]
+        return value.size_bytes
+
+
+def _reads(command: Command) -> Iterable[int]:
+    yield from (operand.version for operand in command.operands if operand.version >= 0)
+    yield from command.depends

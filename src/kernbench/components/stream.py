@@ -1,0 +1,44 @@
+"""Between the kernel and the front of a PE: what a program yields, and how PE_CPU hands it on.
+
+A program is pulled, never pushed: PE_CPU asks for the next item when it has time for it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from kernbench.messages.commands import Command
+
+
+class Force(NamedTuple):
+    """The program needs ``version`` in Python: go on once it is complete and read back."""
+
+    version: int
+
+
+class Clock(NamedTuple):
+    """The program asks for the time at which all it issued so far is issued."""
+
+
+class CommandStream(Protocol):
+    """One program's commands, in order."""
+
+    def next_item(self) -> Command | Force | Clock | None:
+        """The next command or question; None at the end.
+
+        Asking for the item after a question tells the program that its answer is due: it is simulated time now.
+        """
+
+
+class Issued(NamedTuple):
+    """A command on its way to PE_SCHEDULER: the op log record of its issue, and when that ended."""
+
+    command: Command
+    record: int
+    issued_ps: int
+
+
+class ProgramEnd(NamedTuple):
+    """Behind a program's last command: every value it still holds dies."""
+
+    program: int

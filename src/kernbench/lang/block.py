@@ -1,0 +1,137 @@
+"""What every value in a kernel is: a block with a shape and a dtype, and Python's operators on it.
+
+Operators go through the active program, a context variable: a thread-local would be wrong under greenlets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from kernbench.dtypes import DType
+from kernbench.errors import UsageError
+from kernbench.ops.spec import Shape, n_elem
+
+if TYPE_CHECKING:
+    from kernbench.lang.context import ProgramContext
+
+ACTIVE: ContextVar[ProgramContext] = ContextVar("kernbench_program")
+
+
+def active() -> ProgramContext:
+    """The program that is running.
+
+    Raises:
+        UsageError: no kernel is running.
+    """
+    try:
+        return ACTIVE.get()
+    except LookupError:
+        raise UsageError(
+            "tl functions work inside a running kernel only; launch it with kernel[grid](...)"
+        ) from None
+
+
+def _operator(op: str) -> Callable[[Any, Any], Any]:
+    def apply(self: Block, other: Any) -> Any:
+        return active().operate(op, self, other)
+
+    return apply
+
+
+def _reflected(op: str) -> Callable[[Any, Any], Any]:
+    def apply(self: Block, other: Any) -> Any:
+        return active().operate(op, other, self)
+
+    return apply
+
+
+def _unary(op: str) -> Callable[[Any], Any]:
+    def apply(self: Block) -> Any:
+        return active().apply(op, (self,))
+
+    return apply
+
+
+class BlockType:
+    """A block's ``.type``: ``scalar`` and ``element_ty`` are its dtype."""
+
+    __slots__ = ("element_ty", "shape")
+
+    def __init__(self, element_ty: Any, shape: Shape) -> None:
+        self.element_ty = element_ty
+        self.shape = shape
+
+    @property
+    def scalar(self) -> Any:
+        """The dtype of one element."""
+        return self.element_ty
+
+    def is_block(self) -> bool:
+        """Always: a scalar's type is its dtype."""
+        return True
+
+
+class Block:
+    """Base of known values, pointers and handles: ``tl.tensor``."""
+
+    __slots__ = ("__weakref__",)
+
+    shape: Shape
+    dtype: Any  # a DType, or a PointerType
+    __array_ufunc__: ClassVar[None] = None  # numpy scalars leave the operation to us
+    __iter__: ClassVar[None] = None
+
+    __add__, __radd__ = _operator("add"), _reflected("add")
+    __sub__, __rsub__ = _operator("sub"), _reflected("sub")
+    __mul__, __rmul__ = _operator("mul"), _reflected("mul")
+    __truediv__, __rtruediv__ = _operator("div"), _reflected("div")
+    __floordiv__, __rfloordiv__ = _operator("floordiv"), _reflected("floordiv")
+    __mod__, __rmod__ = _operator("mod"), _reflected("mod")
+    __and__, __rand__ = _operator("and"), _reflected("and")
+    __or__, __ror__ = _operator("or"), _reflected("or")
+    __xor__, __rxor__ = _operator("xor"), _reflected("xor")
+    __lshift__, __rlshift__ = _operator("shl"), _reflected("shl")
+    __rshift__, __rrshift__ = _operator("shr"), _reflected("shr")
+    __lt__, __le__ = _operator("lt"), _operator("le")
+    __gt__, __ge__ = _operator("gt"), _operator("ge")
+    __eq__ = _operator("eq")
+    __ne__ = _operator("ne")
+    __neg__, __invert__, __abs__ = _unary("neg"), _unary("invert"), _unary("abs")
+
+    def reshaped(self, shape: Shape) -> Block:
+        """The same elements, in C order, in another shape of as many; moves nothing."""
+        raise UsageError(f"{type(self).__name__} has one shape; give the other one where it is made")
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @property
+    def type(self) -> Any:
+        """The dtype of a scalar, else a :class:`BlockType`."""
+        return BlockType(self.dtype, self.shape) if self.shape else self.dtype
+
+    @property
+    def numel(self) -> int:
+        """Elements."""
+        return n_elem(self.shape)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - Triton's name
+        """The block with its last two dimensions exchanged."""
+        rank = len(self.shape)
+        return active().permute(self, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def describe(shape: Shape, dtype: DType) -> str:
+    """A block in a message.
+
+    >>> from kernbench.dtypes import float16
+    >>> describe((64, 64), float16)
+    'fp16[64, 64]'
+    """
+    return f"{dtype}{list(shape)}" if shape else str(dtype)

@@ -1,0 +1,285 @@
+"""The running program: turns what a kernel says into commands, keeps lifetimes, and forces values.
+
+The newest command is kept back until the next one is issued, a value is forced, or the program ends. So the death of
+an accumulator right after ``acc = tl.dot(a, b, acc)`` is known before that command leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kernbench.dtypes import DType, as_dtype, int32
+from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UnknownNameError, UsageError
+from kernbench.lang.block import Block
+from kernbench.lang.handle import Ref, TensorHandle, Value
+from kernbench.lang.known import Known, constant, from_array, known_number, scalar
+from kernbench.lang.pointer import Pointer
+from kernbench.lang.port import KernelPort
+from kernbench.lang.scratch import Scratch
+from kernbench.lang.source import here
+from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, Space
+from kernbench.ops import OPS, Typed, evaluate, plan
+from kernbench.ops.elementwise import common_dtype
+from kernbench.ops.numerics import number_dtype, promote_number
+from kernbench.ops.spec import OpSpec, Shape
+
+Attrs = dict[str, Any]
+NO_ATTRS: Attrs = {}
+_RECAST = frozenset({"cast", "bitcast"})
+
+
+class ProgramContext:
+    """One program of a launch, on its port.
+
+    ``pending`` is the command kept back; ``dead`` the versions that died since the command before the next one.
+    """
+
+    def __init__(self, port: KernelPort) -> None:
+        self.port = port
+        self.scratch = Scratch(port.tcm_bytes)
+        self.pending: Command | None = None
+        self.dead: list[int] = []
+        self.is_open = True
+        self.ids = tuple(scalar(i, int32) for i in port.program_ids)
+        self.extents = tuple(scalar(n, int32) for n in port.grid)
+
+    # -- commands -----------------------------------------------------------------------------------------
+
+    def push(self, command: Command) -> None:
+        """Issue ``command``, and with it the releases since the one before."""
+        if self.pending is not None:
+            self._send(self.pending)
+        if self.dead:
+            command.releases = tuple(self.dead)
+            self.dead.clear()
+        self.pending = command
+
+    def flush(self) -> None:
+        """Issue the command that is kept back."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            self._send(pending)
+
+    def finish(self) -> None:
+        """End the program: issue what is left and give back what still lived."""
+        self.flush()
+        self.is_open = False
+        dead = set(self.dead)
+        self.port.finish((*self.dead, *(version for version in self.scratch.live if version not in dead)))
+
+    def release(self, version: int) -> None:
+        """The last handle of ``version`` is gone."""
+        if self.is_open:
+            self.dead.append(version)
+
+    def _send(self, command: Command) -> None:
+        if isinstance(command, GemmCmd) and command.acc is not None and command.acc.version in self.dead:
+            assert command.result is not None
+            if command.result.size_bytes == command.acc.size_bytes:
+                self.dead.remove(command.acc.version)
+                command.inherits = command.acc.version
+                command.tcm_bytes = 0
+        self.scratch.admit(command)
+        self.port.issue(command)
+
+    def result(self, shape: Shape, dtype: DType) -> TensorHandle:
+        """A fresh handle for what a command will make."""
+        version = self.port.next_version()
+        operand = Operand(shape=shape, dtype=dtype, space=Space.TCM, version=version)
+        return TensorHandle(operand, Value(version, self))
+
+    # -- values -------------------------------------------------------------------------------------------
+
+    def known(self, x: Any) -> Any:
+        """``x`` as a known value: a handle is forced, which suspends the program until the value exists."""
+        if type(x) is not TensorHandle:
+            return x
+        if x.known is None:
+            self.flush()
+            try:
+                array = self.port.force(x.operand.version)
+            except ForcedValueError as error:
+                raise ForcedValueError(f"{here()}: {error}") from None
+            x.known = from_array(array.reshape(x.shape), x.dtype)
+        return x.known
+
+    def operate(self, op: str, a: Any, b: Any) -> Any:
+        """What Python's operator ``op`` does: NotImplemented for what is neither block nor number."""
+        for x in (a, b):
+            if not isinstance(x, (Block, int, float)) and not hasattr(x, "dtype"):
+                return NotImplemented
+        return self.apply(op, (a, b))
+
+    def apply(self, op: str, operands: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
+        """``op`` on blocks and numbers: a known value if all are known, else a handle and a MathCmd."""
+        blocks = [self.operand_of(op, x) for x in operands]
+        self.settle(op, blocks)
+        typed = tuple([Typed(x.shape, x.dtype) for x in blocks])
+        result, visits = self.plan(op, typed, attrs)
+        if not any(type(x) is TensorHandle for x in blocks):
+            return self._fold(op, blocks, attrs, result)
+        handle = self.result(result.shape, result.dtype)
+        self.push(
+            MathCmd(
+                op=op,
+                attrs=attrs,
+                visits=visits,
+                operands=tuple([x.operand if type(x) is TensorHandle else x.operand() for x in blocks]),
+                result=handle.operand,
+                seq=self.port.next_seq(),
+                program=self.port.program,
+                line=here(),
+            )
+        )
+        return handle
+
+    def plan(self, op: str, operands: tuple[Typed, ...], attrs: Attrs) -> tuple[Typed, dict[str, int]]:
+        """Result and work of an op; what does not fit is an error that names the kernel's line."""
+        try:
+            return plan(op, operands, tuple(attrs.items()))
+        except (ShapeError, DTypeError, UnknownNameError) as error:
+            raise type(error)(f"{here()}: tl.{op}: {error}") from None
+
+    def materialised(self, x: Any) -> TensorHandle:
+        """``x`` as a handle: a known value is made in TCM by a ``full`` command."""
+        if type(x) is TensorHandle:
+            return x
+        attrs = {"shape": x.shape}
+        result, visits = self.plan("full", (Typed(x.shape, x.dtype),), attrs)
+        handle = self.result(result.shape, result.dtype)
+        self.push(
+            MathCmd(
+                op="full",
+                attrs=attrs,
+                visits=visits,
+                operands=(x.operand(),),
+                result=handle.operand,
+                seq=self.port.next_seq(),
+                program=self.port.program,
+                line=here(),
+            )
+        )
+        return handle
+
+    def cast(self, x: Any, dtype: DType) -> Any:
+        """``x``, a block, in ``dtype``; the same block if it is that already."""
+        if x.dtype is dtype:
+            return x
+        if isinstance(x, Known):
+            kept = x.recast(dtype)
+            if kept is not None:
+                return kept
+        return self.apply("cast", (x,), {"dtype": dtype})
+
+    def broadcast_to(self, x: Any, shape: Shape) -> Any:
+        """``x``, a block, broadcast to ``shape``."""
+        if x.shape == shape:
+            return x
+        if isinstance(x, Pointer):
+            return x.widened(shape)
+        if isinstance(x, Known):
+            self.plan("broadcast_to", (Typed(x.shape, x.dtype),), {"shape": shape})
+            return x.widened(shape)
+        return self.apply("broadcast_to", (x,), {"shape": shape})
+
+    def permute(self, x: Any, dims: tuple[int, ...]) -> Any:
+        """``x``, a block, with its dimensions in the order ``dims``."""
+        if isinstance(x, Known):
+            self.plan("permute", (Typed(x.shape, x.dtype),), {"dims": dims})
+        if isinstance(x, (Known, Pointer)):
+            return x.permuted(dims)
+        return self.apply("permute", (x,), {"dims": dims})
+
+    def block(self, x: Any, what: str) -> Any:
+        """``x`` as a block: a Python number becomes a known scalar of its own dtype."""
+        if isinstance(x, Block):
+            return x
+        if isinstance(x, (bool, int, float)):
+            return known_number(x, number_dtype(x))
+        if hasattr(x, "dtype") and getattr(x, "shape", None) == ():  # a numpy scalar
+            return known_number(x.item(), as_dtype(x.dtype))
+        raise UsageError(f"{here()}: {what} must be a block or a number, not {type(x).__name__}")
+
+    def tensor(self, op: str, x: Any) -> Any:
+        """An operand that is wanted in TCM: a handle, even one that was forced, or a known block."""
+        return x if type(x) is TensorHandle else self.operand_of(op, self.block(x, f"an operand of tl.{op}"))
+
+    # -- helpers ------------------------------------------------------------------------------------------
+
+    def operand_of(self, op: str, x: Any) -> Any:
+        """An operand: a block known or lazy, or a plain number."""
+        kind = type(x)
+        if kind is TensorHandle:
+            return x if x.known is None else x.known
+        if kind is Known or isinstance(x, (Known, int, float)):
+            return x
+        if kind is Pointer:
+            raise DTypeError(
+                f"{here()}: tl.{op} of a pointer; only + and - with integers move it, and tl.load reads it"
+            )
+        if kind is Ref:
+            raise UsageError(
+                f"{here()}: tl.{op} of a tl.ref, which is not in TCM; tl.load(ref) moves it there"
+            )
+        return self.block(x, f"an operand of tl.{op}")
+
+    def settle(self, op: str, blocks: list[Any]) -> None:
+        """Give each Python number among ``blocks`` the dtype in which it meets the others, as a known scalar."""
+        if all(isinstance(x, Block) for x in blocks):
+            return
+        try:
+            meeting = self._meeting_dtype(OPS[op], blocks)
+            for i, x in enumerate(blocks):
+                if not isinstance(x, Block):
+                    blocks[i] = known_number(
+                        x, number_dtype(x) if meeting is None or i < OPS[op].n_conditions else meeting
+                    )
+        except (DTypeError, UnknownNameError) as error:
+            raise type(error)(f"{here()}: tl.{op}: {error}") from None
+
+    @staticmethod
+    def _meeting_dtype(spec: OpSpec, blocks: list[Any]) -> DType | None:
+        """Where numbers meet blocks; None where each keeps its own dtype."""
+        values = blocks[spec.n_conditions :]
+        strong = [x.dtype for x in values if isinstance(x, Block)]
+        if not spec.promotes or not strong:
+            return None
+        meeting = common_dtype(strong, divides=spec.divides)
+        for x in values:
+            if not isinstance(x, Block):
+                meeting = promote_number(meeting, x, divides=spec.divides)
+        return meeting
+
+    def _fold(self, op: str, blocks: list[Any], attrs: Attrs, result: Typed) -> Known:
+        """An op on known values, computed at once by the same evaluator."""
+        by_element = OPS[op].promotes or op in _RECAST
+        if by_element and all(x.is_constant for x in blocks):
+            arrays = [x.operand().value for x in blocks]
+            element = from_array(evaluate(op, arrays, attrs, result.dtype), result.dtype)
+            return constant(element.base, result.dtype, result.shape)
+        return from_array(evaluate(op, [x.dense() for x in blocks], attrs, result.dtype), result.dtype)
+
+
+def dtype_of(spec: Any) -> DType:
+    """A dtype argument; a wrong one is an error that names the kernel's line."""
+    try:
+        return as_dtype(spec)
+    except DTypeError as error:
+        raise DTypeError(f"{here()}: {error}") from None
+
+
+def extent_tuple(shape: Any, what: str) -> Shape:
+    """A shape argument: one extent or several, whatever counts as an integer.
+
+    Raises:
+        ShapeError: an extent is negative.
+    """
+    extents = shape if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        out = tuple([e if type(e) is int else e.__index__() for e in extents])
+    except AttributeError:
+        raise ShapeError(f"{here()}: {what} must be integers, not {shape!r}") from None
+    if any(e < 0 for e in out):
+        raise ShapeError(f"{here()}: {what} {list(out)} has a negative extent")
+    return out

@@ -1,0 +1,147 @@
+"""``@jit``: marks a function as a kernel, launched by ``kernel[grid](...)`` or called from another kernel.
+
+How a launch happens is the host's affair: it installs a launcher in ``LAUNCHER``, a context variable.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from types import FunctionType
+from typing import Any
+
+from kernbench.errors import UsageError
+from kernbench.lang import tl
+from kernbench.lang.block import ACTIVE
+from kernbench.lang.constants import constexpr, is_constexpr
+
+Grid = Any  # a tuple of 1 to 3 integers, or a function of the arguments by name that gives one
+Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
+
+LAUNCHER: ContextVar[Launcher] = ContextVar("kernbench_launcher")
+
+# Words of a launch that say how a GPU should run it; accepted, and of no effect here.
+GPU_HINTS = frozenset({"launch_cooperative_grid", "maxnreg", "num_ctas", "num_stages", "num_warps"})
+
+# The compiler's meaning of Python's words inside a kernel.
+KERNEL_BUILTINS = vars(builtins) | {
+    "max": tl.python_max,
+    "min": tl.python_min,
+    "print": tl.kernel_print,
+    "range": tl.range,
+}
+
+
+class JITFunction:
+    """A kernel. ``fn`` is the function that runs; ``constants`` are the names of its constexpr parameters."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = _in_kernel_words(fn)
+        self.signature = inspect.signature(fn)
+        self.constants = frozenset(
+            name for name, p in self.signature.parameters.items() if is_constexpr(p.annotation)
+        )
+        self.__name__ = getattr(fn, "__name__", "kernel")
+        self.__qualname__ = getattr(fn, "__qualname__", self.__name__)
+        self.__module__ = getattr(fn, "__module__", "")
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __getitem__(self, grid: Grid) -> Callable[..., Any]:
+        def launch(*args: Any, **named: Any) -> Any:
+            try:
+                launcher = LAUNCHER.get()
+            except LookupError:
+                raise UsageError(
+                    f"kernel {self.__name__!r} has no device to run on; launch it within a bench, or call "
+                    "context.launch(kernel, grid, ...)"
+                ) from None
+            return launcher(self, grid, args, named)
+
+        return launch
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Call the kernel from within another one."""
+        if ACTIVE.get(None) is None:
+            raise UsageError(
+                f"kernel {self.__name__!r} is called without a grid; launch it with kernel[grid](...)"
+            )
+        if not self.constants:
+            return self.fn(*args, **named)
+        bound = self.signature.bind(*args, **named)
+        bound.apply_defaults()
+        for name in self.constants:
+            bound.arguments[name] = constexpr(bound.arguments[name])
+        return self.fn(*bound.args, **bound.kwargs)
+
+    def bind(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments by name, defaults applied, hints for a GPU dropped.
+
+        Raises:
+            UsageError: they do not fit the kernel's signature.
+        """
+        parameters = self.signature.parameters
+        kept = {name: x for name, x in named.items() if name in parameters or name not in GPU_HINTS}
+        if "tl" in parameters and "tl" not in kept and len(args) <= list(parameters).index("tl"):
+            kept["tl"] = tl
+        try:
+            bound = self.signature.bind(*args, **kept)
+        except TypeError as error:
+            raise UsageError(f"kernel {self.__name__}{self.signature}: {error}") from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.__qualname__}>"
+
+
+def jit(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorator: make ``fn`` a kernel. Triton's options are accepted and have no effect."""
+    return JITFunction if fn is None else JITFunction(fn)
+
+
+@lru_cache(maxsize=256)
+def as_kernel(kernel: Any) -> JITFunction:
+    """``kernel`` itself, or a plain function as one."""
+    return kernel if isinstance(kernel, JITFunction) else JITFunction(kernel)
+
+
+def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The extents of a grid on three axes; a function of the arguments is called with ``named``.
+
+    Raises:
+        UsageError: it is no tuple of one to three positive integers.
+    """
+    extents = grid(dict(named)) if callable(grid) else grid
+    extents = extents if isinstance(extents, (tuple, list)) else (extents,)
+    try:
+        sizes = [int(n.__index__()) for n in extents]
+    except AttributeError:
+        sizes = []
+    if not 1 <= len(sizes) <= 3 or any(n < 1 for n in sizes):
+        raise UsageError(f"grid {extents!r} must be one to three integers above zero, such as (n_programs,)")
+    x, y, z = sizes + [1] * (3 - len(sizes))
+    return x, y, z
+
+
+def _in_kernel_words(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` with :data:`KERNEL_BUILTINS`: the same code and globals; Python takes a function's builtins from its
+    globals when the function is made."""
+    if not isinstance(fn, FunctionType):
+        return fn
+    names = fn.__globals__
+    before = names.get("__builtins__")
+    names["__builtins__"] = KERNEL_BUILTINS
+    try:
+        kernel = FunctionType(fn.__code__, names, fn.__name__, fn.__defaults__, fn.__closure__)
+    finally:
+        if before is None:
+            del names["__builtins__"]
+        else:
+            names["__builtins__"] = before
+    kernel.__kwdefaults__ = fn.__kwdefaults__
+    kernel.__qualname__ = fn.__qualname__
+    return kernel

@@ -1,0 +1,512 @@
+"""Known values: what follows from program ids, arguments, constexprs and shapes alone, computed at once, at no cost.
+
+Index blocks stay affine (base and a stride per dimension) and masks stay boxes as long as they can, in Python ints;
+anything else is a dense numpy array.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.dtypes import DTYPES, DType, Kind, int1, int32
+from kernbench.errors import ShapeError, UsageError
+from kernbench.lang.affine import (
+    Box,
+    Strides,
+    at_zero,
+    below_zero,
+    dimensions_of,
+    intersect,
+    materialise,
+    merge,
+    padded,
+    span,
+    widen,
+)
+from kernbench.lang.block import Block, describe
+from kernbench.lang.source import here
+from kernbench.messages.commands import Operand, Space
+from kernbench.ops.numerics import Number, as_array, int_limits, promote
+from kernbench.ops.spec import Shape
+
+# Affine blocks are computed in int64 when they become dense, so uint64 keeps to its range.
+LIMITS = {
+    dtype: (int_limits(dtype)[0], min(int_limits(dtype)[1], (1 << 63) - 1))
+    for dtype in DTYPES
+    if dtype.kind is Kind.INT
+}
+
+
+class Known(Block):
+    """A value known at issue.
+
+    Affine (``array`` is None): element ``(i, j)`` is ``base + i * strides[0] + j * strides[1]``; with all
+    strides 0 it is a constant, of any dtype; with shape ``()`` a scalar. ``low`` and ``high`` bound an integer's
+    elements. Dense: ``array``, of the dtype's numpy type. A mask that is a box is a :class:`BoxMask`. Never changes.
+    """
+
+    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "shape", "strides")
+
+    def __init__(
+        self,
+        dtype: DType,
+        shape: Shape,
+        base: Any,
+        strides: Strides,
+        low: Any,
+        high: Any,
+        array: npt.NDArray[Any] | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.base = base
+        self.strides = strides
+        self.low = low
+        self.high = high
+        self.array = array
+        self._carried: Operand | None = None
+
+    # -- forms --------------------------------------------------------------------------------------------
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all elements are known to be equal."""
+        return self.array is None and not any(self.strides)
+
+    def dense(self) -> npt.NDArray[Any]:
+        """All elements, an array of ``shape``."""
+        if self.array is not None:
+            return self.array
+        if any(self.strides):
+            return materialise(self.base, self.strides, self.shape).astype(self.dtype.numpy)
+        return np.full(self.shape, as_array(self.base, self.dtype))
+
+    def operand(self) -> Operand:
+        """What a command carries: an array that broadcasts to ``shape``."""
+        if self._carried is None:
+            value = as_array(self.base, self.dtype) if self.is_constant else self.dense()
+            self._carried = Operand(shape=self.shape, dtype=self.dtype, space=Space.IMMEDIATE, value=value)
+        return self._carried
+
+    # -- shape --------------------------------------------------------------------------------------------
+
+    def __getitem__(self, index: object) -> Known:
+        dims = _dimensions(self, index)
+        shape = tuple(1 if d < 0 else self.shape[d] for d in dims)
+        if self.array is not None:
+            return Known(self.dtype, shape, None, (), None, None, self.array.reshape(shape))
+        strides = tuple(0 if d < 0 else self.strides[d] for d in dims)
+        return Known(self.dtype, shape, self.base, strides, self.low, self.high)
+
+    def reshaped(self, shape: Shape) -> Known:
+        """The same elements, in C order, in another shape of as many."""
+        if self.is_constant:
+            return constant(self.base, self.dtype, shape)
+        return from_array(self.dense().reshape(shape), self.dtype)
+
+    def widened(self, shape: Shape) -> Known:
+        """The block broadcast to ``shape``, which it must fit."""
+        if self.array is not None:
+            return from_array(np.broadcast_to(self.array, shape), self.dtype)
+        return Known(self.dtype, shape, self.base, padded(self.strides, len(shape)), self.low, self.high)
+
+    def permuted(self, dims: tuple[int, ...]) -> Known:
+        """The block with its dimensions in the order ``dims``."""
+        if self.array is not None:
+            return from_array(np.transpose(self.array, dims), self.dtype)
+        shape, strides = (tuple(x[d] for d in dims) for x in (self.shape, self.strides))
+        return Known(self.dtype, shape, self.base, strides, self.low, self.high)
+
+    def recast(self, dtype: DType) -> Known | None:
+        """The block in another integer dtype that holds all its elements; None when it takes an evaluation."""
+        if self.array is None and self.dtype in LIMITS and dtype in LIMITS:
+            low, high = LIMITS[dtype]
+            if low <= self.low and self.high <= high:
+                return Known(dtype, self.shape, self.base, self.strides, self.low, self.high)
+        return None
+
+    # -- arithmetic that stays affine ---------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        out = _sum(self, other, 1)
+        return super().__add__(other) if out is None else out
+
+    def __radd__(self, other: Any) -> Any:
+        out = _sum(self, other, 1)
+        return super().__radd__(other) if out is None else out
+
+    def __sub__(self, other: Any) -> Any:
+        out = _sum(self, other, -1)
+        return super().__sub__(other) if out is None else out
+
+    def __rsub__(self, other: Any) -> Any:
+        negated = _scaled(self, -1)
+        out = None if negated is None else _sum(negated, other, 1)
+        return super().__rsub__(other) if out is None else out
+
+    def __neg__(self) -> Any:
+        out = _scaled(self, -1)
+        return super().__neg__() if out is None else out
+
+    def __mul__(self, other: Any) -> Any:
+        out = _product(self, other)
+        return super().__mul__(other) if out is None else out
+
+    def __rmul__(self, other: Any) -> Any:
+        out = _product(self, other)
+        return super().__rmul__(other) if out is None else out
+
+    def __floordiv__(self, other: Any) -> Any:
+        out = _quotient(self, other)
+        return super().__floordiv__(other) if out is None else out
+
+    def __mod__(self, other: Any) -> Any:
+        out = _remainder(self, other)
+        return super().__mod__(other) if out is None else out
+
+    # -- comparisons that stay boxes ----------------------------------------------------------------------
+
+    def __lt__(self, other: Any) -> Any:
+        out = _below(self, other, 0)
+        return super().__lt__(other) if out is None else out
+
+    def __le__(self, other: Any) -> Any:
+        out = _below(self, other, 1)
+        return super().__le__(other) if out is None else out
+
+    def __gt__(self, other: Any) -> Any:
+        out = _above(self, other, 0)
+        return super().__gt__(other) if out is None else out
+
+    def __ge__(self, other: Any) -> Any:
+        out = _above(self, other, 1)
+        return super().__ge__(other) if out is None else out
+
+    def __eq__(self, other: Any) -> Any:
+        out = _equal(self, other)
+        return super().__eq__(other) if out is None else out
+
+    def __ne__(self, other: Any) -> Any:
+        out = _equal(self, other)
+        if out is not None and type(out) is Known:
+            return constant(not out.base, int1, out.shape)
+        return super().__ne__(other)
+
+    def __and__(self, other: Any) -> Any:
+        out = _both(self, other)
+        return super().__and__(other) if out is None else out
+
+    # -- Python's view of a scalar ------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar("bool()"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int()"))
+
+    def __index__(self) -> int:
+        if self.dtype.is_float:
+            raise UsageError(f"{here()}: {self.dtype} is no index; cast it with .to(tl.int32)")
+        return int(self._scalar("an index"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float()"))
+
+    def item(self) -> Number:
+        """The only element, as a Python number."""
+        value = self._scalar(".item()")
+        if self.dtype.kind is Kind.BOOL:
+            return bool(value)
+        return float(value) if self.dtype.is_float else int(value)
+
+    def __hash__(self) -> int:
+        return hash(self.base) if not self.shape and self.array is None else id(self)
+
+    def __str__(self) -> str:
+        if self.numel == 1:
+            return str(self.item())
+        return str(self.dense())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.numel == 1 and spec else str(self), spec)
+
+    def __repr__(self) -> str:
+        return f"{describe(self.shape, self.dtype)}({self.item() if self.numel == 1 else '...'})"
+
+    def _scalar(self, what: str) -> Any:
+        if self.numel != 1:
+            raise UsageError(
+                f"{here()}: {what} of {describe(self.shape, self.dtype)} is ambiguous; it needs a scalar: reduce the "
+                "block first, or use & | ~ and tl.where on blocks"
+            )
+        return self.base if self.is_constant else self.dense().reshape(-1)[0]
+
+
+class BoxMask(Known):
+    """A mask that holds in a box of lanes: not everywhere, not nowhere."""
+
+    __slots__ = ("box",)
+
+    def __init__(self, shape: Shape, box: Box) -> None:
+        super().__init__(int1, shape, None, (), False, True)
+        self.box = box
+
+    @property
+    def is_constant(self) -> bool:
+        """Never: a box that is all or nothing is a constant."""
+        return False
+
+    def dense(self) -> npt.NDArray[Any]:
+        """All elements."""
+        out = np.zeros(self.shape, np.bool_)
+        out[tuple(map(slice, self.box.lows, self.box.highs))] = True
+        return out
+
+    def __getitem__(self, index: object) -> Known:
+        dims = _dimensions(self, index)
+        return BoxMask(
+            tuple(1 if d < 0 else self.shape[d] for d in dims),
+            Box(
+                tuple(0 if d < 0 else self.box.lows[d] for d in dims),
+                tuple(1 if d < 0 else self.box.highs[d] for d in dims),
+            ),
+        )
+
+    def widened(self, shape: Shape) -> Known:
+        """The mask broadcast to ``shape``."""
+        return BoxMask(shape, widen(self.box, self.shape, shape))
+
+    def permuted(self, dims: tuple[int, ...]) -> Known:
+        """The mask with its dimensions in the order ``dims``."""
+        lows, highs = (tuple(x[d] for d in dims) for x in self.box)
+        return BoxMask(tuple(self.shape[d] for d in dims), Box(lows, highs))
+
+
+def scalar(value: Number, dtype: DType) -> Known:
+    """A known scalar; ``value`` fits ``dtype`` exactly."""
+    return Known(dtype, (), value, (), value, value)
+
+
+def constant(value: Any, dtype: DType, shape: Shape) -> Known:
+    """A block of one value, which fits ``dtype`` exactly."""
+    return Known(dtype, shape, value, (0,) * len(shape), value, value)
+
+
+def from_array(array: npt.NDArray[Any], dtype: DType) -> Known:
+    """A dense block; a single element becomes a constant."""
+    if array.size == 1:
+        element = array.reshape(-1)[0]
+        value = bool(element) if dtype is int1 else float(element) if dtype.is_float else int(element)
+        return constant(value, dtype, array.shape)
+    return Known(dtype, array.shape, None, (), None, None, array)
+
+
+def arange(start: int, end: int) -> Known:
+    """``[start, end)`` as an int32 block."""
+    return Known(int32, (end - start,), start, (1 if end - start > 1 else 0,), start, end - 1)
+
+
+def _dimensions(block: Known, index: object) -> tuple[int, ...]:
+    try:
+        return dimensions_of(index, len(block.shape))
+    except IndexError:
+        raise UsageError(
+            f"{here()}: a block is indexed with ':', None and '...' only; tl.load reads part of a tensor"
+        ) from None
+
+
+def _other(a: Known, b: Any) -> Known | None:
+    """``b`` as an affine integer block that meets ``a`` as it is; None when that takes the general way."""
+    if a.array is not None or a.dtype not in LIMITS:
+        return None
+    if isinstance(b, int) and type(b) is not bool:
+        low, high = LIMITS[a.dtype]
+        return Known(a.dtype, (), b, (), b, b) if low <= b <= high else None
+    if type(b) is not Known or b.array is not None:
+        return None
+    if b.dtype is a.dtype:
+        return b
+    if b.dtype not in LIMITS:
+        return None
+    meets_at = promote(a.dtype, b.dtype)
+    fits = meets_at.signed or (a.low >= 0 and b.low >= 0)
+    return b if fits else None
+
+
+def _merged(a: Known, strides_a: Strides, b: Known, strides_b: Strides) -> tuple[Shape, Strides]:
+    try:
+        return merge(a.shape, strides_a, b.shape, strides_b)
+    except ShapeError as error:
+        raise ShapeError(f"{here()}: {error}") from None
+
+
+def _affine(
+    a: Known, b: Known, shape: Shape, base: int, strides: Strides, low: int, high: int
+) -> Known | None:
+    """An affine result in the dtype of both; None when an element would wrap."""
+    dtype = a.dtype if a.dtype is b.dtype else promote(a.dtype, b.dtype)
+    least, most = LIMITS[dtype]
+    if low < least or high > most:
+        low, high = span(base, strides, shape)
+        if low < least or high > most:
+            return None
+    return Known(dtype, shape, base, strides, low, high)
+
+
+def _sum(a: Known, b: Any, sign: int) -> Known | None:
+    b = _other(a, b)
+    if b is None:
+        return None
+    if sign < 0:
+        strides_b = tuple([-s for s in b.strides])
+        shape, strides = _merged(a, a.strides, b, strides_b)
+        return _affine(a, b, shape, a.base - b.base, strides, a.low - b.high, a.high - b.low)
+    shape, strides = _merged(a, a.strides, b, b.strides)
+    return _affine(a, b, shape, a.base + b.base, strides, a.low + b.low, a.high + b.high)
+
+
+def _scaled(a: Known, factor: int) -> Known | None:
+    """``a * factor`` in ``a``'s dtype."""
+    if a.array is not None or a.dtype not in LIMITS:
+        return None
+    low, high = (a.low * factor, a.high * factor) if factor >= 0 else (a.high * factor, a.low * factor)
+    return _affine(a, a, a.shape, a.base * factor, tuple([s * factor for s in a.strides]), low, high)
+
+
+def _product(a: Known, b: Any) -> Known | None:
+    b = _other(a, b)
+    if b is None:
+        return None
+    if any(b.strides):
+        if any(a.strides):
+            return None
+        a, b = b, a
+    factor = b.base
+    low, high = (a.low * factor, a.high * factor) if factor >= 0 else (a.high * factor, a.low * factor)
+    shape, strides = _merged(a, tuple([s * factor for s in a.strides]), b, b.strides)
+    return _affine(a, b, shape, a.base * factor, strides, low, high)
+
+
+def _divisor(a: Known, b: Any) -> tuple[Known, int] | None:
+    """``b`` and its value, where C's and Python's division agree: nothing negative."""
+    b = _other(a, b)
+    if b is None or any(b.strides) or b.base <= 0 or a.low < 0 or a.dtype.signed != b.dtype.signed:
+        return None
+    return b, b.base
+
+
+def _quotient(a: Known, b: Any) -> Known | None:
+    found = _divisor(a, b)
+    if found is None:
+        return None
+    b, divisor = found
+    base, low, high = a.base // divisor, a.low // divisor, a.high // divisor
+    if low == high:
+        strides: Strides = (0,) * len(a.strides)
+        base = low
+    elif all(s % divisor == 0 for s in a.strides):
+        strides = tuple([s // divisor for s in a.strides])
+    else:
+        return None
+    shape, strides = _merged(a, strides, b, b.strides)
+    return _affine(a, b, shape, base, strides, low, high)
+
+
+def _remainder(a: Known, b: Any) -> Known | None:
+    found = _divisor(a, b)
+    if found is None:
+        return None
+    b, divisor = found
+    skipped = a.low // divisor
+    if skipped == a.high // divisor:
+        base, strides = a.base - skipped * divisor, a.strides
+        low, high = a.low - skipped * divisor, a.high - skipped * divisor
+    elif all(s % divisor == 0 for s in a.strides):
+        base = low = high = a.base % divisor
+        strides = (0,) * len(a.strides)
+    else:
+        return None
+    shape, strides = _merged(a, strides, b, b.strides)
+    return _affine(a, b, shape, base, strides, low, high)
+
+
+def _mask(shape: Shape, found: bool | Box | None) -> Known | None:
+    if found is None:
+        return None
+    if isinstance(found, bool):
+        return Known(int1, shape, found, (0,) * len(shape), found, found)
+    return BoxMask(shape, found)
+
+
+def _below(a: Known, b: Any, slack: int) -> Known | None:
+    """``a - b < slack``."""
+    b = _other(a, b)
+    if b is None:
+        return None
+    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
+    return _mask(shape, below_zero(a.base - b.base - slack, strides, shape))
+
+
+def _above(a: Known, b: Any, slack: int) -> Known | None:
+    """``b - a < slack``."""
+    b = _other(a, b)
+    if b is None:
+        return None
+    shape, strides = _merged(b, b.strides, a, tuple([-s for s in a.strides]))
+    return _mask(shape, below_zero(b.base - a.base - slack, strides, shape))
+
+
+def _equal(a: Known, b: Any) -> Known | None:
+    b = _other(a, b)
+    if b is None:
+        return None
+    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
+    return _mask(shape, at_zero(a.base - b.base, strides, shape))
+
+
+def _both(a: Known, b: Any) -> Known | None:
+    """``a & b`` of masks."""
+    if a.dtype is not int1 or not isinstance(b, Known) or b.dtype is not int1:
+        return None
+    for one, other in ((a, b), (b, a)):
+        if one.is_constant:
+            shape, _ = _merged(a, (), b, ())
+            return other.widened(shape) if one.base else constant(False, int1, shape)
+    if isinstance(a, BoxMask) and isinstance(b, BoxMask):
+        shape, _ = _merged(a, (), b, ())
+        box = intersect(widen(a.box, a.shape, shape), widen(b.box, b.shape, shape))
+        return constant(False, int1, shape) if box is None else BoxMask(shape, box)
+    return None
+
+
+def extreme(a: Any, b: Any, *, largest: bool) -> Known | None:
+    """The larger (or smaller) of two integer blocks where their bounds decide it; None where they do not."""
+    if not isinstance(a, Known):
+        a, b = b, a
+    other = _other(a, b) if isinstance(a, Known) else None
+    if other is None or a.dtype is not other.dtype:
+        return None
+    for one, two in ((a, other), (other, a)):
+        if one.low >= two.high if largest else one.high <= two.low:
+            shape, strides = _merged(one, one.strides, two, (0,) * len(two.shape))
+            return Known(one.dtype, shape, one.base, strides, one.low, one.high)
+    return None
+
+
+def known_number(value: Number, dtype: DType) -> Known:
+    """A Python number as a scalar of ``dtype``, rounded to it (an integer wraps)."""
+    if isinstance(value, float):
+        return _known_float(value.hex(), dtype)
+    if dtype in LIMITS and LIMITS[dtype][0] <= value <= LIMITS[dtype][1]:
+        return scalar(int(value), dtype)
+    return from_array(as_array(value, dtype), dtype)
+
+
+@lru_cache(maxsize=1024)
+def _known_float(text: str, dtype: DType) -> Known:
+    """A float by its hexadecimal text, which unlike its value tells -0.0 from 0.0."""
+    return from_array(as_array(float.fromhex(text), dtype), dtype)

@@ -1,0 +1,92 @@
+"""Runs one program of a launch on a port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kernbench.dtypes import float32, int1, int32, int64, uint64
+from kernbench.errors import KernBenchError, KernelError, UsageError
+from kernbench.lang.block import ACTIVE, Block
+from kernbench.lang.constants import constexpr
+from kernbench.lang.context import ProgramContext
+from kernbench.lang.jit import JITFunction, as_kernel
+from kernbench.lang.known import known_number
+from kernbench.lang.pointer import Pointer, TensorArg
+from kernbench.lang.port import KernelPort
+from kernbench.lang.source import line_of
+from kernbench.ops.numerics import int_limits
+
+
+def run_program(
+    kernel: JITFunction | Callable[..., Any],
+    args: tuple[Any, ...],
+    meta: Mapping[str, Any],
+    port: KernelPort,
+) -> None:
+    """Run ``kernel(*args, **meta)`` as the program that ``port`` says, to its end.
+
+    Host tensors among the arguments arrive as :class:`~kernbench.lang.pointer.TensorArg`.
+
+    Raises:
+        KernelError: the kernel raised an exception of its own; it names the kernel's line.
+        KernBenchError: the kernel asked for something that cannot be (shape, capacity, page fault ...).
+    """
+    function = as_kernel(kernel)
+    arguments = arguments_of(function, function.bind(args, meta))
+    program = ProgramContext(port)
+    token = ACTIVE.set(program)
+    try:
+        function.fn(*arguments.args, **arguments.kwargs)
+        program.finish()
+    except KernBenchError:
+        raise
+    except Exception as error:
+        ids = ", ".join(str(i) for i in port.program_ids)
+        raise KernelError(
+            f"{line_of(error.__traceback__)}: program ({ids}) on {port.pe_name}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        program.is_open = False
+        ACTIVE.reset(token)
+
+
+def arguments_of(kernel: JITFunction, bound: Mapping[str, Any]) -> Any:
+    """Bound arguments as the kernel sees them, in the order of its signature."""
+    named = {name: argument(x, is_constant=name in kernel.constants) for name, x in bound.items()}
+    arguments = kernel.signature.bind_partial()
+    arguments.arguments = named
+    return arguments
+
+
+def argument(x: Any, *, is_constant: bool = False) -> Any:
+    """One argument as a kernel sees it.
+
+    A tensor is a pointer to its first element; an int is an int32, int64 or uint64 scalar by its magnitude, a float
+    fp32, a bool int1; a constexpr is the Python value. None, strings, dtypes and functions pass.
+    """
+    if isinstance(x, np.generic) and not isinstance(x, np.ndarray):
+        x = x.item()
+    if is_constant:
+        return constexpr(x)
+    if isinstance(x, TensorArg):
+        return Pointer.to(x)
+    if isinstance(x, tuple):
+        return tuple(argument(y) for y in x)
+    if isinstance(x, Block):
+        return x
+    if isinstance(x, (bool, int, float)):
+        return _number(x)
+    return x
+
+
+def _number(x: bool | int | float) -> Block:
+    if isinstance(x, float):
+        return known_number(x, float32)
+    for dtype in (int32, int64, uint64):
+        low, high = int_limits(dtype)
+        if isinstance(x, bool) or low <= x <= high:
+            return known_number(x, int1 if isinstance(x, bool) else dtype)
+    raise UsageError(f"argument {x} fits no integer of 64 bits")

@@ -1,0 +1,121 @@
+"""The PE-local scratch region of TCM, as the kernel language sees it: what lives at each point of the program.
+
+Lifetimes are in program order: a value takes its bytes when its command is issued and gives them back with the first
+command issued after its last handle died. A value that fits no single hole takes several.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kernbench.dtypes import DType
+from kernbench.errors import CapacityError
+from kernbench.lang.block import describe
+from kernbench.messages.commands import Command, SourceLine, Space
+from kernbench.ops.spec import Shape
+from kernbench.units import format_bytes
+
+MOST_LISTED = 8  # live values an error names
+
+
+class LiveValue(NamedTuple):
+    """A value in TCM: what it is, where it was made, and its ``(start, end)`` extents."""
+
+    shape: Shape
+    dtype: DType
+    line: SourceLine
+    size_bytes: int
+    extents: tuple[tuple[int, int], ...]
+
+
+class Scratch:
+    """Live values by version, and the holes between them.
+
+    Invariant: live bytes + bytes of the holes = ``tcm_bytes``.
+    """
+
+    def __init__(self, tcm_bytes: int) -> None:
+        self.tcm_bytes = tcm_bytes
+        self.live_bytes = 0
+        self.live: dict[int, LiveValue] = {}
+        self._holes: list[tuple[int, int]] = [(0, tcm_bytes)]
+
+    def admit(self, command: Command) -> None:
+        """Free what ``command`` releases, then place its result; fills in the addresses of its operands.
+
+        Raises:
+            CapacityError: the live values and the result do not fit TCM together.
+        """
+        for version in command.releases:
+            self._free(version)
+        for operand in command.operands:
+            if operand.space is Space.TCM:
+                operand.address = self._address(self.live[operand.version].extents)
+        result = command.result
+        if result is None:
+            return
+        size_bytes = command.tcm_bytes
+        if command.inherits >= 0:
+            _, _, _, size_bytes, extents = self.live.pop(command.inherits)
+        elif self.live_bytes + size_bytes > self.tcm_bytes:
+            raise CapacityError(self._overflow(command, size_bytes))
+        else:
+            extents = self._take(size_bytes)
+            self.live_bytes += size_bytes
+        result.address = self._address(extents)
+        self.live[result.version] = LiveValue(result.shape, result.dtype, command.line, size_bytes, extents)
+
+    @staticmethod
+    def _address(extents: tuple[tuple[int, int], ...]) -> int:
+        return extents[0][0] if extents else 0
+
+    def _free(self, version: int) -> None:
+        value = self.live.pop(version)
+        self.live_bytes -= value.size_bytes
+        if value.extents:
+            self._holes = _coalesced(sorted([*self._holes, *value.extents]))
+
+    def _take(self, size_bytes: int) -> tuple[tuple[int, int], ...]:
+        """The first hole that is large enough, else the first holes together."""
+        if not size_bytes:
+            return ()
+        holes = self._holes
+        for i, (start, end) in enumerate(holes):
+            if end - start >= size_bytes:
+                holes[i : i + 1] = [(start + size_bytes, end)] if end - start > size_bytes else []
+                return ((start, start + size_bytes),)
+        taken: list[tuple[int, int]] = []
+        while size_bytes:
+            start, end = holes.pop(0)
+            stop = min(end, start + size_bytes)
+            taken.append((start, stop))
+            size_bytes -= stop - start
+            if stop < end:
+                holes.insert(0, (stop, end))
+        return tuple(taken)
+
+    def _overflow(self, command: Command, size_bytes: int) -> str:
+        by_size = sorted(self.live.items(), key=lambda item: (-item[1].size_bytes, item[0]))
+        listed = [
+            f"{describe(v.shape, v.dtype)} {format_bytes(v.size_bytes)} ({v.line})"
+            for _, v in by_size[:MOST_LISTED]
+        ]
+        if len(by_size) > MOST_LISTED:
+            listed.append(f"{len(by_size) - MOST_LISTED} smaller ones")
+        assert command.result is not None
+        free_bytes = self.tcm_bytes - self.live_bytes
+        return (
+            f"{command.line}: {describe(command.result.shape, command.result.dtype)} needs {format_bytes(size_bytes)} "
+            f"of TCM, and {format_bytes(free_bytes)} of {format_bytes(self.tcm_bytes)} are free; "
+            f"live: {', '.join(listed) or 'nothing'}; use smaller blocks, or drop (del) a value no longer needed"
+        )
+
+
+def _coalesced(holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out = [holes[0]]
+    for start, end in holes[1:]:
+        if start == out[-1][1]:
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return out

@@ -1,0 +1,40 @@
+"""Where in a kernel we are: the innermost frame outside of the kernel language."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from kernbench.messages.commands import SourceLine
+
+_LANG = str(Path(__file__).parent) + os.sep
+_NOWHERE = SourceLine("?", 0)
+_lines: dict[tuple[str, int], SourceLine] = {}
+
+
+def here() -> SourceLine:
+    """The line of the kernel that is being executed; keeps no frame."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_LANG):
+        frame = frame.f_back
+    return _NOWHERE if frame is None else _line(frame.f_code.co_filename, frame.f_lineno)
+
+
+def line_of(traceback: TracebackType | None) -> SourceLine:
+    """The innermost line of ``traceback`` outside of the kernel language."""
+    found = _NOWHERE
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if not path.startswith(_LANG):
+            found = _line(path, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return found
+
+
+def _line(path: str, number: int) -> SourceLine:
+    line = _lines.get((path, number))
+    if line is None:
+        line = _lines[path, number] = SourceLine(Path(path).name, number)
+    return line

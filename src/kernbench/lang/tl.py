@@ -1,0 +1,639 @@
+"""``tl``: what a kernel says. Triton's names and the compiler's semantics, and the AHBM extensions.
+
+Calls return at once: known values are computed here, all else becomes commands for the PE (see ``context``). Every
+registered op without a function of its own is one too: ``tl.exp(x)`` is the op "exp".
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kernbench.dtypes import (
+    DType,
+    as_dtype,
+    bfloat16,
+    float8e4nv,
+    float8e5,
+    float16,
+    float32,
+    float64,
+    int1,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from kernbench.errors import DTypeError, ShapeError, UsageError
+from kernbench.lang import transfer
+from kernbench.lang.block import Block, active
+from kernbench.lang.constants import constexpr
+from kernbench.lang.context import dtype_of, extent_tuple
+from kernbench.lang.handle import Future, Ref, TensorHandle
+from kernbench.lang.known import Known, constant, extreme, known_number, scalar
+from kernbench.lang.known import arange as known_arange
+from kernbench.lang.pointer import Pointer, PointerType
+from kernbench.lang.source import here
+from kernbench.messages.commands import GemmCmd
+from kernbench.ops import OPS, Typed
+from kernbench.ops.numerics import number_dtype
+from kernbench.ops.reduce import check_axis
+from kernbench.ops.spec import Shape, n_elem
+
+tensor = Block
+dtype = DType
+pointer_type = PointerType
+MOST_ELEMENTS = 1 << 20  # TRITON_MAX_TENSOR_NUMEL
+
+
+class PropagateNan:
+    """What ``maximum``, ``minimum`` and ``clamp`` do with a NaN."""
+
+    NONE = 0
+    ALL = 0xFFFF
+
+
+# -- programs ---------------------------------------------------------------------------------------------
+
+
+def program_id(axis: int) -> Known:
+    """This program's index along ``axis`` (0, 1 or 2), an int32 scalar."""
+    return active().ids[_grid_axis(axis)]
+
+
+def num_programs(axis: int) -> Known:
+    """Programs along ``axis`` (0, 1 or 2), an int32 scalar."""
+    return active().extents[_grid_axis(axis)]
+
+
+def _grid_axis(axis: int) -> int:
+    if axis not in (0, 1, 2):
+        raise UsageError(f"{here()}: a grid has the axes 0, 1 and 2, not {axis}")
+    return axis
+
+
+# -- making blocks ----------------------------------------------------------------------------------------
+
+
+def arange(start: int, end: int) -> Known:
+    """``[start, end)``, an int32 block; its length is a power of two unless the launch is not strict."""
+    start, end = extent_tuple((start, end), "the bounds of tl.arange")
+    n = end - start
+    if n <= 0:
+        raise ShapeError(f"{here()}: tl.arange({start}, {end}) is empty; end must be greater than start")
+    if active().port.strict and n & (n - 1):
+        raise ShapeError(
+            f"{here()}: tl.arange({start}, {end}) has {n} elements; Triton needs a power of two, such as "
+            f"{1 << n.bit_length()} with a mask (or launch with strict=False)"
+        )
+    _check_size((n,))
+    return known_arange(start, end)
+
+
+def _check_size(shape: Shape) -> None:
+    if n_elem(shape) > MOST_ELEMENTS and active().port.strict:
+        raise ShapeError(
+            f"{here()}: a block {list(shape)} has {n_elem(shape)} elements; Triton's limit is {MOST_ELEMENTS}: use "
+            "smaller blocks (or launch with strict=False)"
+        )
+
+
+def full(shape: Any, value: Any, dtype: Any) -> Any:
+    """A block of one value. Known, and so free, until something needs it in TCM."""
+    extents = extent_tuple(shape, "the shape")
+    _check_size(extents)
+    program, kind = active(), dtype_of(dtype)
+    if isinstance(value, Block):
+        return program.broadcast_to(program.cast(value, kind), extents)
+    if not isinstance(value, (bool, int, float)):
+        value = program.block(value, "the value of tl.full").item()
+    return constant(known_number(value, kind).base, kind, extents)
+
+
+def zeros(shape: Any, dtype: Any) -> Any:
+    """A block of zeros."""
+    return full(shape, 0, dtype)
+
+
+def zeros_like(input: Block) -> Any:
+    """Zeros of ``input``'s shape and dtype."""
+    return full(input.shape, 0, input.dtype)
+
+
+def to_tensor(x: Any) -> Any:
+    """``x`` as a block: a number becomes a scalar of its own dtype."""
+    return active().block(x, "the value")
+
+
+def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcast: bool = False) -> Any:
+    """``input`` in ``dtype``, rounded once to nearest even; ``bitcast`` keeps the bits instead."""
+    program = active()
+    block = program.block(input, "the value of tl.cast")
+    if fp_downcast_rounding not in (None, "rtne"):
+        raise UsageError(
+            f"{here()}: fp_downcast_rounding {fp_downcast_rounding!r} is not modelled; use 'rtne'"
+        )
+    if isinstance(dtype, PointerType) or isinstance(block, Pointer):
+        return _cast_pointer(block, dtype)
+    kind = dtype_of(dtype)
+    if bitcast and kind is not block.dtype:
+        return program.apply("bitcast", (block,), {"dtype": kind})
+    return program.cast(block, kind)
+
+
+def _cast_pointer(block: Any, dtype: Any) -> Any:
+    if isinstance(block, Pointer):
+        return block.recast(dtype if isinstance(dtype, PointerType) else dtype_of(dtype))
+    addresses = active().known(block)
+    if addresses.dtype.is_float:
+        raise DTypeError(f"{here()}: a {addresses.dtype} block casts to no pointer; only integers do")
+    return Pointer.at(addresses, dtype)
+
+
+# -- memory -----------------------------------------------------------------------------------------------
+
+
+def load(
+    pointer: Any,
+    mask: Any = None,
+    other: Any = None,
+    boundary_check: Any = (),
+    padding_option: str = "",
+    cache_modifier: str = "",
+    eviction_policy: str = "",
+    volatile: bool = False,
+    *,
+    shape: Any = None,
+    dtype: Any = None,
+    strides: Any = None,
+) -> Any:
+    """The block that ``pointer`` points to, as a handle; one DMA command.
+
+    Lanes where ``mask`` is False move no bytes and become ``other`` (zero without it). Block style: a scalar
+    ``pointer`` and ``shape`` (``strides`` in elements, row-major when None; ``dtype`` reinterprets the memory).
+    A tuple in the place of ``mask`` is a shape.
+
+    Raises:
+        PageFaultError: an active lane lies outside of the pointer's tensor.
+    """
+    if isinstance(mask, tuple):
+        shape, mask = mask, None
+        if other is not None:
+            dtype, other = other, None
+    pointers = _pointer(pointer, shape, dtype, strides, "the pointer of tl.load")
+    return transfer.load(active(), pointers, mask, other)
+
+
+def store(
+    pointer: Any,
+    value: Any,
+    mask: Any = None,
+    boundary_check: Any = (),
+    cache_modifier: str = "",
+    eviction_policy: str = "",
+    *,
+    strides: Any = None,
+) -> None:
+    """Write ``value``, cast to what ``pointer`` points to, where ``mask`` is True; one DMA command.
+
+    Block style: a scalar ``pointer`` takes a block of ``value``'s shape (``strides`` in elements, row-major when None).
+    """
+    pointers = _pointer(
+        pointer, value.shape if strides is not None else None, None, strides, "the pointer of tl.store"
+    )
+    transfer.store(active(), pointers, value, mask)
+
+
+def ref(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> Ref:
+    """A block in memory, not moved: an operand of ``tl.composite``."""
+    return transfer.reference(_pointer(pointer, shape, dtype, strides, "the pointer of tl.ref"))
+
+
+def _pointer(pointer: Any, shape: Any, dtype: Any, strides: Any, what: str) -> Pointer:
+    kind = None if dtype is None else dtype_of(dtype)
+    found = transfer.pointer_to(pointer, kind, what)
+    if shape is None:
+        return found
+    extents = extent_tuple(shape, "the shape")
+    _check_size(extents)
+    steps = None if strides is None else extent_tuple(strides, "the strides")
+    return transfer.block_pointer(found, extents, steps)
+
+
+def composite(op: str, *operands: Any, out: Ref, **attrs: Any) -> Future:
+    """A whole op on memory: its operands (``tl.ref``, or blocks) stream in tile by tile, the result streams to ``out``.
+
+    ``op`` is "gemm" (or "dot") or any registered op. Returns at once; ``tl.wait`` waits for it.
+    """
+    return transfer.composite(active(), op, operands, out, attrs)
+
+
+def wait(*what: Any) -> None:
+    """Issue nothing more until all of ``what`` (futures, handles) are complete."""
+    transfer.wait(active(), what)
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------
+
+
+def dot(
+    input: Any,
+    other: Any,
+    acc: Any = None,
+    input_precision: str | None = None,
+    allow_tf32: bool | None = None,
+    max_num_imprecise_acc: int | None = None,
+    out_dtype: Any = None,
+) -> TensorHandle:
+    """``[m, k] @ [k, n] (+ acc)``, accumulated in fp32 (int32 for int8, fp64 for fp64).
+
+    If ``acc`` dies with this call (``acc = tl.dot(a, b, acc)``) the result takes over its bytes. The precision hints
+    are accepted and have no effect: no input is rounded.
+
+    Raises:
+        ShapeError: the inner dimensions differ, or ``acc`` is not ``[m, n]``.
+    """
+    program = active()
+    a, b = program.tensor("dot", input), program.tensor("dot", other)
+    start = None if acc is None else program.tensor("dot", acc)
+    typed = tuple(Typed(x.shape, x.dtype) for x in (a, b, start) if x is not None)
+    attrs = {} if out_dtype is None else {"out_dtype": dtype_of(out_dtype)}
+    result, _ = program.plan("dot", typed, attrs)
+    if isinstance(start, Known) and start.is_constant and start.base == 0:
+        start = None  # the array starts from zero by itself
+    blocks = [program.materialised(x) for x in (a, b, start) if x is not None]
+    handle = program.result(result.shape, result.dtype)
+    (m, n), k = result.shape, a.shape[1]
+    program.push(
+        GemmCmd(
+            m=m,
+            n=n,
+            k=k,
+            acc=None if start is None else blocks[2].operand,
+            operands=tuple([x.operand for x in blocks]),
+            result=handle.operand,
+            seq=program.port.next_seq(),
+            program=program.port.program,
+            line=here(),
+        )
+    )
+    return handle
+
+
+def _op(name: str, n_operands: int = 1) -> Callable[..., Any]:
+    def function(*operands: Any, **attrs: Any) -> Any:
+        if len(operands) != n_operands:
+            raise UsageError(f"{here()}: tl.{name} takes {n_operands} operands, not {len(operands)}")
+        return active().apply(name, operands, attrs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The op {name!r} of {n_operands} operand{'s' if n_operands > 1 else ''}, element by element."
+    )
+    return function
+
+
+abs = _op("abs")
+exp, exp2, log, log2 = _op("exp"), _op("exp2"), _op("log"), _op("log2")
+sin, cos, floor, ceil = _op("sin"), _op("cos"), _op("floor"), _op("ceil")
+sqrt, rsqrt, sigmoid = _op("sqrt"), _op("rsqrt"), _op("sigmoid")
+sqrt_rn = sqrt
+add, sub, mul = _op("add", 2), _op("sub", 2), _op("mul", 2)
+where, fma = _op("where", 3), _op("fma", 3)
+
+
+def fdiv(x: Any, y: Any, ieee_rounding: bool = False) -> Any:
+    """``x / y`` of floats; always rounded to nearest."""
+    return active().apply("div", (x, y))
+
+
+def div_rn(x: Any, y: Any) -> Any:
+    """``x / y`` of floats, rounded to nearest."""
+    return active().apply("div", (x, y))
+
+
+def maximum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
+    """The larger of each pair; a NaN loses unless it propagates."""
+    decided = extreme(x, y, largest=True)
+    return active().apply("maximum", (x, y), _nan(propagate_nan)) if decided is None else decided
+
+
+def minimum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
+    """The smaller of each pair; a NaN loses unless it propagates."""
+    decided = extreme(x, y, largest=False)
+    return active().apply("minimum", (x, y), _nan(propagate_nan)) if decided is None else decided
+
+
+def clamp(x: Any, min: Any, max: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
+    """``x`` held within ``[min, max]``."""
+    return active().apply("clamp", (x, min, max), _nan(propagate_nan))
+
+
+def _nan(propagate_nan: int) -> dict[str, Any]:
+    return {"propagate_nan": True} if propagate_nan == PropagateNan.ALL else {}
+
+
+def cdiv(x: Any, div: Any) -> Any:
+    """``x / div`` rounded up, for integers above zero."""
+    return (x + (div - 1)) // div
+
+
+def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any = None) -> Any:
+    """Sum along ``axis`` (None: of everything). Floats keep their dtype and accumulate in fp32."""
+    program = active()
+    block = program.block(input, "the operand of tl.sum")
+    if dtype is not None:
+        block = program.cast(block, dtype_of(dtype))
+    return _reduced("sum", block, axis, keep_dims)
+
+
+def max(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
+    """The largest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
+    return _reduced("max", active().block(input, "the operand of tl.max"), axis, keep_dims)
+
+
+def min(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
+    """The smallest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
+    return _reduced("min", active().block(input, "the operand of tl.min"), axis, keep_dims)
+
+
+def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool) -> Any:
+    at = None if axis is None else _axis(block, axis)
+    return active().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims)})
+
+
+def _axis(block: Block, axis: int) -> int:
+    try:
+        return check_axis(block.shape, int(axis))
+    except ShapeError as error:
+        raise ShapeError(f"{here()}: {error}") from None
+
+
+def softmax(
+    x: Any,
+    dim: int | None = None,
+    keep_dims: bool = False,
+    ieee_rounding: bool = False,
+    *,
+    axis: int | None = None,
+) -> Any:
+    """softmax along ``dim`` (or ``axis``; 0 when neither is given), one command; narrow floats give fp32.
+
+    ``keep_dims`` has no effect: the result always has ``x``'s shape.
+    """
+    at = dim if dim is not None else axis if axis is not None else 0
+    block = active().block(x, "the operand of tl.softmax")
+    return active().apply("softmax", (block,), {"axis": _axis(block, at)})
+
+
+# -- shape ------------------------------------------------------------------------------------------------
+
+
+def broadcast_to(input: Any, *shape: Any) -> Any:
+    """``input`` broadcast to ``shape``."""
+    program = active()
+    return program.broadcast_to(program.block(input, "the operand of tl.broadcast_to"), _extents(shape))
+
+
+def broadcast(input: Any, other: Any) -> tuple[Any, Any]:
+    """Both blocks, broadcast to their common shape."""
+    program = active()
+    shape = transfer.broadcast_or_none(input.shape, other.shape)
+    if shape is None:
+        raise ShapeError(f"{here()}: {list(input.shape)} and {list(other.shape)} do not broadcast")
+    return program.broadcast_to(input, shape), program.broadcast_to(other, shape)
+
+
+def expand_dims(input: Any, axis: Any) -> Any:
+    """``input`` with a dimension of extent 1 before each ``axis`` of the result; moves nothing."""
+    shape = list(active().block(input, "the operand of tl.expand_dims").shape)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    rank = len(shape) + len(axes)
+    for at in sorted(int(a) % rank for a in axes):
+        shape.insert(at, 1)
+    return reshape(input, shape)
+
+
+def reshape(input: Any, *shape: Any, can_reorder: bool = False) -> Any:
+    """``input``'s elements, in C order, in another shape; moves nothing."""
+    block = active().block(input, "the operand of tl.reshape")
+    extents = _extents(shape)
+    if n_elem(extents) != block.numel:
+        raise ShapeError(
+            f"{here()}: tl.reshape: {list(block.shape)} has {block.numel} elements and {list(extents)} has "
+            f"{n_elem(extents)}; they must be equal"
+        )
+    return block.reshaped(extents)
+
+
+view = reshape
+
+
+def ravel(x: Any, can_reorder: bool = False) -> Any:
+    """``x`` in one dimension; moves nothing."""
+    return reshape(x, x.numel)
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """``input`` with its dimensions in the order ``dims``."""
+    block = active().block(input, "the operand of tl.permute")
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return active().permute(block, tuple(int(d) for d in order))
+
+
+def trans(input: Any, *dims: Any) -> Any:
+    """``input`` with its last two dimensions exchanged, or with its dimensions in the order ``dims``."""
+    return permute(input, *dims) if dims else input.T
+
+
+def _extents(shape: tuple[Any, ...]) -> Shape:
+    return extent_tuple(shape[0] if len(shape) == 1 else shape, "the shape")
+
+
+# -- loops, hints, debugging ------------------------------------------------------------------------------
+
+
+def static_range(arg1: Any, arg2: Any = None, step: Any = None) -> builtins.range:
+    """``range`` over constants: the loop variable is a plain int."""
+    return builtins.range(*_bounds(arg1, arg2, step))
+
+
+def _bounds(arg1: Any, arg2: Any, step: Any) -> tuple[int, int, int]:
+    """Loop bounds as ints, of any sign; a lazy one is forced."""
+    start, stop = (0, arg1) if arg2 is None else (arg1, arg2)
+    return start.__index__(), stop.__index__(), 1 if step is None else step.__index__()
+
+
+class range:  # noqa: N801 - Triton's name
+    """``range`` whose variable is an int32 scalar (int64 if a bound is); the compiler's hints have no effect.
+
+    A bound that is lazy is forced.
+    """
+
+    def __init__(self, arg1: Any, arg2: Any = None, step: Any = None, **hints: Any) -> None:
+        self._steps = builtins.range(*_bounds(arg1, arg2, step))
+        self._dtype = int32
+        for bound in (arg1, arg2, step):
+            own = getattr(bound, "dtype", None) or (int32 if bound is None else number_dtype(bound))
+            if own.bits == 64:
+                self._dtype = int64
+
+    def __iter__(self) -> Iterator[Known]:
+        kind = self._dtype
+        return (scalar(i, kind) for i in self._steps)
+
+    def __reversed__(self) -> Iterator[Known]:
+        kind = self._dtype
+        return (scalar(i, kind) for i in reversed(self._steps))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def multiple_of(input: Any, values: Any) -> Any:
+    """A hint that the first element of a known block is a multiple of ``values``; checked, not trusted."""
+    first = _first(input)
+    for value in values if isinstance(values, (tuple, list)) else (values,):
+        if first is not None and first % int(value):
+            raise UsageError(
+                f"{here()}: tl.multiple_of says {int(value)}, but the first element is {first}; correct it"
+            )
+    return input
+
+
+def max_contiguous(input: Any, values: Any) -> Any:
+    """A hint that a known block counts up by one in runs of ``values``; checked, not trusted."""
+    if isinstance(input, Known) and len(input.shape) == 1 and input.numel > 1:
+        (value,) = values if isinstance(values, (tuple, list)) else (values,)
+        elements, run = input.dense(), builtins.min(int(value), input.numel)
+        steps = elements[1:] - elements[:-1] == 1
+        steps[run - 1 :: run] = True
+        if not steps.all():
+            raise UsageError(
+                f"{here()}: tl.max_contiguous says runs of {run}, which the block does not have; correct it"
+            )
+    return input
+
+
+def max_constancy(input: Any, values: Any) -> Any:
+    """A hint without effect."""
+    return input
+
+
+def _first(x: Any) -> int | None:
+    if isinstance(x, Known):
+        return int(x.base if x.array is None and x.base is not None else x.dense().reshape(-1)[0])
+    return None
+
+
+def assume(condition: Any) -> None:
+    """A hint; one that is known to be false is an error."""
+    if isinstance(condition, (Known, bool)) and not condition:
+        raise UsageError(f"{here()}: tl.assume of something false")
+
+
+def debug_barrier() -> None:
+    """No effect: a program is one thread of commands."""
+
+
+def static_assert(condition: Any, message: str = "") -> None:
+    """Fail unless ``condition``, which must be known."""
+    if not condition:
+        raise AssertionError(message or "tl.static_assert failed")
+
+
+def static_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
+    """Print what is known, with PE and simulated time; a handle prints as its type."""
+    program = active()
+    program.flush()
+    program.port.print(sep.join(str(v) for v in values))
+
+
+def device_print(prefix: str, *values: Any, hex: bool = False) -> None:
+    """Print values, with PE and simulated time; forces lazy ones."""
+    kernel_print(prefix, *values)
+
+
+def kernel_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
+    """What ``print`` means in a kernel: with PE and simulated time; forces lazy values."""
+    program = active()
+    program.flush()
+    program.port.print(sep.join(str(program.known(v)) for v in values))
+
+
+def clock() -> int:
+    """Simulated time in picoseconds, once PE_CPU has issued everything so far."""
+    program = active()
+    program.flush()
+    return program.port.clock_ps()
+
+
+# -- Python's min and max in a kernel ---------------------------------------------------------------------
+
+
+def python_min(*values: Any, **named: Any) -> Any:
+    """What ``min`` means in a kernel: ``tl.minimum`` as soon as a block is among the values."""
+    if len(values) < 2 or named or not any(isinstance(v, Block) for v in values):
+        return builtins.min(*values, **named)
+    out = values[0]
+    for value in values[1:]:
+        out = minimum(out, value)
+    return out
+
+
+def python_max(*values: Any, **named: Any) -> Any:
+    """What ``max`` means in a kernel: ``tl.maximum`` as soon as a block is among the values."""
+    if len(values) < 2 or named or not any(isinstance(v, Block) for v in values):
+        return builtins.max(*values, **named)
+    out = values[0]
+    for value in values[1:]:
+        out = maximum(out, value)
+    return out
+
+
+def __getattr__(name: str) -> Any:
+    if name in OPS:
+        return lambda *operands, **attrs: active().apply(name, operands, attrs)
+    raise AttributeError(f"tl has no {name!r}")
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Block, *args: Any, **named: Any) -> Any:
+        return function(self, *args, **named)
+
+    method.__name__ = function.__name__
+    method.__doc__ = function.__doc__
+    return method
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    **{
+        f.__name__: f
+        for f in (abs, exp, exp2, log, log2, sin, cos, floor, ceil, sqrt, rsqrt, sigmoid, softmax)
+    },
+    **{
+        f.__name__: f
+        for f in (sum, max, min, cast, broadcast_to, expand_dims, reshape, ravel, trans, permute, cdiv)
+    },
+    "sqrt_rn": sqrt,
+    "to": cast,
+    "view": view,
+}
+for _name, _function in _METHODS.items():
+    setattr(Block, _name, _method(_function))
+
+__all__ = [
+    "PropagateNan", "abs", "add", "arange", "as_dtype", "assume", "bfloat16", "broadcast", "broadcast_to", "cast",
+    "cdiv", "ceil", "clamp", "clock", "composite", "constexpr", "cos", "debug_barrier", "device_print", "div_rn", "dot",
+    "dtype", "exp", "exp2", "expand_dims", "fdiv", "float16", "float32", "float64", "float8e4nv", "float8e5", "floor",
+    "fma", "full", "int1", "int16", "int32", "int64", "int8", "load", "log", "log2", "max", "max_constancy",
+    "max_contiguous", "maximum", "min", "minimum", "mul", "multiple_of", "num_programs", "permute", "pointer_type",
+    "program_id", "range", "ravel", "ref", "reshape", "rsqrt", "sigmoid", "sin", "softmax", "sqrt", "sqrt_rn",
+    "static_assert", "static_print", "static_range", "store", "sub", "sum", "tensor", "to_tensor", "trans", "uint16",
+    "uint32", "uint64", "uint8", "view", "wait", "where", "zeros", "zeros_like",
+]  # fmt: skip

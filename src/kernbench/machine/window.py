@@ -1,0 +1,118 @@
+"""A window of simulated time on a machine: what was copied, launched, moved and worked in it, and why it took so long.
+
+Metrics state their window (ADR-0019): device time is from its opening to its closing, host copies included; kernel
+time is from first PE_CPU start to last PE_CPU end of each launch; host software time is apart and never added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kernbench.components.tiling import macs_per_cycle
+from kernbench.dtypes import DType
+from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
+from kernbench.reports.bounds import Bound, gemm_bound, gemm_peak, levels_used
+from kernbench.reports.breakdown import (
+    device_breakdown,
+    kernel_breakdown,
+    kernel_span,
+    limit_line,
+    total,
+)
+from kernbench.reports.summary import UnitReading, UnitUse, level_bytes, unit_uses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a window held."""
+
+    device_time_ps: int
+    kernel_time_ps: int
+    host_time_ps: int
+    bytes: dict[str, int]
+    units: tuple[UnitUse, ...]
+    breakdown: dict[str, int]
+    device_breakdown: dict[str, int]
+    bound: Bound | None
+    limit: str
+    events: int
+    chunk_hops: int
+    oplog_sha256: str
+
+
+NOTHING_MEASURED = Measured(
+    device_time_ps=0,
+    kernel_time_ps=0,
+    host_time_ps=0,
+    bytes={},
+    units=(),
+    breakdown={},
+    device_breakdown={},
+    bound=None,
+    limit="No time passes in mode 'data'.",
+    events=0,
+    chunk_hops=0,
+    oplog_sha256="",
+)
+
+
+class Window:
+    """Opened now; :meth:`close` says what happened since."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.opened_ps = machine.now_ps
+        self.host_time_ps = machine.host_time_ps
+        self.events = machine.engine.events
+        self.chunk_hops = machine.fabric.chunk_hops
+        self.n_spans = len(machine.spans)
+        self.units = unit_readings(machine)
+        self.moved = machine.moved()
+
+    def close(self, *, flops: int, gemm: DType | None) -> Measured:
+        """Measure up to now. ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline)."""
+        machine = self.machine
+        table, graph = machine.log.table(), machine.graph
+        launches = machine.spans[self.n_spans :]
+        spans = [span for launch in launches if (span := kernel_span(table, graph, launch))]
+        kernel_ps = sum(span.time_ps for span in spans)
+        breakdown = total([kernel_breakdown(table, graph, span) for span in spans])
+        window_ps = machine.now_ps - self.opened_ps
+        moved = machine.moved() - self.moved
+        return Measured(
+            device_time_ps=window_ps,
+            kernel_time_ps=kernel_ps,
+            host_time_ps=machine.host_time_ps - self.host_time_ps,
+            bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
+            units=unit_uses(self.units, unit_readings(machine), window_ps),
+            breakdown=breakdown,
+            device_breakdown=device_breakdown(table, graph, launches, self.opened_ps, machine.now_ps),
+            bound=_bound(machine, launches, flops, gemm, kernel_ps),
+            limit=limit_line(breakdown),
+            events=machine.engine.events - self.events,
+            chunk_hops=machine.fabric.chunk_hops - self.chunk_hops,
+            oplog_sha256=machine.log.sha256(),
+        )
+
+
+def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:
+    """What every unit's meter shows now, in the order of the graph."""
+    readings = []
+    for _, unit in sorted(machine.assembly.components.items()):
+        for name, meter in unit.meters():
+            node = f"{unit.node.name}.{name}" if name else unit.node.name
+            readings.append(UnitReading(node, unit.node.kind, meter.busy_ps, dict(meter.stalled_ps), unit.moved_bytes))
+    return tuple(readings)
+
+
+def _bound(
+    machine: Machine, launches: Sequence[LaunchSpan], flops: int, gemm: DType | None, kernel_ps: int
+) -> Bound | None:
+    """The roofline of all launches together, over the links and memories that took part."""
+    if not kernel_ps or gemm is None:
+        return None
+    moved = sum((launch.moved for launch in launches), NOTHING_MOVED)
+    pe = machine.spec.pe
+    peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, max(launch.n_pes for launch in launches))
+    return gemm_bound(flops, peak, levels_used(machine.graph, moved.links, moved.memories), kernel_ps)

@@ -1,0 +1,311 @@
+"""Phase 2: commands become values, each evaluated whole, by the one evaluator of its op.
+
+``DataExecutor`` follows the op log behind simulated time (mode ``timed``); ``ImmediateExecutor`` evaluates
+each command as it is issued (mode ``data``). Both call :func:`evaluate_command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from kernbench.memory.blocks import block_of, bytes_of
+from kernbench.memory.store import MemoryStore
+from kernbench.messages.access import Access
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    MathCmd,
+    Operand,
+    SourceLine,
+    Space,
+)
+from kernbench.messages.fabric import Piece
+from kernbench.ops import dot_form, evaluate, evaluate_dot
+from kernbench.ops.numerics import as_array, convert
+
+Array = npt.NDArray[Any]
+
+
+class Translator(Protocol):
+    """Virtual accesses to pieces at their owners."""
+
+    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[tuple[Piece, ...], int]:
+        """The pieces of ``access`` as PE number ``pe`` sees it, and the time the translation takes."""
+
+
+class Record(Protocol):
+    """A command and when, where and as which of its node it took hold."""
+
+    @property
+    def commit_ps(self) -> int:
+        """Simulated time."""
+
+    @property
+    def node(self) -> int:
+        """Node index."""
+
+    @property
+    def seq(self) -> int:
+        """Number within the node."""
+
+    @property
+    def pe(self) -> int:
+        """PE number."""
+
+    @property
+    def command(self) -> Command:
+        """What to evaluate."""
+
+
+class Log(Protocol):
+    """Where Phase 1 leaves the commands that took hold, in any order."""
+
+    @property
+    def values(self) -> list[Any]:
+        """A :class:`Record` each; the executor empties it."""
+
+
+class Values:
+    """Every value that something may still read, by version id.
+
+    :meth:`expect` is called for each command in program order, :meth:`settle` once it is evaluated. A value leaves
+    when it is released and every command that was to read it is settled, so memory holds what is alive and
+    no more. An array is never changed once it is here.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, Array] = {}
+        self._dot_forms: dict[int, Array] = {}
+        self._readers: dict[int, int] = {}
+        self._released: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, version: int) -> bool:
+        return version in self._arrays
+
+    def __getitem__(self, version: int) -> Array:
+        if version not in self._arrays:
+            raise AssertionError(f"value {version} is read before it is made, or after it was released")
+        return self._arrays[version]
+
+    def __setitem__(self, version: int, array: Array) -> None:
+        self._arrays[version] = array
+        self._drop_unused(version)
+
+    def dot_form(self, version: int) -> Array:
+        """A value as a matrix product takes it, made once: casting costs as much as multiplying."""
+        form = self._dot_forms.get(version)
+        if form is None:
+            form = self._dot_forms[version] = dot_form(self[version])
+        return form
+
+    def expect(self, command: Command) -> None:
+        """Note what an issued command will read, and what dies before it or in it."""
+        for version in _reads(command):
+            self._readers[version] = self._readers.get(version, 0) + 1
+        self.release(command.releases)
+        if command.inherits >= 0:
+            self.release((command.inherits,))
+
+    def release(self, versions: tuple[int, ...]) -> None:
+        """Note that no further command will read ``versions``."""
+        for version in versions:
+            self._released.add(version)
+            self._drop_unused(version)
+
+    def settle(self, command: Command) -> None:
+        """Note that an expected command is evaluated."""
+        for version in _reads(command):
+            left = self._readers.pop(version, 1) - 1
+            if left:
+                self._readers[version] = left
+            else:
+                self._drop_unused(version)
+
+    def clear(self) -> None:
+        """Forget everything: no kernel is left to read it."""
+        for table in (self._arrays, self._dot_forms, self._readers, self._released):
+            table.clear()
+
+    def _drop_unused(self, version: int) -> None:
+        if version in self._released and version not in self._readers and version in self._arrays:
+            del self._arrays[version]
+            self._dot_forms.pop(version, None)
+            self._released.discard(version)
+
+
+class ImmediateExecutor:
+    """Evaluates each command when it is issued."""
+
+    def __init__(self, memory: MemoryStore, translator: Translator) -> None:
+        self.memory = memory
+        self.translator = translator
+        self.values = Values()
+
+    def execute(self, pe: int, command: Command) -> None:
+        """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
+        self.values.expect(command)
+        evaluate_command(command, pe, self.values, self.memory, self.translator)
+        self.values.settle(command)
+
+    def value(self, version: int) -> Array:
+        """A value that exists."""
+        return self.values[version]
+
+    def clear(self) -> None:
+        """Forget all values, when no kernel runs."""
+        self.values.clear()
+
+
+class DataExecutor:
+    """A cursor over the op log: evaluates what took hold up to a time, in the order in which memory changed.
+
+    The order is (commit time, node index, sequence within the node). Every command must be shown to
+    :meth:`admit` when it is issued, or its operands are kept until :meth:`clear`.
+    """
+
+    def __init__(self, log: Log, memory: MemoryStore, translator: Translator) -> None:
+        self.log = log
+        self.memory = memory
+        self.translator = translator
+        self.values = Values()
+        self._pending: list[tuple[int, int, int, int, Record]] = []
+        self._n_taken = 0
+
+    def admit(self, command: Command) -> None:
+        """Note an issued command, in its program's order."""
+        self.values.expect(command)
+
+    def run_until(self, time_ps: int) -> None:
+        """Evaluate every command that committed at or before ``time_ps``."""
+        self._take()
+        while self._pending and self._pending[0][0] <= time_ps:
+            record = heappop(self._pending)[-1]
+            evaluate_command(record.command, record.pe, self.values, self.memory, self.translator)
+            self.values.settle(record.command)
+
+    def value(self, version: int) -> Array:
+        """A value whose command has been evaluated and that is not released."""
+        return self.values[version]
+
+    def clear(self) -> None:
+        """Forget all values, when every launch is complete and evaluated."""
+        self.values.clear()
+
+    def _take(self) -> None:
+        """Move what is new in the log to the calendar of what is pending."""
+        for record in self.log.values:
+            self._n_taken += 1
+            heappush(self._pending, (record.commit_ps, record.node, record.seq, self._n_taken, record))
+        self.log.values.clear()
+
+
+def evaluate_command(
+    command: Command, pe: int, values: Values, memory: MemoryStore, translator: Translator
+) -> None:
+    """Do to ``values`` and ``memory`` what ``command`` of PE number ``pe`` means. A wait means nothing here."""
+    Evaluation(command, pe, values, memory, translator).run()
+
+
+class Evaluation:
+    """One command being evaluated."""
+
+    __slots__ = ("command", "memory", "pe", "translator", "values")
+
+    def __init__(
+        self, command: Command, pe: int, values: Values, memory: MemoryStore, translator: Translator
+    ) -> None:
+        self.command = command
+        self.pe = pe
+        self.values = values
+        self.memory = memory
+        self.translator = translator
+
+    def run(self) -> None:
+        """Evaluate by kind of command."""
+        command = self.command
+        if isinstance(command, DmaReadCmd):
+            self.make(self.load(command.operands[0], self.fill(command)))
+        elif isinstance(command, DmaWriteCmd):
+            self.store(command.target, self.fetch(command.operands[0]))
+        elif isinstance(command, GemmCmd):
+            self.finish(self.dot(command), command.target)
+        elif isinstance(command, MathCmd):
+            self.finish(self.math(command), command.target)
+
+    def dot(self, command: GemmCmd) -> Array:
+        """``a @ b (+ acc)`` in the dtype of where it goes."""
+        acc = None if command.acc is None else self.fetch(command.acc)
+        out = command.target or command.result
+        assert out is not None
+        return evaluate_dot(self.dot_form(command.a), self.dot_form(command.b), acc, out.dtype)
+
+    def math(self, command: MathCmd) -> Array:
+        """The op of its operands, in the dtype of where it goes."""
+        out = command.target or command.result
+        assert out is not None
+        return evaluate(command.op, [self.fetch(x) for x in command.operands], command.attrs, out.dtype)
+
+    def finish(self, array: Array, target: Operand | None) -> None:
+        """Put a result where it goes: memory for a composite, else a value."""
+        if target is not None:
+            self.store(target, array)
+        else:
+            self.make(array)
+
+    def make(self, array: Array) -> None:
+        """Enter the command's result."""
+        assert self.command.result is not None
+        self.values[self.command.result.version] = array
+
+    def fetch(self, operand: Operand) -> Array:
+        """The value of an operand, in its dtype."""
+        if operand.space is Space.TCM:
+            return self.values[operand.version]
+        if operand.space is Space.HBM:
+            return self.load(operand, None)
+        return as_array(operand.value, operand.dtype)
+
+    def dot_form(self, operand: Operand) -> Array:
+        """The value of an operand as a matrix product takes it."""
+        return (
+            self.values.dot_form(operand.version)
+            if operand.space is Space.TCM
+            else dot_form(self.fetch(operand))
+        )
+
+    def fill(self, command: DmaReadCmd) -> Array | None:
+        """What the inactive lanes of a load become."""
+        if command.fill is None:
+            return None
+        dtype = command.operands[0].dtype
+        if isinstance(command.fill, Operand):
+            return convert(self.fetch(command.fill), dtype)
+        return as_array(command.fill, dtype)
+
+    def load(self, source: Operand, fill: Array | None) -> Array:
+        """The block at ``source``."""
+        access = source.access
+        assert access is not None
+        pieces, _ = self.translator.translate(self.pe, access, self.command.line)
+        return block_of(self.memory.read(pieces, access.size_bytes), access, source.dtype, fill)
+
+    def store(self, target: Operand, array: Array) -> None:
+        """Put ``array``, cast to the target's dtype, at ``target``."""
+        access = target.access
+        assert access is not None
+        pieces, _ = self.translator.translate(self.pe, access, self.command.line)
+        self.memory.write(pieces, bytes_of(convert(array, target.dtype), access))
+
+
+def _reads(command: Command) -> Iterator[int]:
+    """The versions whose values a command reads, as often as it names them."""
+    return (operand.version for operand in command.operands if operand.space is Space.TCM)

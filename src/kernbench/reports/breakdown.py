@@ -1,0 +1,248 @@
+"""Where the time went: every picosecond of a kernel, and of a device window, has exactly one cause.
+
+The kernel's breakdown walks back from the end of its slowest PE along what each record waited for: a record's own
+time goes to what its unit did, the time between its cause's end and its start to what it waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.reports.tables import percent
+from kernbench.topology.graph import TopologyGraph
+
+Table = npt.NDArray[np.int64]  # [records, columns of OpRecord]
+
+# What a cause means and what to do about it, in the order work passes; ``docs/reference`` lists the same names.
+CAUSES: dict[str, str] = {
+    "kernel start": "PE_CPU starts once per launch: put more work into one launch",
+    "command issue": "PE_CPU issues one command at a time: use larger blocks, so fewer commands",
+    "readback": "the kernel needed a value or a completion: need it later, or keep the decision in a mask",
+    "dispatch": "PE_SCHEDULER plans one command at a time: use larger blocks, so fewer commands",
+    "dma setup and window": "a load waits for room in PE_DMA's window: raise dma.max_inflight, or load earlier",
+    "request on the fabric": "requests and acknowledgements travel: place data nearer, or load earlier",
+    "hbm queue": "other requests are first at this memory: spread the data over more channels, or rotate the order",
+    "hbm": "the memory's own latency and rate: load larger runs, or reuse what was loaded",
+    "data on the fabric": "data travels: place data nearer, or use fewer bytes",
+    "fetch": "TCM to register file: use a larger k step, or keep operands in registers",
+    "gemm": "the array is at work: use a narrower dtype or more PEs",
+    "math": "PE_MATH is at work: use fewer or cheaper operations, or more PEs",
+    "store": "register file to TCM: keep the accumulator in registers",
+    "pe_cpu busy": "PE_CPU still held earlier work: issue fewer commands",
+    "pe_scheduler busy": "PE_SCHEDULER still held earlier work: use larger blocks",
+    "pe_dma busy": "PE_DMA still held earlier work: use fewer bytes, or larger runs",
+    "pe_fetch_store busy": "PE_FETCH_STORE still held earlier work: use larger tiles",
+    "pe_gemm busy": "the array still held earlier work: use a narrower dtype or more PEs",
+    "pe_math busy": "PE_MATH still held earlier work: use fewer or cheaper operations",
+    "hand-over": "work waited between two units: for an operand, a place in a queue, or room in TCM",
+    "kernel end": "PE_CPU waits for the last stores and reports: put more work into one launch",
+    "not traced": "no record says what was waited for: report it as a bug of KernBench, please",
+}
+
+# What the host sees, in the order it happens.
+DEVICE_CAUSES: dict[str, str] = {
+    "host to device": "copies over PCIe: keep tensors on the device, or copy less",
+    "launch": "from the host over IO_CPU and M_CPU to the PE: launch less often",
+    "kernel": "see the breakdown of the kernel",
+    "completion": "from the slowest PE's end to the host: launch less often",
+    "device to host": "copies over PCIe: read back less",
+    "idle": "nothing was asked of the device",
+}
+
+_OWN: dict[int, str] = {
+    OpCode.START: "kernel start",
+    OpCode.ISSUE: "command issue",
+    OpCode.READBACK: "readback",
+    OpCode.DISPATCH: "dispatch",
+    OpCode.FETCH: "fetch",
+    OpCode.GEMM: "gemm",
+    OpCode.MATH: "math",
+    OpCode.STORE: "store",
+    OpCode.END: "kernel end",
+}
+# A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
+_DMA_WAY: dict[int, tuple[str, str]] = {
+    OpCode.DMA_READ: ("request on the fabric", "data on the fabric"),
+    OpCode.DMA_WRITE: ("data on the fabric", "request on the fabric"),
+}
+
+
+class Launch(Protocol):
+    """One launch as the host saw it."""
+
+    @property
+    def sent_ps(self) -> int:
+        """When it left the host."""
+
+    @property
+    def done_ps(self) -> int:
+        """When the host learnt that all of it was complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSpan:
+    """The slowest PE of one launch: from its START record to its END record.
+
+    ``skew_ps`` is how much later than the first PE the last one started; it is no part of the kernel's time.
+    """
+
+    pe: int
+    start_row: int
+    end_row: int
+    start_ps: int
+    end_ps: int
+    skew_ps: int
+
+    @property
+    def time_ps(self) -> int:
+        """The kernel time of the launch."""
+        return self.end_ps - self.start_ps
+
+
+def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpan | None:
+    """The PE that took longest for ``launch`` (of equal ones the lowest); None when no PE ran a program."""
+    start_of = _rows_by_node(table, OpCode.START, launch)
+    end_of = _rows_by_node(table, OpCode.END, launch)
+    if start_of.keys() != end_of.keys():
+        raise AssertionError("a PE started and did not end, or the other way round")
+    if not start_of:
+        return None
+    starts = {node: record_at(table, row).start_ps for node, row in start_of.items()}
+    ends = {node: record_at(table, row).end_ps for node, row in end_of.items()}
+    slowest = min(starts, key=lambda node: (starts[node] - ends[node], node))
+    return KernelSpan(
+        pe=graph.nodes[slowest].pe,
+        start_row=start_of[slowest],
+        end_row=end_of[slowest],
+        start_ps=starts[slowest],
+        end_ps=ends[slowest],
+        skew_ps=max(starts.values()) - min(starts.values()),
+    )
+
+
+def _rows_by_node(table: Table, op: OpCode, launch: Launch) -> dict[int, int]:
+    """The row of each node's ``op`` record within ``launch``."""
+    within = (column(table, "start_ps") >= launch.sent_ps) & (column(table, "end_ps") <= launch.done_ps)
+    rows = np.flatnonzero((column(table, "op") == op) & within)
+    by_node = {int(node): int(row) for node, row in zip(column(table, "node")[rows], rows, strict=True)}
+    if len(by_node) != len(rows):
+        raise AssertionError(f"a PE has two {op.name} records in one launch")
+    return by_node
+
+
+def column(table: Table, name: str) -> Table:
+    """One column of the op log, ``[records]``."""
+    return table[:, OpRecord._fields.index(name)]
+
+
+def record_at(table: Table, row: int) -> OpRecord:
+    """One row of the op log."""
+    return OpRecord(*table[row].tolist())
+
+
+def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> dict[str, int]:
+    """Picoseconds by cause (see :data:`CAUSES`), which sum to ``span.time_ps`` exactly."""
+    parts = dict.fromkeys(CAUSES, 0)
+    left_ps, row = span.end_ps, span.end_row
+    while left_ps > span.start_ps:
+        record = record_at(table, row)
+        if record.cause >= row:
+            raise AssertionError(f"record {row} names {record.cause} as its cause, which comes after it")
+        cause_end_ps = record_at(table, record.cause).end_ps if record.cause >= 0 else span.start_ps
+        floor_ps = max(span.start_ps, cause_end_ps)
+        for begin_ps, name in reversed(_segments(record, graph.nodes[record.node].kind, floor_ps)):
+            begin_ps = max(begin_ps, floor_ps)
+            if begin_ps < left_ps:
+                parts[name] += left_ps - begin_ps
+                left_ps = begin_ps
+        row = record.cause
+        if row < 0:
+            parts["not traced"] += left_ps - span.start_ps
+            break
+    if sum(parts.values()) != span.time_ps:
+        raise AssertionError(f"the causes sum to {sum(parts.values())} ps of {span.time_ps} ps")
+    return {name: ps for name, ps in parts.items() if ps}
+
+
+def _segments(record: OpRecord, kind: str, floor_ps: int) -> list[tuple[int, str]]:
+    """``(begin, cause)`` of each part of a record's time in order, from its cause's end ``floor_ps`` on."""
+    before = "hand-over" if record.cause >= 0 else "not traced"
+    waiting = [(floor_ps, before), (record.ready_ps, f"{kind} busy")]
+    if record.op not in _DMA_WAY:
+        return [*waiting, (record.start_ps, _OWN[record.op])]
+    there, back = _DMA_WAY[record.op]
+    own = [(record.start_ps, "dma setup and window")]
+    if record.mark1_ps >= 0:
+        own += [
+            (record.mark1_ps, there),
+            (record.mark2_ps, "hbm queue"),
+            (record.mark3_ps, "hbm"),
+            (record.mark4_ps, back),
+        ]
+    return [*waiting, *own]
+
+
+def device_breakdown(
+    table: Table, graph: TopologyGraph, launches: Iterable[Launch], from_ps: int, to_ps: int
+) -> dict[str, int]:
+    """Picoseconds by cause (see :data:`DEVICE_CAUSES`) of the window, which sum to ``to_ps - from_ps`` exactly.
+
+    Where two overlap, the one that began first has the time until its end.
+    """
+    parts = dict.fromkeys(DEVICE_CAUSES, 0)
+    at_ps = from_ps
+    for begin_ps, end_ps, name in sorted(_device_segments(table, graph, launches)):
+        begin_ps, end_ps = max(begin_ps, at_ps), min(end_ps, to_ps)
+        if begin_ps < end_ps:
+            parts["idle"] += begin_ps - at_ps
+            parts[name] += end_ps - begin_ps
+            at_ps = end_ps
+    parts["idle"] += to_ps - at_ps
+    if sum(parts.values()) != to_ps - from_ps:
+        raise AssertionError(f"the causes sum to {sum(parts.values())} ps of {to_ps - from_ps} ps")
+    return {name: ps for name, ps in parts.items() if ps}
+
+
+def _device_segments(
+    table: Table, graph: TopologyGraph, launches: Iterable[Launch]
+) -> list[tuple[int, int, str]]:
+    segments = []
+    for op, name in ((OpCode.HOST_WRITE, "host to device"), (OpCode.HOST_READ, "device to host")):
+        for row in np.flatnonzero(column(table, "op") == op):
+            record = record_at(table, int(row))
+            segments.append((record.start_ps, record.end_ps, name))
+    for launch in launches:
+        span = kernel_span(table, graph, launch)
+        if span is None:
+            segments.append((launch.sent_ps, launch.done_ps, "launch"))
+            continue
+        segments += [
+            (launch.sent_ps, span.start_ps, "launch"),
+            (span.start_ps, span.end_ps, "kernel"),
+            (span.end_ps, launch.done_ps, "completion"),
+        ]
+    return segments
+
+
+def total(breakdowns: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of several launches' breakdowns, causes in their stated order."""
+    return {name: ps for name in CAUSES if (ps := sum(breakdown.get(name, 0) for breakdown in breakdowns))}
+
+
+def limit_line(breakdown: Mapping[str, int]) -> str:
+    """One sentence on what limits the kernel, and what to do about it.
+
+    >>> limit_line({"math": 250, "gemm": 750})
+    'The kernel is limited by gemm (75 % of its time): the array is at work: use a narrower dtype or more PEs.'
+    """
+    if not breakdown:
+        return "No kernel ran."
+    name = max(breakdown, key=lambda cause: breakdown[cause])
+    share = percent(breakdown[name] / sum(breakdown.values()))
+    return f"The kernel is limited by {name} ({share} of its time): {CAUSES[name]}."

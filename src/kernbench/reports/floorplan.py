@@ -1,0 +1,496 @@
+"""Pictures of a machine from its graph, to scale: the system, a SIP, a cube or a PE, as SVG."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from kernbench.errors import UsageError
+from kernbench.registry import did_you_mean
+from kernbench.reports.svg import Rect, Sheet
+from kernbench.topology.builder import PE_BLOCK, PE_COMP_OFFSETS
+from kernbench.topology.graph import Edge, Node, TopologyGraph
+from kernbench.topology.ids import PeId
+from kernbench.units import format_bytes
+
+View = Literal["system", "sip", "cube", "pe"]
+
+_FILL = {
+    "package": "#f4f6f8",
+    "die": "#e9eef4",
+    "host": "#d9dee5",
+    "io": "#f7d9b5",
+    "ucie": "#cfc4ea",
+    "router": "#a9c7e8",
+    "hbm_ctrl": "#bfe3c5",
+    "sram": "#e3edb4",
+    "m_cpu": "#f3c0c0",
+    "pe": "#fdf1cf",
+    "control": "#f3c0c0",
+    "move": "#a9c7e8",
+    "store": "#e3edb4",
+    "compute": "#f7b27a",
+}
+_LINK = {
+    "mesh": "#4c78a8",
+    "port": "#6b7785",
+    "niu": "#b08900",
+    "d2d": "#6f4fb3",
+    "io": "#b5722a",
+    "pcie": "#b0413e",
+    "sip_link": "#2f7f6d",
+    "inside": "#1d2733",
+}
+_LINK_NAME = {
+    "mesh": "router to router",
+    "port": "router to memory, M_CPU or port",
+    "niu": "router to PE",
+    "d2d": "UCIe",
+    "io": "IO NoC to its units",
+    "pcie": "PCIe, host to each SIP",
+    "sip_link": "SIP link, each SIP to the switch",
+}
+_SPECIAL = "#d4006a"
+_UNIT_FILL = {
+    "niu": "move",
+    "pe_cpu": "control",
+    "pe_scheduler": "control",
+    "pe_dma": "move",
+    "pe_tcm": "store",
+    "pe_fetch_store": "move",
+    "pe_gemm": "compute",
+    "pe_math": "compute",
+}
+
+
+def draw(graph: TopologyGraph, view: View = "system", *, sip: int = 0, cube: int = 0, pe: int = 0) -> str:
+    """The SVG of one view: the whole system, SIP ``sip``, its cube ``cube``, or that cube's PE ``pe``.
+
+    Lengths are to scale; the host and the switch are symbols. Links are labelled with their payload rate per direction.
+    Raises UsageError for an unknown view, UnknownNameError for a part that is not there.
+    """
+    if view not in _VIEWS:
+        raise UsageError(f"unknown view {view!r}; {did_you_mean(view, _VIEWS)}")
+    number = graph.pe_number(PeId(sip, cube, pe))
+    return _VIEWS[view](graph, number).svg()
+
+
+class _Plan:
+    """Sizes that all views share, from the specification's geometry."""
+
+    def __init__(self, graph: TopologyGraph) -> None:
+        self.graph = graph
+        spec = graph.spec
+        self.pitch = float(spec.geometry.router_pitch_mm)
+        self.gap = float(spec.geometry.die_gap_mm)
+        self.io_depth = float(spec.geometry.io_die_mm)
+        self.cube_w, self.cube_h = (n * self.pitch for n in spec.cube.pes.grid)
+        columns, rows = spec.sip.cubes.grid
+        self.sip_w = columns * (self.cube_w + self.gap) - self.gap
+        self.sip_h = self.io_depth + rows * (self.cube_h + self.gap)
+        self.usual = _usual_rates(graph)
+
+    def node(self, name: str) -> Node:
+        return self.graph.node(name)
+
+    def sip(self, sip: int) -> Rect:
+        """The dies of a SIP, without the package around."""
+        first = self.cube(sip, 0)
+        return Rect(first.x, first.y - self.gap - self.io_depth, self.sip_w, self.sip_h)
+
+    def io_die(self, sip: int) -> Rect:
+        whole = self.sip(sip)
+        return Rect(whole.x, whole.y, whole.width, self.io_depth)
+
+    def cube(self, sip: int, cube: int) -> Rect:
+        """A cube's die, from the place of its northern port."""
+        port = self.node(f"sip{sip}.cube{cube}.ucie_n")
+        return Rect(port.x_mm - self.cube_w / 2, port.y_mm, self.cube_w, self.cube_h)
+
+    def links(self, kinds: Iterable[str], among: Callable[[Node], bool]) -> Iterator[tuple[Edge, Node, Node]]:
+        """One edge of each pair between nodes that ``among`` accepts; the slower one, if they differ."""
+        nodes = self.graph.nodes
+        for edge in self.graph.edges:
+            src, dst = nodes[edge.src], nodes[edge.dst]
+            if edge.kind in kinds and edge.src < edge.dst and among(src) and among(dst):
+                back = self.graph.edge(edge.dst, edge.src)
+                yield (back if _rate(back) < _rate(edge) else edge), src, dst
+
+    def is_special(self, edge: Edge) -> bool:
+        """Whether a link differs in rate from most of its kind: an overridden one."""
+        return _rate(edge) != self.usual[edge.kind]
+
+
+def _system(graph: TopologyGraph, _: int) -> Sheet:
+    plan, spec = _Plan(graph), graph.spec
+    n_sips, n_cubes = spec.system.sips.count, spec.sip.cubes.count
+    sips = [plan.sip(sip) for sip in range(n_sips)]
+    gap = float(spec.geometry.sip_gap_mm)
+    right = max(rect.x + rect.width for rect in sips)
+    bottom = max(rect.y + rect.height for rect in sips)
+    extent = Rect(-gap * 0.5, -gap * 0.3, right + gap, bottom + gap * 0.6)
+    counts = (_count(n_sips, "SIP"), _count(n_cubes, "cube"), _count(spec.cube.pes.count, "PE"))
+    scale = max(min(1000 / extent.width, 1000 / extent.height), 44 / gap)
+    sheet = Sheet(f"{spec.preset}: {' x '.join(counts)} = {_count(graph.n_pes, 'PE')}", extent, scale)
+    for sip, rect in enumerate(sips):
+        sheet.area(rect.grown(plan.gap), _FILL["package"], name=f"sip{sip}")
+        io = plan.io_die(sip)
+        sheet.area(io, _FILL["io"], name=f"sip{sip} IO die")
+        sheet.label(io.centre, f"sip{sip}: IO die", size_px=13, within=io)
+        for cube in range(n_cubes):
+            _cube_summary(sheet, plan, sip, cube)
+    for edge, src, dst in plan.links(("d2d",), lambda _: True):
+        _link(sheet, plan, edge, [(src.x_mm, src.y_mm), (dst.x_mm, dst.y_mm)], label="none")
+    _draw_star(sheet, plan, "pcie", "host", lane=0.62, trunk=-gap * 0.42)
+    if n_sips > 1:
+        _draw_star(sheet, plan, "sip_link", "sip_switch", lane=0.36, trunk=right + gap * 0.42)
+    for kind, text in (
+        ("package", "SIP (package)"),
+        ("io", "IO die"),
+        ("die", "cube (die)"),
+        ("host", "symbol, not to scale"),
+    ):
+        sheet.explain(_FILL[kind], text)
+    return sheet
+
+
+def _draw_star(sheet: Sheet, plan: _Plan, kind: str, centre: str, *, lane: float, trunk: float) -> None:
+    """The links from ``centre`` to its port on each SIP: along a lane above each row of SIPs, then down."""
+    gap = float(plan.graph.spec.geometry.sip_gap_mm)
+    hub = plan.node(centre)
+    for edge in plan.graph.out_edges(hub.index):
+        port = plan.graph.nodes[edge.dst]
+        y = port.y_mm - lane * gap
+        points = [(hub.x_mm, hub.y_mm)]
+        if port.y_mm > gap * 1.5:
+            first = (1 - lane) * gap
+            points += [(hub.x_mm, first), (trunk, first), (trunk, y)]
+        else:
+            points.append((hub.x_mm, y))
+        _link(sheet, plan, edge, [*points, (port.x_mm, y), (port.x_mm, port.y_mm)], label="none")
+        symbol = Rect.around(port.x_mm, port.y_mm, 10 / sheet.px_per_mm, 10 / sheet.px_per_mm)
+        sheet.box(symbol, _LINK[kind], name=f"{port.name}: {_gbps(_rate(edge))}")
+    box = Rect.around(hub.x_mm, hub.y_mm, 92 / sheet.px_per_mm, 26 / sheet.px_per_mm)
+    sheet.box(box, _FILL["host"], name=centre)
+    sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
+
+
+def _cube_summary(sheet: Sheet, plan: _Plan, sip: int, cube: int, *, size_px: float = 12) -> None:
+    spec, rect = plan.graph.spec.cube, plan.cube(sip, cube)
+    sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
+    hbm_rate = float(spec.hbm.pc_rate.fraction * spec.hbm.pseudo_channels * spec.hbm.channels)
+    x, y = rect.centre
+    lines = (
+        f"cube{cube}",
+        f"{spec.pes.count} PEs",
+        f"HBM {format_bytes(spec.hbm.capacity_bytes)}",
+        f"{hbm_rate:g} GB/s",
+    )
+    for i, text in enumerate(lines):
+        sheet.label((x, y), text, size_px=size_px, within=rect, shift_px=(0, (i - 1.5) * size_px * 1.4))
+
+
+def _sip(graph: TopologyGraph, number: int) -> Sheet:
+    plan, sip = _Plan(graph), graph.pes[number].sip
+    whole = plan.sip(sip)
+    extent = whole.grown(plan.gap)
+    scale = max(min(1000 / extent.width, 1100 / extent.height), 84 / plan.io_depth)
+    sheet = Sheet(f"{graph.spec.preset}: sip{sip}", extent, scale)
+    sheet.area(extent, _FILL["package"], name=f"sip{sip}")
+    io = plan.io_die(sip)
+    sheet.area(io, _FILL["die"], name=f"sip{sip} IO die")
+    for cube in range(graph.spec.sip.cubes.count):
+        _cube_texture(sheet, plan, sip, cube)
+    for edge, src, dst in plan.links(("d2d",), lambda node: node.sip == sip):
+        _link(sheet, plan, edge, [(src.x_mm, src.y_mm), (dst.x_mm, dst.y_mm)], width_px=5, label="across")
+    boxes = {node.index: _io_box(plan, io, node) for node in graph.nodes if node.sip == sip and node.cube < 0}
+    for edge, src, dst in plan.links(("io",), lambda node: node.sip == sip):
+        _link(sheet, plan, edge, [boxes[src.index].centre, boxes[dst.index].centre])
+    for index, box in boxes.items():
+        node = graph.nodes[index]
+        sheet.box(box, _FILL["ucie" if node.kind == "io_ucie" else "io"], name=node.name)
+        sheet.label(box.centre, _short(node), size_px=11, within=box)
+    sheet.explain(_FILL["die"], "die")
+    sheet.explain(_FILL["pe"], "PE")
+    sheet.explain(_FILL["router"], "router")
+    sheet.explain(_FILL["ucie"], "UCIe port")
+    return sheet
+
+
+def _cube_texture(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
+    """A cube with its PEs and ports in place, and its name."""
+    rect = plan.cube(sip, cube)
+    sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
+    for node in _nodes_of(plan.graph, sip, cube):
+        if node.kind == "niu":
+            block = _pe_block(plan, node)
+            sheet.box(block, _FILL["pe"], name=str(plan.graph.pes[node.pe]), radius_px=2)
+        elif node.kind == "router":
+            small = Rect.around(node.x_mm, node.y_mm, 0.12 * plan.pitch, 0.12 * plan.pitch)
+            sheet.box(small, _FILL["router"], name=node.name, radius_px=1)
+        elif node.kind == "ucie":
+            sheet.box(_port_bar(plan, node, rect, inside=True), _FILL["ucie"], name=node.name, radius_px=1)
+    sheet.label(rect.centre, f"cube{cube}", size_px=16, on_ground=True)
+
+
+def _cube(graph: TopologyGraph, number: int) -> Sheet:
+    plan, pe = _Plan(graph), graph.pes[number]
+    rect = plan.cube(pe.sip, pe.cube)
+    bar = 0.14 * plan.pitch
+    sheet = Sheet(f"{graph.spec.preset}: sip{pe.sip}.cube{pe.cube}", rect.grown(bar), 170 / plan.pitch)
+    sheet.area(rect, _FILL["die"], name=f"sip{pe.sip}.cube{pe.cube}")
+    here = _nodes_of(graph, pe.sip, pe.cube)
+    boxes: dict[int, Rect] = {}
+    for node in here:
+        if node.kind == "ucie":
+            boxes[node.index] = _port_bar(plan, node, rect, inside=False)
+        elif node.kind == "niu":
+            boxes[node.index] = _pe_block(plan, node)
+        elif node.pe < 0:
+            boxes[node.index] = _beside(plan, node)
+    for edge, src, dst in plan.links(("mesh", "port", "niu"), lambda node: node.index in boxes):
+        _cube_link(sheet, plan, edge, boxes, src, dst)
+    for node in here:
+        if node.index not in boxes:
+            continue
+        box = boxes[node.index]
+        kind = "pe" if node.kind == "niu" else node.kind
+        name = str(graph.pes[node.pe]) if kind == "pe" else node.name
+        sheet.box(box, _FILL[kind], name=name)
+        text = name.rpartition(".")[2]
+        if kind == "ucie":
+            text = f"UCIe {text[-1].upper()}: {_crossing(graph, node)}"
+        sheet.label(
+            box.centre,
+            text,
+            size_px=13 if kind == "pe" else 10,
+            within=box,
+            turned=box.height > 3 * box.width,
+        )
+    for kind, text in (
+        ("pe", "PE"),
+        ("router", "router"),
+        ("hbm_ctrl", "HBM channel controller"),
+        ("sram", "SRAM bank"),
+        ("m_cpu", "M_CPU"),
+        ("ucie", "UCIe port"),
+    ):
+        sheet.explain(_FILL[kind], text)
+    return sheet
+
+
+def _cube_link(sheet: Sheet, plan: _Plan, edge: Edge, boxes: dict[int, Rect], src: Node, dst: Node) -> None:
+    """A link of a cube: straight between routers and to ports, from the router's corner to what sits beside it."""
+    router, other = (src, dst) if src.kind == "router" else (dst, src)
+    x, y = boxes[router.index].centre
+    box = boxes[other.index]
+    if other.kind == "router":
+        end = box.centre
+    elif other.kind == "ucie":
+        end = (x, box.centre[1]) if box.width > box.height else (box.centre[0], y)
+    elif other.kind == "niu":
+        end = (box.x, box.y)
+    else:
+        end = (box.centre[0], box.y)
+    _link(sheet, plan, edge, [(x, y), end], label="along" if other.kind == "router" else "none")
+
+
+def _pe(graph: TopologyGraph, number: int) -> Sheet:
+    plan, units = _Plan(graph), graph.units_of(number)
+    block = _pe_block(plan, units[0])
+    sheet = Sheet(
+        f"{graph.spec.preset}: {graph.pes[number]}", block.grown(0.06 * plan.pitch), 900 / block.width
+    )
+    sheet.area(block, _FILL["pe"], name=str(graph.pes[number]))
+    width, height = 0.15 * block.width, 0.15 * block.height
+    boxes = {unit.index: Rect.around(unit.x_mm, unit.y_mm, width, height) for unit in units}
+    router = next(e for e in graph.out_edges(units[0].index) if e.kind == "niu")
+    niu = boxes[units[0].index]
+    _link(sheet, plan, router, [(block.x, niu.centre[1]), niu.centre], width_px=4, label="none")
+    for unit in units:
+        for edge in graph.out_edges(unit.index):
+            if edge.rate is not None:
+                continue
+            is_mutual = any(back.dst == edge.src for back in graph.out_edges(edge.dst))
+            if is_mutual and edge.src > edge.dst:
+                continue
+            ends = _trimmed(boxes[edge.src], boxes[edge.dst])
+            name = f"{unit.kind} to {graph.nodes[edge.dst].kind}"
+            sheet.link(ends, _LINK["inside"], heads="both" if is_mutual else "end", name=name)
+    for unit in units:
+        box = boxes[unit.index]
+        sheet.box(box, _FILL[_UNIT_FILL[unit.kind]], name=unit.name)
+        lines = (unit.kind.upper(), *_data_sheet(unit))
+        x, y = box.centre
+        for i, text in enumerate(lines):
+            size = 13 if i == 0 else 12
+            shift = (i - (len(lines) - 1) / 2) * 17
+            sheet.label((x, y), text, size_px=size, within=box, shift_px=(0, shift))
+    for kind, text in (
+        ("control", "control"),
+        ("move", "moves data"),
+        ("store", "holds data"),
+        ("compute", "computes"),
+    ):
+        sheet.explain(_FILL[kind], text)
+    sheet.explain(_LINK["inside"], "hands on commands and tiles", line=True)
+    return sheet
+
+
+def _data_sheet(unit: Node) -> tuple[str, ...]:
+    """The figures of a unit that an architect looks for first."""
+    spec, pe = unit.spec, unit.pe_spec
+    assert pe is not None
+    match unit.kind:
+        case "niu":
+            return (
+                f"{spec.niu_ps / 1000:g} ns",
+                f"{_gbps(float(min(spec.link_rate, pe.dma.rate, key=float)))}",
+            )
+        case "pe_cpu":
+            return (f"issue {spec.issue_ps / 1000:g} ns", f"start {spec.start_ps / 1000:g} ns")
+        case "pe_scheduler":
+            return (f"dispatch {spec.dispatch_ps / 1000:g} ns", f"{spec.tile_queue} tiles")
+        case "pe_dma":
+            return (
+                f"set-up {spec.setup_ps / 1000:g} ns",
+                f"{format_bytes(spec.max_inflight_bytes)} in flight",
+            )
+        case "pe_tcm":
+            return (
+                format_bytes(spec.size_bytes),
+                f"read {_gbps(float(spec.read_rate))}",
+                f"write {_gbps(float(spec.write_rate))}",
+            )
+        case "pe_fetch_store":
+            return (_gbps(float(spec.rate)), f"set-up {spec.setup_ps / 1000:g} ns")
+        case "pe_gemm":
+            name, macs = next(iter(spec.macs_per_cycle.items()))
+            return (f"{spec.m} x {spec.n} array", f"{name}: {macs}/clk", f"fill {spec.fill_cycles} clk")
+        case "pe_math":
+            name, lanes = next(iter(spec.lanes.items()))
+            return (f"{lanes} lanes {name}", f"clk {pe.clock_mhz / 1000:g} GHz")
+    return ()
+
+
+def _link(
+    sheet: Sheet,
+    plan: _Plan,
+    edge: Edge,
+    points: list[tuple[float, float]],
+    *,
+    width_px: float = 1.6,
+    label: Literal["along", "across", "none"] = "along",
+) -> None:
+    """Draw a link with its rate, if there is room, and explain it; one that was overridden stands out."""
+    nodes = plan.graph.nodes
+    rate = _rate(edge)
+    colour = _SPECIAL if plan.is_special(edge) else _LINK[edge.kind]
+    name = f"{nodes[edge.src].name} - {nodes[edge.dst].name}: {_gbps(rate)}"
+    sheet.link(points, colour, width_px=width_px, name=name)
+    if plan.is_special(edge):
+        sheet.explain(colour, "a link that is overridden", line=True)
+    else:
+        sheet.explain(colour, f"{_LINK_NAME[edge.kind]}: {_gbps(rate)}", line=True)
+    if label != "none":
+        (x0, y0), (x1, y1) = points[-2:]
+        is_upright = abs(y1 - y0) > abs(x1 - x0)
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+        sheet.link_label(middle, _gbps(rate), colour, turned=is_upright == (label == "along"))
+
+
+def _crossing(graph: TopologyGraph, port: Node) -> str:
+    """The rate of a UCIe port's link to the next die."""
+    return next((_gbps(_rate(e)) for e in graph.out_edges(port.index) if e.kind == "d2d"), "not joined")
+
+
+def _io_box(plan: _Plan, io: Rect, node: Node) -> Rect:
+    """A unit of the IO die; what sits on its edge is moved inside."""
+    width = (0.16 if node.kind == "io_noc" else 0.13) * plan.sip_w
+    height = 0.26 * plan.io_depth
+    y = min(max(node.y_mm, io.y + height / 2), io.y + io.height - height / 2)
+    return Rect.around(node.x_mm, y, width, height)
+
+
+def _beside(plan: _Plan, node: Node) -> Rect:
+    """A router or a unit beside one."""
+    sizes = {"router": (0.19, 0.19), "hbm_ctrl": (0.24, 0.1), "sram": (0.22, 0.1), "m_cpu": (0.22, 0.1)}
+    width, height = sizes[node.kind]
+    if node.kind == "hbm_ctrl" and node.spec.channels > plan.graph.spec.cube.pes.count:
+        width = 0.1
+    return Rect.around(node.x_mm, node.y_mm, width * plan.pitch, height * plan.pitch)
+
+
+def _pe_block(plan: _Plan, niu: Node) -> Rect:
+    """The area of the PE that ``niu`` belongs to."""
+    left, top, right, bottom = PE_BLOCK
+    width, height = (right - left) * plan.pitch, (bottom - top) * plan.pitch
+    dx, dy = PE_COMP_OFFSETS["niu"]
+    return Rect(niu.x_mm - dx * width, niu.y_mm - dy * height, width, height)
+
+
+def _port_bar(plan: _Plan, port: Node, cube: Rect, *, inside: bool) -> Rect:
+    """The bar of a UCIe port along its edge of the die."""
+    thick = (0.05 if inside else 0.12) * plan.pitch
+    along_x = abs(port.x_mm - cube.centre[0]) < abs(port.y_mm - cube.centre[1])
+    width, height = (cube.width * 0.98, thick) if along_x else (thick, cube.height * 0.98)
+    outward = -thick / 2 if inside else thick / 2
+    x, y = port.x_mm, port.y_mm
+    if along_x:
+        y += outward if y > cube.centre[1] else -outward
+    else:
+        x += outward if x > cube.centre[0] else -outward
+    return Rect.around(x, y, width, height)
+
+
+def _trimmed(a: Rect, b: Rect) -> list[tuple[float, float]]:
+    """The line between the centres of two boxes, from edge to edge."""
+    return [_exit(a, b.centre), _exit(b, a.centre)]
+
+
+def _exit(box: Rect, towards: tuple[float, float]) -> tuple[float, float]:
+    x, y = box.centre
+    dx, dy = towards[0] - x, towards[1] - y
+    share = min(
+        box.width / 2 / abs(dx) if dx else float("inf"), box.height / 2 / abs(dy) if dy else float("inf")
+    )
+    return x + dx * share, y + dy * share
+
+
+def _nodes_of(graph: TopologyGraph, sip: int, cube: int) -> list[Node]:
+    return [node for node in graph.nodes if node.sip == sip and node.cube == cube]
+
+
+def _short(node: Node) -> str:
+    return node.name.rpartition(".")[2]
+
+
+def _usual_rates(graph: TopologyGraph) -> dict[str, float]:
+    """The rate most links of a kind have."""
+    rates: dict[str, Counter[float]] = {}
+    for edge in graph.edges:
+        if edge.rate is not None:
+            rates.setdefault(edge.kind, Counter())[_rate(edge)] += 1
+    return {kind: counts.most_common(1)[0][0] for kind, counts in rates.items()}
+
+
+def _rate(edge: Edge) -> float:
+    assert edge.rate is not None
+    return float(edge.rate)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _gbps(bytes_per_ns: float) -> str:
+    return f"{bytes_per_ns:.4g} GB/s"
+
+
+_VIEWS: dict[str, Callable[[TopologyGraph, int], Sheet]] = {
+    "system": _system,
+    "sip": _sip,
+    "cube": _cube,
+    "pe": _pe,
+}

@@ -1,0 +1,291 @@
+"""A sheet of paper for drawings to scale: boxes and links in mm, labels in pixels, written as SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, log10
+from xml.etree import ElementTree as ET
+
+INK, PAPER = "#1d2733", "#ffffff"
+FONT = "Helvetica, Arial, sans-serif"
+_CHAR_WIDTH = 0.6
+_LINE_HEIGHT = 1.2
+_MARGIN_PX = 48
+_LINK_LABEL_PX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """A rectangle by its north-west corner, in whatever unit its maker uses."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @classmethod
+    def around(cls, x: float, y: float, width: float, height: float) -> Rect:
+        """The rectangle with centre ``(x, y)``."""
+        return cls(x - width / 2, y - height / 2, width, height)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def grown(self, by: float) -> Rect:
+        """Larger by ``by`` on each side."""
+        return Rect(self.x - by, self.y - by, self.width + 2 * by, self.height + 2 * by)
+
+    def overlaps(self, other: Rect) -> bool:
+        """Whether the two share an area."""
+        return (
+            self.x < other.x + other.width
+            and other.x < self.x + self.width
+            and self.y < other.y + other.height
+            and other.y < self.y + self.height
+        )
+
+
+def text_size(text: str, size_px: float) -> tuple[float, float]:
+    """Width and height of a line of text, estimated to the safe side."""
+    return len(text) * size_px * _CHAR_WIDTH, size_px * _LINE_HEIGHT
+
+
+def _place(at: tuple[float, float], text: str, size_px: float, turned: bool) -> Rect:
+    """Where a label centred at ``at`` lies, in pixels."""
+    width, height = text_size(text, size_px)
+    return Rect.around(*at, *((height, width) if turned else (width, height)))
+
+
+class Sheet:
+    """Draws what lies in ``extent`` (mm) at ``px_per_mm``: areas, on them links, on them boxes, and labels on top.
+
+    No label is put on another one, and a link's label on no box either: one that finds no room is left out, as
+    the legend repeats it.
+    """
+
+    def __init__(self, title: str, extent: Rect, px_per_mm: float) -> None:
+        self.title = title
+        self.extent = extent
+        self.px_per_mm = px_per_mm
+        self._areas: list[ET.Element] = []
+        self._links: list[ET.Element] = []
+        self._boxes: list[ET.Element] = []
+        self._labels: list[ET.Element] = []
+        self._taken: list[Rect] = []
+        self._solid: list[Rect] = []
+        self._link_labels: list[tuple[tuple[float, float], str, bool, str]] = []
+        self._legend: list[tuple[str, str, bool]] = []
+
+    def px(self, x_mm: float, y_mm: float) -> tuple[float, float]:
+        """A place on the sheet."""
+        top = 2 * _MARGIN_PX
+        return (
+            _MARGIN_PX + (x_mm - self.extent.x) * self.px_per_mm,
+            top + (y_mm - self.extent.y) * self.px_per_mm,
+        )
+
+    def area(self, rect: Rect, fill: str, *, name: str = "") -> None:
+        """A filled ground, in mm, on which links and boxes lie."""
+        self._areas.append(self._rectangle(rect, fill, name, 3))
+
+    def box(self, rect: Rect, fill: str, *, name: str = "", radius_px: float = 3) -> None:
+        """A filled box, in mm; ``name`` is its tooltip."""
+        self._boxes.append(self._rectangle(rect, fill, name, radius_px))
+        x, y = self.px(rect.x, rect.y)
+        self._solid.append(Rect(x, y, rect.width * self.px_per_mm, rect.height * self.px_per_mm))
+
+    def _rectangle(self, rect: Rect, fill: str, name: str, radius_px: float) -> ET.Element:
+        x, y = self.px(rect.x, rect.y)
+        element = ET.Element(
+            "rect",
+            x=_text(x),
+            y=_text(y),
+            width=_text(rect.width * self.px_per_mm),
+            height=_text(rect.height * self.px_per_mm),
+            rx=_text(radius_px),
+            fill=fill,
+            stroke=INK,
+        )
+        element.set("stroke-width", "0.8")
+        if name:
+            ET.SubElement(element, "title").text = name
+        return element
+
+    def link(
+        self,
+        points: list[tuple[float, float]],
+        colour: str,
+        *,
+        width_px: float = 1.6,
+        heads: str = "",
+        name: str = "",
+    ) -> None:
+        """A line through ``points`` (mm); ``heads`` names its ends with an arrow: "", "end" or "both"."""
+        element = ET.Element(
+            "polyline",
+            points=" ".join(f"{_text(x)},{_text(y)}" for x, y in (self.px(*point) for point in points)),
+            fill="none",
+            stroke=colour,
+        )
+        element.set("stroke-width", _text(width_px))
+        if heads:
+            element.set("marker-end", "url(#arrow)")
+        if heads == "both":
+            element.set("marker-start", "url(#arrow)")
+        if name:
+            ET.SubElement(element, "title").text = name
+        self._links.append(element)
+
+    def label(
+        self,
+        at: tuple[float, float],
+        text: str,
+        *,
+        size_px: float = 12,
+        within: Rect | None = None,
+        turned: bool = False,
+        shift_px: tuple[float, float] = (0, 0),
+        on_ground: bool = False,
+    ) -> bool:
+        """Centre ``text`` at a place (mm) if it fits ``within`` (mm) and meets no other label; False if it does not.
+
+        ``on_ground`` puts a plate under it, for a label that lies on a pattern.
+        """
+        x, y = self.px(*at)
+        place = _place((x + shift_px[0], y + shift_px[1]), text, size_px, turned)
+        if within is not None:
+            room = within.width * self.px_per_mm, within.height * self.px_per_mm
+            if place.width > room[0] or place.height > room[1]:
+                return False
+        if any(place.overlaps(other) for other in self._taken):
+            return False
+        self._put(place, text, size_px, INK, turned, on_ground)
+        return True
+
+    def link_label(self, at: tuple[float, float], text: str, colour: str, *, turned: bool) -> None:
+        """A label of a link; whether there is room for it is seen when everything else is drawn."""
+        self._link_labels.append((at, text, turned, colour))
+
+    def _put(
+        self, place: Rect, text: str, size_px: float, colour: str, turned: bool, on_ground: bool
+    ) -> None:
+        self._taken.append(place)
+        if on_ground:
+            ground = ET.Element(
+                "rect",
+                x=_text(place.x),
+                y=_text(place.y),
+                width=_text(place.width),
+                height=_text(place.height),
+                fill=PAPER,
+            )
+            ground.set("fill-opacity", "0.85")
+            self._labels.append(ground)
+        self._labels.append(_text_element(place.centre, text, size_px, colour, "middle", turned))
+
+    def _put_link_labels(self) -> None:
+        for at, text, turned, colour in self._link_labels:
+            place = _place(self.px(*at), text, _LINK_LABEL_PX, turned)
+            if not any(place.overlaps(other) for other in (*self._taken, *self._solid)):
+                self._put(place, text, _LINK_LABEL_PX, colour, turned, True)
+        self._link_labels.clear()
+
+    def explain(self, colour: str, text: str, *, line: bool = False) -> None:
+        """Add an entry to the legend: what a colour of a box, or of a ``line``, means."""
+        if (colour, text, line) not in self._legend:
+            self._legend.append((colour, text, line))
+
+    def svg(self) -> str:
+        """The drawing with title, legend and scale bar."""
+        self._put_link_labels()
+        width = self.extent.width * self.px_per_mm + 2 * _MARGIN_PX
+        bottom = 2 * _MARGIN_PX + self.extent.height * self.px_per_mm
+        width = max(width, text_size(self.title, 18)[0] + 2 * _MARGIN_PX, 480.0)
+        entries, legend_bottom = self._legend_elements(width, bottom + _MARGIN_PX)
+        height = legend_bottom + _MARGIN_PX / 2
+        root = ET.Element(
+            "svg",
+            xmlns="http://www.w3.org/2000/svg",
+            width=_text(width),
+            height=_text(height),
+            viewBox=f"0 0 {_text(width)} {_text(height)}",
+        )
+        root.set("font-family", FONT)
+        ET.SubElement(root, "title").text = self.title
+        root.append(_arrow())
+        ET.SubElement(root, "rect", width="100%", height="100%", fill=PAPER)
+        root.append(_text_element((_MARGIN_PX, _MARGIN_PX * 0.75), self.title, 18, INK, "start", False))
+        for elements in (self._areas, self._links, self._boxes, self._labels, entries):
+            root.extend(elements)
+        ET.indent(root)
+        return ET.tostring(root, encoding="unicode") + "\n"
+
+    def _legend_elements(self, width: float, top: float) -> tuple[list[ET.Element], float]:
+        """Scale bar and legend entries, in rows; and where they end."""
+        length_mm = _round_length(90 / self.px_per_mm)
+        bar = length_mm * self.px_per_mm
+        elements = [
+            ET.Element(
+                "path", d=f"M{_MARGIN_PX} {top - 5}v10m0 -5h{_text(bar)}m0 -5v10", stroke=INK, fill="none"
+            ),
+            _text_element((_MARGIN_PX + bar + 8, top), f"{length_mm:g} mm", 12, INK, "start", False),
+        ]
+        x, y = _MARGIN_PX + bar + 90, top
+        for colour, text, is_line in self._legend:
+            needed = 26 + text_size(text, 12)[0] + 18
+            if x + needed > width - _MARGIN_PX / 2 and x > _MARGIN_PX:
+                x, y = _MARGIN_PX, y + 22
+            if is_line:
+                swatch = ET.Element("path", d=f"M{_text(x)} {_text(y)}h18", stroke=colour, fill="none")
+                swatch.set("stroke-width", "3")
+            else:
+                swatch = ET.Element(
+                    "rect", x=_text(x), y=_text(y - 7), width="18", height="14", fill=colour, stroke=INK
+                )
+            elements += [swatch, _text_element((x + 26, y), text, 12, INK, "start", False)]
+            x += needed
+        return elements, y + 12
+
+
+def _text_element(
+    at: tuple[float, float], text: str, size_px: float, colour: str, anchor: str, turned: bool
+) -> ET.Element:
+    """One line of text, its middle at the height of ``at``."""
+    x, y = _text(at[0]), _text(at[1])
+    element = ET.Element("text", x=x, y=y, fill=colour)
+    element.set("font-size", _text(size_px))
+    element.set("text-anchor", anchor)
+    element.set("dominant-baseline", "central")
+    if turned:
+        element.set("transform", f"rotate(-90 {x} {y})")
+    element.text = text
+    return element
+
+
+def _arrow() -> ET.Element:
+    defs = ET.Element("defs")
+    marker = ET.SubElement(
+        defs,
+        "marker",
+        id="arrow",
+        viewBox="0 0 8 8",
+        refX="8",
+        refY="4",
+        markerWidth="7",
+        markerHeight="7",
+        orient="auto-start-reverse",
+    )
+    ET.SubElement(marker, "path", d="M0 0L8 4L0 8z", fill=INK)
+    return defs
+
+
+def _round_length(length_mm: float) -> float:
+    """The nearest of 1, 2, 5 times a power of ten, not below ``length_mm``."""
+    scale = 10.0 ** floor(log10(length_mm))
+    return next(step * scale for step in (1, 2, 5, 10) if step * scale >= length_mm * 0.999)
+
+
+def _text(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")

@@ -1,0 +1,150 @@
+"""Numbers of a run as short texts and rows; pure, for whoever lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from kernbench.config.schema import TopologySpec
+from kernbench.topology.lint import Peaks
+from kernbench.units import Rate, format_bytes, format_ps
+
+
+class Use(Protocol):
+    """How a unit spent the run (:class:`kernbench.reports.summary.UnitUse`)."""
+
+    @property
+    def node(self) -> str:
+        """Its name."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind of node."""
+
+    @property
+    def utilisation(self) -> float:
+        """Its busy share of the window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindUse:
+    """How busy the units of one kind were: the mean over ``n_units``, and the busiest one."""
+
+    kind: str
+    n_units: int
+    mean: float
+    max: float
+    busiest: str
+
+
+def use_by_kind(units: Iterable[Use]) -> tuple[KindUse, ...]:
+    """One row per kind of unit that did anything, the busiest kind first."""
+    by_kind: dict[str, list[Use]] = {}
+    for unit in units:
+        by_kind.setdefault(unit.kind, []).append(unit)
+    rows = [_kind_use(kind, members) for kind, members in by_kind.items()]
+    return tuple(sorted((row for row in rows if row.max > 0), key=lambda row: (-row.max, row.kind)))
+
+
+def _kind_use(kind: str, members: Sequence[Use]) -> KindUse:
+    busiest = max(members, key=lambda unit: unit.utilisation)
+    mean = sum(unit.utilisation for unit in members) / len(members)
+    return KindUse(kind=kind, n_units=len(members), mean=mean, max=busiest.utilisation, busiest=busiest.node)
+
+
+def percent(share: float) -> str:
+    """A share with three digits, as far as they say something.
+
+    >>> percent(0.9375), percent(0.042), percent(0), percent(1), percent(0.00004)
+    ('93.8 %', '4.2 %', '0 %', '100 %', '<0.1 %')
+    """
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def share_rows(parts: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    """``(cause, time, share of the sum)`` of times in ps, the longest first, without those of none.
+
+    >>> share_rows({"launch": 500, "copies": 1500, "idle": 0})
+    [('copies', '1.5 ns', '75 %'), ('launch', '0.5 ns', '25 %')]
+    """
+    total_ps = sum(parts.values())
+    longest_first = sorted((item for item in parts.items() if item[1]), key=lambda item: -item[1])
+    return [(cause, format_ps(ps), percent(ps / total_ps)) for cause, ps in longest_first]
+
+
+def flops_rate(flops: int, time_ps: int) -> str:
+    """``flops`` in ``time_ps`` as a rate.
+
+    >>> flops_rate(2 * 1024**3, 27_310_000), flops_rate(1000, 8_000)
+    ('78.6 TFLOP/s', '125 GFLOP/s')
+    """
+    tera = flops / time_ps
+    return f"{tera:.3g} TFLOP/s" if tera >= 1 else f"{1000 * tera:.3g} GFLOP/s"
+
+
+def sizes(parts: Mapping[str, int]) -> str:
+    """Bytes by name, in one line.
+
+    >>> sizes({"hbm": 12 << 20, "pcie": 100})
+    'hbm 12 MiB, pcie 100 B'
+    """
+    return ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items())
+
+
+def settings(values: Mapping[str, object]) -> str:
+    """``name=value`` of each.
+
+    >>> settings({"m": 1024, "dtype": "fp16"})
+    'm=1024 dtype=fp16'
+    """
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def machine(spec: TopologySpec) -> str:
+    """How many of what: ``2 SIPs x 4 cubes x 16 PEs = 128 PEs``."""
+    sips, cubes, pes = spec.system.sips.count, spec.sip.cubes.count, spec.cube.pes.count
+    return f"{plural(sips, 'SIP')} x {plural(cubes, 'cube')} x {plural(pes, 'PE')} = {plural(sips * cubes * pes, 'PE')}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "cube"), plural(8192, "PE")
+    ('1 cube', '8192 PEs')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def peak_rows(peaks: Peaks) -> list[tuple[str, str]]:
+    """``(what, how much)`` of a machine's bounds."""
+    return [
+        ("fp16, all PEs", _tera(peaks.system_flops_per_ns)),
+        ("fp16 of a cube", _tera(peaks.cube_flops_per_ns)),
+        ("fp16 of a PE", _tera(peaks.pe_flops_per_ns)),
+        (
+            "HBM of a cube",
+            f"{_rate(peaks.cube_hbm_rate)}, of which {_rate(peaks.cube_hbm_effective_rate)} can be reached",
+        ),
+        ("HBM of all cubes", _rate(peaks.cube_hbm_rate.scaled(peaks.n_cubes))),
+        ("ridge of a cube", f"{float(peaks.ridge):.4g} FLOP per HBM byte"),
+        ("SRAM of a cube", _rate(peaks.cube_sram_rate)),
+        ("TCM of a PE, reading", _rate(peaks.tcm_read_rate)),
+        ("network port of a PE", _rate(peaks.niu_rate)),
+        ("mesh bisection of a cube", _rate(peaks.bisection_rate)),
+        ("UCIe port", _rate(peaks.ucie_port_rate)),
+        ("IO NoC link", _rate(peaks.io_noc_rate)),
+        ("host link of a SIP", _rate(peaks.host_rate)),
+        ("link to other SIPs", _rate(peaks.sip_link_rate)),
+    ]
+
+
+def _tera(flops_per_ns: Fraction) -> str:
+    return f"{float(flops_per_ns) / 1000:.4g} TFLOP/s"
+
+
+def _rate(rate: Rate) -> str:
+    return f"{float(rate):.5g} GB/s"

@@ -1,0 +1,169 @@
+"""A run as a Chrome trace, which opens in ui.perfetto.dev: SIP, cube and PE are processes, units are threads.
+
+Slices of one thread may not overlap there, so work that a unit does side by side is spread over lanes: threads
+``pe_dma.rd 0``, ``pe_dma.rd 1`` and so on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from kernbench.errors import UsageError
+from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.reports.breakdown import Table, column, record_at
+from kernbench.topology.graph import Node, TopologyGraph
+
+PS_PER_US = 1_000_000
+_HOST = "host"
+# Work of one unit that goes on side by side by design gets its threads by direction.
+_WAY: dict[int, str] = {
+    OpCode.DMA_READ: ".rd",
+    OpCode.DMA_WRITE: ".wr",
+    OpCode.HOST_WRITE: ".to_device",
+    OpCode.HOST_READ: ".from_device",
+}
+# The arguments of a slice: name in the trace, column, and the value that means "none".
+_ARGS = (
+    ("command", "command", -1),
+    ("tile", "tile", -1),
+    ("bytes", "size_bytes", 0),
+    ("program", "program", -1),
+    ("work", "work", 0),
+    ("version", "version", -1),
+    ("cause", "cause", -1),
+)
+
+
+def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
+    """Write the op log ``table`` ``[records, columns]`` to ``path``, which appears whole or not at all.
+
+    Times are microseconds with six decimals, so exact. Raises UsageError when the file cannot be written.
+    """
+    try:
+        with _written_whole(path) as out:
+            out.write('{"displayTimeUnit": "ns", "traceEvents": [')
+            separator = "\n"
+            for event in trace_events(table, graph):
+                out.write(separator + event)
+                separator = ",\n"
+            out.write("\n]}\n")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[TextIO]:
+    """A text file beside ``path`` that takes its place at the end, and vanishes on an error."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as out:
+            yield out
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def trace_events(table: Table, graph: TopologyGraph) -> Iterator[str]:
+    """Each event as JSON text: names of processes and threads first, then the slices of one unit after another."""
+    by_node = _rows_by_node(table)
+    processes = _processes([graph.nodes[index] for index in by_node])
+    for order, (name, pid) in enumerate(processes.items()):
+        yield _meta("process_name", pid, 0, {"name": name})
+        yield _meta("process_sort_index", pid, 0, {"sort_index": order})
+    tid = 0
+    for index, rows in by_node.items():
+        node = graph.nodes[index]
+        pid = processes[_process_of(node)]
+        for thread, thread_rows in _threads(table, node, rows).items():
+            tid += 1
+            yield _meta("thread_name", pid, tid, {"name": thread})
+            yield _meta("thread_sort_index", pid, tid, {"sort_index": tid})
+            for row in thread_rows:
+                yield _slice(pid, tid, row, record_at(table, row))
+
+
+def _rows_by_node(table: Table) -> dict[int, list[int]]:
+    """The rows of each node that has any, in order of time."""
+    nodes = column(table, "node")
+    order = np.lexsort((column(table, "end_ps"), column(table, "start_ps"), nodes))
+    first = np.flatnonzero(np.diff(nodes[order], prepend=-1))
+    groups = np.split(order, first[1:]) if len(order) else []
+    return {int(nodes[rows[0]]): rows.tolist() for rows in groups}
+
+
+def _process_of(node: Node) -> str:
+    """The SIP, cube or PE a node belongs to; what is outside of all SIPs is the host's."""
+    return node.name.rpartition(".")[0] or _HOST
+
+
+def _processes(nodes: list[Node]) -> dict[str, int]:
+    """Process ids by name: the host, then each SIP before its cubes, each cube before its PEs."""
+    places = {_process_of(node): (node.sip, node.cube, node.pe) for node in nodes}
+    names = sorted(places, key=lambda name: places[name])
+    return {name: pid for pid, name in enumerate(names, start=1)}
+
+
+def _threads(table: Table, node: Node, rows: list[int]) -> dict[str, list[int]]:
+    """The rows of one node, in order of time, by thread; no two of a thread overlap."""
+    by_way: dict[str, list[int]] = {}
+    for row, op in zip(rows, column(table, "op")[rows].tolist(), strict=True):
+        by_way.setdefault(_WAY.get(op, ""), []).append(row)
+    unit = node.name.rpartition(".")[2]
+    threads = {}
+    for way, members in sorted(by_way.items()):
+        lanes = _lanes(table, members)
+        for lane, lane_rows in enumerate(lanes):
+            threads[f"{unit}{way} {lane}" if way or len(lanes) > 1 else unit] = lane_rows
+    return threads
+
+
+def _lanes(table: Table, rows: list[int]) -> list[list[int]]:
+    """``rows``, in order of start, spread over as few lanes as do without overlap."""
+    lanes: list[list[int]] = []
+    free: list[int] = []
+    busy: list[tuple[int, int]] = []
+    starts, ends = (column(table, name)[rows].tolist() for name in ("start_ps", "end_ps"))
+    for row, start_ps, end_ps in zip(rows, starts, ends, strict=True):
+        while busy and busy[0][0] <= start_ps:
+            heappush(free, heappop(busy)[1])
+        if not free:
+            heappush(free, len(lanes))
+            lanes.append([])
+        lane = heappop(free)
+        lanes[lane].append(row)
+        heappush(busy, (end_ps, lane))
+    return lanes
+
+
+def _slice(pid: int, tid: int, row: int, record: OpRecord) -> str:
+    args = {"record": row}
+    for name, field, none in _ARGS:
+        value = getattr(record, field)
+        if value != none:
+            args[name] = value
+    name = OpCode(record.op).name.lower()
+    ts, dur = _us(record.start_ps), _us(record.end_ps - record.start_ps)
+    return (
+        f'{{"ph": "X", "name": "{name}", "pid": {pid}, "tid": {tid}, "ts": {ts}, "dur": {dur}, '
+        f'"args": {json.dumps(args)}}}'
+    )
+
+
+def _us(ps: int) -> str:
+    """Microseconds as exact decimal text.
+
+    >>> _us(12_000_345)
+    '12.000345'
+    """
+    return f"{ps // PS_PER_US}.{ps % PS_PER_US:06d}"
+
+
+def _meta(what: str, pid: int, tid: int, args: dict[str, Any]) -> str:
+    return json.dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": args})

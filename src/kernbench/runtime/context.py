@@ -1,0 +1,287 @@
+"""The host's view of one device, with PyTorch's names: call it ``torch``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kernbench import dtypes
+from kernbench.dtypes import DType, as_dtype
+from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
+from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
+from kernbench.memory.direct_map import Pieces
+from kernbench.memory.store import Bytes
+from kernbench.ops.numerics import as_array, convert
+from kernbench.registry import did_you_mean
+from kernbench.runtime.device import Device
+from kernbench.runtime.event import Event
+from kernbench.runtime.heap import Heap
+from kernbench.runtime.launch import Place, check_arg, kernel_arg, launch_beside_data, place_programs
+from kernbench.runtime.placement import ROW_WISE, DPPolicy
+from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
+from kernbench.units import ceil_div
+
+DTypeLike = DType | str | np.dtype[Any] | type
+
+
+class Generator:
+    """A stream of random numbers of its own."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begin the stream of ``seed``."""
+        self.stream = np.random.Generator(np.random.PCG64(seed))
+        return self
+
+
+# Names of PyTorch that are no methods: dtypes (where `int` is int32) and types.
+NAMES: dict[str, Any] = {
+    "DPPolicy": DPPolicy,
+    "Generator": Generator,
+    "Tensor": Tensor,
+    "float64": dtypes.float64,
+    "double": dtypes.float64,
+    "float32": dtypes.float32,
+    "float": dtypes.float32,
+    "float16": dtypes.float16,
+    "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16,
+    "float8_e4m3fn": dtypes.float8e4nv,
+    "float8_e5m2": dtypes.float8e5,
+    "bool": dtypes.int1,
+    "int8": dtypes.int8,
+    "int16": dtypes.int16,
+    "short": dtypes.int16,
+    "int32": dtypes.int32,
+    "int": dtypes.int32,
+    "int64": dtypes.int64,
+    "long": dtypes.int64,
+    "uint8": dtypes.uint8,
+    "uint16": dtypes.uint16,
+    "uint32": dtypes.uint32,
+    "uint64": dtypes.uint64,
+}
+
+
+class Context:
+    """Tensors and launches on one device; the dtypes are attributes (``torch.float16``).
+
+    A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy`` (row-wise at
+    every level without one). ``empty`` costs no simulated time; what has values is filled on the host and
+    copied over. Copies and reads wait for the kernels launched before. ``kernel[grid](...)`` runs on the device of
+    its first tensor. Random numbers follow from ``seed`` alone.
+    """
+
+    cdiv = staticmethod(ceil_div)
+
+    def __init__(self, machine: Device, seed: int) -> None:
+        self.machine = machine
+        self.heap = Heap(machine)
+        self.generator = Generator(seed)
+        self._n_named = 0
+        self._is_busy = False
+        LAUNCHER.set(launch_beside_data)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in NAMES:
+            return NAMES[name]
+        known = [*NAMES, *(known for known in dir(type(self)) if not known.startswith("_"))]
+        raise AttributeError(f"torch has no attribute {name!r} here; {did_you_mean(name, known)}")
+
+    # -- tensors ------------------------------------------------------------------------------------------
+
+    def empty(
+        self,
+        *shape: int | Sequence[int],
+        dtype: DTypeLike = dtypes.float32,
+        policy: DPPolicy | None = None,
+        name: str | None = None,
+        device: str = DEVICE,
+    ) -> Tensor:
+        """A tensor without values: what is read before it is written is NaN, or -1 for integers."""
+        extents, element = _shape_of(shape), as_dtype(dtype)
+        if device == HOST:
+            return HostTensor(self, np.empty(extents, element.numpy), self._named(name))
+        if device != DEVICE:
+            raise UsageError(f"unknown device {device!r}; {did_you_mean(device, (DEVICE, HOST))}")
+        policy, label = policy or ROW_WISE, self._named(name)
+        return DeviceTensor(self, self._allocate(label, extents, element, policy), policy, label)
+
+    def zeros(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
+        """A tensor of zeros; ``where`` is policy, name and device, as for :meth:`empty`."""
+        return self.full(_shape_of(shape), 0, dtype=dtype, **where)
+
+    def ones(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
+        """A tensor of ones."""
+        return self.full(_shape_of(shape), 1, dtype=dtype, **where)
+
+    def full(
+        self,
+        shape: int | Sequence[int],
+        value: bool | int | float,
+        *,
+        dtype: DTypeLike | None = None,
+        **where: Any,
+    ) -> Tensor:
+        """A tensor of ``value``; without a dtype, int1, int64 or fp32 by its Python type."""
+        element = _dtype_of_number(value) if dtype is None else as_dtype(dtype)
+        return self._filled(np.full(_shape_of((shape,)), as_array(value, element), element.numpy), **where)
+
+    def arange(self, *bounds: int | float, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``, as in PyTorch."""
+        whole = all(isinstance(bound, int) for bound in bounds)
+        values = np.arange(*bounds, dtype=np.int64 if whole else np.float64)
+        element = (dtypes.int64 if whole else dtypes.float32) if dtype is None else as_dtype(dtype)
+        return self._filled(convert(values, element), **where)
+
+    def randn(self, *shape: int | Sequence[int], **how: Any) -> Tensor:
+        """Normal random numbers; ``how`` is dtype, generator, and policy, name and device as for :meth:`empty`."""
+        return self._random("standard_normal", "randn", _shape_of(shape), **how)
+
+    def rand(self, *shape: int | Sequence[int], **how: Any) -> Tensor:
+        """Random numbers, uniform in [0, 1); ``how`` as for :meth:`randn`."""
+        return self._random("random", "rand", _shape_of(shape), **how)
+
+    def randint(
+        self,
+        low: int,
+        high: int,
+        size: int | Sequence[int],
+        *,
+        dtype: DTypeLike = dtypes.int64,
+        generator: Generator | None = None,
+        **where: Any,
+    ) -> Tensor:
+        """Random integers from ``low`` to ``high - 1``."""
+        values = (generator or self.generator).stream.integers(low, high, _shape_of((size,)))
+        return self._filled(convert(values, as_dtype(dtype)), **where)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begin the random numbers of this context anew."""
+        return self.generator.manual_seed(seed)
+
+    def from_numpy(self, array: Array, *, name: str | None = None) -> HostTensor:
+        """A host tensor on the memory of ``array``; ``.to("ahbm", policy=...)`` copies it to the device."""
+        return HostTensor(self, array, self._named(name))
+
+    def tensor(self, values: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """A copy of ``values``: an array, a number or nested lists; Python floats become fp32."""
+        array = np.array(values)
+        if dtype is None and not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
+            dtype = dtypes.float32
+        return self._filled(array if dtype is None else convert(array, as_dtype(dtype)), **where)
+
+    # -- launches and time --------------------------------------------------------------------------------
+
+    def launch(
+        self,
+        kernel: Any,
+        grid: Any,
+        args: Sequence[Any] = (),
+        meta: Mapping[str, Any] | None = None,
+        *,
+        place: Place = None,
+    ) -> None:
+        """Run ``kernel`` on every program of ``grid``; returns at once.
+
+        ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
+        function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
+        PE run in turn.
+        """
+        function, keywords = as_kernel(kernel), dict(meta or {})
+        named = function.bind(tuple(args), keywords)
+        for name, argument in named.items():
+            check_arg(self, function.__name__, name, argument)
+        extents = grid_of(grid, named)
+        programs = place_programs(extents, list(named.values()), place, self.machine.pes)
+        positional = tuple(map(kernel_arg, args))
+        keywords = {
+            name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
+        }
+        self.machine.launch(function, positional, keywords, programs, extents, function.__name__)
+        self._is_busy = True
+
+    def synchronize(self) -> None:
+        """Wait until everything launched is complete and its values are computed."""
+        self.machine.synchronize()
+        self.machine.flush()
+        self._is_busy = False
+        self.heap.reap()
+
+    def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
+        """A mark in simulated time."""
+        return Event(self)
+
+    def device_count(self) -> int:
+        """SIPs of the machine."""
+        return self.machine.spec.system.sips.count
+
+    # -- for tensors --------------------------------------------------------------------------------------
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        """Copy to the device, after all that was launched."""
+        self.synchronize()
+        self.machine.host_write(pieces, buffer)
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        """Copy from the device, after all that was launched."""
+        self.synchronize()
+        return self.machine.host_read(pieces, size_bytes)
+
+    def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Any:
+        """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
+        if not self._is_busy:
+            self.synchronize()
+        try:
+            return self.heap.allocate(name, shape, dtype, policy)
+        except CapacityError:
+            if not self.heap.n_buried:
+                raise
+        self.synchronize()
+        return self.heap.allocate(name, shape, dtype, policy)
+
+    def _filled(
+        self, array: Array, *, policy: DPPolicy | None = None, name: str | None = None, device: str = DEVICE
+    ) -> Tensor:
+        staged = HostTensor(self, array, self._named(name))
+        return staged if device == HOST else staged.to(device, policy=policy)
+
+    def _random(
+        self,
+        distribution: str,
+        function: str,
+        shape: tuple[int, ...],
+        dtype: DTypeLike = dtypes.float32,
+        generator: Generator | None = None,
+        **where: Any,
+    ) -> Tensor:
+        element = as_dtype(dtype)
+        if not element.is_float:
+            raise DTypeError(f"{function}: {element} is no float dtype; draw fp32 and convert")
+        draw = getattr((generator or self.generator).stream, distribution)
+        return self._filled(convert(draw(shape), element), **where)
+
+    def _named(self, name: str | None) -> str:
+        if name is not None:
+            return name
+        self._n_named += 1
+        return f"tensor{self._n_named}"
+
+
+def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
+    """The shape that ``zeros(2, 3)`` and ``zeros((2, 3))`` mean."""
+    extents: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in extents):
+        raise ShapeError(f"shape {tuple(extents)}: every extent is an integer of 0 or more")
+    return tuple(int(n) for n in extents)
+
+
+def _dtype_of_number(value: bool | int | float) -> DType:
+    """What PyTorch takes for a Python number."""
+    if isinstance(value, bool):
+        return dtypes.int1
+    return dtypes.int64 if isinstance(value, int) else dtypes.float32

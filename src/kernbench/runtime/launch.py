@@ -1,0 +1,120 @@
+"""From a grid to programs on PEs, by a stated rule or as the caller says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernbench.errors import KernBenchError, ShapeError, UsageError
+from kernbench.lang.jit import JITFunction
+from kernbench.lang.pointer import TensorArg
+from kernbench.runtime.device import Program
+from kernbench.runtime.tensor import DeviceTensor, Tensor
+from kernbench.topology.ids import PeId
+
+if TYPE_CHECKING:
+    from kernbench.runtime.context import Context
+
+Grid = tuple[int, int, int]
+Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int | str | PeId] | None
+
+
+def place_programs(grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[PeId]) -> list[Program]:
+    """Every program of ``grid``, in order, with its PE.
+
+    Programs are counted with the first axis fastest. With ``place`` None, program p of G runs on the
+    (p * n // G)-th of the n PEs that hold shards of the first sharded argument, or of all PEs when none is
+    sharded. "cyclic" deals programs to the same PEs in turn. A list names the PE of each program, a function
+    that of the program with given ids; a PE is a number, a :class:`PeId`, or a name like "sip0.cube1.pe3".
+    """
+    nx, ny, nz = grid
+    ids = [(x, y, z) for z in range(nz) for y in range(ny) for x in range(nx)]
+    chosen = _chosen(ids, args, place, len(pes))
+    numbers = {pe: number for number, pe in enumerate(pes)} if place is not None and place != "cyclic" else {}
+    return [
+        Program(index, at, _pe_number(pe, index, pes, numbers))
+        for index, (at, pe) in enumerate(zip(ids, chosen, strict=True))
+    ]
+
+
+def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) -> Sequence[int | str | PeId]:
+    """The PE of each program, as the caller or the rule names it."""
+    if callable(place):
+        return [place(at) for at in ids]
+    if place is None or isinstance(place, str):
+        if place not in (None, "cyclic"):
+            raise UsageError(
+                f"launch: place={place!r} is unknown; give 'cyclic', a list of PEs, or a function"
+            )
+        holders = _holders(args, n_pes)
+        n, total = len(holders), len(ids)
+        return [holders[p % n if place == "cyclic" else p * n // total] for p in range(total)]
+    if len(place) != len(ids):
+        raise ShapeError(
+            f"launch: place lists {len(place)} PEs for {len(ids)} programs; it must name one for each"
+        )
+    return place
+
+
+def _holders(args: Sequence[Any], n_pes: int) -> Sequence[int]:
+    """The PEs that hold shards of the first sharded argument, in order; all when none is sharded."""
+    for argument in args:
+        if isinstance(argument, DeviceTensor) and argument.shards.grid.n_cells > 1:
+            return argument.shards.holders
+    return range(n_pes)
+
+
+def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers: Mapping[PeId, int]) -> int:
+    if isinstance(pe, str):
+        try:
+            pe = PeId.parse(pe)
+        except KernBenchError as error:
+            raise UsageError(f"launch: place of program {program}: {error}") from None
+    number = numbers.get(pe, -1) if isinstance(pe, PeId) else pe
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(pes):
+        shown = str(pe) if isinstance(pe, PeId) else repr(pe)
+        raise UsageError(
+            f"launch: place of program {program}: there is no PE {shown}; "
+            f"PEs are 0..{len(pes) - 1}, {pes[0]}..{pes[-1]}"
+        )
+    return number
+
+
+def check_arg(context: Context, kernel_name: str, name: str, argument: Any) -> None:
+    """Refuse a tensor that a kernel cannot reach.
+
+    Raises:
+        UsageError: it is freed, lies on the host, or belongs to another context.
+    """
+    if not isinstance(argument, Tensor):
+        return
+    what = f"kernel {kernel_name!r}: argument {name!r} is {argument.name!r}"
+    if not isinstance(argument, DeviceTensor):
+        raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
+    if argument.context is not context:
+        raise UsageError(f"{what}, a tensor of another simulation; copy it by way of numpy()")
+    if argument.is_freed:
+        raise UsageError(f"{what}, which was freed; make a new tensor, or free it later")
+
+
+def kernel_arg(argument: Any) -> Any:
+    """``argument`` as a kernel takes it: a device tensor as its addresses, all else as it is."""
+    if not isinstance(argument, DeviceTensor):
+        return argument
+    shards = argument.shards
+    return TensorArg(argument.name, shards.va, argument.dtype, argument.shape, argument.nbytes)
+
+
+def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """``kernel[grid](*args, **named)``: run on the device of the first tensor among the arguments.
+
+    Raises:
+        UsageError: there is no tensor among them.
+    """
+    tensors = [x for x in (*args, *named.values()) if isinstance(x, Tensor)]
+    if not tensors:
+        raise UsageError(
+            f"kernel {kernel.__name__!r} has no tensor among its arguments to say on which device it runs; "
+            "launch it with torch.launch(kernel, grid, args)"
+        )
+    tensors[0].context.launch(kernel, grid, args, named)

@@ -1,0 +1,92 @@
+"""Times of idle transfers, from the graph alone: what the engine must agree with, written apart from it.
+
+Chunks cut through: a link may start a chunk before its tail has arrived, but never so early that it would run dry.
+Times between links are whole picoseconds, rounded up; within a link, time is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor
+from typing import NamedTuple
+
+from kernbench.topology.graph import Edge, TopologyGraph
+from kernbench.units import PS_PER_NS, Rate
+
+
+class Stage(NamedTuple):
+    """A link as a chunk meets it: its rate, and its latency with that of the node before it."""
+
+    rate: Rate
+    latency_ps: int
+
+    def serial_ps(self, size_bytes: int) -> Fraction:
+        """Time the link is occupied by ``size_bytes``, exactly."""
+        return size_bytes * PS_PER_NS / self.rate.fraction
+
+
+class Arrival(NamedTuple):
+    """When the first and the last byte of a chunk are there."""
+
+    head_ps: int
+    tail_ps: int
+
+
+def stages(graph: TopologyGraph, route: Iterable[Edge]) -> tuple[Stage, ...]:
+    """The stages of a route outside of PEs."""
+    return tuple(
+        Stage(edge.rate, edge.latency_ps + graph.nodes[edge.src].latency_ps)
+        for edge in route
+        if edge.rate is not None
+    )
+
+
+def chunk_ps(route: Sequence[Stage], size_bytes: int) -> Fraction:
+    """Time from a chunk's offer, as a whole, to its last byte at the far end of an idle ``route``, exactly.
+
+    Sum of the latencies, plus the serialisation on the last link, plus ``max(0, ser_i - ser_(i+1))`` at each step
+    to a faster link, which has to wait so that it does not run dry.
+    """
+    serial = [stage.serial_ps(size_bytes) for stage in route]
+    waits = (max(Fraction(0), here - there) for here, there in pairwise(serial))
+    return sum(stage.latency_ps for stage in route) + sum(waits) + serial[-1]
+
+
+def stream_ps(
+    route: Sequence[Stage], sizes_bytes: Sequence[int], offers: Sequence[Arrival] | None = None
+) -> tuple[Arrival, ...]:
+    """When each chunk of a stream arrives over an idle ``route`` with buffers enough, by a max-plus recursion.
+
+    ``offers`` say when each chunk's first and last byte are at the source (all at 0, whole, if left out). A chunk
+    that starts on a link at ``x`` (exact) and occupies it for ``s`` has its tail at ``ceil(x + s) + latency``; it is
+    ready for a link that is not faster at ``ceil(x) + latency``, for a faster one at ``tail - floor(its time
+    there)``. It starts when it is ready and the link is free of the chunk before, exactly.
+    """
+    arrivals = offers or [Arrival(0, 0)] * len(sizes_bytes)
+    ready = [
+        Fraction(max(offer.head_ps, offer.tail_ps - floor(route[0].serial_ps(size))))
+        for offer, size in zip(arrivals, sizes_bytes, strict=True)
+    ]
+    for stage, following in zip(route, (*route[1:], None), strict=True):
+        ready, arrivals = _cross(stage, following, ready, sizes_bytes)
+    return tuple(arrivals)
+
+
+def _cross(
+    stage: Stage, following: Stage | None, ready: Sequence[Fraction], sizes_bytes: Sequence[int]
+) -> tuple[list[Fraction], list[Arrival]]:
+    """Chunks ready for ``stage``: when each is ready for the stage ``following``, and its head and tail there."""
+    free = Fraction(0)
+    ready_after, arrivals = [], []
+    for start, size in zip(ready, sizes_bytes, strict=True):
+        start = max(start, free)
+        free = start + stage.serial_ps(size)
+        head, tail = ceil(start) + stage.latency_ps, ceil(free) + stage.latency_ps
+        arrivals.append(Arrival(head, tail))
+        is_faster = following is not None and following.rate.fraction > stage.rate.fraction
+        ready_after.append(
+            Fraction(tail - floor(following.serial_ps(size)) if following and is_faster else head)
+        )
+    return ready_after, arrivals

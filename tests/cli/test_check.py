@@ -1,0 +1,138 @@
+"""``kernbench check`` says what a file means, or the one line that is wrong with it."""
+
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kernbench.config.load import load_config
+from kernbench.config.plain import config_sha256
+
+# sip.ucie.bw 256 x 0.97 = 248.32 GB/s into an IO NoC of 128 GB/s; tiny has one such port
+TINY_WARNING = (
+    "sip0.io_ucie0: carries 248.32 GB/s but the IO NoC feeds only 128 GB/s; "
+    "raise sip.io_die.noc.link_bw or lower sip.ucie.bw"
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a YAML file and gives its path."""
+
+    def write(text: str, name: str = "my.yaml") -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_a_right_file_is_explained_line_by_line(kernbench, file):
+    name = file("extends: tiny\n")
+    ran = kernbench("check", name)
+    lines = ran.out.splitlines()
+    assert ran.code == 0
+    assert lines[0] == f"{name}: ok (topology)"
+    assert lines[1] == "  machine                   1 SIP x 1 cube x 4 PEs = 4 PEs"
+    assert "  fp16 of a PE              2.048 TFLOP/s" in lines
+    assert f"  warning: {TINY_WARNING}" in lines
+    assert lines[-1] == f"  config sha256 {config_sha256(load_config('tiny'))}"
+
+
+def test_json_has_the_hash_of_the_resolved_configuration(kernbench, file):
+    name = file("extends: tiny\n")
+    document = json.loads(kernbench("check", name, "--set", "cube.hbm.queue=128", "--json", "-").out)
+    assert document["schema"] == "kernbench.check/1"
+    (found,) = document["files"]
+    assert found["config_sha256"] == config_sha256(load_config("tiny", ["cube.hbm.queue=128"]))
+    assert (found["file"], found["document"], found["ok"], found["error"]) == (name, "topology", True, None)
+    assert TINY_WARNING in found["warnings"]
+    assert found["meaning"]["machine"] == "1 SIP x 1 cube x 4 PEs = 4 PEs"
+
+
+def test_what_is_resolved_can_be_loaded_again(kernbench, file):
+    name = file(kernbench("check", "tiny", "--resolved").out)
+    assert load_config(name) == load_config("tiny")
+
+
+def test_a_schema_is_one_that_editors_understand(kernbench):
+    schema = json.loads(kernbench("check", "--schema", "topology").out)
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "extends: tiny\ncube.noc.link_bandwidth: 64\n",
+            ":2: cube.noc.link_bandwidth: unknown key; did you mean 'link_bw'?",
+        ),
+        (
+            "extends: tiny\ncube.noc.link_bw: 0\n",
+            ":2: cube.noc.link_bw: 0 is not a rate; it must be above 0 GB/s",
+        ),
+        ("extends: tiny\ncube.noc.link_bw: .nan\n", ":2: cube.noc.link_bw: NaN is not a finite number"),
+    ],
+)
+def test_a_wrong_file_is_one_line_with_its_place(kernbench, file, text, error):
+    name = file(text)
+    assert kernbench("check", name) == (2, "", f"kernbench: {name}{error}\n")
+
+
+def test_a_yaml_syntax_error_names_its_line(kernbench, file):
+    name = file("extends: tiny\ncube: {\n")
+    ran = kernbench("check", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"kernbench: {name}:")
+    assert "YAML syntax" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_missing_file_is_one_line(kernbench):
+    assert kernbench("check", "nowhere.yaml") == (
+        2,
+        "",
+        "kernbench: nowhere.yaml: cannot be read: No such file or directory\n",
+    )
+
+
+def test_of_several_files_each_is_judged(kernbench, file):
+    good, bad = file("extends: tiny\n", "good.yaml"), file("extends: tiny\ncube: 3\n", "bad.yaml")
+    ran = kernbench("check", bad, good)
+    assert ran.code == 2
+    lines = ran.out.splitlines()
+    assert lines[0] == f"{bad}: WRONG"
+    assert lines[1].startswith(f"  {bad}:2: cube: 3 is not a mapping")
+    assert lines[2] == f"{good}: ok (topology)"
+
+
+def test_a_components_file_is_checked_against_what_is_registered(kernbench, file):
+    name = file("extends: default\ncomponents.pe_gemm: pe_gem_v1\n")
+    ran = kernbench("check", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(
+        f"kernbench: {name}: components.pe_gemm: unknown component 'pe_gem_v1'; did you mean 'pe_gemm_v1'? (known: "
+    )
+    assert (
+        kernbench("check", file("extends: default\n\ncomponents: {}\n"))
+        .out.splitlines()[0]
+        .endswith(": ok (components)")
+    )
+
+
+def test_a_ccl_file_says_what_the_queues_are(kernbench, file):
+    name = file("extends: default\ndefaults.slots: 4\n")
+    assert kernbench("check", name).out.splitlines()[:3] == [
+        f"{name}: ok (ccl)",
+        "  queues         4 slots of 4 KiB in tcm",
+        "  back-pressure  sleep",
+    ]
+
+
+def test_without_a_file_it_says_what_to_give(kernbench):
+    assert kernbench("check").err == (
+        "kernbench: check: name a file, as in kernbench check my_topology.yaml; or --schema topology\n"
+    )
+    assert kernbench("check", "--schema", "topolgy").err == (
+        "kernbench: unknown document 'topolgy'; did you mean 'topology'? (known: ccl, components, topology)\n"
+    )

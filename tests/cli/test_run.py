@@ -1,0 +1,217 @@
+"""``kernbench run`` prints what a run found, ends with what limits the kernel, and judges by its exit code."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kernbench.errors import DeadlockError
+from kernbench.reports.bounds import Bound
+from kernbench.reports.summary import UnitUse
+
+
+@dataclass
+class Check:
+    ok: bool | None
+    max_abs_err: float | None
+    reference: str
+
+
+def unit(pe, kind, busy_ps):
+    return UnitUse(
+        node=f"sip0.cube0.pe{pe}.{kind}", kind=kind, window_ps=1000, busy_ps=busy_ps, stalls={}, size_bytes=0
+    )
+
+
+def result(**changes):
+    """A run of 2 x 4 x 8 flops: 4 us of kernel in 10 us of device time."""
+    fields = {
+        "bench": "gemm",
+        "params": {"m": 64, "dtype": "fp16"},
+        "mode": "timed",
+        "device_time_ps": 10_000_000,
+        "kernel_time_ps": 4_000_000,
+        "host_time_ps": 2_000_000,
+        "check": Check(True, 0.5, "numpy float64"),
+        "flops": 8_000_000,  # / 4 us = 2 TFLOP/s
+        "bytes": {"hbm": 1 << 20, "pcie": 100},
+        "units": (
+            unit(0, "pe_gemm", 600),
+            unit(1, "pe_gemm", 200),
+            unit(0, "pe_dma", 10),
+            unit(0, "pe_math", 0),
+        ),
+        "breakdown": {"gemm": 3_000_000, "hbm": 1_000_000},
+        "device_breakdown": {"host to device": 6_000_000, "kernel": 4_000_000},
+        "config_sha256": "c" * 64,
+        "events": 1234,
+        "cpu_s": 0.25,
+        "peak_mb": 99.6,
+        "oplog_sha256": "d" * 64,
+        "bound": Bound(time_ps=4_000_000, floors_ps={"compute": 1_000_000, "hbm": 2_000_000}),
+        "limit": "The kernel is limited by gemm.",
+    }
+    return SimpleNamespace(**{**fields, **changes}, to_json=lambda: {"schema": "kernbench.run/1"})
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """A bench module whose ``run_bench`` gives ``bench.result``, or raises it; ``bench.asked`` is what it was given."""
+    module = SimpleNamespace(result=result(), asked=None, load_bench=lambda name: name)
+
+    def run_bench(name, **asked):
+        module.asked = {"bench": name, **asked}
+        asked["progress"]("working")
+        if asked["trace"]:
+            asked["trace"].write_text("[")
+        sys.stdout.write("from a kernel\n")
+        if isinstance(module.result, BaseException):
+            raise module.result
+        return module.result
+
+    module.run_bench = run_bench
+    monkeypatch.setitem(sys.modules, "kernbench.bench", module)
+    return module
+
+
+def test_the_page(kernbench, bench):
+    ran = kernbench("run", "gemm", "--topology", "tiny")
+    assert (ran.code, ran.err) == (0, "")
+    assert (
+        ran.out
+        == """\
+from a kernel
+bench          gemm m=64 dtype=fp16
+machine        tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs
+device time    10.000 us from the first byte over PCIe to the last completion
+kernel time    4.000 us on the PE that took longest
+host software  2.000 us, apart: part of neither
+achieved       2 TFLOP/s
+bound          2.000 us by hbm; 50 % of it is reached
+bytes moved    hbm 1 MiB, pcie 100 B
+
+Where the kernel time went, on the PE that took longest
+cause      time  share  what to do
+gemm   3.000 us   75 %  use a narrower dtype or more PEs
+hbm    1.000 us   25 %  load larger runs, or reuse what was loaded
+
+Where the device time went
+cause               time  share  what to do
+host to device  6.000 us   60 %  keep tensors on the device, or copy less
+kernel          4.000 us   40 %  see the breakdown of the kernel
+
+Busiest units
+kind     units  mean   max  busiest
+pe_gemm      2  40 %  60 %  sip0.cube0.pe0.pe_gemm
+pe_dma       1   1 %   1 %  sip0.cube0.pe0.pe_dma
+
+1,234 events in 0.2 CPU s, 100 MB at most; op log dddddddddddd, configuration cccccccccccc
+check ok: max abs err 0.5 against numpy float64
+The kernel is limited by gemm.
+"""
+    )
+
+
+def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
+    monkeypatch.setattr("kernbench.cli.console.os.environ", {"COLUMNS": "80"})
+    bench.result = result(breakdown={"hbm queue": 3_000_000, "hbm": 1_000_000})
+    lines = kernbench("run", "gemm").out.splitlines()
+    start = lines.index("Where the kernel time went, on the PE that took longest")
+    assert lines[start + 1 : start + 5] == [
+        "cause          time  share  what to do",
+        "hbm queue  3.000 us   75 %  spread the data over more channels, or rotate the",
+        "                            order",
+        "hbm        1.000 us   25 %  load larger runs, or reuse what was loaded",
+    ]
+
+
+def test_a_wrong_result_is_exit_code_1(kernbench, bench):
+    bench.result = result(check=Check(False, float("inf"), "numpy float64"))
+    ran = kernbench("run", "gemm")
+    assert ran.code == 1
+    assert ran.out.splitlines()[-2] == "check WRONG: max abs err inf against numpy float64"
+
+
+def test_without_values_there_is_no_check(kernbench, bench):
+    bench.result = result(check=Check(None, None, ""), mode="timing")
+    ran = kernbench("run", "gemm", "--mode", "timing")
+    assert ran.code == 0
+    assert ran.out.splitlines()[-2] == "check not made (mode timing)"
+
+
+def test_without_time_there_is_only_the_check(kernbench, bench):
+    nothing = {"device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0, "bound": None, "units": ()}
+    bench.result = result(mode="data", breakdown={}, device_breakdown={}, **nothing)
+    assert kernbench("run", "gemm", "--mode", "data").out.splitlines()[3:5] == [
+        "time     none is simulated in mode data",
+        "",
+    ]
+
+
+def test_everything_asked_for_reaches_the_run(kernbench, bench, tmp_path):
+    kernbench(
+        *("run", "my.py", "-p", "m=8", "-p", "name=a=b", "--set", "pe.tcm.size=64 KiB", "--topology", "tiny"),
+        *("--mode", "timing", "--iters", "3", "--seed", "7", "--plugin", "a.py", "--plugin", "b.py"),
+    )
+    bench.asked.pop("progress")
+    assert bench.asked == {
+        "bench": "my.py",
+        "params": {"m": "8", "name": "a=b"},
+        "overrides": ("pe.tcm.size=64 KiB",),
+        "topology": "tiny",
+        "mode": "timing",
+        "iters": 3,
+        "seed": 7,
+        "plugins": (Path("a.py"), Path("b.py")),
+        "trace": None,
+    }
+
+
+def test_json_on_standard_output_stands_alone(kernbench, bench):
+    ran = kernbench("run", "gemm", "--json", "-")
+    assert json.loads(ran.out) == {"schema": "kernbench.run/1"}
+    assert ran.err == "from a kernel\n"
+
+
+def test_json_in_a_file_comes_with_the_page(kernbench, bench, tmp_path):
+    ran = kernbench("run", "gemm", "--json", str(tmp_path / "result.json"))
+    assert json.loads((tmp_path / "result.json").read_text()) == {"schema": "kernbench.run/1"}
+    assert "check ok" in ran.out
+
+
+def test_the_trace_appears_when_the_run_is_done(kernbench, bench, tmp_path):
+    kernbench("run", "gemm", "--trace", str(tmp_path / "trace.json"))
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.json"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [(KeyboardInterrupt(), 130, "interrupted"), (DeadlockError("at 1 ns: stuck"), 3, "at 1 ns: stuck")],
+)
+def test_a_run_that_ends_early_leaves_no_file(kernbench, bench, tmp_path, error, code, text):
+    bench.result = error
+    ran = kernbench(
+        "run", "gemm", "--trace", str(tmp_path / "trace.json"), "--json", str(tmp_path / "run.json")
+    )
+    assert (ran.code, ran.err) == (code, f"kernbench: {text}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parameter_needs_a_value(kernbench):
+    assert kernbench("run", "gemm", "-p", "m") == (
+        2,
+        "",
+        "kernbench: -p m: write name=value, as in -p m=512\n",
+    )
+
+
+def test_a_result_that_cannot_be_written_is_found_before_the_run(kernbench, bench):
+    ran = kernbench("run", "gemm", "--json", "/nowhere/run.json")
+    assert (ran.code, ran.err) == (
+        2,
+        "kernbench: /nowhere/run.json: there is no folder '/nowhere'; make it first\n",
+    )
+    assert bench.asked is None

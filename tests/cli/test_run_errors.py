@@ -1,0 +1,97 @@
+"""Bad input to ``kernbench run`` is one line with the cure, exit code 2, and no file; on the real thing."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+TINY = ("--topology", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (
+            ("gem", *TINY),
+            "unknown bench 'gem'; did you mean 'gemm'? (known: gemm, qkv_gemm, softmax, vector_add)",
+        ),
+        (("nowhere.py", *TINY), "nowhere.py: no such file; give a bench's name or the path of a Python file"),
+        (
+            ("vector_add", "--topology", "tinny"),
+            "unknown topology 'tinny'; did you mean 'tiny'? (presets: default, tiny, big; or a YAML file's path)",
+        ),
+        (
+            ("vector_add", "--topology", "nowhere.yaml"),
+            "nowhere.yaml: cannot be read: No such file or directory",
+        ),
+        (
+            ("vector_add", *TINY, "--set", "cube.hbm.chanels=8"),
+            "--set cube.hbm.chanels=8: unknown key; did you mean 'channels'?",
+        ),
+        (
+            ("vector_add", *TINY, "--set", "pe.tcm.size=64 KuB"),
+            "--set pe.tcm.size=64 KuB: '64 KuB' is not a size; write bytes, or a number with KiB, MiB or GiB",
+        ),
+        (
+            ("vector_add", *TINY, "--set", "pe.tcm"),
+            "--set pe.tcm: write path=value, as in --set cube.hbm.channels=8",
+        ),
+        (
+            ("vector_add", *TINY, "-p", "blok=64"),
+            "bench 'vector_add' has no parameter 'blok'; did you mean 'block'? (known: block, dtype, n)",
+        ),
+        (("vector_add", *TINY, "-p", "n=many"), "bench 'vector_add': parameter 'n' wants int, not 'many'"),
+        (("vector_add", *TINY, "--iters", "0"), "--iters must be 1 or more, not 0"),
+        (
+            ("vector_add", *TINY, "--mode", "tmed"),
+            "unknown mode 'tmed'; did you mean 'timed'? (known: data, timed, timing)",
+        ),
+        (("vector_add", *TINY, "--plugin", "nowhere.py"), "nowhere.py: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(kernbench, tmp_path, monkeypatch, args, error):
+    monkeypatch.chdir(tmp_path)
+    assert kernbench("run", *args, "--json", "run.json", "--trace", "trace.json") == (
+        2,
+        "",
+        f"kernbench: {error}\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_dtype_gets_the_nearest_name(kernbench):
+    ran = kernbench("run", "vector_add", *TINY, "-p", "dtype=bf61")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("kernbench: unknown dtype 'bf61'; did you mean 'bf16'? (known: ")
+
+
+ENDLESS = '''
+from kernbench.bench import bench
+
+@bench("endless")
+def run(torch, n: int = 1):
+    """Never ends."""
+    print("running", flush=True)
+    while True:
+        pass
+'''
+
+
+def test_an_interrupted_process_exits_with_130_and_leaves_no_file(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = [sys.executable, "-m", "kernbench", "run", "endless.py", *TINY]
+    with subprocess.Popen(
+        [*command, "--json", "run.json", "--trace", "trace.json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "kernbench: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.py"]

@@ -1,0 +1,105 @@
+"""Keys that contradict each other are refused, with the numbers and the cure."""
+
+import pytest
+
+from kernbench.config.load import load_config
+from kernbench.errors import ConfigError
+
+
+def error_of(*overrides: str, preset: str = "default") -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(preset, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny", "default", "big"])
+def test_the_presets_break_no_rule(name):
+    load_config(name)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sip.cubes.count=5", "5 do not fill the grid [2, 2]; write count: 4"),
+        ("cube.pes.count=8", "8 do not fill the grid [4, 4]; write count: 16"),
+        ("cube.noc.chunk=1000", "1000 B is not a multiple of the flit, 32 B"),
+        ("cube.noc.packet=512", "1024 B is more than a packet of 512 B"),
+        (
+            "cube.noc.buffer_per_vc=1055",
+            "1055 B cannot hold a chunk with its header; it would wait for ever; write 1056 or more, or a smaller "
+            "cube.noc.chunk",
+        ),
+        (
+            "sip.ucie.buffer_per_vc=1 KiB",
+            "1024 B cannot hold a chunk with its header; it would wait for ever; write 1056 or more, or a smaller "
+            "cube.noc.chunk",
+        ),
+        ("pe.dma.max_inflight=4095", "4095 B is less than a packet of 4096 B, which could never be sent"),
+        ("host.max_inflight=1 KiB", "1024 B is less than a packet of 4096 B, which could never be sent"),
+        ("cube.m_cpu.at=[4, 0]", "[4, 0] is outside of the cube's grid of routers, [4, 4]"),
+        ("cube.sram.at=[[0, 0]]", "1 places for 4 banks; give one [x, y] per bank"),
+        ("cube.sram.size=4097", "4097 B do not divide among 4 banks"),
+        (
+            "cube.hbm.channels=7",
+            "7 channels do not spread evenly over 16 routers (attach: per_router); write 8",
+        ),
+        ("cube.hbm.channels=4", "4 channels of 2 pseudo-channels are less than one for each of 16 PEs"),
+        ("cube.hbm.capacity=1000", "1000 B do not divide among 16 slices"),
+        (
+            "sip.io_die.ucie_ports.attach=[[0, 0]]",
+            "every column of cubes must be attached once, or traffic to the IO die has to turn and full buffers can "
+            "close a cycle; write [[0, 0], [1, 0]]",
+        ),
+        (
+            "sip.io_die.ucie_ports.attach=[[0, 0], [1, 1]]",
+            "[1, 1] is no cube of the y = 0 row, which has 2",
+        ),
+        ("pe.gemm.macs_per_cycle.fp61=3", "unknown dtype; did you mean 'fp64'?"),
+        ("pe.gemm.macs_per_cycle.half=3", "is the same dtype as 'fp16'; keep one of them"),
+        ("pe.math.rate.exq=1", "unknown key; did you mean 'exp'?"),
+        (
+            "pe.ipcq.slots=65",
+            "4 rings of 65 x 4096 B are 1064960 B, more than the TCM's 1048576 B",
+        ),
+        ('pe.ipcq.directions=["N", "N"]', "a direction is named twice"),
+        ("pe.mmu.page=3000", "3000 B is not a power of two"),
+    ],
+)
+def test_a_broken_rule_is_told_where_it_was_broken(override, message):
+    place, _, text = error_of(override).partition(": ")
+    assert place == f"--set {override}" or place.startswith("topology.yaml:")
+    assert text == message or text.endswith(f": {message}")
+
+
+def test_a_port_must_be_where_dies_touch():
+    assert error_of("cube.ucie_ports.E=none") == (
+        "--set cube.ucie_ports.E=none: there is no port E, but cubes have neighbours beside them "
+        '(sip.cubes.grid: [2, 2]); write "E": edge'
+    )
+    assert error_of("cube.ucie_ports.N=none", preset="tiny") == (
+        '--set cube.ucie_ports.N=none: there is no port N, but the IO die is joined to it; write "N": edge'
+    )
+
+
+def test_one_chunk_with_header_is_the_least_a_buffer_may_hold():
+    assert (
+        load_config("default", ["cube.noc.buffer_per_vc=1056"]).topology.cube.noc.buffer_per_vc_bytes == 1056
+    )
+
+
+def test_a_controller_at_every_second_router_needs_an_even_row():
+    assert error_of("cube.pes.grid=[1, 4]", "cube.hbm.attach=per_2_routers", preset="tiny") == (
+        "--set cube.hbm.attach=per_2_routers: per_2_routers needs an even number of routers in a row, not 1"
+    )
+
+
+def test_several_broken_rules_are_counted():
+    assert error_of("cube.noc.packet=512", "cube.noc.chunk=1000").endswith(" (and 1 more)")
+
+
+def test_every_kind_of_node_needs_a_component(tmp_path):
+    path = tmp_path / "components.yaml"
+    path.write_text("version: 1\ncomponents: {host: host_v1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config("tiny", components=path)
+    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 18 more)"

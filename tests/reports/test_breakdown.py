@@ -1,0 +1,356 @@
+"""Every picosecond of a kernel and of a device window has exactly one cause."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.reports.breakdown import (
+    CAUSES,
+    DEVICE_CAUSES,
+    device_breakdown,
+    kernel_breakdown,
+    kernel_span,
+    limit_line,
+    total,
+)
+from kernbench.topology.graph import Node, TopologyGraph
+
+KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math")
+HOST = 2 * len(KINDS)
+UNIT_OF = {
+    OpCode.DISPATCH: "pe_scheduler",
+    OpCode.DMA_READ: "pe_dma",
+    OpCode.DMA_WRITE: "pe_dma",
+    OpCode.FETCH: "pe_fetch_store",
+    OpCode.STORE: "pe_fetch_store",
+    OpCode.GEMM: "pe_gemm",
+    OpCode.MATH: "pe_math",
+}
+
+
+def two_pes():
+    """A graph of two PEs' units and the host."""
+    nodes = [
+        Node(pe * len(KINDS) + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
+        for pe in range(2)
+        for i, kind in enumerate(KINDS)
+    ]
+    return TopologyGraph(None, [*nodes, Node(HOST, "host", "host", None, 0, 0)], [], [])
+
+
+GRAPH = two_pes()
+
+
+class Launched(NamedTuple):
+    sent_ps: int
+    done_ps: int
+
+
+class Log:
+    """Builds a table row by row."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, op, start_ps, end_ps, cause=-1, *, ready_ps=None, pe=0, marks=(-1, -1, -1, -1)):
+        """Append a record; it was ready when its cause ended, unless said otherwise. Gives its number."""
+        node = pe * len(KINDS) + KINDS.index(UNIT_OF.get(op, "pe_cpu"))
+        if op in (OpCode.HOST_WRITE, OpCode.HOST_READ):
+            node = HOST
+        if ready_ps is None:
+            ready_ps = self.rows[cause].end_ps if cause >= 0 else start_ps
+        row = OpRecord(node, op, 0, 0, 0, ready_ps, start_ps, end_ps, -1, cause, -1, -1, 0, 0, *marks)
+        self.rows.append(row)
+        return len(self.rows) - 1
+
+    def kernel(self, sent_ps=0, done_ps=10**18):
+        """The breakdown of the slowest PE of the launch in that window."""
+        return kernel_breakdown(self.table, GRAPH, self.span(sent_ps, done_ps))
+
+    def span(self, sent_ps=0, done_ps=10**18):
+        return kernel_span(self.table, GRAPH, Launched(sent_ps, done_ps))
+
+    @property
+    def table(self):
+        return np.array(self.rows, dtype=np.int64).reshape(-1, len(OpRecord._fields))
+
+
+# --- one kernel, by hand ---
+
+
+def test_one_load_and_one_dot_by_hand():
+    log = Log()
+    start = log.add(OpCode.START, 1000, 1020)
+    issue = log.add(OpCode.ISSUE, 1020, 1024, start)
+    dispatch = log.add(OpCode.DISPATCH, 1024, 1026, issue)
+    load = log.add(OpCode.DMA_READ, 1026, 1200, dispatch, marks=(1042, 1050, 1060, 1113))
+    fetch = log.add(OpCode.FETCH, 1210, 1230, load)  # 10 ps between the two, for an operand, say
+    gemm = log.add(
+        OpCode.GEMM, 1237, 1301, fetch, ready_ps=1232
+    )  # 2 ps on its way, 5 until the array was free
+    log.add(OpCode.END, 1301, 1303, gemm)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "command issue": 4,
+        "dispatch": 2,
+        "dma setup and window": 1042 - 1026,
+        "request on the fabric": 1050 - 1042,
+        "hbm queue": 1060 - 1050,
+        "hbm": 1113 - 1060,
+        "data on the fabric": 1200 - 1113,
+        "fetch": 20,
+        "gemm": 64,
+        "pe_fetch_store busy": 10,
+        "pe_gemm busy": 5,
+        "hand-over": 2,
+        "kernel end": 2,
+    }
+
+
+def test_the_data_of_a_store_travel_on_the_way_to_the_memory():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    store = log.add(OpCode.DMA_WRITE, 20, 200, start, marks=(36, 100, 110, 160))
+    log.add(OpCode.END, 200, 200, store)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "dma setup and window": 16,
+        "request on the fabric": 40,  # the acknowledgement
+        "hbm queue": 10,
+        "hbm": 50,
+        "data on the fabric": 64,
+    }
+
+
+def test_a_descriptor_without_bytes_is_all_set_up():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    load = log.add(OpCode.DMA_READ, 20, 36, start)
+    log.add(OpCode.END, 36, 36, load)
+    assert log.kernel() == {"kernel start": 20, "dma setup and window": 16}
+
+
+def test_of_what_overlaps_its_cause_only_the_rest_is_its_own():
+    # PE_CPU waits from 20 on for a value that is there at 120, and reads it back in 20.
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    math = log.add(OpCode.MATH, 20, 120, start)
+    readback = log.add(OpCode.READBACK, 20, 140, math, ready_ps=20)
+    log.add(OpCode.END, 140, 140, readback)
+    assert log.kernel() == {"kernel start": 20, "math": 100, "readback": 20}
+
+
+def test_what_a_blocked_unit_waited_is_named_by_the_unit():
+    # The array ended a tile at 100 but could not hand it on until 130; the next one had been ready since 50.
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    first = log.add(OpCode.GEMM, 20, 100, start)
+    second = log.add(OpCode.GEMM, 130, 200, first, ready_ps=50)
+    log.add(OpCode.END, 200, 200, second)
+    assert log.kernel() == {"kernel start": 20, "gemm": 150, "pe_gemm busy": 30}
+
+
+def test_nothing_before_the_start_of_the_pe_counts():
+    # What the load waited for ended in the launch before.
+    log = Log()
+    before = log.add(OpCode.DMA_WRITE, 0, 90, marks=(10, 20, 30, 40))
+    log.add(OpCode.START, 100, 120)
+    load = log.add(OpCode.DMA_READ, 150, 200, before, ready_ps=150, marks=(160, 170, 180, 190))
+    log.add(OpCode.END, 200, 200, load)
+    assert log.kernel(sent_ps=95) == {
+        "dma setup and window": 10,
+        "request on the fabric": 10,
+        "hbm queue": 10,
+        "hbm": 10,
+        "data on the fabric": 10,
+        "hand-over": 50,
+    }
+
+
+def test_a_record_without_a_cause_leaves_the_rest_untraced():
+    log = Log()
+    log.add(OpCode.START, 0, 20)
+    gemm = log.add(OpCode.GEMM, 70, 100)
+    log.add(OpCode.END, 100, 100, gemm)
+    assert log.kernel() == {"gemm": 30, "not traced": 70}
+
+
+def test_a_cause_that_comes_later_is_a_bug():
+    log = Log()
+    log.add(OpCode.START, 0, 20)
+    log.add(OpCode.END, 50, 60, cause=1, ready_ps=50)
+    with pytest.raises(AssertionError, match=r"^record 1 names 1 as its cause, which comes after it$"):
+        log.kernel()
+
+
+# --- any kernel ---
+
+OWN = [
+    op
+    for op in OpCode
+    if op not in (OpCode.START, OpCode.END, OpCode.CONTROL, OpCode.HOST_WRITE, OpCode.HOST_READ)
+]
+WORK = st.tuples(
+    st.sampled_from(OWN),
+    st.integers(0, 100),  # how far back its cause lies
+    st.integers(-50, 50),  # ready, from the cause's end
+    st.integers(0, 50),  # start, from ready
+    st.lists(st.integers(0, 50), min_size=5, max_size=5),  # the parts of its own time
+)
+
+
+def chain(works, first_ps):
+    """A log in which each record's cause is some earlier one, wherever their times then fall."""
+    log = Log()
+    log.add(OpCode.START, first_ps, first_ps + 20)
+    for op, back, ready, wait, parts in works:
+        cause = max(0, len(log.rows) - 1 - back)
+        ready_ps = max(0, log.rows[cause].end_ps + ready)
+        times = [ready_ps + wait]
+        for part in parts:
+            times.append(times[-1] + part)
+        marks = times[1:5] if op in (OpCode.DMA_READ, OpCode.DMA_WRITE) else (-1,) * 4
+        log.add(op, times[0], times[5], cause, ready_ps=ready_ps, marks=marks)
+    cause = len(log.rows) - 1
+    end_ps = max(row.end_ps for row in log.rows)
+    log.add(OpCode.END, end_ps, end_ps + 5, cause)
+    return log
+
+
+@given(st.lists(WORK, max_size=30), st.integers(0, 1000))
+def test_the_causes_sum_to_the_kernel_time_whatever_the_records_say(works, first_ps):
+    log = chain(works, first_ps)
+    span, parts = log.span(), log.kernel()
+    assert sum(parts.values()) == span.time_ps
+    assert all(ps > 0 for ps in parts.values())
+    assert list(parts) == [name for name in CAUSES if name in parts]
+
+
+# --- which PE ---
+
+
+def pe_of(log, pe, start_ps, end_ps):
+    start = log.add(OpCode.START, start_ps, start_ps + 1, pe=pe)
+    gemm = log.add(OpCode.GEMM, start_ps + 1, end_ps - 1, start, pe=pe)
+    log.add(OpCode.END, end_ps - 1, end_ps, gemm, pe=pe)
+
+
+def test_the_slowest_pe_is_the_one_that_took_longest_not_the_one_that_ended_last():
+    log = Log()
+    pe_of(log, 0, 100, 200)
+    pe_of(log, 1, 150, 210)
+    span = log.span()
+    assert (span.pe, span.start_ps, span.end_ps, span.time_ps, span.skew_ps) == (0, 100, 200, 100, 50)
+
+
+def test_of_equally_slow_pes_the_first_is_taken():
+    log = Log()
+    pe_of(log, 1, 100, 200)
+    pe_of(log, 0, 110, 210)
+    assert log.span().pe == 0
+
+
+def test_each_launch_has_its_own_records():
+    log = Log()
+    pe_of(log, 0, 100, 200)
+    pe_of(log, 0, 400, 450)
+    assert log.span(50, 250).time_ps == 100
+    assert log.span(300, 500).time_ps == 50
+    assert log.kernel(300, 500) == {"kernel start": 1, "gemm": 48, "kernel end": 1}
+
+
+def test_a_launch_without_programs_has_no_kernel():
+    assert Log().span() is None
+
+
+def test_a_pe_that_never_ended_is_a_bug():
+    log = Log()
+    log.add(OpCode.START, 0, 1)
+    with pytest.raises(AssertionError, match=r"^a PE started and did not end, or the other way round$"):
+        log.span()
+
+
+def test_the_breakdowns_of_several_launches_add_up():
+    parts = total([{"hbm": 5, "gemm": 10}, {"kernel start": 1, "gemm": 2}, {}])
+    assert parts == {"kernel start": 1, "hbm": 5, "gemm": 12}
+    assert list(parts) == ["kernel start", "hbm", "gemm"]
+
+
+# --- the device ---
+
+
+def test_a_copy_a_launch_and_a_copy_back_by_hand():
+    log = Log()
+    log.add(OpCode.HOST_WRITE, 0, 1000)
+    pe_of(log, 0, 1600, 5000)
+    pe_of(log, 1, 1650, 5010)
+    log.add(OpCode.HOST_READ, 5700, 6000)
+    assert device_breakdown(log.table, GRAPH, [Launched(1000, 5600)], 0, 6000) == {
+        "host to device": 1000,
+        "launch": 600,
+        "kernel": 3400,
+        "completion": 600,
+        "device to host": 300,
+        "idle": 100,
+    }
+
+
+def test_the_kernels_share_of_the_device_is_its_kernel_time():
+    log = Log()
+    pe_of(log, 0, 300, 900)
+    parts = device_breakdown(log.table, GRAPH, [Launched(100, 1000)], 0, 1000)
+    assert parts["kernel"] == log.span().time_ps == 600
+
+
+def test_a_launch_without_programs_is_all_launch():
+    assert device_breakdown(Log().table, GRAPH, [Launched(10, 30)], 0, 40) == {"launch": 20, "idle": 20}
+
+
+def test_a_window_of_one_iteration_sees_only_its_own():
+    log = Log()
+    for at_ps in (0, 1000):
+        log.add(OpCode.HOST_WRITE, at_ps, at_ps + 400)
+        log.add(OpCode.HOST_READ, at_ps + 400, at_ps + 1000)
+    assert device_breakdown(log.table, GRAPH, [], 1000, 2000) == {
+        "host to device": 400,
+        "device to host": 600,
+    }
+
+
+COPIES = st.lists(st.tuples(st.booleans(), st.integers(0, 100), st.integers(0, 100)), max_size=10)
+
+
+@given(COPIES, st.integers(0, 100), st.integers(0, 150))
+def test_the_causes_sum_to_the_window_however_copies_overlap(copies, from_ps, length_ps):
+    log = Log()
+    for is_write, start_ps, spent_ps in copies:
+        log.add(OpCode.HOST_WRITE if is_write else OpCode.HOST_READ, start_ps, start_ps + spent_ps)
+    parts = device_breakdown(log.table, GRAPH, [], from_ps, from_ps + length_ps)
+    assert sum(parts.values()) == length_ps
+    assert set(parts) <= set(DEVICE_CAUSES)
+
+
+# --- names and advice ---
+
+
+def test_every_cause_says_what_to_do():
+    assert all(": " in advice for name, advice in CAUSES.items())
+
+
+def test_what_each_unit_waits_for_has_a_name():
+    assert {f"{kind} busy" for kind in KINDS} <= set(CAUSES)
+
+
+def test_the_limit_is_the_largest_cause_with_its_share_and_its_cure():
+    assert limit_line({"kernel start": 100, "data on the fabric": 600, "gemm": 300}) == (
+        "The kernel is limited by data on the fabric (60 % of its time): "
+        "data travels: place data nearer, or use fewer bytes."
+    )
+
+
+def test_without_a_kernel_there_is_no_limit():
+    assert limit_line({}) == "No kernel ran."

@@ -1,0 +1,93 @@
+"""A device on numpy: it moves bytes at once, and counts what the host asked of it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from kernbench.memory.direct_map import DirectMap
+from kernbench.memory.store import MemoryStore
+from kernbench.runtime.context import Context
+from kernbench.topology.ids import PeId
+
+SLICE_BYTES = 1 << 14
+BANK_BYTES = 1 << 12
+BANKS = 2
+PAGE, BURST = 4096, 32
+COPY_PS, KERNEL_PS = 1_000_000, 5_000_000
+
+
+class FakeDevice:
+    """SIPs, cubes and PEs by their grids. A copy takes 1 us, a launch 5 us; launches run at ``synchronize``."""
+
+    mode = "timed"
+
+    def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2)):
+        level = lambda grid: SimpleNamespace(count=grid[0] * grid[1], grid=grid)  # noqa: E731
+        self.spec = SimpleNamespace(
+            system=SimpleNamespace(sips=level(sips)),
+            sip=SimpleNamespace(cubes=level(cubes)),
+            cube=SimpleNamespace(
+                pes=level(pes), hbm=SimpleNamespace(timing=SimpleNamespace(burst_bytes=BURST))
+            ),
+            pe=SimpleNamespace(mmu=SimpleNamespace(page_bytes=PAGE)),
+        )
+        counts = [grid[0] * grid[1] for grid in (sips, cubes, pes)]
+        self.pes = [
+            PeId(s, c, p) for s in range(counts[0]) for c in range(counts[1]) for p in range(counts[2])
+        ]
+        n_cubes = counts[0] * counts[1]
+        self.banks_base = len(self.pes) * SLICE_BYTES
+        regions = [(pe * SLICE_BYTES, SLICE_BYTES) for pe in range(len(self.pes))]
+        regions += [(self.banks_base + i * BANK_BYTES, BANK_BYTES) for i in range(n_cubes * BANKS)]
+        self.store = MemoryStore(regions)
+        self.translator = DirectMap(self.pes, hit_ps=0)
+        self.now_ps = 0
+        self.written, self.read = [], []
+        self.queued, self.launched = [], []
+
+    def slice_of(self, pe):
+        return 100 + pe, pe * SLICE_BYTES, SLICE_BYTES
+
+    def sram_banks(self, pe):
+        cube = pe // self.spec.cube.pes.count
+        first = cube * BANKS
+        return [
+            (200 + first + i, self.banks_base + (first + i) * BANK_BYTES, BANK_BYTES) for i in range(BANKS)
+        ]
+
+    def host_write(self, pieces, buffer):
+        assert not self.queued
+        self.written.append(sum(piece.size_bytes for piece in pieces))
+        self.now_ps += COPY_PS
+        self.store.write(pieces, buffer)
+
+    def host_read(self, pieces, size_bytes):
+        assert not self.queued
+        self.read.append(sum(piece.size_bytes for piece in pieces))
+        self.now_ps += COPY_PS
+        return self.store.read(pieces, size_bytes)
+
+    def launch(self, kernel, args, meta, programs, grid, name):
+        self.queued.append(
+            SimpleNamespace(kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name)
+        )
+
+    def synchronize(self):
+        self.now_ps += KERNEL_PS * len(self.queued)
+        self.launched += self.queued
+        self.queued.clear()
+
+    def flush(self):
+        pass
+
+
+@pytest.fixture(scope="session")
+def new_torch():
+    """Makes a context on a fake device with the given grids of SIPs, cubes and PEs."""
+    return lambda *grids, seed=0: Context(FakeDevice(*grids), seed=seed)
+
+
+@pytest.fixture
+def torch(new_torch):
+    """A context on 2 SIPs x 2 cubes x 4 PEs."""
+    return new_torch()

@@ -1,0 +1,194 @@
+"""A program runs on the PE that the stated rule, or the caller, gives it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernbench.errors import ShapeError, UsageError
+from kernbench.lang.jit import jit
+from kernbench.runtime.placement import DPPolicy
+from kernbench.topology.ids import PeId
+
+REPLICATED = DPPolicy("replicate", "replicate", "replicate")
+
+
+def kernel(x=None, y=None, n=0, BLOCK=0):
+    pass
+
+
+def launched(torch, *args, **kwargs):
+    torch.launch(kernel, *args, **kwargs)
+    torch.synchronize()
+    return torch.machine.launched[-1]
+
+
+def pes(torch, *args, **kwargs):
+    return [program.pe for program in launched(torch, *args, **kwargs).programs]
+
+
+@given(n_programs=st.integers(1, 70))
+def test_programs_spread_over_all_pes_when_nothing_is_sharded(new_torch, n_programs):
+    assert pes(new_torch(), n_programs) == [p * 16 // n_programs for p in range(n_programs)]
+
+
+@given(n_programs=st.integers(1, 40), rows=st.integers(2, 40))
+def test_programs_go_to_the_holders_of_the_first_sharded_argument(new_torch, n_programs, rows):
+    torch = new_torch()
+    everywhere = torch.empty(4, policy=REPLICATED)
+    sharded = torch.empty(rows, 4)
+    single = torch.empty(2, 1, policy=DPPolicy("row_wise", "replicate", "replicate"))
+    holders = sharded.shards.holders
+    expected = [holders[p * len(holders) // n_programs] for p in range(n_programs)]
+    assert pes(torch, n_programs, (everywhere, sharded)) == expected
+    assert pes(torch, n_programs, (everywhere,), {"y": sharded, "n": single}) == expected
+
+
+def test_cyclic_deals_programs_to_the_same_pes_in_turn(torch):
+    x = torch.empty(3, 4)  # rows 0 to 2 on pe 0, 4 and 8
+    assert pes(torch, 7, (x,), place="cyclic") == [0, 4, 8, 0, 4, 8, 0]
+    assert pes(torch, 17, place="cyclic") == [*range(16), 0]
+
+
+def test_a_list_names_the_pe_of_each_program(torch):
+    assert pes(torch, 3, place=[2, "sip1.cube0.pe3", PeId(0, 1, 0)]) == [2, 11, 4]
+
+
+def test_a_function_names_the_pe_of_a_program_id(torch):
+    assert pes(torch, (2, 3), place=lambda at: at[0] + 4 * at[1]) == [0, 1, 4, 5, 8, 9]
+
+
+def test_programs_are_counted_with_the_first_axis_fastest(torch):
+    programs = launched(torch, (2, 2, 2)).programs
+    assert [program.index for program in programs] == list(range(8))
+    assert [program.ids for program in programs[:5]] == [
+        (0, 0, 0),
+        (1, 0, 0),
+        (0, 1, 0),
+        (1, 1, 0),
+        (0, 0, 1),
+    ]
+
+
+def test_a_grid_is_a_number_a_tuple_or_a_function_of_the_arguments(torch):
+    x = torch.empty(100)
+    assert launched(torch, 5).grid == (5, 1, 1)
+    assert launched(torch, (5, 2)).grid == (5, 2, 1)
+    sized = launched(torch, lambda meta: (torch.cdiv(meta["x"].numel(), meta["BLOCK"]),), (x,), {"BLOCK": 32})
+    assert sized.grid == (4, 1, 1)
+
+
+def test_a_kernel_is_given_addresses_for_tensors_and_all_else_as_it_is(torch):
+    x, y = torch.empty(4, 2, dtype="fp16", name="x"), torch.empty(3, name="y")
+    call = launched(torch, 1, (x, 5), {"BLOCK": 64, "n": y})
+    (pointer, five), meta = call.args, call.meta
+    assert (pointer.name, pointer.va, pointer.dtype, pointer.shape, pointer.size_bytes) == (
+        "x",
+        x.data_ptr(),
+        x.dtype,
+        (4, 2),
+        16,
+    )
+    assert (five, meta["BLOCK"], meta["n"].name) == (5, 64, "y")
+    assert (call.kernel.__wrapped__, call.name) == (kernel, "kernel")
+
+
+@pytest.mark.parametrize("grid", [(), (1, 1, 1, 1), (0,), (2, 1.5)])
+def test_a_wrong_grid_is_refused(torch, grid):
+    with pytest.raises(UsageError, match="must be one to three integers above zero"):
+        torch.launch(kernel, grid)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "message"),
+    [
+        (
+            "blocked",
+            UsageError,
+            "launch: place='blocked' is unknown; give 'cyclic', a list of PEs, or a function",
+        ),
+        ([0], ShapeError, "launch: place lists 1 PEs for 2 programs; it must name one for each"),
+        (
+            [0, 16],
+            UsageError,
+            "launch: place of program 1: there is no PE 16; PEs are 0..15, sip0.cube0.pe0..sip1.cube1.pe3",
+        ),
+        (
+            lambda at: PeId(2, 0, 0),
+            UsageError,
+            "launch: place of program 0: there is no PE sip2.cube0.pe0; "
+            "PEs are 0..15, sip0.cube0.pe0..sip1.cube1.pe3",
+        ),
+        (
+            ["pe3", 0],
+            UsageError,
+            "launch: place of program 0: 'pe3' is not the name of a PE; write it like 'sip0.cube1.pe3'",
+        ),
+        (
+            lambda at: 0.5,
+            UsageError,
+            "launch: place of program 0: there is no PE 0.5; PEs are 0..15, sip0.cube0.pe0..sip1.cube1.pe3",
+        ),
+    ],
+)
+def test_a_wrong_place_is_refused(torch, place, kind, message):
+    with pytest.raises(kind) as caught:
+        torch.launch(kernel, 2, place=place)
+    assert str(caught.value) == message
+
+
+def test_a_host_tensor_cannot_be_an_argument(torch):
+    with pytest.raises(UsageError) as caught:
+        torch.launch(kernel, 1, (torch.from_numpy(np.zeros(4)),))
+    assert str(caught.value) == (
+        "kernel 'kernel': argument 'x' is 'tensor1', a tensor on the host; copy it with .to('ahbm')"
+    )
+
+
+def test_a_freed_tensor_cannot_be_an_argument(torch):
+    x = torch.empty(4, name="x")
+    x.free()
+    with pytest.raises(UsageError) as caught:
+        torch.launch(kernel, 1, (3, x))
+    assert str(caught.value) == (
+        "kernel 'kernel': argument 'y' is 'x', which was freed; make a new tensor, or free it later"
+    )
+
+
+def test_a_tensor_of_another_simulation_cannot_be_an_argument(new_torch):
+    with pytest.raises(UsageError) as caught:
+        new_torch().launch(kernel, 1, (), {"x": new_torch().empty(4, name="b")})
+    assert str(caught.value) == (
+        "kernel 'kernel': argument 'x' is 'b', a tensor of another simulation; copy it by way of numpy()"
+    )
+
+
+def test_arguments_that_do_not_fit_the_kernel_are_refused_before_anything_runs(torch):
+    with pytest.raises(UsageError, match=r"^kernel kernel\(x=None, y=None, n=0, BLOCK=0\): multiple values"):
+        torch.launch(kernel, 1, (1,), {"x": 2})
+    with pytest.raises(UsageError, match="got an unexpected keyword argument 'BLOK'"):
+        torch.launch(kernel, 1, (1,), {"BLOK": 2})
+
+
+def test_hints_for_a_gpu_are_dropped(torch):
+    assert launched(torch, 1, (1,), {"num_warps": 4, "BLOCK": 2}).meta == {"BLOCK": 2}
+
+
+def test_a_jit_kernel_runs_on_the_device_of_its_first_tensor(new_torch):
+    first, second = new_torch(), new_torch()
+    compiled = jit(kernel)
+    for torch in (second, first):
+        compiled[(lambda meta: (meta["BLOCK"],))](torch.empty(4), 3, BLOCK=2)
+    for torch in (first, second):
+        torch.synchronize()
+        (call,) = torch.machine.launched
+        assert (call.kernel, call.grid, call.args[1:], call.meta) == (compiled, (2, 1, 1), (3,), {"BLOCK": 2})
+
+
+def test_a_jit_kernel_without_tensors_needs_a_device(torch):
+    with pytest.raises(UsageError) as caught:
+        jit(kernel)[(1,)](3)
+    assert str(caught.value) == (
+        "kernel 'kernel' has no tensor among its arguments to say on which device it runs; "
+        "launch it with torch.launch(kernel, grid, args)"
+    )
