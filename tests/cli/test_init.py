@@ -1,6 +1,8 @@
 """``kernbench init`` gives a folder that works as it is, and never overwrites by itself."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,15 @@ def test_it_copies_a_topology_and_a_bench_and_says_what_is_next(kernbench):
 def test_the_topology_is_right(kernbench):
     kernbench("init")
     assert kernbench("check", "topology.yaml").code == 0
+
+
+def test_the_bench_is_right_on_the_topology(kernbench):
+    kernbench("init")
+    # in a process of its own: a bench is registered once
+    command = [sys.executable, "-m", "kernbench", "run", "my_bench.py", "--topology", "topology.yaml"]
+    done = subprocess.run([*command, "-p", "n=5000", "-p", "a=0.1"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\ncheck ok: " in done.stdout
 
 
 def test_json_has_the_hash_of_the_copied_topology(kernbench):

@@ -110,10 +110,27 @@ def test_debug_shows_the_traceback_before_the_line(kernbench, failing, args):
     assert lines[-1] == "kernbench: where: what; cure"
 
 
-def test_a_mistake_of_kernbench_itself_has_a_code_of_its_own(kernbench, failing):
-    failing(ZeroDivisionError("division by zero"))
-    text = "kernbench: internal error: ZeroDivisionError: division by zero; run it again with --debug and report it\n"
-    assert kernbench("show") == (70, "", text)
+def test_a_mistake_of_kernbench_itself_has_a_code_of_its_own(kernbench, monkeypatch):
+    monkeypatch.setattr("kernbench.cli.show.VIEWS", None)
+    assert kernbench("show") == (
+        70,
+        "",
+        "kernbench: internal error: TypeError: 'NoneType' object is not iterable; "
+        "run it again with --debug and report it\n",
+    )
+
+
+def test_a_file_system_that_fails_is_no_mistake_of_kernbench(kernbench, tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "pictures"
+    assert kernbench("show", "tiny", "-o", str(folder)) == (2, "", f"kernbench: {folder}: Not a directory\n")
+
+
+def test_a_reader_that_has_gone_is_not_a_wrong_result():
+    # the reader closes the pipe at once; bash says 128 + SIGPIPE for the writer
+    script = f"{sys.executable} -m kernbench check default --resolved | (exec <&-; sleep 0.5); echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
 
 
 def test_interrupted_is_130(kernbench, failing):

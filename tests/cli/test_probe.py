@@ -61,7 +61,7 @@ def probed(monkeypatch):
         asked.cases, asked.sizes, asked.topology, asked.overrides = cases, sizes, topology, overrides
         return asked.rows
 
-    probe = SimpleNamespace(CASES=("host-to-device", "pe-to-local"), run_probe=run_probe)
+    probe = SimpleNamespace(CASES=("host-to-device", "pe-to-local"), SIZES=(4096, 8192), run_probe=run_probe)
     monkeypatch.setitem(sys.modules, "kernbench.probe", probe)
     return asked
 
@@ -86,10 +86,10 @@ def test_hops_are_shown_on_request(kernbench, probed):
     ]
 
 
-def test_by_default_all_cases_run_from_4_kib_to_1_mib(kernbench, probed):
+def test_by_default_all_cases_run_at_all_sizes(kernbench, probed):
     kernbench("probe")
     assert probed.cases == ("host-to-device", "pe-to-local")
-    assert probed.sizes == (4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20)
+    assert probed.sizes == (4096, 8192)
     assert (probed.topology, probed.overrides) == ("default", ())
 
 
@@ -107,6 +107,16 @@ def test_an_error_makes_the_exit_code_1(kernbench, probed):
     ran = kernbench("probe")
     assert ran.code == 1
     assert ran.out.splitlines()[-1] == "1 of 2 transfers differ from their closed form"
+
+
+def test_a_case_that_the_machine_has_no_place_for_is_an_error(kernbench, probed):
+    probed.rows = ()
+    assert kernbench("probe", "pe-to-local", "--topology", "tiny") == (
+        2,
+        "",
+        "kernbench: probe pe-to-local: tiny has no such place, or its TCM is smaller than every size; "
+        "leave the case out to see what there is\n",
+    )
 
 
 def test_json_holds_every_field(kernbench, probed):

@@ -22,7 +22,12 @@ class Check:
 
 def unit(pe, kind, busy_ps):
     return UnitUse(
-        node=f"sip0.cube0.pe{pe}.{kind}", kind=kind, window_ps=1000, busy_ps=busy_ps, stalls={}, size_bytes=0
+        node=f"sip0.cube0.pe{pe}.{kind}",
+        kind=kind,
+        window_ps=10_000_000,
+        busy_ps=busy_ps,
+        stalls={},
+        size_bytes=0,
     )
 
 
@@ -39,9 +44,9 @@ def result(**changes):
         "flops": 8_000_000,  # / 4 us = 2 TFLOP/s
         "bytes": {"hbm": 1 << 20, "pcie": 100},
         "units": (
-            unit(0, "pe_gemm", 600),
-            unit(1, "pe_gemm", 200),
-            unit(0, "pe_dma", 10),
+            unit(0, "pe_gemm", 6_000_000),
+            unit(1, "pe_gemm", 2_000_000),
+            unit(0, "pe_dma", 100_000),
             unit(0, "pe_math", 0),
         ),
         "breakdown": {"gemm": 3_000_000, "hbm": 1_000_000},
@@ -103,7 +108,7 @@ cause               time  share  what to do
 host to device  6.000 us   60 %  keep tensors on the device, or copy less
 kernel          4.000 us   40 %  see the breakdown of the kernel
 
-Busiest units
+Busiest units, within 10.000 us
 kind     units  mean   max  busiest
 pe_gemm      2  40 %  60 %  sip0.cube0.pe0.pe_gemm
 pe_dma       1   1 %   1 %  sip0.cube0.pe0.pe_dma

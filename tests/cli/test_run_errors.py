@@ -13,10 +13,6 @@ TINY = ("--topology", "tiny")
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (
-            ("gem", *TINY),
-            "unknown bench 'gem'; did you mean 'gemm'? (known: gemm, qkv_gemm, softmax, vector_add)",
-        ),
         (("nowhere.py", *TINY), "nowhere.py: no such file; give a bench's name or the path of a Python file"),
         (
             ("vector_add", "--topology", "tinny"),
@@ -61,10 +57,17 @@ def test_bad_input_is_one_line_and_leaves_no_file(kernbench, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_dtype_gets_the_nearest_name(kernbench):
-    ran = kernbench("run", "vector_add", *TINY, "-p", "dtype=bf61")
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("gem",), "unknown bench 'gem'; did you mean 'gemm'? (known: "),
+        (("vector_add", "-p", "dtype=bf61"), "unknown dtype 'bf61'; did you mean 'bf16'? (known: "),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_one(kernbench, args, error):
+    ran = kernbench("run", *args, *TINY)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("kernbench: unknown dtype 'bf61'; did you mean 'bf16'? (known: ")
+    assert ran.err.startswith(f"kernbench: {error}")
 
 
 ENDLESS = '''
@@ -95,3 +98,25 @@ def test_an_interrupted_process_exits_with_130_and_leaves_no_file(tmp_path):
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "kernbench: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["endless.py"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (["x = (", ""], "SyntaxError: '(' was never closed"),
+        (["import math", "math.sqrt(-1)"], "ValueError: math domain error"),
+        (
+            ["import json", "", "json.loads('[')"],
+            "JSONDecodeError: Expecting value: line 1 column 2 (char 1)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_of_the_user_names_its_line(kernbench, tmp_path, lines, error):
+    path = tmp_path / "mine.py"
+    path.write_text("\n".join(lines))
+    last = 1 if "Syntax" in error else len(lines)
+    assert kernbench("run", str(path), *TINY) == (
+        3,
+        "",
+        f"kernbench: {path}:{last}: {error}; --debug shows the traceback\n",
+    )

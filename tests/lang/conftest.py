@@ -1,7 +1,7 @@
 """A machine of about a hundred lines, so that kernels can be proven right without a simulator.
 
-Commands take effect when they are issued; memory is one bytearray, and a virtual address is an offset in it. What a command means is said
-here once more, independently of ``memory.replay``.
+Commands take effect when they are issued; memory is one bytearray, and a virtual address is an offset
+in it. What a command means is said here once more, independently of ``memory.replay``.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def leaky_relu(x):
 @jit
 def matmul_kernel(
     a_ptr, b_ptr, c_ptr, M, N, K, stride_am, stride_ak, stride_bk, stride_bn, stride_cm, stride_cn,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr, ACTIVATION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    GROUP_M: tl.constexpr, ACTIVATION: tl.constexpr,
 ):  # fmt: skip
     pid = tl.program_id(axis=0)
     num_pid_m = tl.cdiv(M, BLOCK_M)
@@ -108,7 +109,7 @@ def matmul_kernel(
     a_ptrs = a_ptr + (offs_am[:, None] * stride_am + offs_k[None, :] * stride_ak)
     b_ptrs = b_ptr + (offs_k[:, None] * stride_bk + offs_bn[None, :] * stride_bn)
     acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    for k in range(0, tl.cdiv(K, BLOCK_K)):
+    for k in range(tl.cdiv(K, BLOCK_K)):
         a = tl.load(a_ptrs, mask=offs_k[None, :] < K - k * BLOCK_K, other=0.0)
         b = tl.load(b_ptrs, mask=offs_k[:, None] < K - k * BLOCK_K, other=0.0)
         acc = tl.dot(a, b, acc)
@@ -124,7 +125,7 @@ def matmul_kernel(
 
 
 @pytest.mark.parametrize("activation", ["", "leaky_relu"])
-@pytest.mark.parametrize("m, n, k", [(64, 64, 64), (100, 90, 70), (33, 1, 129)])
+@pytest.mark.parametrize(("m", "n", "k"), [(64, 64, 64), (100, 90, 70), (33, 1, 129)])
 def test_matmul_of_the_tutorial(device, m, n, k, activation):
     a, b = numbers((m, k), "fp16"), numbers((k, n), "fp16")
     c = device.tensor(np.zeros((m, n), np.float16))
@@ -313,7 +314,9 @@ def test_composite_gemm_from_memory_to_memory(device, dtype):
     a, b = numbers((24, 40), dtype), numbers((40, 8), dtype)
     c = device.tensor(np.zeros((24, 8), a.dtype))
     port = device.run(kernel, device.tensor(a), device.tensor(b), c, 24, 8, 40)
-    np.testing.assert_array_equal(device.read(c), (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype))
+    np.testing.assert_array_equal(
+        device.read(c), (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
+    )
     gemm, wait = port.commands
     assert (gemm.m, gemm.n, gemm.k, gemm.tcm_bytes, wait.depends) == (24, 8, 40, 0, (gemm.result.version,))
 

@@ -119,7 +119,7 @@ def test_int32_wraps_and_int64_does_not():
     assert (wide.dtype, wide.strides) == (int64, (2**30,))
 
 
-@pytest.mark.parametrize("a, b", [(-7, 2), (7, -2), (-8, 3), (7, 2), (-1, 5)])
+@pytest.mark.parametrize(("a", "b"), [(-7, 2), (7, -2), (-8, 3), (7, 2), (-1, 5)])
 def test_scalar_division_truncates(a, b):
     quotient, remainder = scalar(a, int32) // b, scalar(a, int32) % b
     assert (int(quotient), int(remainder)) == (int(a / b), a - int(a / b) * b)
@@ -137,7 +137,14 @@ def test_python_numbers_take_the_blocks_dtype():
 
 def test_python_sees_a_scalar():
     n = scalar(5, int32)
-    assert [bool(n), int(n), float(n), list(range(n))[-1], "abcdef"[n], {5: "five"}[n]] == [True, 5, 5.0, 4, "f", "five"]
+    assert [bool(n), int(n), float(n), list(range(n))[-1], "abcdef"[n], {5: "five"}[n]] == [
+        True,
+        5,
+        5.0,
+        4,
+        "f",
+        "five",
+    ]
     assert (str(n), f"{n:03d}", repr(n)) == ("5", "005", "int32(5)")
     assert (n == None) is False  # noqa: E711 - what a kernel may write
 
@@ -173,12 +180,18 @@ def test_casts_wrap_and_round():
     assert tl.full((), 300, uint8).base == 44
     assert scalar(7, int32).to(tl.int1).base is True
     assert tl.full((), -1.75, tl.float32).to(tl.int32).base == -1
+    assert tl.full((), 1e30, tl.float16).base == float("inf")
     assert tl.full((1,), 1.0, tl.float32).to(tl.int32, bitcast=True).base == 0x3F800000
 
 
 def test_constants_carry_their_value():
     block = tl.constexpr(128)
-    assert (block.value, block * 2, isinstance(block, tl.constexpr), list(range(tl.constexpr(2)))) == (128, 256, True, [0, 1])
+    assert (block.value, block * 2, isinstance(block, tl.constexpr), list(range(tl.constexpr(2)))) == (
+        128,
+        256,
+        True,
+        [0, 1],
+    )
     assert tl.constexpr("relu").value == "relu"
     assert tl.constexpr(None) is None
     assert tl.constexpr(tl.float16) is tl.float16

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,15 +67,13 @@ def test_reaching_the_bound_is_a_share_of_one():
 
 
 def test_the_peak_of_one_default_pe_is_2_048_tflops_in_fp16():
-    assert gemm_peak(TOPOLOGY.pe.gemm, TOPOLOGY.pe.clock_mhz, "fp16", 1) == Rate.of(
-        2048
-    )  # 2 * 1024 MACs at 1 GHz
+    macs = TOPOLOGY.pe.gemm.macs_per_cycle["fp16"]
+    assert gemm_peak(macs, TOPOLOGY.pe.clock_mhz, 1) == Rate.of(2048)  # 2 * 1024 MACs at 1 GHz
 
 
-@pytest.mark.parametrize(("dtype", "factor"), [("fp16", 1), ("fp8", 2), ("fp32", Fraction(1, 4))])
-def test_the_peak_grows_with_pes_and_with_what_the_dtype_allows(dtype, factor):
-    peak = gemm_peak(TOPOLOGY.pe.gemm, TOPOLOGY.pe.clock_mhz, dtype, 128)
-    assert peak.fraction == 128 * 2048 * factor
+@given(st.integers(1, 4096), st.integers(1, 4000), st.integers(1, 8192))
+def test_the_peak_grows_with_macs_clock_and_pes(macs, clock_mhz, n_pes):
+    assert gemm_peak(macs, clock_mhz, n_pes).fraction == Fraction(2 * macs * n_pes * clock_mhz, 1000)
 
 
 def test_only_channels_that_moved_bytes_add_their_rate():

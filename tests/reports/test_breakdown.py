@@ -154,6 +154,45 @@ def test_what_a_blocked_unit_waited_is_named_by_the_unit():
     assert log.kernel() == {"kernel start": 20, "gemm": 150, "pe_gemm busy": 30}
 
 
+def test_of_a_descriptor_that_overlaps_the_one_before_only_the_rest_is_its_own():
+    # Its requests left while the channel still retired the first load, and its data came right behind.
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    first = log.add(OpCode.DMA_READ, 20, 200, start, marks=(36, 40, 50, 103))
+    second = log.add(OpCode.DMA_READ, 200, 270, first, ready_ps=24, marks=(150, 160, 170, 223))
+    log.add(OpCode.END, 270, 270, second)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "dma setup and window": 16,
+        "request on the fabric": 4,
+        "hbm queue": 10,
+        "hbm": 53 + 23,
+        "data on the fabric": 97 + 47,
+    }
+
+
+def test_a_channel_that_cannot_hand_on_is_busy_whatever_its_next_descriptor_did_before():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    first = log.add(OpCode.DMA_READ, 20, 200, start)
+    second = log.add(OpCode.DMA_READ, 240, 250, first, ready_ps=24, marks=(150, 160, 170, 223))
+    log.add(OpCode.END, 250, 250, second)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "dma setup and window": 180,
+        "data on the fabric": 10,
+        "pe_dma busy": 40,
+    }
+
+
+def test_waiting_is_the_work_of_a_readback_and_of_the_end():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    readback = log.add(OpCode.READBACK, 30, 50, start, ready_ps=20)
+    log.add(OpCode.END, 70, 70, readback, ready_ps=50)
+    assert log.kernel() == {"kernel start": 20, "readback": 30, "kernel end": 20}
+
+
 def test_nothing_before_the_start_of_the_pe_counts():
     # What the load waited for ended in the launch before.
     log = Log()
@@ -347,8 +386,7 @@ def test_what_each_unit_waits_for_has_a_name():
 
 def test_the_limit_is_the_largest_cause_with_its_share_and_its_cure():
     assert limit_line({"kernel start": 100, "data on the fabric": 600, "gemm": 300}) == (
-        "The kernel is limited by data on the fabric (60 % of its time): "
-        "data travels: place data nearer, or use fewer bytes."
+        "The kernel is limited by data on the fabric, 60 % of its time: place data nearer, or use fewer bytes."
     )
 
 

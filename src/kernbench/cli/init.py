@@ -13,7 +13,8 @@ from kernbench.cli.options import Debug, JsonTarget
 from kernbench.errors import UsageError
 
 SCHEMA = "kernbench.init/1"
-TEMPLATES = ("topology.yaml", "my_bench.py")
+# The bench is stored as text, so that no tool takes it for a module of the package.
+TEMPLATES = {"topology.yaml": "topology.yaml", "my_bench.py": "my_bench.py.txt"}
 EXAMPLES = """\b
 Examples:
   kernbench init my_accelerator
@@ -43,7 +44,7 @@ def command(
         raise UsageError(f"{folder}: cannot be made: {error.strerror}") from error
     templates = files("kernbench.cli") / "templates"
     for name, path in copies.items():
-        write_text(path, (templates / name).read_text(encoding="utf-8"))
+        write_text(path, (templates / TEMPLATES[name]).read_text(encoding="utf-8"))
     if json is not None:
         from kernbench.config.load import load_config
         from kernbench.config.plain import config_sha256

@@ -5,10 +5,13 @@ Starting costs no more than typer itself: the modules of the commands, and what 
 
 from __future__ import annotations
 
+import signal
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -16,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kernbench.cli.options import Debug, Session
-from kernbench.errors import KernBenchError, UnknownNameError
+from kernbench.errors import KernBenchError, ProgramError, UnknownNameError
 from kernbench.registry import did_you_mean
 
 COMMANDS = {
@@ -29,6 +32,8 @@ COMMANDS = {
 }
 """What there is, each in the file of its name, and the first line of its help."""
 
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
 
@@ -87,6 +92,8 @@ def root(
 
 def main() -> NoReturn:
     """Run the command that the process was given, and exit with its code."""
+    if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(execute(sys.argv[1:]))
 
 
@@ -104,10 +111,9 @@ def execute(args: Sequence[str]) -> int:
         return _failed(session, str(error), error.exit_code)
     except typer.TyperException as error:
         return _failed(session, _usage(error), KernBenchError.exit_code)
-    # Whatever else is a mistake of KernBench; a user's terminal is no place for its traceback unless asked for.
+    # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
     except Exception as error:
-        text = f"internal error: {type(error).__name__}: {error}; run it again with --debug and report it"
-        return _failed(session, text, INTERNAL_ERROR)
+        return _failed(session, *_unexpected(error))
     if code == INTERRUPTED:
         return _failed(session, "interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
@@ -128,6 +134,32 @@ def _usage(error: typer.TyperException) -> str:
         return f"unknown option {option!r}; {cure}"
     text = error.format_message().strip().rstrip(".")
     return f"{text[:1].lower()}{text[1:]}; --help shows an example"
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    """Whose mistake an exception is that nothing expected, and the code that says so.
+
+    It is the user's if the innermost place that is no library's is in a file of theirs.
+    """
+    what = f"{type(error).__name__}: {error}"
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        what = f"{type(error).__name__}: {error.msg}"
+        places.append((error.filename, error.lineno))
+    own = [(name, line) for name, line in places if _is_of(name, PACKAGE) or not _is_library(name)]
+    if own and not _is_of(own[-1][0], PACKAGE):
+        return f"{own[-1][0]}:{own[-1][1]}: {what}; --debug shows the traceback", ProgramError.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'standard output'}: {error.strerror}", KernBenchError.exit_code
+    return f"internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith("<") or any(_is_of(filename, folder) for folder in LIBRARIES)
+
+
+def _is_of(filename: str, folder: str | Path) -> bool:
+    return Path(filename).is_relative_to(folder)
 
 
 def _failed(session: Session, text: str, code: int) -> int:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kernbench.probe import ProbeRow
 
 SCHEMA = "kernbench.probe/1"
-SIZES = "4 KiB, 16 KiB, 64 KiB, 256 KiB, 1 MiB"
 WRONG = 1
 EXAMPLES = """\b
 Examples:
@@ -38,8 +37,13 @@ def command(
         ),
     ] = None,
     sizes: Annotated[
-        str, typer.Option("--sizes", metavar="SIZE,...", help="Bytes, or numbers with KiB or MiB.")
-    ] = SIZES,
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="SIZE,...",
+            help="Bytes, or numbers with KiB or MiB; 4 KiB to 1 MiB, doubling, if left out.",
+        ),
+    ] = None,
     hops: Annotated[bool, typer.Option("--hops", help="Show every hop of the routes.")] = False,
     topology: TopologyName = "default",
     overrides: Overrides = None,
@@ -51,17 +55,25 @@ def command(
     On an idle machine the two agree to the picosecond: an error that is not 0 makes the exit code 1.
     """
     require_writable(json)
-    sizes_bytes = parse_sizes(sizes)
+    sizes_bytes = parse_sizes(sizes) if sizes is not None else None
     from kernbench.cli.console import Output, sign_of_life
     from kernbench.config.load import load_config
     from kernbench.config.plain import config_sha256
-    from kernbench.probe import CASES, run_probe
+    from kernbench.probe import CASES, SIZES, run_probe
 
     if case is not None and case not in CASES:
         raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, CASES)}")
     with sign_of_life("probing"):
         rows = run_probe(
-            (case,) if case else CASES, sizes_bytes, topology=topology, overrides=tuple(overrides or ())
+            (case,) if case else CASES,
+            sizes_bytes or SIZES,
+            topology=topology,
+            overrides=tuple(overrides or ()),
+        )
+    if not rows:
+        raise UsageError(
+            f"probe {case}: {topology} has no such place, or its TCM is smaller than every size; "
+            "leave the case out to see what there is"
         )
     if json is not None:
         sha256 = config_sha256(load_config(topology, overrides or ()))

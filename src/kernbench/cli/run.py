@@ -16,7 +16,8 @@ from kernbench.errors import UsageError
 EXAMPLES = """\b
 Examples:
   kernbench run gemm
-  kernbench run gemm -p m=512 -p dtype=bf16 --topology tiny
+  kernbench run gemm -p m=512 -p dtype=bf16
+  kernbench run vector_add --topology tiny
   kernbench run my_bench.py --set cube.hbm.channels=8 --json result.json
   kernbench run softmax --mode timing --trace trace.json
 """

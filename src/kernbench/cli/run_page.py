@@ -26,9 +26,10 @@ def print_page(output: Output, result: RunResult, machine: str) -> None:
     if result.units:
         _print_units(output, result)
     output.line()
+    log = f"op log {result.oplog_sha256[:12]}, " if result.oplog_sha256 else ""
     output.line(
         f"{result.events:,} events in {result.cpu_s:.1f} CPU s, {result.peak_mb:.0f} MB at most; "
-        f"op log {result.oplog_sha256[:12]}, configuration {result.config_sha256[:12]}"
+        f"{log}configuration {result.config_sha256[:12]}"
     )
     output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)
@@ -75,7 +76,7 @@ def _print_shares(output: Output, breakdown: Mapping[str, int], causes: Mapping[
 
 
 def _print_units(output: Output, result: RunResult) -> None:
-    output.heading("Busiest units")
+    output.heading(f"Busiest units, within {format_ps(result.units[0].window_ps)}")
     rows = [
         (use.kind, str(use.n_units), percent(use.mean), percent(use.max), use.busiest)
         for use in use_by_kind(result.units)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling import staged_bytes
-from kernbench.engine import Queue
+from kernbench.engine import ProcessBody, Queue
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import StageType, TileToken
 
@@ -78,7 +78,6 @@ class PipelineUnit(Component):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.station = Station(self.meter)
-        self.ports[self.kind] = self  # the next stage may be at the same unit
 
     def inbox_depth(self) -> int | None:
         """``tile_queue`` tiles wait before a unit."""
@@ -93,10 +92,16 @@ class PipelineUnit(Component):
         self.station.settle(self.engine.now_ps)
         yield "", self.meter
 
-    def finish(
-        self, token: TileToken, station: Station, start_ps: int, *, va: int = -1, marks: tuple[int, ...] = ()
-    ) -> Generator[Any, Any, int]:
+    def finish(self, token: TileToken, station: Station, start_ps: int) -> Generator[Any, Any, int]:
         """Log the stage that began at ``start_ps``, pass the token on, and give the record's number."""
+        record = self.log_stage(token, station, start_ps)
+        yield from self.pass_on(token, station, record)
+        return record
+
+    def log_stage(
+        self, token: TileToken, station: Station, start_ps: int, *, va: int = -1, marks: tuple[int, ...] = ()
+    ) -> int:
+        """Log the stage that began at ``start_ps``; the token is at its next one then, at the same unit still."""
         now_ps = self.engine.now_ps
         stage, context = token.stage, token.context
         command = context.command
@@ -122,17 +127,22 @@ class PipelineUnit(Component):
             *marks,
         )
         token.at += 1
-        if is_last:
-            if context.finish_tile():
-                context.record = record
-                self.ports["pe_scheduler"].completions.put(context)
-        else:
-            token.cause, token.arrived_ps = record, now_ps
-            following = token.stage.kind
-            yield self.ports[UNIT_OF[following]].entry(following).put(token)
-            station.meter.stall("downstream", self.engine.now_ps - now_ps)
-        station.free(self.engine.now_ps, record)
+        token.cause, token.arrived_ps = record, now_ps
+        station.free(now_ps, record)
         return record
+
+    def pass_on(self, token: TileToken, station: Station, record: int) -> ProcessBody:
+        """Hand the token to the unit of its next stage, or count its tile as done."""
+        if token.at == len(token.plan.stages):
+            if token.context.finish_tile():
+                token.context.record = record
+                self.ports["pe_scheduler"].completions.put(token.context)
+            return
+        now_ps, kind = self.engine.now_ps, token.stage.kind
+        yield self.ports[UNIT_OF[kind]].entry(kind).put(token)
+        if self.engine.now_ps > now_ps:
+            station.meter.stall("downstream", self.engine.now_ps - now_ps)
+            station.free(self.engine.now_ps, record)
 
     def free_staging(self, token: TileToken, kind: StageType, record: int) -> None:
         """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""

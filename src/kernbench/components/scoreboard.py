@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kernbench.engine import Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd
-from kernbench.messages.tokens import PipelineContext, PipelinePlan
+from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType
 
 
 class _Touch(NamedTuple):
@@ -32,10 +32,11 @@ class _Touch(NamedTuple):
 class Flight:
     """A command between admission and completion. ``done`` fires when it is complete.
 
-    ``cause`` is the record of its admission, which ended at ``admitted_ps``.
+    ``cause`` is the record of its admission, which ended at ``admitted_ps``. ``streams`` says that its tiles come
+    from memory on their way.
     """
 
-    __slots__ = ("admitted_ps", "cause", "context", "done", "plan", "touches")
+    __slots__ = ("admitted_ps", "cause", "context", "done", "plan", "streams", "touches")
 
     def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
         self.plan = plan
@@ -43,6 +44,9 @@ class Flight:
         self.done = done
         self.cause = -1
         self.admitted_ps = 0
+        self.streams = plan.staging_bytes > 0 and any(
+            tile.stages[0].kind is StageType.DMA_READ for tile in plan.tiles
+        )
         self.touches = tuple(_touches(plan.command))
 
     @property

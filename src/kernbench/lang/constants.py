@@ -63,5 +63,5 @@ _CONSTANTS: tuple[tuple[type, type], ...] = ((int, IntConstant), (float, FloatCo
 def is_constexpr(annotation: Any) -> bool:
     """Whether a parameter's annotation says constexpr, as a class or (``from __future__``) as text."""
     if isinstance(annotation, str):
-        return annotation.rsplit(".", 1)[-1] == "constexpr"
+        return annotation.strip("'\"").rsplit(".", 1)[-1] == "constexpr"
     return annotation is constexpr

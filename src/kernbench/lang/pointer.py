@@ -87,7 +87,7 @@ class Pointer(Block):
         self.addresses = addresses
 
     @classmethod
-    def to(cls, tensor: TensorArg) -> Pointer:
+    def of(cls, tensor: TensorArg) -> Pointer:
         """The pointer to a tensor's first element."""
         return cls(PointerType(tensor.dtype), tensor, (), tensor.va, (), tensor.va, tensor.va)
 

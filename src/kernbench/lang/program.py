@@ -72,7 +72,7 @@ def argument(x: Any, *, is_constant: bool = False) -> Any:
     if is_constant:
         return constexpr(x)
     if isinstance(x, TensorArg):
-        return Pointer.to(x)
+        return Pointer.of(x)
     if isinstance(x, tuple):
         return tuple(argument(y) for y in x)
     if isinstance(x, Block):

@@ -18,7 +18,7 @@ from kernbench.memory.direct_map import DirectMap, Pieces
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
-from kernbench.topology.address_map import AddressMap
+from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
 
@@ -90,7 +90,7 @@ class Hardware:
         """All PEs by number."""
         return self.graph.pes
 
-    def slice_of(self, pe: int) -> tuple[int, int, int]:
+    def slice_of(self, pe: int) -> Region:
         """``(owner, base, size_bytes)`` of the part of HBM that belongs to PE number ``pe``."""
         return self.addresses.slice_of(pe)
 

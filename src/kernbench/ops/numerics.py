@@ -134,7 +134,7 @@ def convert(array: Array, dtype: DType) -> Array:
     """``array`` in ``dtype``, each element rounded once (to nearest even; towards zero from float to int).
 
     Integers wrap; floats beyond an integer's range saturate, and NaN becomes 0; to int1 is ``!= 0``. Overflow of a
-    float dtype gives infinity, and NaN where it has none (fp8e4nv).
+    float dtype gives infinity, and NaN where it has none (fp8e4nv). numpy's warnings are the caller's to silence.
     """
     source = as_dtype(array.dtype)
     if source is dtype:
@@ -187,9 +187,9 @@ def _float_to_int(array: Array, source: DType, dtype: DType) -> Array:
 
 
 def as_array(value: Any, dtype: DType) -> Array:
-    """A number or an array as an array of ``dtype``."""
-    if isinstance(value, np.ndarray):
-        return convert(value, dtype)
-    if isinstance(value, float) and dtype.is_float:
-        return convert(np.asarray(value, np.float64), dtype)
-    return convert(np.asarray(value, number_dtype(value).numpy), dtype)
+    """A number or an array as an array of ``dtype``, rounded once; what overflows does so silently."""
+    with np.errstate(all="ignore"):
+        if isinstance(value, np.ndarray):
+            return convert(value, dtype)
+        own = np.float64 if isinstance(value, float) else number_dtype(value).numpy
+        return convert(np.asarray(value, own), dtype)

@@ -66,6 +66,8 @@ _OWN: dict[int, str] = {
     OpCode.STORE: "store",
     OpCode.END: "kernel end",
 }
+# What PE_CPU does until something is complete: its waiting is its work.
+_WAITS = (OpCode.READBACK, OpCode.END)
 # A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
 _DMA_WAY: dict[int, tuple[str, str]] = {
     OpCode.DMA_READ: ("request on the fabric", "data on the fabric"),
@@ -172,18 +174,22 @@ def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> di
 
 def _segments(record: OpRecord, kind: str, floor_ps: int) -> list[tuple[int, str]]:
     """``(begin, cause)`` of each part of a record's time in order, from its cause's end ``floor_ps`` on."""
-    before = "hand-over" if record.cause >= 0 else "not traced"
-    waiting = [(floor_ps, before), (record.ready_ps, f"{kind} busy")]
+    if record.cause < 0:
+        waiting = [(floor_ps, "not traced")]
+    elif record.op in _WAITS:
+        waiting = [(floor_ps, _OWN[record.op])]
+    else:
+        waiting = [(floor_ps, "hand-over"), (record.ready_ps, f"{kind} busy")]
     if record.op not in _DMA_WAY:
         return [*waiting, (record.start_ps, _OWN[record.op])]
-    there, back = _DMA_WAY[record.op]
     own = [(record.start_ps, "dma setup and window")]
     if record.mark1_ps >= 0:
+        there, back = _DMA_WAY[record.op]
+        marks = (record.mark1_ps, record.mark2_ps, record.mark3_ps, record.mark4_ps)
+        # A descriptor's requests may leave while the one before it still holds the channel.
         own += [
-            (record.mark1_ps, there),
-            (record.mark2_ps, "hbm queue"),
-            (record.mark3_ps, "hbm"),
-            (record.mark4_ps, back),
+            (max(mark_ps, record.start_ps), name)
+            for mark_ps, name in zip(marks, (there, "hbm queue", "hbm", back), strict=True)
         ]
     return [*waiting, *own]
 
@@ -239,10 +245,11 @@ def limit_line(breakdown: Mapping[str, int]) -> str:
     """One sentence on what limits the kernel, and what to do about it.
 
     >>> limit_line({"math": 250, "gemm": 750})
-    'The kernel is limited by gemm (75 % of its time): the array is at work: use a narrower dtype or more PEs.'
+    'The kernel is limited by gemm, 75 % of its time: use a narrower dtype or more PEs.'
     """
     if not breakdown:
         return "No kernel ran."
     name = max(breakdown, key=lambda cause: breakdown[cause])
     share = percent(breakdown[name] / sum(breakdown.values()))
-    return f"The kernel is limited by {name} ({share} of its time): {CAUSES[name]}."
+    cure = CAUSES[name].partition(": ")[2]
+    return f"The kernel is limited by {name}, {share} of its time: {cure}."

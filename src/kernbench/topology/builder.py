@@ -312,7 +312,7 @@ class _Builder:
     def _join(self, kind: str, a: Node, b: Node) -> None:
         """Links both ways."""
         for src, dst in ((a, b), (b, a)):
-            key = (kind, id(src.spec), id(dst.spec), id(src.pe_spec), id(dst.pe_spec))
+            key = (kind, src.kind, id(src.spec), id(dst.spec), id(src.pe_spec), id(dst.pe_spec))
             wire = self._wires.get(key)
             if wire is None:
                 wire = self._wires[key] = _WIRES[kind](src, dst)

@@ -54,39 +54,35 @@ def chunk_ps(route: Sequence[Stage], size_bytes: int) -> Fraction:
     return sum(stage.latency_ps for stage in route) + sum(waits) + serial[-1]
 
 
+class IdleRoute:
+    """An idle route with buffers enough, as a max-plus recursion: chunks cross it in order.
+
+    A chunk that starts on a link at ``x`` (exact) and occupies it for ``s`` has its tail at ``ceil(x + s) + latency``; it
+    is ready for a link that is not faster at ``ceil(x) + latency``, for a faster one at ``tail - floor(its time
+    there)``. It starts when it is ready and the link is free of the chunk before, exactly.
+    """
+
+    def __init__(self, route: Sequence[Stage]) -> None:
+        self.route = route
+        self._free = [Fraction(0)] * len(route)
+
+    def cross(self, size_bytes: int, offer: Arrival) -> Arrival:
+        """When the next chunk arrives, whose first and last byte are at the source as ``offer`` says."""
+        arrival = offer
+        for i, stage in enumerate(self.route):
+            serial = stage.serial_ps(size_bytes)
+            is_faster = i == 0 or stage.rate.fraction > self.route[i - 1].rate.fraction
+            ready = max(arrival.head_ps, arrival.tail_ps - floor(serial)) if is_faster else arrival.head_ps
+            start = max(Fraction(ready), self._free[i])
+            self._free[i] = start + serial
+            arrival = Arrival(ceil(start) + stage.latency_ps, ceil(self._free[i]) + stage.latency_ps)
+        return arrival
+
+
 def stream_ps(
     route: Sequence[Stage], sizes_bytes: Sequence[int], offers: Sequence[Arrival] | None = None
 ) -> tuple[Arrival, ...]:
-    """When each chunk of a stream arrives over an idle ``route`` with buffers enough, by a max-plus recursion.
-
-    ``offers`` say when each chunk's first and last byte are at the source (all at 0, whole, if left out). A chunk
-    that starts on a link at ``x`` (exact) and occupies it for ``s`` has its tail at ``ceil(x + s) + latency``; it is
-    ready for a link that is not faster at ``ceil(x) + latency``, for a faster one at ``tail - floor(its time
-    there)``. It starts when it is ready and the link is free of the chunk before, exactly.
-    """
-    arrivals = offers or [Arrival(0, 0)] * len(sizes_bytes)
-    ready = [
-        Fraction(max(offer.head_ps, offer.tail_ps - floor(route[0].serial_ps(size))))
-        for offer, size in zip(arrivals, sizes_bytes, strict=True)
-    ]
-    for stage, following in zip(route, (*route[1:], None), strict=True):
-        ready, arrivals = _cross(stage, following, ready, sizes_bytes)
-    return tuple(arrivals)
-
-
-def _cross(
-    stage: Stage, following: Stage | None, ready: Sequence[Fraction], sizes_bytes: Sequence[int]
-) -> tuple[list[Fraction], list[Arrival]]:
-    """Chunks ready for ``stage``: when each is ready for the stage ``following``, and its head and tail there."""
-    free = Fraction(0)
-    ready_after, arrivals = [], []
-    for start, size in zip(ready, sizes_bytes, strict=True):
-        start = max(start, free)
-        free = start + stage.serial_ps(size)
-        head, tail = ceil(start) + stage.latency_ps, ceil(free) + stage.latency_ps
-        arrivals.append(Arrival(head, tail))
-        is_faster = following is not None and following.rate.fraction > stage.rate.fraction
-        ready_after.append(
-            Fraction(tail - floor(following.serial_ps(size)) if following and is_faster else head)
-        )
-    return ready_after, arrivals
+    """When each chunk of a stream arrives; without ``offers`` all are at the source, as a whole, at time 0."""
+    idle = IdleRoute(route)
+    offered = offers or [Arrival(0, 0)] * len(sizes_bytes)
+    return tuple(idle.cross(size, offer) for size, offer in zip(sizes_bytes, offered, strict=True))

@@ -26,7 +26,6 @@ from kernbench.engine.channel import Chunk
 from kernbench.engine.log import OpLog
 from kernbench.messages.access import Access
 from kernbench.messages.commands import (
-    Command,
     DmaReadCmd,
     DmaWriteCmd,
     GemmCmd,
@@ -147,7 +146,9 @@ class Pe:
         self.fabric = FakeFabric(self.engine, noc.header_bytes, noc.chunk_bytes, bytes_per_ns)
         self.units: dict[str, Any] = {}
         for index, (kind, part) in enumerate(PE_UNITS.items()):
-            node = Node(index, f"pe0.{kind}", kind, getattr(spec, part) if part else noc, 0.0, 0.0, pe=0, pe_spec=spec)
+            node = Node(
+                index, f"pe0.{kind}", kind, getattr(spec, part) if part else noc, 0.0, 0.0, pe=0, pe_spec=spec
+            )
             site = Site(
                 node=node,
                 engine=self.engine,
@@ -239,12 +240,20 @@ class Kit:
         return DmaWriteCmd(**self._base(operands=(what,), target=target, **more))
 
     def dot(
-        self, a: Operand, b: Operand, acc: Operand | None = None, *, inherit: bool = False, target: Operand | None = None
+        self,
+        a: Operand,
+        b: Operand,
+        acc: Operand | None = None,
+        *,
+        inherit: bool = False,
+        target: Operand | None = None,
     ) -> GemmCmd:
         (m, k), (_, n) = a.shape, b.shape
         result = self.value((0,) if target else (m, n), float32)
         operands = (a, b) if acc is None else (a, b, acc)
-        command = GemmCmd(m=m, n=n, k=k, acc=acc, target=target, **self._base(operands=operands, result=result))
+        command = GemmCmd(
+            m=m, n=n, k=k, acc=acc, target=target, **self._base(operands=operands, result=result)
+        )
         if inherit:
             assert acc is not None
             command.inherits, command.tcm_bytes = acc.version, 0

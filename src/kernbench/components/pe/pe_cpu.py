@@ -83,10 +83,9 @@ class PeCpu(Component):
         start_ps = self.engine.now_ps
         yield self.params.issue_ps
         record = self._log(OpCode.ISSUE, start_ps, cause=self.station.last_record, command=command)
-        if not isinstance(command, WaitCmd):
-            self.n_in_flight += 1
-            if command.result is not None:
-                self._unmade.add(command.result.version)
+        self.n_in_flight += 1
+        if command.result is not None:
+            self._unmade.add(command.result.version)
         yield from self._hand_over(Issued(command, record, self.engine.now_ps))
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:

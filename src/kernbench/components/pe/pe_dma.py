@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Meter, Site
@@ -13,26 +14,39 @@ from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
-from kernbench.messages.tokens import StageType, TcmRequest, TileToken
+from kernbench.messages.tokens import Stage, StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
 
 
 class Descriptor:
-    """One token's transfer. It is the owner of its transactions; the memory tells it when a write has landed.
+    """One stage of a token. It is the owner of its transactions; the memory tells it when a write has landed.
 
     ``left_bytes`` have not been answered yet; ``end_ps`` is when all that has is in its place; ``last`` the
-    transaction that was answered last.
+    transaction that was answered last. Its token moves on after it unless it ``is_chained`` to the next.
     """
 
-    __slots__ = ("answered", "begin_ps", "channel", "dma", "end_ps", "last", "left_bytes", "token")
+    __slots__ = (
+        "answered",
+        "begin_ps",
+        "channel",
+        "dma",
+        "end_ps",
+        "is_chained",
+        "last",
+        "left_bytes",
+        "stage",
+        "token",
+    )
 
-    def __init__(self, dma: PeDma, channel: Channel, token: TileToken) -> None:
+    def __init__(self, dma: PeDma, channel: Channel, token: TileToken, stage: Stage) -> None:
         self.dma = dma
         self.channel = channel
         self.token = token
+        self.stage = stage
         self.begin_ps = self.end_ps = dma.engine.now_ps
+        self.is_chained = False
         self.left_bytes = 0
         self.last: Transaction | None = None
         self.answered = Signal(dma.engine)
@@ -117,30 +131,33 @@ class PeDma(PipelineUnit):
             yield f"{name}.retire", self.retire(channel)
 
     def send(self, channel: Channel) -> ProcessBody:
-        """Take, set up, translate, send."""
+        """Take a token; for each of its stages here: set up, translate, send."""
         while True:
             token: TileToken = yield channel.inbox.get()
-            channel.n_open += 1
-            descriptor = Descriptor(self, channel, token)
-            yield channel.in_flight.put(descriptor)
-            access = token.stage.access
-            assert access is not None
-            line = token.context.command.line
-            pieces, translation_ps = self.site.translator.translate(self.pe, access, line)
-            yield self.params.setup_ps + translation_ps
-            descriptor.left_bytes = sum(piece.size_bytes for piece in pieces)
-            self._fill(descriptor)
-            for packet in self._packets(pieces, access):
-                yield channel.window.take(packet.size_bytes)
-                if channel is self.rd:
-                    self._read(descriptor, packet)
-                else:
-                    self._write(descriptor, packet)
-            if not pieces:
-                descriptor.answered.fire()
+            stages = stages_here(token)
+            for stage in stages:
+                channel.n_open += 1
+                descriptor = Descriptor(self, channel, token, stage)
+                descriptor.is_chained = stage is not stages[-1]
+                yield channel.in_flight.put(descriptor)
+                access = stage.access
+                assert access is not None
+                line = token.context.command.line
+                pieces, translation_ps = self.site.translator.translate(self.pe, access, line)
+                yield self.params.setup_ps + translation_ps
+                descriptor.left_bytes = sum(piece.size_bytes for piece in pieces)
+                self._fill(descriptor)
+                for packet in self._packets(pieces, access):
+                    yield channel.window.take(packet.size_bytes)
+                    if channel is self.rd:
+                        self._read(descriptor, packet)
+                    else:
+                        self._write(descriptor, packet)
+                if not pieces:
+                    descriptor.answered.fire()
 
     def retire(self, channel: Channel) -> ProcessBody:
-        """Wait for the oldest descriptor, log it, pass its token on."""
+        """Wait for the oldest descriptor, log it, pass its token on after its last stage here."""
         station = channel.station
         while True:
             descriptor: Descriptor = yield channel.in_flight.get()
@@ -150,14 +167,14 @@ class PeDma(PipelineUnit):
             start_ps = max(descriptor.begin_ps, station.free_ps)
             station.begin(start_ps)
             station.meter.busy_ps += self.engine.now_ps - start_ps
-            token, kind = descriptor.token, descriptor.token.stage.kind
-            assert token.stage.access is not None
+            token, stage = descriptor.token, descriptor.stage
+            assert stage.access is not None
             channel.n_open -= 1
-            record = yield from self.finish(
-                token, station, start_ps, va=token.stage.access.va, marks=descriptor.marks
-            )
-            if kind is StageType.DMA_WRITE:
-                self.free_staging(token, kind, record)
+            record = self.log_stage(token, station, start_ps, va=stage.access.va, marks=descriptor.marks)
+            if stage.kind is StageType.DMA_WRITE:
+                self.free_staging(token, stage.kind, record)
+            if not descriptor.is_chained:
+                yield from self.pass_on(token, station, record)
 
     def receive(self, chunk: Chunk) -> None:
         """An answer is here: data of a read, or the acknowledgement of a write."""
@@ -204,7 +221,7 @@ class PeDma(PipelineUnit):
     def _read(self, descriptor: Descriptor, packet: Piece) -> None:
         """Ask for ``packet``; only the runs of a gather need an address each."""
         transaction = self._transaction(descriptor, packet, is_write=False)
-        access = descriptor.token.stage.access
+        access = descriptor.stage.access
         is_gather = access is not None and access.addresses is not None
         address_bytes = ADDRESS_BYTES * (packet.count - 1) if is_gather else 0
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
@@ -214,7 +231,7 @@ class PeDma(PipelineUnit):
         """Send ``packet``, each chunk as TCM reads it; data known to the kernel are there at once."""
         transaction = self._transaction(descriptor, packet, is_write=True)
         now_ps = self.engine.now_ps
-        is_known = descriptor.token.stage.tcm_bytes == 0
+        is_known = descriptor.stage.tcm_bytes == 0
         for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
             if is_known:
                 self._post(chunk, transaction, now_ps, 0)
@@ -225,7 +242,7 @@ class PeDma(PipelineUnit):
 
     def _fill(self, descriptor: Descriptor) -> None:
         """Write what a load repeats or fills in beside the data that move."""
-        stage = descriptor.token.stage
+        stage = descriptor.stage
         if stage.kind is StageType.DMA_READ and stage.tcm_bytes > stage.size_bytes:
             end_ps = self._tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
@@ -237,3 +254,9 @@ class PeDma(PipelineUnit):
 
     def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:
         self.fabric.post(chunk, transaction.requester, transaction.memory, Vc.REQ, tail_ps, serial_ps)
+
+
+def stages_here(token: TileToken) -> list[Stage]:
+    """The stages a channel does one after the other before the token moves on."""
+    first, *more = token.plan.stages[token.at :]
+    return [first, *takewhile(lambda stage: stage.kind is first.kind, more)]

@@ -31,16 +31,18 @@ LANES: dict[type[Command], str] = {
 class Lane:
     """Commands of one kind, started in order. ``places`` bounds how many wait.
 
-    ``turned_ps`` is when the last one was free to start, or to go on, because of ``cause``.
+    ``turned_ps`` is when the last one was free to start, or to go on, because of ``cause``; ``streaming`` the last
+    one whose tiles come from memory.
     """
 
-    __slots__ = ("cause", "flights", "places", "turned_ps")
+    __slots__ = ("cause", "flights", "places", "streaming", "turned_ps")
 
     def __init__(self, engine: Engine, name: str, depth: int) -> None:
         self.flights = Queue(engine, None, name)
         self.places = Credits(engine, depth, f"{name}.places")
         self.turned_ps = 0
         self.cause = -1
+        self.streaming: Flight | None = None
 
 
 @COMPONENTS.register("pe_scheduler_v1")
@@ -48,8 +50,9 @@ class PeScheduler(PipelineUnit):
     """One feeder admits commands in program order; a lane for each kind starts them; a counter completes them.
 
     Admission: the dead values' bytes return, TCM for the command is allocated, its plan is made, and it takes
-    ``dispatch``. A command starts when what it needs is complete, and no earlier access that it must not overtake
-    is under way; its tiles then go to the first unit of their route.
+    ``dispatch``. A wait command, which uses no unit, is complete with that. Any other starts when what it needs is
+    complete, and no earlier access that it must not overtake is under way; its tiles then go to the first unit of
+    their route.
     """
 
     kind = "pe_scheduler"
@@ -105,7 +108,9 @@ class PeScheduler(PipelineUnit):
             self.meter.busy_ps += self.params.dispatch_ps
             record = self._log(ticket, start_ps, cause)
             station.free(self.engine.now_ps, record)
-            if flight is not None:
+            if flight is None:
+                self.ports["pe_cpu"].completed(command, record)
+            else:
                 flight.cause, flight.admitted_ps = record, self.engine.now_ps
                 yield self.lanes[LANES[type(command)]].flights.put(flight)
 
@@ -177,9 +182,11 @@ class PeScheduler(PipelineUnit):
             flight: Flight = yield lane.flights.get()
             context = flight.context
             context.cause = lane.cause if lane.turned_ps > flight.admitted_ps else flight.cause
-            while (blocker := self.scoreboard.blocker(flight)) is not None:
+            while (blocker := self._blocker(lane, flight)) is not None:
                 yield blocker.done
                 context.cause = blocker.context.record
+            if flight.streams:
+                lane.streaming = flight
             context.start_ps = lane.turned_ps = self.engine.now_ps
             lane.cause = context.cause
             for index, tile in enumerate(flight.plan.tiles):
@@ -190,6 +197,13 @@ class PeScheduler(PipelineUnit):
                 first = token.stage.kind
                 yield self.ports[UNIT_OF[first]].entry(first).put(token)
             lane.places.give(1)
+
+    def _blocker(self, lane: Lane, flight: Flight) -> Flight | None:
+        """Whom ``flight`` waits for; tiles that need not come from memory would overtake those that do."""
+        streaming = lane.streaming
+        if streaming is not None and not streaming.done.is_fired and not flight.streams:
+            return streaming
+        return self.scoreboard.blocker(flight)
 
     def _wait_for_staging(self, lane: Lane, token: TileToken) -> ProcessBody:
         """Take the TCM that a tile from memory passes through."""

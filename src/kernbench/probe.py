@@ -1,0 +1,197 @@
+"""Transfers on an idle machine, one at a time: what the simulator says, and what the closed form says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernbench.dtypes import int8
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.lang import tl
+from kernbench.lang.jit import jit
+from kernbench.machine.machine import Machine
+from kernbench.messages.fabric import Piece
+from kernbench.messages.oplog import OpCode
+from kernbench.registry import did_you_mean
+from kernbench.reports.breakdown import column, record_at
+from kernbench.simulation import Simulation
+from kernbench.topology.closed_form import stages
+from kernbench.topology.idle_transfer import (
+    IdleServer,
+    Requester,
+    idle_transfer_ps,
+    memory_rate,
+)
+from kernbench.topology.routes import Routes
+from kernbench.units import KIB, MIB, transfer_ps
+
+HOST_CASES = ("host-to-device", "device-to-host")
+PE_CASES = ("pe-to-local", "pe-to-same-cube", "pe-to-other-cube", "pe-to-other-sip")
+CASES = (*HOST_CASES, *PE_CASES)
+SIZES = tuple(4 * KIB << i for i in range(9))
+assert SIZES[-1] == MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """A link of the data's route: its latency with that of the node before it, and the time it serialises."""
+
+    name: str
+    latency_ps: int
+    serial_ps: int
+    bytes_per_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRow:
+    """One transfer. ``error_ps`` is simulated minus closed form: 0, or one of the two is wrong."""
+
+    case: str
+    src: str
+    dst: str
+    size_bytes: int
+    simulated_ps: int
+    closed_form_ps: int
+    error_ps: int
+    bytes_per_ns: float
+    bottleneck_bytes_per_ns: float
+    share: float
+    hops: tuple[Hop, ...]
+
+
+@jit
+def load_kernel(ptr, offset, BYTES: tl.constexpr):
+    """Loads one block of bytes."""
+    tl.load(ptr + offset, shape=(BYTES,))
+
+
+def run_probe(
+    cases: Sequence[str] = CASES,
+    sizes: Sequence[int] = SIZES,
+    *,
+    topology: str = "default",
+    overrides: tuple[str, ...] = (),
+) -> tuple[ProbeRow, ...]:
+    """Every case at every size, each transfer on a machine that does nothing else.
+
+    A PE's load of more than its TCM holds is left out, and so is a case the topology has no place for.
+    """
+    unknown = next((case for case in cases if case not in CASES), None)
+    if unknown is not None:
+        raise UnknownNameError(f"unknown probe case {unknown!r}; {did_you_mean(unknown, CASES)}")
+    if any(size < 1 for size in sizes):
+        raise UsageError(f"probe sizes are bytes above 0, not {min(sizes)}")
+    return tuple(row for case in cases for row in _Probe(topology, overrides).rows(case, sizes))
+
+
+class _Probe:
+    """Transfers of one case on one machine, one after the other."""
+
+    def __init__(self, topology: str, overrides: tuple[str, ...]) -> None:
+        self.simulation = Simulation.of(topology, overrides=overrides, mode="timing")
+        assert isinstance(self.simulation.machine, Machine)
+        self.machine = self.simulation.machine
+        self.graph = self.machine.graph
+        self.routes = Routes(self.graph)
+
+    def rows(self, case: str, sizes: Sequence[int]) -> Iterator[ProbeRow]:
+        owner = 0 if case in HOST_CASES else self._other_pe(case)
+        if owner is None:
+            return
+        tcm_bytes = self.machine.spec.pe.tcm.size_bytes
+        for size in sizes:
+            if case in HOST_CASES or size <= tcm_bytes:
+                yield self._row(case, owner, size)
+
+    def _other_pe(self, case: str) -> int | None:
+        """The last PE that is in the same cube as PE 0, or in another one, or in another SIP."""
+        pes = self.graph.pes
+        at = pes[0]
+        wanted = {
+            "pe-to-local": lambda pe: pe == at,
+            "pe-to-same-cube": lambda pe: pe[:2] == at[:2] and pe != at,
+            "pe-to-other-cube": lambda pe: pe.sip == at.sip and pe.cube != at.cube,
+            "pe-to-other-sip": lambda pe: pe.sip != at.sip,
+        }[case]
+        return max((i for i, pe in enumerate(pes) if wanted(pe)), default=None)
+
+    def _row(self, case: str, owner: int, size: int) -> ProbeRow:
+        memory = self.machine.slice_of(owner).owner
+        if case in HOST_CASES:
+            is_write = case == "host-to-device"
+            end, setup_ps = self._host(), 0
+            simulated_ps = self._copy(owner, size, is_write=is_write)
+        else:
+            is_write = False
+            end, setup_ps = self._pe(), self.machine.spec.pe.dma.setup_ps + self.machine.spec.pe.mmu.hit_ps
+            simulated_ps = self._load(owner, size)
+        closed_ps = setup_ps + idle_transfer_ps(
+            self.graph, self.routes, end, memory, size, is_write=is_write
+        )
+        src, dst = (end.node, memory) if is_write else (memory, end.node)
+        hops = tuple(self._hops(src, dst, size))
+        slowest = min(memory_rate(self.graph, memory), *(hop.bytes_per_ns for hop in hops))
+        return ProbeRow(
+            case=case,
+            src=self.graph.nodes[src].name,
+            dst=self.graph.nodes[dst].name,
+            size_bytes=size,
+            simulated_ps=simulated_ps,
+            closed_form_ps=closed_ps,
+            error_ps=simulated_ps - closed_ps,
+            bytes_per_ns=size * 1000 / simulated_ps,
+            bottleneck_bytes_per_ns=slowest,
+            share=size * 1000 / simulated_ps / slowest,
+            hops=hops,
+        )
+
+    def _host(self) -> Requester:
+        spec = self.machine.spec.host
+        return Requester(
+            node=self.graph.node("host").index,
+            max_inflight_bytes=spec.max_inflight_bytes,
+            port=IdleServer(spec.dram_rate),
+            port_latency_ps=spec.dram_latency_ps,
+        )
+
+    def _pe(self) -> Requester:
+        spec = self.machine.spec.pe
+        return Requester(
+            node=self.graph.niu_of(0),
+            max_inflight_bytes=spec.dma.max_inflight_bytes,
+            port=IdleServer(spec.tcm.write_rate),
+            port_latency_ps=spec.tcm.latency_ps,
+        )
+
+    def _copy(self, owner: int, size: int, *, is_write: bool) -> int:
+        """Simulated time of a copy between the host and the beginning of a PE's slice."""
+        node, base, _ = self.machine.slice_of(owner)
+        piece = Piece(node, base, size, size, 1, 0, size)
+        start_ps = self.machine.now_ps
+        if is_write:
+            self.machine.host_write((piece,), np.empty(size, np.uint8))
+        else:
+            self.machine.host_read((piece,), size)
+        return self.machine.now_ps - start_ps
+
+    def _load(self, owner: int, size: int) -> int:
+        """Simulated time of one load by PE 0 from a PE's slice: from its descriptor's start to its last byte."""
+        torch = self.simulation.torch
+        tensor = torch.empty(self.graph.n_pes * size, dtype=int8, name="block")
+        torch.launch(load_kernel, (1,), (tensor, owner * size), {"BYTES": size}, place=[0])
+        torch.synchronize()
+        table = self.machine.log.table()
+        row = record_at(table, int(np.flatnonzero(column(table, "op") == OpCode.DMA_READ)[-1]))
+        return row.end_ps - row.start_ps
+
+    def _hops(self, src: int, dst: int, size: int) -> Iterator[Hop]:
+        route = self.routes.route(src, dst)
+        for edge, stage in zip(route, stages(self.graph, route), strict=True):
+            yield Hop(
+                name=f"{self.graph.nodes[edge.src].name} -> {self.graph.nodes[edge.dst].name}",
+                latency_ps=stage.latency_ps,
+                serial_ps=transfer_ps(size, stage.rate),
+                bytes_per_ns=float(stage.rate),
+            )

@@ -1,0 +1,155 @@
+"""How long a transfer takes on an idle machine: the truth that ``kernbench probe`` holds the simulator to.
+
+A max-plus recursion over the chunks of the transfer, written from the graph and the data sheets alone, apart from the
+engine: windows, memories and ports included, contention left out, because there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+from kernbench.config.schema import HbmSpec, SramSpec
+from kernbench.topology.closed_form import Arrival, IdleRoute, stages
+from kernbench.topology.graph import TopologyGraph
+from kernbench.topology.routes import Routes
+from kernbench.units import PS_PER_NS, Rate
+
+
+class IdleServer:
+    """A resource of a fixed rate that bytes pass in order; times within it are exact."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.free = Fraction(0)
+
+    def serial(self, size_bytes: int) -> Fraction:
+        """Time it is occupied by ``size_bytes``."""
+        return size_bytes * PS_PER_NS / self.rate.fraction
+
+    def pass_(self, size_bytes: int, offer: Arrival) -> Arrival:
+        """When the first and the last byte have passed, of bytes that stream in as ``offer`` says."""
+        ready = max(offer.head_ps, offer.tail_ps - floor(self.serial(size_bytes)))
+        start = max(Fraction(ready), self.free)
+        self.free = start + self.serial(size_bytes)
+        return Arrival(ceil(start), ceil(self.free))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """One end of a transfer: its window, and how its own memory takes or gives a chunk."""
+
+    node: int
+    max_inflight_bytes: int
+    port: IdleServer
+    port_latency_ps: int
+
+
+def idle_transfer_ps(
+    graph: TopologyGraph,
+    routes: Routes,
+    requester: Requester,
+    memory: int,
+    size_bytes: int,
+    *,
+    is_write: bool,
+) -> int:
+    """Time from the first request to the last byte in its place (a write: to the last acknowledgement's arrival).
+
+    ``size_bytes`` lie side by side at the memory controller with node index ``memory``; set-up is not included.
+    """
+    there = IdleRoute(stages(graph, routes.route(requester.node, memory)))
+    back = IdleRoute(stages(graph, routes.route(memory, requester.node)))
+    transfer = _write if is_write else _read
+    return transfer(graph, requester, there, back, *_memory(graph, memory), size_bytes)
+
+
+def memory_rate(graph: TopologyGraph, node: int) -> float:
+    """Bytes per ns of the memory at a controller."""
+    return float(_memory(graph, node)[0].rate)
+
+
+def _memory(graph: TopologyGraph, node: int) -> tuple[IdleServer, int]:
+    spec = graph.nodes[node].spec
+    if isinstance(spec, HbmSpec):
+        return IdleServer(spec.pc_rate.scaled(spec.pseudo_channels * spec.flat_eff)), spec.flat_latency_ps
+    assert isinstance(spec, SramSpec)
+    return IdleServer(spec.bank_rate), spec.latency_ps
+
+
+def _read(
+    graph: TopologyGraph,
+    requester: Requester,
+    there: IdleRoute,
+    back: IdleRoute,
+    memory: IdleServer,
+    latency_ps: int,
+    size_bytes: int,
+) -> int:
+    noc = graph.spec.cube.noc
+    window = _Window(requester.max_inflight_bytes)
+    now_ps = done_ps = 0
+    for packet in _cut(size_bytes, noc.packet_bytes):
+        now_ps = window.take(packet, now_ps)
+        asked = there.cross(noc.header_bytes, Arrival(now_ps, now_ps))
+        header = noc.header_bytes
+        for payload in _cut(packet, noc.chunk_bytes):
+            served = memory.pass_(payload, Arrival(asked.tail_ps, asked.tail_ps))
+            data = Arrival(served.head_ps + latency_ps, served.tail_ps + latency_ps)
+            came = back.cross(payload + header, data)
+            window.give(payload, came.tail_ps)
+            done_ps = max(done_ps, requester.port.pass_(payload, came).tail_ps + requester.port_latency_ps)
+            header = 0
+    return done_ps
+
+
+def _write(
+    graph: TopologyGraph,
+    requester: Requester,
+    there: IdleRoute,
+    back: IdleRoute,
+    memory: IdleServer,
+    latency_ps: int,
+    size_bytes: int,
+) -> int:
+    noc = graph.spec.cube.noc
+    window = _Window(requester.max_inflight_bytes)
+    now_ps = done_ps = 0
+    for packet in _cut(size_bytes, noc.packet_bytes):
+        now_ps = window.take(packet, now_ps)
+        header = noc.header_bytes
+        for payload in _cut(packet, noc.chunk_bytes):
+            given = requester.port.pass_(payload, Arrival(now_ps, now_ps))
+            latency = requester.port_latency_ps
+            came = there.cross(payload + header, Arrival(given.head_ps + latency, given.tail_ps + latency))
+            landed_ps = memory.pass_(payload, came).tail_ps + latency_ps
+            header = 0
+        done_ps = back.cross(noc.header_bytes, Arrival(landed_ps, landed_ps)).tail_ps
+        window.give(packet, done_ps)
+    return done_ps
+
+
+class _Window:
+    """Bytes in flight: when the next request may go."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self.free_bytes = total_bytes
+        self.returns: list[tuple[int, int]] = []
+
+    def take(self, size_bytes: int, now_ps: int) -> int:
+        while self.free_bytes < size_bytes:
+            returned_bytes, at_ps = self.returns.pop(0)
+            self.free_bytes += returned_bytes
+            now_ps = max(now_ps, at_ps)
+        self.free_bytes -= size_bytes
+        return now_ps
+
+    def give(self, size_bytes: int, at_ps: int) -> None:
+        self.returns.append((size_bytes, at_ps))
+
+
+def _cut(size_bytes: int, most_bytes: int) -> Iterator[int]:
+    for at in range(0, size_bytes, most_bytes):
+        yield min(most_bytes, size_bytes - at)
