@@ -46,6 +46,59 @@ class DType:
         """True for signed and unsigned integers and int1."""
         return self.kind is not Kind.FLOAT
 
+    # What kernels ask of a dtype, by Triton's names.
+
+    @property
+    def scalar(self) -> DType:
+        """The dtype of one element: itself."""
+        return self
+
+    @property
+    def value(self) -> DType:
+        """Itself, as a constexpr."""
+        return self
+
+    @property
+    def primitive_bitwidth(self) -> int:
+        """Bits of an element."""
+        return self.bits
+
+    def is_floating(self) -> bool:
+        """True for fp64 ... fp8."""
+        return self.is_float
+
+    def is_fp8(self) -> bool:
+        """True for both fp8 types."""
+        return self.is_float and self.bits == 8
+
+    def is_fp16(self) -> bool:
+        """True for fp16."""
+        return self.name == "fp16"
+
+    def is_bf16(self) -> bool:
+        """True for bf16."""
+        return self.name == "bf16"
+
+    def is_fp32(self) -> bool:
+        """True for fp32."""
+        return self.name == "fp32"
+
+    def is_fp64(self) -> bool:
+        """True for fp64."""
+        return self.name == "fp64"
+
+    def is_int_signed(self) -> bool:
+        """True for int8 ... int64."""
+        return self.is_int and self.signed
+
+    def is_int_unsigned(self) -> bool:
+        """True for uint8 ... uint64 and int1."""
+        return self.is_int and not self.signed
+
+    def is_ptr(self) -> bool:
+        """Never: a pointer has a type of its own."""
+        return False
+
     def __repr__(self) -> str:
         return self.name
 
@@ -137,7 +190,9 @@ def as_dtype(spec: DType | str | np.dtype[Any] | type) -> DType:
     try:
         return _BY_NUMPY[np.dtype(spec)]
     except (KeyError, TypeError):
-        raise DTypeError(f"no KernBench dtype for {spec!r}; known: {', '.join(d.name for d in DTYPES)}") from None
+        raise DTypeError(
+            f"no KernBench dtype for {spec!r}; known: {', '.join(d.name for d in DTYPES)}"
+        ) from None
 
 
 def accumulate_type(dtype: DType) -> DType:

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -146,3 +147,16 @@ def test_json_holds_every_field(kernbench, probed):
 )
 def test_wrong_input_is_one_line(kernbench, probed, args, error):
     assert kernbench("probe", *args) == (2, "", f"kernbench: {error}\n")
+
+
+def test_the_help_names_every_case(kernbench):
+    help_text = "".join(kernbench("probe", "--help").out.split())
+    assert all(case in help_text for case in import_module("kernbench.probe").CASES)
+
+
+def test_on_the_real_machine_every_error_is_0(kernbench):
+    ran = kernbench("probe", "--topology", "tiny", "--sizes", "4 KiB,100")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.endswith("\nevery error is 0\n")
+    # tiny has one cube: two host cases and two PE cases, at two sizes
+    assert ran.out.count(" 0 ps ") == 8

@@ -174,6 +174,26 @@ def test_hints_pass_their_block_on(device):
     assert device.run(kernel).commands == []
 
 
+def test_what_a_kernel_may_ask_of_a_dtype(device):
+    def kernel(x_ptr, KIND: tl.constexpr):
+        x = tl.load(x_ptr, shape=(4,))
+        assert x.dtype == x.type.scalar == x_ptr.dtype.element_ty == KIND.value
+        assert (x.dtype.is_floating(), x.dtype.is_fp16(), x.dtype.is_bf16(), x.dtype.is_ptr()) == (
+            True,
+            True,
+            False,
+            False,
+        )
+        assert (tl.int8.is_int_signed(), tl.int1.is_int_unsigned(), tl.float8e5.is_fp8()) == (
+            True,
+            True,
+            True,
+        )
+        assert (x_ptr.dtype.is_ptr(), x.dtype.primitive_bitwidth, x.numel, x.shape[0]) == (True, 16, 4, 4)
+
+    device.run(kernel, device.tensor(np.zeros(4, np.float16)), tl.float16)
+
+
 def test_cache_words_are_accepted(device):
     @jit
     def kernel(x_ptr):

@@ -192,6 +192,41 @@ def test_layer_norm_forward(device):
     np.testing.assert_allclose(device.read(y), expected, rtol=2e-3, atol=2e-3)
 
 
+@jit
+def attention_kernel(Q, K, V, Out, scale, N, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    start_m = tl.program_id(0)
+    offs_m = start_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    offs_n, offs_d = tl.arange(0, BLOCK_N), tl.arange(0, D)
+    q = tl.load(Q + offs_m[:, None] * D + offs_d[None, :], mask=offs_m[:, None] < N, other=0.0)
+    m_i = tl.zeros([BLOCK_M], dtype=tl.float32) - float("inf")
+    l_i = tl.zeros([BLOCK_M], dtype=tl.float32)
+    acc = tl.zeros([BLOCK_M, D], dtype=tl.float32)
+    for start_n in range(0, (start_m + 1) * BLOCK_M, BLOCK_N):
+        cols = start_n + offs_n
+        k = tl.load(K + cols[:, None] * D + offs_d[None, :], mask=cols[:, None] < N, other=0.0)
+        v = tl.load(V + cols[:, None] * D + offs_d[None, :], mask=cols[:, None] < N, other=0.0)
+        qk = tl.where(offs_m[:, None] >= cols[None, :], tl.dot(q, tl.trans(k)) * scale, -float("inf"))
+        m_ij = tl.maximum(m_i, tl.max(qk, 1))
+        p = tl.exp2((qk - m_ij[:, None]) * 1.44269504)
+        alpha = tl.exp2((m_i - m_ij) * 1.44269504)
+        l_i = l_i * alpha + tl.sum(p, 1)
+        acc = tl.dot(p.to(tl.float16), v, acc * alpha[:, None])
+        m_i = m_ij
+    tl.store(Out + offs_m[:, None] * D + offs_d[None, :], acc / l_i[:, None], mask=offs_m[:, None] < N)
+
+
+def test_causal_attention_forward(device):
+    n, d = 80, 16
+    q, k, v = (numbers((n, d), "fp16") for _ in range(3))
+    out = device.tensor(np.zeros((n, d), np.float16))
+    args = (device.tensor(q), device.tensor(k), device.tensor(v), out, d**-0.5, n, d, 32, 16)
+    device.launch(attention_kernel, (3,), *args)
+    scores = q.astype(np.float64) @ k.T.astype(np.float64) * d**-0.5
+    weights = np.where(np.tril(np.ones((n, n), bool)), np.exp(scores), 0)
+    expected = weights / weights.sum(1, keepdims=True) @ v.astype(np.float64)
+    np.testing.assert_allclose(device.read(out), expected, rtol=5e-3, atol=5e-3)
+
+
 # -- what depends on loaded values ------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from kernbench.messages.commands import (
     GemmCmd,
     MathCmd,
     Operand,
+    SourceLine,
     Space,
 )
 from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
@@ -85,18 +86,18 @@ def _write_stage(command: DmaWriteCmd) -> Stage:
 # -- GEMM -----------------------------------------------------------------------------------------------------
 
 
-def macs_per_cycle(dtype: DType, spec: GemmSpec) -> int:
+def macs_per_cycle(dtype: DType, spec: GemmSpec, line: SourceLine | None = None) -> int:
     """MACs that PE_GEMM does in a cycle on ``dtype``; both fp8 formats share one entry.
 
     Raises:
-        DTypeError: the array has no rate for it.
+        DTypeError: the array has no rate for it; names the kernel ``line``.
     """
     known = {as_dtype(name).name: macs for name, macs in spec.macs_per_cycle.items()}
     for name in (dtype.name, "fp8e4nv") if dtype.name == "fp8e5" else (dtype.name,):
         if name in known:
             return known[name]
     raise DTypeError(
-        f"PE_GEMM cannot multiply {dtype}: pe.gemm.macs_per_cycle lists {', '.join(spec.macs_per_cycle)}; "
+        f"{line}: PE_GEMM cannot multiply {dtype}: pe.gemm.macs_per_cycle lists {', '.join(spec.macs_per_cycle)}; "
         "cast the operands or add the dtype there"
     )
 
@@ -153,7 +154,7 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
         DTypeError: PE_GEMM has no rate for the operands' dtype.
         CapacityError: the register file is too small for the array.
     """
-    macs_per_cycle(command.a.dtype, pe.gemm)
+    macs_per_cycle(command.a.dtype, pe.gemm, command.line)
     needs = _Needs(command)
     file = pe.regfile
     result_bytes = command.m * command.n * accumulate_type(command.a.dtype).size_bytes
@@ -247,15 +248,18 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
     for rate_class in command.visits:
         if rate_class not in pe.math.rate:
             raise UnknownNameError(
-                f"op {command.op!r} visits elements by {rate_class!r}, for which PE_MATH has no rate "
+                f"{command.line}: op {command.op!r} visits elements by {rate_class!r}, for which PE_MATH has no rate "
                 f"(pe.math.rate); {did_you_mean(rate_class, pe.math.rate)}"
             )
     needs = _Needs(command)
     half_bytes = pe.regfile.operands_bytes // 2
     if command.target is not None or any(x.space is Space.HBM for x in command.operands):
         return needs.plan(list(_streamed_math_tiles(command, half_bytes, needs, acc_state)))
-    fetched = [x for x in _distinct(command.operands) if not acc_state.read(x.version, command.seq)]
-    fetch_bytes = sum(x.size_bytes for x in fetched)
+    fetch_bytes = 0
+    for operand in _distinct(command.operands):
+        if not acc_state.read(operand.version, command.seq):
+            needs.in_tcm(operand, acc_state)
+            fetch_bytes += operand.size_bytes
     assert command.result is not None
     n_tiles = max(1, ceil_div(max(fetch_bytes, command.result.size_bytes), half_bytes))
     return needs.plan(list(_even_math_tiles(command, fetch_bytes, n_tiles)))

@@ -14,7 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from kernbench.errors import UsageError
-from kernbench.lang import tl
+from kernbench.lang import tl, words
 from kernbench.lang.block import ACTIVE
 from kernbench.lang.constants import constexpr, is_constexpr
 
@@ -28,10 +28,10 @@ GPU_HINTS = frozenset({"launch_cooperative_grid", "maxnreg", "num_ctas", "num_st
 
 # The compiler's meaning of Python's words inside a kernel.
 KERNEL_BUILTINS = vars(builtins) | {
-    "max": tl.python_max,
-    "min": tl.python_min,
-    "print": tl.kernel_print,
-    "range": tl.range,
+    "max": words.python_max,
+    "min": words.python_min,
+    "print": words.kernel_print,
+    "range": words.range,
 }
 
 

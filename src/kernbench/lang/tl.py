@@ -6,8 +6,7 @@ registered op without a function of its own is one too: ``tl.exp(x)`` is the op 
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from kernbench.dtypes import (
@@ -35,13 +34,27 @@ from kernbench.lang.block import Block, active
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import dtype_of, extent_tuple
 from kernbench.lang.handle import Future, Ref, TensorHandle
-from kernbench.lang.known import Known, constant, extreme, known_number, scalar
+from kernbench.lang.known import Known, constant, known_number
 from kernbench.lang.known import arange as known_arange
 from kernbench.lang.pointer import Pointer, PointerType
 from kernbench.lang.source import here
+from kernbench.lang.words import (
+    assume,
+    clock,
+    debug_barrier,
+    device_print,
+    larger,
+    max_constancy,
+    max_contiguous,
+    multiple_of,
+    range,  # noqa: A004 - Triton's name
+    smaller,
+    static_assert,
+    static_print,
+    static_range,
+)
 from kernbench.messages.commands import GemmCmd
 from kernbench.ops import OPS, Typed
-from kernbench.ops.numerics import number_dtype
 from kernbench.ops.reduce import check_axis
 from kernbench.ops.spec import Shape, n_elem
 
@@ -80,7 +93,7 @@ def _grid_axis(axis: int) -> int:
 # -- making blocks ----------------------------------------------------------------------------------------
 
 
-def arange(start: int, end: int) -> Known:
+def arange(start: Any, end: Any) -> Known:
     """``[start, end)``, an int32 block; its length is a power of two unless the launch is not strict."""
     start, end = extent_tuple((start, end), "the bounds of tl.arange")
     n = end - start
@@ -185,7 +198,9 @@ def load(
         shape, mask = mask, None
         if other is not None:
             dtype, other = other, None
+    _no_block_pointer(boundary_check, padding_option)
     pointers = _pointer(pointer, shape, dtype, strides, "the pointer of tl.load")
+    _check_size(pointers.shape)
     return transfer.load(active(), pointers, mask, other)
 
 
@@ -220,9 +235,16 @@ def _pointer(pointer: Any, shape: Any, dtype: Any, strides: Any, what: str) -> P
     if shape is None:
         return found
     extents = extent_tuple(shape, "the shape")
-    _check_size(extents)
     steps = None if strides is None else extent_tuple(strides, "the strides")
     return transfer.block_pointer(found, extents, steps)
+
+
+def _no_block_pointer(boundary_check: Any, padding_option: str) -> None:
+    if boundary_check or padding_option:
+        raise UsageError(
+            f"{here()}: boundary_check and padding_option need a block pointer, which is not modelled; use mask= and "
+            "other= instead"
+        )
 
 
 def composite(op: str, *operands: Any, out: Ref, **attrs: Any) -> Future:
@@ -319,14 +341,12 @@ def div_rn(x: Any, y: Any) -> Any:
 
 def maximum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
     """The larger of each pair; a NaN loses unless it propagates."""
-    decided = extreme(x, y, largest=True)
-    return active().apply("maximum", (x, y), _nan(propagate_nan)) if decided is None else decided
+    return larger(x, y, **_nan(propagate_nan))
 
 
 def minimum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
     """The smaller of each pair; a NaN loses unless it propagates."""
-    decided = extreme(x, y, largest=False)
-    return active().apply("minimum", (x, y), _nan(propagate_nan)) if decided is None else decided
+    return smaller(x, y, **_nan(propagate_nan))
 
 
 def clamp(x: Any, min: Any, max: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
@@ -453,147 +473,6 @@ def trans(input: Any, *dims: Any) -> Any:
 
 def _extents(shape: tuple[Any, ...]) -> Shape:
     return extent_tuple(shape[0] if len(shape) == 1 else shape, "the shape")
-
-
-# -- loops, hints, debugging ------------------------------------------------------------------------------
-
-
-def static_range(arg1: Any, arg2: Any = None, step: Any = None) -> builtins.range:
-    """``range`` over constants: the loop variable is a plain int."""
-    return builtins.range(*_bounds(arg1, arg2, step))
-
-
-def _bounds(arg1: Any, arg2: Any, step: Any) -> tuple[int, int, int]:
-    """Loop bounds as ints, of any sign; a lazy one is forced."""
-    start, stop = (0, arg1) if arg2 is None else (arg1, arg2)
-    return start.__index__(), stop.__index__(), 1 if step is None else step.__index__()
-
-
-class range:  # noqa: N801 - Triton's name
-    """``range`` whose variable is an int32 scalar (int64 if a bound is); the compiler's hints have no effect.
-
-    A bound that is lazy is forced.
-    """
-
-    def __init__(self, arg1: Any, arg2: Any = None, step: Any = None, **hints: Any) -> None:
-        self._steps = builtins.range(*_bounds(arg1, arg2, step))
-        self._dtype = int32
-        for bound in (arg1, arg2, step):
-            own = getattr(bound, "dtype", None) or (int32 if bound is None else number_dtype(bound))
-            if own.bits == 64:
-                self._dtype = int64
-
-    def __iter__(self) -> Iterator[Known]:
-        kind = self._dtype
-        return (scalar(i, kind) for i in self._steps)
-
-    def __reversed__(self) -> Iterator[Known]:
-        kind = self._dtype
-        return (scalar(i, kind) for i in reversed(self._steps))
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-
-def multiple_of(input: Any, values: Any) -> Any:
-    """A hint that the first element of a known block is a multiple of ``values``; checked, not trusted."""
-    first = _first(input)
-    for value in values if isinstance(values, (tuple, list)) else (values,):
-        if first is not None and first % int(value):
-            raise UsageError(
-                f"{here()}: tl.multiple_of says {int(value)}, but the first element is {first}; correct it"
-            )
-    return input
-
-
-def max_contiguous(input: Any, values: Any) -> Any:
-    """A hint that a known block counts up by one in runs of ``values``; checked, not trusted."""
-    if isinstance(input, Known) and len(input.shape) == 1 and input.numel > 1:
-        (value,) = values if isinstance(values, (tuple, list)) else (values,)
-        elements, run = input.dense(), builtins.min(int(value), input.numel)
-        steps = elements[1:] - elements[:-1] == 1
-        steps[run - 1 :: run] = True
-        if not steps.all():
-            raise UsageError(
-                f"{here()}: tl.max_contiguous says runs of {run}, which the block does not have; correct it"
-            )
-    return input
-
-
-def max_constancy(input: Any, values: Any) -> Any:
-    """A hint without effect."""
-    return input
-
-
-def _first(x: Any) -> int | None:
-    if isinstance(x, Known):
-        return int(x.base if x.array is None and x.base is not None else x.dense().reshape(-1)[0])
-    return None
-
-
-def assume(condition: Any) -> None:
-    """A hint; one that is known to be false is an error."""
-    if isinstance(condition, (Known, bool)) and not condition:
-        raise UsageError(f"{here()}: tl.assume of something false")
-
-
-def debug_barrier() -> None:
-    """No effect: a program is one thread of commands."""
-
-
-def static_assert(condition: Any, message: str = "") -> None:
-    """Fail unless ``condition``, which must be known."""
-    if not condition:
-        raise AssertionError(message or "tl.static_assert failed")
-
-
-def static_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
-    """Print what is known, with PE and simulated time; a handle prints as its type."""
-    program = active()
-    program.flush()
-    program.port.print(sep.join(str(v) for v in values))
-
-
-def device_print(prefix: str, *values: Any, hex: bool = False) -> None:
-    """Print values, with PE and simulated time; forces lazy ones."""
-    kernel_print(prefix, *values)
-
-
-def kernel_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
-    """What ``print`` means in a kernel: with PE and simulated time; forces lazy values."""
-    program = active()
-    program.flush()
-    program.port.print(sep.join(str(program.known(v)) for v in values))
-
-
-def clock() -> int:
-    """Simulated time in picoseconds, once PE_CPU has issued everything so far."""
-    program = active()
-    program.flush()
-    return program.port.clock_ps()
-
-
-# -- Python's min and max in a kernel ---------------------------------------------------------------------
-
-
-def python_min(*values: Any, **named: Any) -> Any:
-    """What ``min`` means in a kernel: ``tl.minimum`` as soon as a block is among the values."""
-    if len(values) < 2 or named or not any(isinstance(v, Block) for v in values):
-        return builtins.min(*values, **named)
-    out = values[0]
-    for value in values[1:]:
-        out = minimum(out, value)
-    return out
-
-
-def python_max(*values: Any, **named: Any) -> Any:
-    """What ``max`` means in a kernel: ``tl.maximum`` as soon as a block is among the values."""
-    if len(values) < 2 or named or not any(isinstance(v, Block) for v in values):
-        return builtins.max(*values, **named)
-    out = values[0]
-    for value in values[1:]:
-        out = maximum(out, value)
-    return out
 
 
 def __getattr__(name: str) -> Any:

@@ -153,11 +153,15 @@ class TileToken:
 
 
 class TcmRequest:
-    """A burst at one of PE_TCM's two ports. PE_TCM answers with the time its last byte has passed."""
+    """A burst at one of PE_TCM's two ports; its bytes are there from ``start_ps`` to ``tail_ps`` (all at once if equal).
 
-    __slots__ = ("is_write", "size_bytes", "start_ps")
+    PE_TCM answers with the time its last byte has passed.
+    """
 
-    def __init__(self, *, is_write: bool, size_bytes: int, start_ps: int) -> None:
+    __slots__ = ("is_write", "size_bytes", "start_ps", "tail_ps")
+
+    def __init__(self, *, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> None:
         self.is_write = is_write
         self.size_bytes = size_bytes
         self.start_ps = start_ps
+        self.tail_ps = start_ps if tail_ps is None else tail_ps

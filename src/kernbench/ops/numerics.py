@@ -74,7 +74,7 @@ def number_dtype(value: Number) -> DType:
 def promote(a: DType, b: DType, *, divides: bool = False) -> DType:
     """The dtype in which blocks of ``a`` and ``b`` meet; a division of halves meets in fp32.
 
-    >>> promote(float16, int32), promote(float16, bfloat16), promote(float16, float16, divides=True)
+    >>> promote(float16, int32), promote(bfloat16, int32), promote(float16, float16, divides=True)
     (fp16, fp32, fp32)
 
     Raises:

@@ -57,8 +57,8 @@ def chunk_ps(route: Sequence[Stage], size_bytes: int) -> Fraction:
 class IdleRoute:
     """An idle route with buffers enough, as a max-plus recursion: chunks cross it in order.
 
-    A chunk that starts on a link at ``x`` (exact) and occupies it for ``s`` has its tail at ``ceil(x + s) + latency``; it
-    is ready for a link that is not faster at ``ceil(x) + latency``, for a faster one at ``tail - floor(its time
+    A chunk that starts on a link at ``x`` (exact) and occupies it for ``s`` has its tail at ``ceil(x + s) + latency``.
+    It is ready for a link that is not faster at ``ceil(x) + latency``, for a faster one at ``tail - floor(its time
     there)``. It starts when it is ready and the link is free of the chunk before, exactly.
     """
 

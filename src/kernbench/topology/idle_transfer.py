@@ -15,7 +15,7 @@ from kernbench.config.schema import HbmSpec, SramSpec
 from kernbench.topology.closed_form import Arrival, IdleRoute, stages
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
-from kernbench.units import PS_PER_NS, Rate
+from kernbench.units import PS_PER_NS, Rate, ceil_div
 
 
 class IdleServer:
@@ -58,7 +58,8 @@ def idle_transfer_ps(
 ) -> int:
     """Time from the first request to the last byte in its place (a write: to the last acknowledgement's arrival).
 
-    ``size_bytes`` lie side by side at the memory controller with node index ``memory``; set-up is not included.
+    ``size_bytes`` lie side by side, from the beginning of a burst on, at the memory controller with node index
+    ``memory``; set-up is not included.
     """
     there = IdleRoute(stages(graph, routes.route(requester.node, memory)))
     back = IdleRoute(stages(graph, routes.route(memory, requester.node)))
@@ -95,8 +96,8 @@ def _read(
         now_ps = window.take(packet, now_ps)
         asked = there.cross(noc.header_bytes, Arrival(now_ps, now_ps))
         header = noc.header_bytes
-        for payload in _cut(packet, noc.chunk_bytes):
-            served = memory.pass_(payload, Arrival(asked.tail_ps, asked.tail_ps))
+        for payload, share in _shares(graph, packet):
+            served = memory.pass_(share, Arrival(asked.tail_ps, asked.tail_ps))
             data = Arrival(served.head_ps + latency_ps, served.tail_ps + latency_ps)
             came = back.cross(payload + header, data)
             window.give(payload, came.tail_ps)
@@ -120,11 +121,11 @@ def _write(
     for packet in _cut(size_bytes, noc.packet_bytes):
         now_ps = window.take(packet, now_ps)
         header = noc.header_bytes
-        for payload in _cut(packet, noc.chunk_bytes):
+        for payload, share in _shares(graph, packet):
             given = requester.port.pass_(payload, Arrival(now_ps, now_ps))
             latency = requester.port_latency_ps
             came = there.cross(payload + header, Arrival(given.head_ps + latency, given.tail_ps + latency))
-            landed_ps = memory.pass_(payload, came).tail_ps + latency_ps
+            landed_ps = memory.pass_(share, came).tail_ps + latency_ps
             header = 0
         done_ps = back.cross(noc.header_bytes, Arrival(landed_ps, landed_ps)).tail_ps
         window.give(packet, done_ps)
@@ -148,6 +149,19 @@ class _Window:
 
     def give(self, size_bytes: int, at_ps: int) -> None:
         self.returns.append((size_bytes, at_ps))
+
+
+def _shares(graph: TopologyGraph, packet_bytes: int) -> Iterator[tuple[int, int]]:
+    """The payload of each chunk of a packet, and what the memory moves for it: whole bursts for the packet."""
+    cube = graph.spec.cube
+    burst = cube.hbm.timing.burst_bytes
+    moved_bytes = ceil_div(packet_bytes, burst) * burst
+    done_bytes = shared_bytes = 0
+    for payload in _cut(packet_bytes, cube.noc.chunk_bytes):
+        done_bytes += payload
+        share = moved_bytes * done_bytes // packet_bytes - shared_bytes
+        shared_bytes += share
+        yield payload, share
 
 
 def _cut(size_bytes: int, most_bytes: int) -> Iterator[int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,23 +16,12 @@ import kernbench.components.pe.pe_math
 import kernbench.components.pe.pe_scheduler
 import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
-from kernbench.config.load import load_config
 from kernbench.config.schema import Config, PeSpec
-from kernbench.dtypes import DType, float16, float32
 from kernbench.engine import Engine, Server
 from kernbench.engine.channel import Chunk
 from kernbench.engine.log import OpLog
 from kernbench.messages.access import Access
-from kernbench.messages.commands import (
-    DmaReadCmd,
-    DmaWriteCmd,
-    GemmCmd,
-    MathCmd,
-    Operand,
-    SourceLine,
-    Space,
-    WaitCmd,
-)
+from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import LaunchMsg, PacketKind, Piece
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.topology.builder import PE_INTERNAL_EDGES, PE_UNITS
@@ -44,7 +31,6 @@ from kernbench.units import Rate
 MEMORY, M_CPU = 100, 101
 FABRIC_PS = 10_000  # one way
 TRANSLATION_PS = 1_000
-LINE = SourceLine("kernel.py", 7)
 
 
 class FakeFabric:
@@ -194,105 +180,6 @@ class Pe:
         return [(record.start_ps, record.end_ps) for record in self.records(op)]
 
 
-class Kit:
-    """Makes commands, numbered in the order they are made, and values by version."""
-
-    def __init__(self) -> None:
-        self.seq = itertools.count()
-        self.version = itertools.count()
-
-    def _base(self, **more: Any) -> dict[str, Any]:
-        return {"seq": next(self.seq), "program": 0, "line": LINE, **more}
-
-    def value(self, shape: tuple[int, ...], dtype: DType = float16) -> Operand:
-        return Operand(shape=shape, dtype=dtype, space=Space.TCM, version=next(self.version))
-
-    @staticmethod
-    def known(shape: tuple[int, ...], dtype: DType = float32) -> Operand:
-        return Operand(shape=shape, dtype=dtype, space=Space.IMMEDIATE, value=0)
-
-    @staticmethod
-    def ref(shape: tuple[int, ...], dtype: DType = float16, va: int = 0, pitch: int | None = None) -> Operand:
-        """A block in memory, row-major with ``pitch`` bytes from row to row."""
-        size = dtype.size_bytes
-        strides = [size]
-        for extent in reversed(shape[1:]):
-            strides.insert(0, strides[0] * extent)
-        if pitch is not None:
-            strides[0] = pitch
-        access = Access(
-            va=va,
-            itemsize=size,
-            block_shape=shape,
-            shape=shape,
-            strides=tuple(strides[-len(shape) :]),
-            origin=(0,) * len(shape),
-        )
-        return Operand(shape=shape, dtype=dtype, space=Space.HBM, access=access)
-
-    def load(self, shape: tuple[int, ...], dtype: DType = float16, va: int = 0, **more: Any) -> DmaReadCmd:
-        source = more.pop("source", None) or self.ref(shape, dtype, va)
-        result = self.value(shape, dtype)
-        return DmaReadCmd(**self._base(operands=(source, *more.pop("others", ())), result=result, **more))
-
-    def store(self, what: Operand, va: int = 0, **more: Any) -> DmaWriteCmd:
-        target = more.pop("target", None) or self.ref(what.shape, what.dtype, va)
-        return DmaWriteCmd(**self._base(operands=(what,), target=target, **more))
-
-    def dot(
-        self,
-        a: Operand,
-        b: Operand,
-        acc: Operand | None = None,
-        *,
-        inherit: bool = False,
-        target: Operand | None = None,
-    ) -> GemmCmd:
-        (m, k), (_, n) = a.shape, b.shape
-        result = self.value((0,) if target else (m, n), float32)
-        operands = (a, b) if acc is None else (a, b, acc)
-        command = GemmCmd(
-            m=m, n=n, k=k, acc=acc, target=target, **self._base(operands=operands, result=result)
-        )
-        if inherit:
-            assert acc is not None
-            command.inherits, command.tcm_bytes = acc.version, 0
-        return command
-
-    def math(
-        self,
-        *operands: Operand,
-        op: str = "add",
-        shape: tuple[int, ...] | None = None,
-        dtype: DType | None = None,
-        visits: dict[str, int] | None = None,
-        target: Operand | None = None,
-    ) -> MathCmd:
-        shape = operands[0].shape if shape is None else shape
-        result = self.value((0,) if target else shape, dtype or operands[0].dtype)
-        n = max((x.n_elem for x in (*operands, result)), default=1)
-        return MathCmd(
-            op=op,
-            attrs={},
-            visits={op: n} if visits is None else visits,
-            target=target,
-            **self._base(operands=operands, result=result),
-        )
-
-    def wait(self, *versions: int) -> WaitCmd:
-        return WaitCmd(**self._base(depends=versions))
-
-
-@pytest.fixture(scope="session")
-def config() -> Config:
-    return load_config("default")
-
-
-@pytest.fixture
-def kit() -> Kit:
-    return Kit()
-
-
 @pytest.fixture
 def make_pe(config: Config) -> Callable[..., Pe]:
     """A PE of the default preset; keywords like ``tcm={"size_bytes": 4096}`` change parts of its spec."""
@@ -308,9 +195,3 @@ def make_pe(config: Config) -> Callable[..., Pe]:
 @pytest.fixture
 def pe(make_pe: Callable[..., Pe]) -> Pe:
     return make_pe()
-
-
-@pytest.fixture(scope="session")
-def times() -> SimpleNamespace:
-    """The harness's own costs."""
-    return SimpleNamespace(fabric_ps=FABRIC_PS, translation_ps=TRANSLATION_PS, kit=Kit)

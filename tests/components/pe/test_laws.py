@@ -125,10 +125,10 @@ class Author:
 
 
 @pytest.fixture
-def ran(make_pe, times):
+def ran(make_pe, make_kit):
     def run(data: Any) -> tuple[Any, list[Command]]:
         pe = make_pe(**SMALL, bytes_per_ns=data.draw(st.sampled_from([16, 64, 512])))
-        kit, programs = times.kit(), []
+        kit, programs = make_kit(), []
         for _ in range(data.draw(st.integers(1, 2))):
             author = Author(kit, data.draw)
             for _ in range(data.draw(st.integers(0, 20))):

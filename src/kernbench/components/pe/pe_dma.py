@@ -185,8 +185,8 @@ class PeDma(PipelineUnit):
             descriptor.answer(transaction.size_bytes, now_ps, transaction)
             return
         size_bytes = chunk.payload_bytes
-        began_ps = now_ps - transfer_ps(size_bytes, self.site.pe_spec.tcm.write_rate)
-        descriptor.answer(size_bytes, self._tcm_ps(True, size_bytes, max(0, began_ps)), transaction)
+        end_ps = self._tcm_ps(True, size_bytes, chunk.ready_ps, now_ps)
+        descriptor.answer(size_bytes, end_ps, transaction)
 
     def commit(self, context: Any) -> None:
         """All writes of a command are in memory."""
@@ -247,8 +247,8 @@ class PeDma(PipelineUnit):
             end_ps = self._tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
 
-    def _tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int) -> int:
-        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps)
+    def _tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
+        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
         end_ps: int = self.ports["pe_tcm"].access(request)
         return end_ps
 

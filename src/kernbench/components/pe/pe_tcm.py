@@ -31,4 +31,5 @@ class PeTcm(Component):
     def access(self, request: TcmRequest) -> int:
         """When the last byte of ``request`` has passed."""
         port = self.write_port if request.is_write else self.read_port
-        return port.reserve(request.start_ps, request.size_bytes)[1] + self.params.latency_ps
+        _, end_ps = port.stream(request.start_ps, request.tail_ps, request.size_bytes)
+        return end_ps + self.params.latency_ps
