@@ -58,11 +58,12 @@ class Transaction:
 
     ``owner`` is its tag for whoever issued it (a token's context, a host copy). ``size_bytes`` is payload;
     ``burst_bytes`` what the memory moves for it (runs rounded to its burst); ``piece`` where that is. Marks are
-    picoseconds.
+    picoseconds; ``behind`` is the transaction whose answer made room for it to be issued (None: there was room).
     """
 
     __slots__ = (
         "arrived_ps",
+        "behind",
         "burst_bytes",
         "is_write",
         "issued_ps",
@@ -95,6 +96,7 @@ class Transaction:
         self.left_bytes = size_bytes
         self.burst_bytes = burst_bytes
         self.owner = owner
+        self.behind: Transaction | None = None
         self.issued_ps = -1
         self.arrived_ps = -1
         self.started_ps = -1

@@ -35,8 +35,9 @@ class OpRecord(NamedTuple):
     ``ready_ps`` when the unit could have begun had it been free; ``[start_ps, end_ps)`` when it worked;
     ``commit_ps`` when its memory effect took hold (-1: none); ``cause`` the record whose end let it begin (-1: the
     beginning); ``version`` the value made (-1: none); ``va`` the address touched (-1: none); ``size_bytes``
-    moved; ``work`` MACs or visits. ``mark1_ps`` .. ``mark4_ps`` split a DMA record: its deciding request left the
-    PE, reached the memory, was begun there, was served there (-1: not a DMA record).
+    moved; ``work`` MACs or visits. ``mark1_ps`` .. ``mark4_ps`` split a DMA record's time
+    along the transactions that decided it, each behind the one whose answer made room for it: up to the marks, the
+    sums of their set-up, way there, wait at the memory and service, and then the way back (-1: no transaction).
     """
 
     node: int

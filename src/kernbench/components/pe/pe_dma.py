@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Meter, Site
@@ -67,11 +67,26 @@ class Descriptor:
         if context.unwritten_bytes == 0:
             self.dma.commit(context)
 
-    @property
-    def marks(self) -> tuple[int, ...]:
-        """When the deciding request left, arrived, was begun and served."""
-        last = self.last
-        return () if last is None else (last.issued_ps, last.arrived_ps, last.started_ps, last.served_ps)
+    def marks(self, start_ps: int) -> tuple[int, ...]:
+        """How ``[start_ps, now)`` splits: see :class:`~kernbench.messages.oplog.OpRecord`."""
+        if self.last is None:
+            return ()
+        spent = [0, 0, 0, 0]
+        left_ps, transaction = self.dma.engine.now_ps, self.last
+        while transaction is not None and left_ps > start_ps:
+            begins = (
+                transaction.issued_ps,
+                transaction.arrived_ps,
+                transaction.started_ps,
+                transaction.served_ps,
+            )
+            for phase in (3, 2, 1, 0):
+                begin_ps = max(begins[phase], start_ps)
+                if begin_ps < left_ps:
+                    spent[phase] += left_ps - begin_ps
+                    left_ps = begin_ps
+            transaction = transaction.behind
+        return tuple(accumulate(spent[:3], initial=left_ps))
 
 
 class Channel:
@@ -148,11 +163,13 @@ class PeDma(PipelineUnit):
                 descriptor.left_bytes = sum(piece.size_bytes for piece in pieces)
                 self._fill(descriptor)
                 for packet in self._packets(pieces, access):
+                    asked_ps = self.engine.now_ps
                     yield channel.window.take(packet.size_bytes)
+                    behind = descriptor.last if self.engine.now_ps > asked_ps else None
                     if channel is self.rd:
-                        self._read(descriptor, packet)
+                        self._read(descriptor, packet, behind)
                     else:
-                        self._write(descriptor, packet)
+                        self._write(descriptor, packet, behind)
                 if not pieces:
                     descriptor.answered.fire()
 
@@ -170,7 +187,9 @@ class PeDma(PipelineUnit):
             token, stage = descriptor.token, descriptor.stage
             assert stage.access is not None
             channel.n_open -= 1
-            record = self.log_stage(token, station, start_ps, va=stage.access.va, marks=descriptor.marks)
+            record = self.log_stage(
+                token, station, start_ps, va=stage.access.va, marks=descriptor.marks(start_ps)
+            )
             if stage.kind is StageType.DMA_WRITE:
                 self.free_staging(token, stage.kind, record)
             if not descriptor.is_chained:
@@ -205,7 +224,9 @@ class PeDma(PipelineUnit):
                 most_bytes = min(limit_bytes, n_runs * piece.run_bytes)
             yield from packets(piece, most_bytes)
 
-    def _transaction(self, descriptor: Descriptor, packet: Piece, *, is_write: bool) -> Transaction:
+    def _transaction(
+        self, descriptor: Descriptor, packet: Piece, behind: Transaction | None, *, is_write: bool
+    ) -> Transaction:
         transaction = Transaction(
             is_write=is_write,
             memory=packet.owner,
@@ -215,21 +236,22 @@ class PeDma(PipelineUnit):
             owner=descriptor,
             piece=packet,
         )
+        transaction.behind = behind
         transaction.issued_ps = self.engine.now_ps
         return transaction
 
-    def _read(self, descriptor: Descriptor, packet: Piece) -> None:
+    def _read(self, descriptor: Descriptor, packet: Piece, behind: Transaction | None) -> None:
         """Ask for ``packet``; only the runs of a gather need an address each."""
-        transaction = self._transaction(descriptor, packet, is_write=False)
+        transaction = self._transaction(descriptor, packet, behind, is_write=False)
         access = descriptor.stage.access
         is_gather = access is not None and access.addresses is not None
         address_bytes = ADDRESS_BYTES * (packet.count - 1) if is_gather else 0
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
         self._post(request, transaction, self.engine.now_ps, 0)
 
-    def _write(self, descriptor: Descriptor, packet: Piece) -> None:
+    def _write(self, descriptor: Descriptor, packet: Piece, behind: Transaction | None) -> None:
         """Send ``packet``, each chunk as TCM reads it; data known to the kernel are there at once."""
-        transaction = self._transaction(descriptor, packet, is_write=True)
+        transaction = self._transaction(descriptor, packet, behind, is_write=True)
         now_ps = self.engine.now_ps
         is_known = descriptor.stage.tcm_bytes == 0
         for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
