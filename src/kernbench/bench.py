@@ -160,7 +160,9 @@ def load_bench(name_or_path: str) -> Bench:
     load_plugin(path)
     new = [BENCHES[name] for name in BENCHES if name not in known]
     if len(new) != 1:
-        raise UsageError(f"{name_or_path}: registers {len(new)} benches; it must register one with @bench(name)")
+        raise UsageError(
+            f"{name_or_path}: registers {len(new)} benches; it must register one with @bench(name)"
+        )
     return new[0]
 
 
@@ -201,7 +203,11 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of schema ``kernbench.run/1``."""
-        check = {"ok": self.check.ok, "max_abs_err": self.check.max_abs_err, "reference": self.check.reference}
+        check = {
+            "ok": self.check.ok,
+            "max_abs_err": self.check.max_abs_err,
+            "reference": self.check.reference,
+        }
         return {
             "schema": SCHEMA,
             "bench": self.bench,

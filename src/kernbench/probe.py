@@ -127,9 +127,7 @@ class _Probe:
             is_write = False
             end, setup_ps = self._pe(), self.machine.spec.pe.dma.setup_ps + self.machine.spec.pe.mmu.hit_ps
             simulated_ps = self._load(owner, size)
-        closed_ps = setup_ps + idle_transfer_ps(
-            self.graph, self.routes, end, memory, size, is_write=is_write
-        )
+        closed_ps = setup_ps + idle_transfer_ps(self.graph, self.routes, end, memory, size, is_write=is_write)
         src, dst = (end.node, memory) if is_write else (memory, end.node)
         hops = tuple(self._hops(src, dst, size))
         slowest = min(memory_rate(self.graph, memory), *(hop.bytes_per_ns for hop in hops))

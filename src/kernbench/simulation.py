@@ -51,7 +51,12 @@ class Simulation:
 
     @classmethod
     def of(
-        cls, topology: str | Path = "default", *, overrides: Iterable[str] = (), mode: str = "timed", seed: int = 0
+        cls,
+        topology: str | Path = "default",
+        *,
+        overrides: Iterable[str] = (),
+        mode: str = "timed",
+        seed: int = 0,
     ) -> Simulation:
         """The simulation of a preset or a file."""
         return cls(load_config(topology, tuple(overrides)), mode=mode, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.components.accumulators import AccumulatorFile
@@ -24,10 +24,9 @@ from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 DMA_READ, FETCH, GEMM, MATH, STORE, DMA_WRITE = StageType
 ACC_BYTES = 64 << 10  # regfile.accumulators
 HALF_BYTES = 32 << 10  # half of regfile.operands
-FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec(config):
     assert config.topology.pe.regfile.accumulators_bytes == ACC_BYTES
     assert config.topology.pe.regfile.operands_bytes == 2 * HALF_BYTES
@@ -184,7 +183,6 @@ def test_results_behind_passing_blocks_wait_for_all_of_them(kit, spec, accumulat
     assert plan.behind == (large.seq,)
 
 
-@FRESH
 @given(
     m=st.integers(1, 300),
     n=st.integers(1, 300),
@@ -225,7 +223,6 @@ def test_operands_in_memory_are_read_tile_by_tile_into_two_stages(kit, spec, acc
     assert plan.staging_bytes == 2 * read + first.m * first.n * 2
 
 
-@FRESH
 @given(
     extents=st.builds(Blocking, *3 * [st.integers(1, 200)]),
     acc_room=st.sampled_from([4096, 16384, 65536]),
@@ -303,7 +300,6 @@ def test_a_result_of_the_array_is_read_in_the_accumulators(kit, spec, accumulato
     assert [route(tile) for tile in plan.tiles] == [[(FETCH, 0), (MATH, 1 << 14), (STORE, 1 << 15)]]
 
 
-@FRESH
 @given(
     rows=st.integers(1, 200),
     columns=st.integers(1, 200),

@@ -117,7 +117,9 @@ class Traffic:
         )
         if one_channel:
             post = self.fabric.post
-            self.fabric.post = lambda chunk, src, dst, vc, *when: post(chunk, src, dst, self.channel(vc), *when)
+            self.fabric.post = lambda chunk, src, dst, vc, *when: post(
+                chunk, src, dst, self.channel(vc), *when
+            )
         self.requesters = [Requester(self, niu, random.Random(seed * 1000 + niu)) for niu in self.nius]
         for niu, requester in zip(self.nius, self.requesters):
             self.components[niu] = requester

@@ -47,7 +47,9 @@ def test_a_local_load_of_4_kib_is_held_by_the_channel():
     # 4096 B at 47.104 B/ns = 86.956 ns, ends at the next picosecond, 86.957; the last chunk's 16 ns on the link end
     # with it, at a whole picosecond
     answer = 86_957 + 53_125 + ROUTER + NIU
-    assert probed("default", "pe-to-local", 4096) == DMA_SETUP + TRANSLATION + request + answer + TCM == 173_582
+    assert (
+        probed("default", "pe-to-local", 4096) == DMA_SETUP + TRANSLATION + request + answer + TCM == 173_582
+    )
 
 
 def test_a_load_from_the_far_corner_of_the_own_cube_adds_six_hops_each_way():
@@ -92,7 +94,9 @@ def test_the_operands_of_that_tile_stream_from_tcm_at_the_ports_rate():
     moved = sum(r.size_bytes for r in fetches)
     assert moved == 32 << 10
     setup_and_latency = 2_000 + 6_000 + 1_000  # FETCH_STORE's set-up, TCM, register file
-    assert sum(r.end_ps - r.start_ps for r in fetches) == moved * 1000 // 128 + len(fetches) * setup_and_latency
+    assert (
+        sum(r.end_ps - r.start_ps for r in fetches) == moved * 1000 // 128 + len(fetches) * setup_and_latency
+    )
 
 
 @jit
@@ -109,7 +113,9 @@ def test_an_empty_kernel_takes_the_way_down_and_up(topology):
     torch.synchronize()
     (span,) = simulation.machine.spans
     routes = Routes(graph)
-    stops = [graph.node(name).index for name in ("host", "sip0.io_cpu", "sip0.cube0.m_cpu")] + [graph.niu_of(0)]
+    stops = [graph.node(name).index for name in ("host", "sip0.io_cpu", "sip0.cube0.m_cpu")] + [
+        graph.niu_of(0)
+    ]
     down = [(stages(graph, routes.route(a, b)), 48) for a, b in pairwise(stops)]
     up = [(stages(graph, routes.route(a, b)), 32) for a, b in pairwise(reversed(stops))]
     travel = sum(stream_ps(route, [size])[0].tail_ps for route, size in (*down, *up))

@@ -278,17 +278,18 @@ def pe_of(log, pe, start_ps, end_ps):
     log.add(OpCode.END, end_ps - 1, end_ps, gemm, pe=pe)
 
 
-def test_the_slowest_pe_is_the_one_that_took_longest_not_the_one_that_ended_last():
+def test_a_launch_lasts_from_the_first_start_to_the_last_end_and_the_skew_is_named():
     log = Log()
     pe_of(log, 0, 100, 200)
     pe_of(log, 1, 150, 210)
     span = log.span()
-    assert (span.pe, span.start_ps, span.end_ps, span.time_ps, span.skew_ps) == (0, 100, 200, 100, 50)
+    assert (span.pe, span.start_ps, span.end_ps, span.time_ps, span.skew_ps) == (1, 100, 210, 110, 50)
+    assert log.kernel() == {"launch skew": 50, "kernel start": 1, "gemm": 58, "kernel end": 1}
 
 
-def test_of_equally_slow_pes_the_first_is_taken():
+def test_of_pes_that_end_together_the_first_is_taken():
     log = Log()
-    pe_of(log, 1, 100, 200)
+    pe_of(log, 1, 100, 210)
     pe_of(log, 0, 110, 210)
     assert log.span().pe == 0
 
@@ -331,8 +332,8 @@ def test_a_copy_a_launch_and_a_copy_back_by_hand():
     assert device_breakdown(log.table, GRAPH, [Launched(1000, 5600)], 0, 6000) == {
         "host to device": 1000,
         "launch": 600,
-        "kernel": 3400,
-        "completion": 600,
+        "kernel": 3410,
+        "completion": 590,
         "device to host": 300,
         "idle": 100,
     }

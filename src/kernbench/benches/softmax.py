@@ -45,4 +45,6 @@ def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") 
         computing = wanted * u32 * (spread + columns + 6)
         return (Expected(values=wanted, tolerance=computing + rounding(wanted + computing, kind)),)
 
-    return Outcome(outputs=(y,), expected=expected, reference="numpy float64 softmax", flops=5 * rows * columns)
+    return Outcome(
+        outputs=(y,), expected=expected, reference="numpy float64 softmax", flops=5 * rows * columns
+    )

@@ -148,5 +148,3 @@ class Program(ProgramPort):
             return self._ahead.popleft()
         asks, self._asks = self._asks, None
         return asks
-
-

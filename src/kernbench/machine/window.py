@@ -102,7 +102,9 @@ def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:
     for _, unit in sorted(machine.assembly.components.items()):
         for name, meter in unit.meters():
             node = f"{unit.node.name}.{name}" if name else unit.node.name
-            readings.append(UnitReading(node, unit.node.kind, meter.busy_ps, dict(meter.stalled_ps), unit.moved_bytes))
+            readings.append(
+                UnitReading(node, unit.node.kind, meter.busy_ps, dict(meter.stalled_ps), unit.moved_bytes)
+            )
     return tuple(readings)
 
 

@@ -83,7 +83,17 @@ class Command:
     ``depends`` are further versions this command waits for.
     """
 
-    __slots__ = ("depends", "inherits", "line", "operands", "program", "releases", "result", "seq", "tcm_bytes")
+    __slots__ = (
+        "depends",
+        "inherits",
+        "line",
+        "operands",
+        "program",
+        "releases",
+        "result",
+        "seq",
+        "tcm_bytes",
+    )
 
     name = "command"
 
@@ -146,7 +156,9 @@ class GemmCmd(Command):
     __slots__ = ("acc", "k", "m", "n", "target")
     name = "dot"
 
-    def __init__(self, *, m: int, n: int, k: int, acc: Operand | None, target: Operand | None = None, **base: Any) -> None:
+    def __init__(
+        self, *, m: int, n: int, k: int, acc: Operand | None, target: Operand | None = None, **base: Any
+    ) -> None:
         super().__init__(**base)
         self.m = m
         self.n = n
@@ -175,7 +187,13 @@ class MathCmd(Command):
     name = "math"
 
     def __init__(
-        self, *, op: str, attrs: dict[str, Any], visits: dict[str, int], target: Operand | None = None, **base: Any
+        self,
+        *,
+        op: str,
+        attrs: dict[str, Any],
+        visits: dict[str, int],
+        target: Operand | None = None,
+        **base: Any,
     ) -> None:
         super().__init__(**base)
         self.op = op

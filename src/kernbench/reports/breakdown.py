@@ -1,6 +1,6 @@
 """Where the time went: every picosecond of a kernel, and of a device window, has exactly one cause.
 
-The kernel's breakdown walks back from the end of its slowest PE along what each record waited for: a record's own
+The kernel's breakdown walks back from the end of the PE that ended last along what each record waited for: a record's own
 time goes to what its unit did, the time between its cause's end and its start to what it waited for.
 """
 
@@ -21,6 +21,7 @@ Table = npt.NDArray[np.int64]  # [records, columns of OpRecord]
 
 # What a cause means and what to do about it, in the order work passes; ``docs/reference`` lists the same names.
 CAUSES: dict[str, str] = {
+    "launch skew": "PEs start one after another as the launch reaches them: launch less often",
     "kernel start": "PE_CPU starts once per launch: put more work into one launch",
     "command issue": "PE_CPU issues one command at a time: use larger blocks, so fewer commands",
     "readback": "the kernel needed a value or a completion: need it later, or keep the decision in a mask",
@@ -89,9 +90,9 @@ class Launch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSpan:
-    """The slowest PE of one launch: from its START record to its END record.
+    """One launch on the device: from the first PE's START record to the last PE's END record.
 
-    ``skew_ps`` is how much later than the first PE the last one started; it is no part of the kernel's time.
+    ``pe`` is the PE that ended last; ``skew_ps`` is how much later than the first it started.
     """
 
     pe: int
@@ -108,7 +109,7 @@ class KernelSpan:
 
 
 def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpan | None:
-    """The PE that took longest for ``launch`` (of equal ones the lowest); None when no PE ran a program."""
+    """The span of ``launch``, by the PE that ended last (of equal ones the lowest); None when no PE ran a program."""
     start_of = _rows_by_node(table, OpCode.START, launch)
     end_of = _rows_by_node(table, OpCode.END, launch)
     if start_of.keys() != end_of.keys():
@@ -117,14 +118,15 @@ def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpa
         return None
     starts = {node: record_at(table, row).start_ps for node, row in start_of.items()}
     ends = {node: record_at(table, row).end_ps for node, row in end_of.items()}
-    slowest = min(starts, key=lambda node: (starts[node] - ends[node], node))
+    last = min(starts, key=lambda node: (-ends[node], node))
+    first_ps = min(starts.values())
     return KernelSpan(
-        pe=graph.nodes[slowest].pe,
-        start_row=start_of[slowest],
-        end_row=end_of[slowest],
-        start_ps=starts[slowest],
-        end_ps=ends[slowest],
-        skew_ps=max(starts.values()) - min(starts.values()),
+        pe=graph.nodes[last].pe,
+        start_row=start_of[last],
+        end_row=end_of[last],
+        start_ps=first_ps,
+        end_ps=ends[last],
+        skew_ps=starts[last] - first_ps,
     )
 
 
@@ -151,13 +153,15 @@ def record_at(table: Table, row: int) -> OpRecord:
 def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> dict[str, int]:
     """Picoseconds by cause (see :data:`CAUSES`), which sum to ``span.time_ps`` exactly."""
     parts = dict.fromkeys(CAUSES, 0)
+    parts["launch skew"] = span.skew_ps
+    own_start_ps = span.start_ps + span.skew_ps
     left_ps, row = span.end_ps, span.end_row
-    while left_ps > span.start_ps:
+    while left_ps > own_start_ps:
         record = record_at(table, row)
         if record.cause >= row:
             raise AssertionError(f"record {row} names {record.cause} as its cause, which comes after it")
-        cause_end_ps = record_at(table, record.cause).end_ps if record.cause >= 0 else span.start_ps
-        floor_ps = max(span.start_ps, cause_end_ps)
+        cause_end_ps = record_at(table, record.cause).end_ps if record.cause >= 0 else own_start_ps
+        floor_ps = max(own_start_ps, cause_end_ps)
         for begin_ps, name in reversed(_segments(record, graph.nodes[record.node].kind, floor_ps)):
             begin_ps = max(begin_ps, floor_ps)
             if begin_ps < left_ps:
@@ -165,7 +169,7 @@ def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> di
                 left_ps = begin_ps
         row = record.cause
         if row < 0:
-            parts["not traced"] += left_ps - span.start_ps
+            parts["not traced"] += left_ps - own_start_ps
             break
     if sum(parts.values()) != span.time_ps:
         raise AssertionError(f"the causes sum to {sum(parts.values())} ps of {span.time_ps} ps")

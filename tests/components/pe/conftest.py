@@ -180,7 +180,7 @@ class Pe:
         return [(record.start_ps, record.end_ps) for record in self.records(op)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_pe(config: Config) -> Callable[..., Pe]:
     """A PE of the default preset; keywords like ``tcm={"size_bytes": 4096}`` change parts of its spec."""
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernbench.components.stream import Clock, Force
@@ -124,7 +124,7 @@ class Author:
             self.issue(self.kit.wait(what.version))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ran(make_pe, make_kit):
     def run(data: Any) -> tuple[Any, list[Command]]:
         pe = make_pe(**SMALL, bytes_per_ns=data.draw(st.sampled_from([16, 64, 512])))
@@ -140,7 +140,7 @@ def ran(make_pe, make_kit):
     return run
 
 
-LAW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=40, deadline=None)
 
 
 @LAW
