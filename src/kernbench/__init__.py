@@ -16,19 +16,44 @@ force_one_blas_thread()
 _PUBLIC = {
     "Context": "kernbench.runtime.context",
     "DPPolicy": "kernbench.runtime.placement",
+    "Expected": "kernbench.bench",
+    "Outcome": "kernbench.bench",
+    "Simulation": "kernbench.simulation",
     "Tensor": "kernbench.runtime.tensor",
+    "jit": "kernbench.lang.jit",
+    "run": "kernbench.bench",
+    "run_probe": "kernbench.probe",
+    "simulate": "kernbench.simulation",
+    "tl": "kernbench.lang",
 }
+_MODULES = ("testing",)
 
-__all__ = ["Context", "DPPolicy", "Tensor", "__version__"]
+__all__ = [
+    "Context",
+    "DPPolicy",
+    "Expected",
+    "Outcome",
+    "Simulation",
+    "Tensor",
+    "__version__",
+    "jit",
+    "run",
+    "run_probe",
+    "simulate",
+    "testing",
+    "tl",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("kernbench")
+    if name in _MODULES:
+        return import_module(f"kernbench.{name}")
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'kernbench' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC, "__version__"})
+    return sorted({*globals(), *__all__})

@@ -22,7 +22,7 @@ from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.bounds import Bound
 from kernbench.reports.summary import UnitUse
-from kernbench.runtime.tensor import Tensor
+from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.simulation import MODES, Simulation, load_plugin
 
 SCHEMA = "kernbench.run/1"
@@ -46,7 +46,7 @@ class Outcome:
     operations of the whole problem; ``gemm`` (None: no matrix product) names the dtype whose peak bounds it.
     """
 
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[DeviceTensor, ...]
     expected: Callable[[], tuple[Expected, ...]]
     reference: str
     flops: int
@@ -56,8 +56,10 @@ class Outcome:
 def random_values(torch: Any, *shape: int, dtype: DType, name: str) -> Tensor:
     """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7."""
     if dtype.is_float:
-        return torch.randn(*shape, dtype=dtype, name=name, device="host")
-    return torch.randint(-8, 8, shape, dtype=dtype, name=name, device="host")
+        floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="host")
+        return floats
+    integers: Tensor = torch.randint(-8, 8, shape, dtype=dtype, name=name, device="host")
+    return integers
 
 
 def rounding(values: Array, dtype: DType) -> Array:
@@ -67,8 +69,9 @@ def rounding(values: Array, dtype: DType) -> Array:
     """
     if not dtype.is_float:
         return np.zeros(values.shape)
-    info = ml_dtypes.finfo(dtype.numpy)
-    return np.maximum(np.abs(values) * float(info.eps), float(info.smallest_subnormal)) / 2
+    info = _finfo(dtype)
+    half: Array = np.maximum(np.abs(values) * float(info.eps), float(info.smallest_subnormal)) / 2
+    return half
 
 
 def dot_tolerance(a: Array, b: Array, accumulator: DType, out: DType) -> Array:
@@ -79,9 +82,14 @@ def dot_tolerance(a: Array, b: Array, accumulator: DType, out: DType) -> Array:
     """
     if not accumulator.is_float:
         return np.zeros((a.shape[0], b.shape[1]))
-    u = float(ml_dtypes.finfo(accumulator.numpy).eps) / 2
-    summing = a.shape[1] * u * (np.abs(a) @ np.abs(b))
+    u = float(_finfo(accumulator).eps) / 2
+    summing: Array = a.shape[1] * u * (np.abs(a) @ np.abs(b))
     return summing + rounding(np.abs(a @ b) + summing, out)
+
+
+def _finfo(dtype: DType) -> Any:
+    finfo: Callable[[Any], Any] = ml_dtypes.finfo
+    return finfo(dtype.numpy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +247,11 @@ class RunResult:
         }
 
 
+def run(name_or_path: str, **options: Any) -> RunResult:
+    """Run a bench by name or file, as ``kernbench run`` does; ``options`` as for :func:`run_bench`."""
+    return run_bench(load_bench(name_or_path), **options)
+
+
 def run_bench(
     bench: Bench,
     *,
@@ -269,12 +282,12 @@ def run_bench(
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
         outcome = bench.run(simulation.torch, **values)
-        results = [tensor.numpy() for tensor in outcome.outputs]
-    tell("checking")
-    check = _judge(outcome, results) if mode != "timing" else Check(ok=None, max_abs_err=None, reference="")
+        results = [_read_back(tensor, mode) for tensor in outcome.outputs]
+    report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     if trace is not None:
         simulation.write_trace(trace)
-    report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
+    tell("checking")
+    check = Check(ok=None, max_abs_err=None, reference="") if mode == "timing" else _judge(outcome, results)
     return RunResult(
         bench=bench.name,
         params=values,
@@ -298,6 +311,10 @@ def run_bench(
         limit=report.limit,
         chunk_hops=report.chunk_hops,
     )
+
+
+def _read_back(tensor: DeviceTensor, mode: str) -> Any:
+    return tensor.fetch() if mode == "timing" else tensor.numpy()
 
 
 def _judge(outcome: Outcome, results: list[Array]) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class ProbeRow:
 
 
 @jit
-def load_kernel(ptr, offset, BYTES: tl.constexpr):
+def load_kernel(ptr: Any, offset: Any, BYTES: tl.constexpr) -> None:
     """Loads one block of bytes."""
     tl.load(ptr + offset, shape=(BYTES,))
 
@@ -109,13 +110,13 @@ class _Probe:
         """The last PE that is in the same cube as PE 0, or in another one, or in another SIP."""
         pes = self.graph.pes
         at = pes[0]
-        wanted = {
-            "pe-to-local": lambda pe: pe == at,
-            "pe-to-same-cube": lambda pe: pe[:2] == at[:2] and pe != at,
-            "pe-to-other-cube": lambda pe: pe.sip == at.sip and pe.cube != at.cube,
-            "pe-to-other-sip": lambda pe: pe.sip != at.sip,
+        is_there = {
+            "pe-to-local": [pe == at for pe in pes],
+            "pe-to-same-cube": [pe[:2] == at[:2] and pe != at for pe in pes],
+            "pe-to-other-cube": [pe.sip == at.sip and pe.cube != at.cube for pe in pes],
+            "pe-to-other-sip": [pe.sip != at.sip for pe in pes],
         }[case]
-        return max((i for i, pe in enumerate(pes) if wanted(pe)), default=None)
+        return max((i for i, there in enumerate(is_there) if there), default=None)
 
     def _row(self, case: str, owner: int, size: int) -> ProbeRow:
         memory = self.machine.slice_of(owner).owner

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from kernbench.components import load_components
 from kernbench.config.load import config_sha256, load_config
@@ -24,7 +25,12 @@ MODES = ("timed", "data", "timing")
 
 
 class Simulation:
-    """One machine and its host context, ``torch``. Two of them in one process do not see each other."""
+    """One machine and its host context, ``torch``. Two of them in one process do not see each other.
+
+    ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
+    ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``keep_log``
+    keeps the op log of the present window for reports (without it, a run of any length has flat memory).
+    """
 
     def __init__(
         self,
@@ -33,6 +39,8 @@ class Simulation:
         mode: str = "timed",
         seed: int = 0,
         say: Callable[[str], None] = print,
+        strict: bool = True,
+        keep_log: bool = True,
         tie_seed: int | None = None,
     ) -> None:
         if mode not in MODES:
@@ -43,11 +51,14 @@ class Simulation:
         self.graph = build_graph(config.topology)
         self.machine: Machine | DataMachine
         if mode == "data":
-            self.machine = DataMachine(config, self.graph, say=say)
+            self.machine = DataMachine(config, self.graph, say=say, strict=strict)
         else:
-            self.machine = Machine(config, self.graph, mode=mode, say=say, tie_seed=tie_seed)
+            self.machine = Machine(
+                config, self.graph, mode=mode, say=say, strict=strict, keep_log=keep_log, tie_seed=tie_seed
+            )
         self.torch = Context(self.machine, seed=seed)
         self._window: Window | None = None
+        self.begin_window()
 
     @classmethod
     def of(
@@ -55,20 +66,23 @@ class Simulation:
         topology: str | Path = "default",
         *,
         overrides: Iterable[str] = (),
-        mode: str = "timed",
-        seed: int = 0,
+        **options: Any,
     ) -> Simulation:
-        """The simulation of a preset or a file."""
-        return cls(load_config(topology, tuple(overrides)), mode=mode, seed=seed)
+        """The simulation of a preset or a file; ``options`` as for the class."""
+        return cls(load_config(topology, tuple(overrides)), **options)
 
     def begin_window(self) -> None:
-        """Measure from now on (not in mode ``data``, where no time passes)."""
+        """Measure from now on; the first window is open from the beginning. Mode ``data`` has no times."""
         if isinstance(self.machine, Machine):
             self._window = Window(self.machine)
 
     def report(self, *, flops: int = 0, gemm: DType | None = None) -> Measured:
         """What happened since :meth:`begin_window`; ``flops`` and ``gemm`` as for :meth:`Window.close`."""
-        return NOTHING_MEASURED if self._window is None else self._window.close(flops=flops, gemm=gemm)
+        if self._window is None:
+            return NOTHING_MEASURED
+        if not self._window.machine.log.keep:
+            raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
+        return self._window.close(flops=flops, gemm=gemm)
 
     def write_trace(self, path: Path) -> None:
         """Write the whole op log as a Chrome trace."""
@@ -80,6 +94,14 @@ class Simulation:
     def config_sha256(self) -> str:
         """Hash of the resolved configuration."""
         return config_sha256(self.config)
+
+
+def simulate(topology: str | Path = "default", **options: Any) -> Simulation:
+    """A fresh machine and its host context: ``torch = simulate("tiny").torch``; options as for :class:`Simulation`.
+
+    ``overrides`` are texts such as ``"cube.hbm.channels=8"``.
+    """
+    return Simulation.of(topology, **options)
 
 
 def load_plugin(path: Path) -> None:

@@ -305,7 +305,7 @@ def test_a_packet_is_cut_into_chunks_and_only_the_first_carries_the_header():
 
 
 def test_serialisation_of_a_source_lets_the_first_link_cut_through():
-    """A chunk that streams in over 8 ns while the link needs 16 leaves at its head; over 32 ns, so as to end together."""
+    """A chunk that streams in over 8 ns where the link needs 16 leaves at its head; over 32 ns, to end together."""
     for serial, expected in ((8000, 100_000 - 8000 + 16_000), (32_000, 100_000), (0, 116_000)):
         net = Net(*chain(["64"], [0]))
         chunk = Chunk(PacketKind.WRITE_REQUEST, None, 1024, 1024, 32, True)

@@ -1,7 +1,7 @@
 """Five calculations by hand, from the numbers of the presets, that the simulator must equal to the picosecond.
 
-Conventions: a chunk leaves the NIU over a 64 B/ns link (15.625 ps a byte) with 3 ns of latency, passes a router in 2 ns,
-goes from router to router in 1 ns more, and crosses to a memory without further latency; where a link is not
+Conventions: a chunk leaves the NIU over a 64 B/ns link (15.625 ps a byte) with 3 ns of latency, passes a router in
+2 ns, goes from router to router in 1 ns more, and crosses to a memory without further latency; where a link is not
 slower than the one before, it adds latency only (cut-through).
 """
 

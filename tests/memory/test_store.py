@@ -13,7 +13,7 @@ BASE, SIZE = 0x1000, 4096
 
 
 def whole(size, pa=BASE):
-    return (Piece(owner=0, pa=pa, run_bytes=size, pitch=size, count=1, offset=0, offset_pitch=size),)
+    return (Piece(owner=0, pa=pa, run_bytes=size, pitch=size, n_runs=1, offset=0, offset_pitch=size),)
 
 
 @given(

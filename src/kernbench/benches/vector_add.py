@@ -34,7 +34,7 @@ def run(torch: Any, n: int = 1 << 20, dtype: str = "fp32", block: int = 1024) ->
     add_kernel[(torch.cdiv(n, block),)](a, b, c, n, BLOCK=block)
 
     def expected() -> tuple[Expected, ...]:
-        total = sum(tensor.numpy().astype(np.float64) for tensor in host)
+        total = host[0].numpy().astype(np.float64) + host[1].numpy().astype(np.float64)
         return (Expected(values=total, tolerance=rounding(total, kind)),)
 
     return Outcome(outputs=(c,), expected=expected, reference="numpy float64 sum", flops=n)

@@ -14,9 +14,9 @@ def burst_bytes(piece: Piece, burst: int) -> int:
     def rounded(pa: int) -> int:
         return (ceil_div(pa + piece.run_bytes, burst) - pa // burst) * burst
 
-    if piece.count == 1 or piece.pitch % burst == 0:
-        return rounded(piece.pa) * piece.count
-    return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.count))
+    if piece.n_runs == 1 or piece.pitch % burst == 0:
+        return rounded(piece.pa) * piece.n_runs
+    return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.n_runs))
 
 
 def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:

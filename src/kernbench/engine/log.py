@@ -19,6 +19,7 @@ from kernbench.messages.oplog import OpRecord
 BLOCK_ROWS = 1 << 16
 FORMAT = b"kernbench.oplog/1"
 N_COLUMNS = len(OpRecord._fields)
+CAUSE = OpRecord._fields.index("cause")
 
 
 class ValueRecord(NamedTuple):
@@ -35,9 +36,15 @@ class ValueRecord(NamedTuple):
 
 
 class OpLog:
-    """Rows in the order they were finished; ``values`` is Phase 2's queue."""
+    """Rows in the order they were finished; ``values`` is Phase 2's queue.
 
-    def __init__(self) -> None:
+    Every row is hashed; rows are kept for reports while ``keep`` says so, and dropped block by block otherwise, so
+    that a long run has flat memory. ``first`` is the number of the first row kept.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self.keep = keep
+        self.first = 0
         self.values: list[ValueRecord] = []
         self._rows: list[tuple[int, ...]] = []
         self._blocks: list[npt.NDArray[np.int64]] = []
@@ -104,19 +111,36 @@ class OpLog:
     def _pack(self) -> None:
         block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
         self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())
-        self._blocks.append(block)
         self._n_packed += len(block)
         self._rows.clear()
+        if self.keep:
+            self._blocks.append(block)
+        else:
+            self.first = self._n_packed
+
+    def forget(self) -> None:
+        """Drop the rows so far; they stay in the hash."""
+        if self._rows:
+            self._pack()
+        self._blocks.clear()
+        self.first = self._n_packed
 
     def table(self) -> npt.NDArray[np.int64]:
-        """All rows kept, ``[n, columns]``, columns in the order of ``OpRecord._fields``."""
+        """All rows kept, ``[n, columns]``, columns in the order of ``OpRecord._fields``.
+
+        ``cause`` counts from the first row kept; a cause that was dropped is -1.
+        """
         if self._rows:
             self._pack()
         if not self._blocks:
             return np.empty((0, N_COLUMNS), dtype=np.int64)
         if len(self._blocks) > 1:
             self._blocks = [np.concatenate(self._blocks)]
-        return self._blocks[0]
+        if self.first == 0:
+            return self._blocks[0]
+        table = self._blocks[0].copy()
+        table[:, CAUSE] = np.maximum(table[:, CAUSE] - self.first, -1)
+        return table
 
     def __iter__(self) -> Iterator[OpRecord]:
         return (OpRecord(*(int(x) for x in row)) for row in self.table())

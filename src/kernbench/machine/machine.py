@@ -94,7 +94,7 @@ class Hardware:
         """``(owner, base, size_bytes)`` of the part of HBM that belongs to PE number ``pe``."""
         return self.addresses.slice_of(pe)
 
-    def sram_banks(self, pe: int) -> Sequence[tuple[int, int, int]]:
+    def sram_banks(self, pe: int) -> Sequence[Region]:
         """``(owner, base, size_bytes)`` of the SRAM banks in the PE's cube."""
         at = self.graph.pes[pe]
         banks = range(self.spec.cube.sram.banks)
@@ -126,12 +126,13 @@ class Machine(Hardware):
         mode: str,
         say: Say,
         strict: bool = True,
+        keep_log: bool = True,
         tie_seed: int | None = None,
     ) -> None:
         super().__init__(config, graph, say, strict=strict)
         self.mode = mode
         self.engine = Engine(tie_seed)
-        self.log = OpLog()
+        self.log = OpLog(keep=keep_log)
         self.assembly = Assembly(config, graph, self.engine, self.log, self.translator)
         self.fabric = self.assembly.fabric
         host = self.assembly.component(graph.node("host").index)
@@ -195,7 +196,7 @@ class Machine(Hardware):
             name=name,
             sent_ps=self.now_ps,
             done_ps=-1,
-            moved=self.moved(),
+            moved=self.moved() if self.log.keep else NOTHING_MOVED,
             n_pes=len(streams),
         )
         self._pending.append((span, done))
@@ -206,7 +207,8 @@ class Machine(Hardware):
         pending, self._pending = self._pending, []
         for span, done in pending:
             done_ps = self.engine.run_until(done, self.stuck)
-            self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
+            if self.log.keep:
+                self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
         self.flush()
 
     def moved(self) -> Moved:

@@ -58,15 +58,16 @@ NOTHING_MEASURED = Measured(
 
 
 class Window:
-    """Opened now; :meth:`close` says what happened since."""
+    """Opened now; :meth:`close` says what happened since. Op log rows from before are dropped."""
 
     def __init__(self, machine: Machine) -> None:
+        machine.log.forget()
         self.machine = machine
         self.opened_ps = machine.now_ps
         self.host_time_ps = machine.host_time_ps
         self.events = machine.engine.events
         self.chunk_hops = machine.fabric.chunk_hops
-        self.n_spans = len(machine.spans)
+        machine.spans.clear()
         self.units = unit_readings(machine)
         self.moved = machine.moved()
 
@@ -74,7 +75,7 @@ class Window:
         """Measure up to now. ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline)."""
         machine = self.machine
         table, graph = machine.log.table(), machine.graph
-        launches = machine.spans[self.n_spans :]
+        launches = machine.spans
         spans = [span for launch in launches if (span := kernel_span(table, graph, launch))]
         kernel_ps = sum(span.time_ps for span in spans)
         breakdown = total([kernel_breakdown(table, graph, span) for span in spans])

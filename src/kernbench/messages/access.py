@@ -79,7 +79,8 @@ class Access:
             (d for d in range(len(self.shape)) if self.strides[d] != 0 and self.shape[d] != 1),
             key=lambda d: (-self.strides[d], d),
         )
-        run, outer = self.itemsize, []
+        run = self.itemsize
+        outer: list[tuple[int, int]] = []
         for d in reversed(order):
             if not outer and self.strides[d] == run:
                 run *= self.shape[d]

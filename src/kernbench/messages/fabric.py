@@ -16,7 +16,7 @@ class Vc(IntEnum):
 
 
 class Piece(NamedTuple):
-    """Part of an access that one memory controller owns: ``count`` runs of ``run_bytes``.
+    """Part of an access that one memory controller owns: ``n_runs`` runs of ``run_bytes``.
 
     Run ``i`` lies at physical ``pa + i * pitch`` of ``owner`` (a node index) and at ``offset + i *
     offset_pitch`` of the access's bytes in memory order.
@@ -26,14 +26,14 @@ class Piece(NamedTuple):
     pa: int
     run_bytes: int
     pitch: int
-    count: int
+    n_runs: int
     offset: int
     offset_pitch: int
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all runs."""
-        return self.run_bytes * self.count
+        return self.run_bytes * self.n_runs
 
 
 class PacketKind(IntEnum):

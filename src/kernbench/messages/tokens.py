@@ -153,7 +153,7 @@ class TileToken:
 
 
 class TcmRequest:
-    """A burst at one of PE_TCM's two ports; its bytes are there from ``start_ps`` to ``tail_ps`` (all at once if equal).
+    """A burst at one of PE_TCM's two ports; its bytes are there from ``start_ps`` to ``tail_ps``, or all at once.
 
     PE_TCM answers with the time its last byte has passed.
     """

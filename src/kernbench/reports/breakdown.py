@@ -1,7 +1,7 @@
 """Where the time went: every picosecond of a kernel, and of a device window, has exactly one cause.
 
-The kernel's breakdown walks back from the end of the PE that ended last along what each record waited for: a record's own
-time goes to what its unit did, the time between its cause's end and its start to what it waited for.
+The kernel's breakdown walks back from the end of the PE that ended last along what each record waited for: a record's
+own time goes to what its unit did, the time between its cause's end and its start to what it waited for.
 """
 
 from __future__ import annotations

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from kernbench.config.schema import TopologySpec
 from kernbench.memory.direct_map import DirectMap, Pieces
 from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
-
-
-class MemoryRange(NamedTuple):
-    """Physical addresses ``[base, base + size_bytes)`` of the memory controller with node index ``owner``."""
-
-    owner: int
-    base: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +31,22 @@ class Device(Protocol):
 
     spec: TopologySpec
     mode: str
-    pes: Sequence[PeId]
     translator: DirectMap
     store: MemoryStore
+
+    @property
+    def pes(self) -> Sequence[PeId]:
+        """All PEs by number."""
 
     @property
     def now_ps(self) -> int:
         """Simulated time."""
 
-    def slice_of(self, pe: int) -> tuple[int, int, int]:
-        """The part of HBM that belongs to PE number ``pe``: a :class:`MemoryRange`."""
+    def slice_of(self, pe: int) -> Region:
+        """The part of HBM that belongs to PE number ``pe``."""
 
-    def sram_banks(self, pe: int) -> Sequence[tuple[int, int, int]]:
-        """The banks of shared SRAM in the cube of PE number ``pe``: each a :class:`MemoryRange`."""
+    def sram_banks(self, pe: int) -> Sequence[Region]:
+        """The banks of shared SRAM in the cube of PE number ``pe``."""
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy ``buffer`` to ``pieces``; returns when the last byte has landed. A byte may have several pieces."""

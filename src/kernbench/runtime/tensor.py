@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import DTypeError, ShapeError, UsageError
+from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UsageError
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.shards import ShardMap
+from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
 from kernbench.runtime.placement import DPPolicy
 
@@ -185,8 +186,16 @@ class DeviceTensor(Tensor):
         return self.shards.va
 
     def numpy(self) -> Array:
-        """Gather all shards into one array; of copies, the first."""
+        """Gather all shards into one array; of copies, the first.
+
+        Raises:
+            ForcedValueError: in mode ``timing``, which computes no values.
+        """
         return self._read(_whole(self.shards))
+
+    def fetch(self) -> None:
+        """Move all shards to the host in simulated time, as :meth:`numpy` does, and look at no value: any mode."""
+        self._fetch(_whole(self.shards))
 
     def copy_(self, source: Tensor | Array) -> DeviceTensor:
         """Scatter ``source`` (an array, a host tensor, or a device tensor by way of the host) to every copy."""
@@ -221,10 +230,17 @@ class DeviceTensor(Tensor):
         return f"Tensor({self.name!r}, {list(self.shape)}, {self.dtype}, {DEVICE}: {where})"
 
     def _read(self, access: Access) -> Array:
+        if self.context.machine.mode == "timing":
+            raise ForcedValueError(
+                f"{self.name!r}: mode 'timing' computes no values to read; use mode 'timed', or fetch() for the time "
+                "of a read"
+            )
+        return block_of(self._fetch(access), access, self.dtype)
+
+    def _fetch(self, access: Access) -> Bytes:
         size_bytes = access.size_bytes
         pieces = self.shards.pieces_for(upward(access)[0], pe=-1) if size_bytes else ()
-        buffer = self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
-        return block_of(buffer, access, self.dtype)
+        return self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
 
 
 def _whole(shards: ShardMap) -> Access:

@@ -72,7 +72,8 @@ class Descriptor:
         if self.last is None:
             return ()
         spent = [0, 0, 0, 0]
-        left_ps, transaction = self.dma.engine.now_ps, self.last
+        left_ps = self.dma.engine.now_ps
+        transaction: Transaction | None = self.last
         while transaction is not None and left_ps > start_ps:
             begins = (
                 transaction.issued_ps,
@@ -245,7 +246,7 @@ class PeDma(PipelineUnit):
         transaction = self._transaction(descriptor, packet, behind, is_write=False)
         access = descriptor.stage.access
         is_gather = access is not None and access.addresses is not None
-        address_bytes = ADDRESS_BYTES * (packet.count - 1) if is_gather else 0
+        address_bytes = ADDRESS_BYTES * (packet.n_runs - 1) if is_gather else 0
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
         self._post(request, transaction, self.engine.now_ps, 0)
 
