@@ -92,13 +92,13 @@ from a kernel
 bench          gemm m=64 dtype=fp16
 machine        tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs
 device time    10.000 us from the first byte over PCIe to the last completion
-kernel time    4.000 us on the PE that took longest
+kernel time    4.000 us from the first PE's start to the last one's end
 host software  2.000 us, apart: part of neither
 achieved       2 TFLOP/s
 bound          2.000 us by hbm; 50 % of it is reached
 bytes moved    hbm 1 MiB, pcie 100 B
 
-Where the kernel time went, on the PE that took longest
+Where the kernel time went, on the PE that ended last
 cause      time  share  what to do
 gemm   3.000 us   75 %  use a narrower dtype or more PEs
 hbm    1.000 us   25 %  load larger runs, or reuse what was loaded
@@ -124,7 +124,7 @@ def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
     monkeypatch.setattr("kernbench.cli.console.os.environ", {"COLUMNS": "80"})
     bench.result = result(breakdown={"hbm queue": 3_000_000, "hbm": 1_000_000})
     lines = kernbench("run", "gemm").out.splitlines()
-    start = lines.index("Where the kernel time went, on the PE that took longest")
+    start = lines.index("Where the kernel time went, on the PE that ended last")
     assert lines[start + 1 : start + 5] == [
         "cause          time  share  what to do",
         "hbm queue  3.000 us   75 %  spread the data over more channels, or rotate the",

@@ -145,7 +145,7 @@ def test_a_load_is_numpy_indexing_whatever_the_placement(new_machine, data, shap
 
     covered = np.zeros(access.size_bytes, int)
     for piece in pieces:
-        for i in range(piece.count):
+        for i in range(piece.n_runs):
             covered[piece.offset + i * piece.offset_pitch :][: piece.run_bytes] += 1
     assert (covered == 1).all()
     assert sum(piece.size_bytes for piece in pieces) == access.size_bytes
@@ -188,7 +188,7 @@ def test_a_tile_of_a_sharded_matrix_is_one_piece_for_each_cell(machine):
     )
     pieces, _ = machine.translator.translate(0, tile, None)
     assert [
-        (p.owner - 100, p.pa & 0xFFFF, p.run_bytes, p.pitch, p.count, p.offset, p.offset_pitch)
+        (p.owner - 100, p.pa & 0xFFFF, p.run_bytes, p.pitch, p.n_runs, p.offset, p.offset_pitch)
         for p in pieces
     ] == [
         (0, 12, 4, 4, 1, 0, 4),

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from kernbench.bench import Expected, Outcome, bench, random_values, rounding
-from kernbench.dtypes import as_dtype
+from kernbench.dtypes import DType, as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
 
 
 @jit
-def softmax_kernel(x_ptr, y_ptr, n_columns, BLOCK: tl.constexpr):
-    """One program normalises one row."""
+def softmax_kernel(x_ptr, y_ptr, n_columns, BLOCK: tl.constexpr, LOWEST: tl.constexpr):
+    """One program normalises one row. LOWEST pads it: the smallest number of its dtype, as fp8e4nv has no infinity."""
     start = tl.program_id(0) * n_columns
     columns = tl.arange(0, BLOCK)
     mask = columns < n_columns
-    row = tl.load(x_ptr + start + columns, mask=mask, other=-float("inf"))
+    row = tl.load(x_ptr + start + columns, mask=mask, other=LOWEST)
     powers = tl.exp(row - tl.max(row, axis=0))
     tl.store(y_ptr + start + columns, powers / tl.sum(powers, axis=0), mask=mask)
 
@@ -32,7 +34,7 @@ def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") 
     x_host = random_values(torch, rows, columns, dtype=kind, name="x")
     x = x_host.to("ahbm", policy=policy)
     y = torch.empty(rows, columns, dtype=kind, policy=policy, name="y")
-    softmax_kernel[(rows,)](x, y, columns, BLOCK=1 << (columns - 1).bit_length())
+    softmax_kernel[(rows,)](x, y, columns, BLOCK=1 << (columns - 1).bit_length(), LOWEST=_lowest(kind))
 
     def expected() -> tuple[Expected, ...]:
         values = x_host.numpy().astype(np.float64)
@@ -48,3 +50,9 @@ def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") 
     return Outcome(
         outputs=(y,), expected=expected, reference="numpy float64 softmax", flops=5 * rows * columns
     )
+
+
+def _lowest(kind: DType) -> float:
+    """The smallest finite number of a float dtype; 0 for integers, which have no softmax."""
+    finfo: Callable[[Any], Any] = ml_dtypes.finfo
+    return float(finfo(kind.numpy).min) if kind.is_float else 0.0

@@ -18,7 +18,7 @@ def print_page(output: Output, result: RunResult, machine: str) -> None:
     """All that is known of ``result``; the last line says what limits the kernel."""
     output.facts(_facts(result, machine))
     if result.breakdown:
-        output.heading("Where the kernel time went, on the PE that took longest")
+        output.heading("Where the kernel time went, on the PE that ended last")
         _print_shares(output, result.breakdown, CAUSES)
     if result.device_breakdown:
         output.heading("Where the device time went")
@@ -47,7 +47,7 @@ def _facts(result: RunResult, machine: str) -> Iterator[tuple[str, str]]:
     )
     yield (
         "kernel time",
-        f"{format_ps(result.kernel_time_ps)} on the PE that took longest",
+        f"{format_ps(result.kernel_time_ps)} from the first PE's start to the last one's end",
     )
     yield "host software", f"{format_ps(result.host_time_ps)}, apart: part of neither"
     if result.kernel_time_ps and result.flops:

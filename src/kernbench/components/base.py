@@ -99,6 +99,10 @@ class Component:
         self.inbox = Queue(site.engine, self.inbox_depth(), site.node.name)
         self.ports: dict[str, Any] = {}
 
+    def waiting(self) -> Iterator[str]:
+        """What waits here and for what, a line each: the map of a run in which nothing is left to happen."""
+        return iter(())
+
     @property
     def moved_bytes(self) -> int:
         """Bytes that went in and out of this node's memory or ports, if it has any."""

@@ -21,6 +21,7 @@ from kernbench.messages.fabric import Piece
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
+from kernbench.units import format_ps
 
 ARG_BYTES = 8  # a kernel argument in a launch message
 PROGRAM_BYTES = 16  # first program and count of a PE's share
@@ -232,4 +233,11 @@ class Machine(Hardware):
 
     def stuck(self) -> str:
         """The map of a run in which nothing is left to happen and something waits."""
-        return "\n  ".join([f"nothing is left to happen at {self.now_ps} ps", *self.fabric.stuck()])
+        lines = [
+            f"{unit.node.name}  {line}"
+            for _, unit in sorted(self.assembly.components.items())
+            for line in unit.waiting()
+        ]
+        lines += self.fabric.stuck()
+        head = f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:"
+        return "\n  ".join([head, *lines])

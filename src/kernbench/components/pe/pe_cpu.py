@@ -34,6 +34,12 @@ class PeCpu(Component):
         self._unmade: set[int] = set()
         self._bell: Signal | None = None
         self._last_completion = -1
+        self._waits_for = ""
+
+    def waiting(self) -> Iterator[str]:
+        """The launch under way, if any."""
+        if self._waits_for:
+            yield f"waits for {self._waits_for}; {self.n_in_flight} commands are not complete"
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The core."""
@@ -90,7 +96,9 @@ class PeCpu(Component):
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
         asked_ps, scheduler = self.engine.now_ps, self.ports["pe_scheduler"]
+        self._waits_for = "a place in the command queue"
         yield scheduler.inbox.put(ticket)
+        self._waits_for = ""
         if self.engine.now_ps > asked_ps:
             self.meter.stall("queue", self.engine.now_ps - asked_ps)
             self.station.last_record = scheduler.last_admission
@@ -98,9 +106,11 @@ class PeCpu(Component):
     def _read_back(self, versions: tuple[int, ...], cost_ps: int, program: int) -> ProcessBody:
         ready_ps = self.engine.now_ps
         waited = False
+        self._waits_for = "a value the kernel needs"
         while not self._unmade.isdisjoint(versions):
             waited = True
             yield self._ring()
+        self._waits_for = ""
         start_ps = self.engine.now_ps
         self.meter.stall("value", start_ps - ready_ps)
         cause = self._last_completion if waited else self.station.last_record
@@ -116,9 +126,11 @@ class PeCpu(Component):
 
     def _drain(self) -> Generator[Any, Any, None]:
         ready_ps, cause = self.engine.now_ps, self.station.last_record
+        self._waits_for = "its last commands"
         while self.n_in_flight:
             yield self._ring()
             cause = self._last_completion
+        self._waits_for = ""
         self.meter.stall("drain", self.engine.now_ps - ready_ps)
         record = self._log(OpCode.END, self.engine.now_ps, ready_ps=ready_ps, cause=cause)
         self.station.free(self.engine.now_ps, record)

@@ -78,6 +78,16 @@ class PeScheduler(PipelineUnit):
             yield name, self.start_commands(lane)
         yield "completions", self.complete()
 
+    def waiting(self) -> Iterator[str]:
+        """The commands that are not complete, each with the one it stands behind."""
+        for flight in self.scoreboard.flights.values():
+            command, context = flight.command, flight.context
+            blocker = self.scoreboard.blocker(flight) if context.start_ps < 0 else None
+            behind = f", behind {blocker.command.name} of {blocker.command.line}" if blocker else ""
+            yield f"{command.line}: {command.name}, {context.n_left} of {context.n_tiles} tiles left{behind}"
+        for _, wanted_bytes in self.tcm.takers:
+            yield f"{format_bytes(wanted_bytes)} of TCM wanted, {format_bytes(self.tcm.free)} free"
+
     # -- the feeder -------------------------------------------------------------------------------------------
 
     @property
