@@ -15,7 +15,6 @@ from kernbench.messages.fabric import Piece
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node
 
-
 FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
 
 
@@ -52,7 +51,7 @@ class Site:
     ``burst_bytes`` is the granule of the memories.
     """
 
-    __slots__ = ("burst_bytes", "engine", "fabric", "log", "node", "noc", "pe", "pe_spec", "translator")
+    __slots__ = ("burst_bytes", "engine", "fabric", "log", "noc", "node", "pe", "pe_spec", "translator")
 
     def __init__(
         self,

@@ -150,3 +150,28 @@ class PipelineUnit(Component):
         if context.staging is not None:
             context.freed_by = record
             context.staging.give(staged_bytes(token.plan, kind))
+
+
+class ComputeUnit(PipelineUnit):
+    """Works from registers to registers, one tile at a time; what a tile costs is all that a unit adds."""
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """One."""
+        yield "tiles", self.run()
+
+    def run(self) -> ProcessBody:
+        """Take, compute, pass on; the operands' registers are free for the next tile but one."""
+        station = self.station
+        while True:
+            token: TileToken = yield self.inbox.get()
+            start_ps = self.engine.now_ps
+            station.begin(start_ps)
+            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
+            yield busy_ps
+            self.meter.busy_ps += busy_ps
+            record = yield from self.finish(token, station, start_ps)
+            self.ports["pe_fetch_store"].free_operands(record)
+
+    def busy_ps(self, token: TileToken, *, dry: bool) -> int:
+        """Time ``token`` occupies the unit, which had run ``dry`` or not."""
+        raise AssertionError(f"{type(self).__name__} states no cost")

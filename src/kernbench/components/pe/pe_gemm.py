@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kernbench.components.base import COMPONENTS, Site
-from kernbench.components.pipeline import PipelineUnit
+from kernbench.components.pipeline import ComputeUnit
 from kernbench.components.tiling import macs_per_cycle
 from kernbench.config.schema import GemmSpec
-from kernbench.engine import ProcessBody
 from kernbench.messages.commands import GemmCmd
 from kernbench.messages.tokens import TileToken
 from kernbench.units import ceil_div, cycles_ps
 
 
 @COMPONENTS.register("pe_gemm_v1")
-class PeGemm(PipelineUnit):
+class PeGemm(ComputeUnit):
     """Multiplies one tile at a time, from operand registers into accumulators.
 
     A tile of ``m x n x k``, padded to whole arrays, holds the array for ``ceil(m * n * k / macs_per_cycle)`` cycles,
@@ -28,23 +25,6 @@ class PeGemm(PipelineUnit):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.params: GemmSpec = site.node.spec
-
-    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """The array."""
-        yield "array", self.run()
-
-    def run(self) -> ProcessBody:
-        """Take, multiply, pass on."""
-        station = self.station
-        while True:
-            token: TileToken = yield self.inbox.get()
-            start_ps = self.engine.now_ps
-            station.begin(start_ps)
-            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
-            yield busy_ps
-            self.meter.busy_ps += busy_ps
-            record = yield from self.finish(token, station, start_ps)
-            self.ports["pe_fetch_store"].free_operands(record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time the tile occupies the array."""

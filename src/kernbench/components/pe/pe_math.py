@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from math import lcm
 
 from kernbench.components.base import COMPONENTS, Site
-from kernbench.components.pipeline import PipelineUnit
+from kernbench.components.pipeline import ComputeUnit
 from kernbench.config.schema import MathSpec
 from kernbench.dtypes import DType, as_dtype
-from kernbench.engine import ProcessBody
 from kernbench.messages.commands import Command
 from kernbench.messages.tokens import TileToken
 from kernbench.units import ceil_div, cycles_ps
 
 
 @COMPONENTS.register("pe_math_v1")
-class PeMath(PipelineUnit):
+class PeMath(ComputeUnit):
     """Computes one tile at a time, from registers to registers.
 
     A tile takes the cycles its element visits need, ``sum(visits / (lanes * rate))`` rounded up once, and
@@ -30,23 +28,6 @@ class PeMath(PipelineUnit):
         super().__init__(site)
         self.params: MathSpec = site.node.spec
         self._weights: dict[DType, tuple[dict[str, int], int]] = {}
-
-    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """The lanes."""
-        yield "lanes", self.run()
-
-    def run(self) -> ProcessBody:
-        """Take, compute, pass on."""
-        station = self.station
-        while True:
-            token: TileToken = yield self.inbox.get()
-            start_ps = self.engine.now_ps
-            station.begin(start_ps)
-            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
-            yield busy_ps
-            self.meter.busy_ps += busy_ps
-            record = yield from self.finish(token, station, start_ps)
-            self.ports["pe_fetch_store"].free_operands(record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time the tile occupies the lanes."""
