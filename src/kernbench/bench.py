@@ -198,6 +198,7 @@ class RunResult:
     flops: int
     bytes: dict[str, int]
     units: tuple[UnitUse, ...]
+    links: tuple[UnitUse, ...]
     breakdown: dict[str, int]
     device_breakdown: dict[str, int]
     config_sha256: str
@@ -236,6 +237,15 @@ class RunResult:
                     "utilisation": unit.utilisation,
                 }
                 for unit in self.units
+            ],
+            "links": [
+                {
+                    "link": link.node,
+                    "bytes": link.size_bytes,
+                    "busy_ps": link.busy_ps,
+                    "utilisation": link.utilisation,
+                }
+                for link in self.links
             ],
             "breakdown": self.breakdown,
             "device_breakdown": self.device_breakdown,
@@ -300,6 +310,7 @@ def run_bench(
         flops=outcome.flops,
         bytes=report.bytes,
         units=report.units,
+        links=report.links,
         breakdown=report.breakdown,
         device_breakdown=report.device_breakdown,
         config_sha256=simulation.config_sha256,

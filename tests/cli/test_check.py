@@ -72,6 +72,10 @@ def test_a_schema_is_one_that_editors_understand(kernbench):
             ":2: cube.noc.link_bw: 0 is not a rate; it must be above 0 GB/s",
         ),
         ("extends: tiny\ncube.noc.link_bw: .nan\n", ":2: cube.noc.link_bw: NaN is not a finite number"),
+        (
+            "extends: tiny\ncube.hbm.model: flatt\n",
+            ":2: cube.hbm.model: unknown hbm.model 'flatt'; did you mean 'flat'? (known: flat)",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_with_its_place(kernbench, file, text, error):

@@ -49,6 +49,16 @@ def result(**changes):
             unit(0, "pe_dma", 100_000),
             unit(0, "pe_math", 0),
         ),
+        "links": (
+            UnitUse(
+                node="host -> sip0.pcie_ep",
+                kind="pcie",
+                window_ps=10_000_000,
+                busy_ps=5_000_000,
+                stalls={},
+                size_bytes=286_650,
+            ),
+        ),
         "breakdown": {"gemm": 3_000_000, "hbm": 1_000_000},
         "device_breakdown": {"host to device": 6_000_000, "kernel": 4_000_000},
         "config_sha256": "c" * 64,
@@ -113,6 +123,10 @@ kind     units  mean   max  busiest
 pe_gemm      2  40 %  60 %  sip0.cube0.pe0.pe_gemm
 pe_dma       1   1 %   1 %  sip0.cube0.pe0.pe_dma
 
+Busiest links, within 10.000 us
+kind  links  mean   max  busiest
+pcie      1  50 %  50 %  host -> sip0.pcie_ep
+
 1,234 events in 0.2 CPU s, 100 MB at most; op log dddddddddddd, configuration cccccccccccc
 check ok: max abs err 0.5 against numpy float64
 The kernel is limited by gemm.
@@ -148,7 +162,7 @@ def test_without_values_there_is_no_check(kernbench, bench):
 
 
 def test_without_time_there_is_only_the_check(kernbench, bench):
-    nothing = {"device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0, "bound": None, "units": ()}
+    nothing = {"device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0, "bound": None, "units": (), "links": ()}
     bench.result = result(mode="data", breakdown={}, device_breakdown={}, **nothing)
     assert kernbench("run", "gemm", "--mode", "data").out.splitlines()[3:5] == [
         "time     none is simulated in mode data",

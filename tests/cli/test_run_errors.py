@@ -45,6 +45,10 @@ TINY = ("--topology", "tiny")
             "unknown mode 'tmed'; did you mean 'timed'? (known: data, timed, timing)",
         ),
         (("vector_add", *TINY, "--plugin", "nowhere.py"), "nowhere.py: no such file"),
+        (
+            ("vector_add", *TINY, "--set", "components.pe_math=pe_gemm_v1"),
+            "components.pe_math: 'pe_gemm_v1' implements 'pe_gemm'; name one of: pe_math_v1",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(kernbench, tmp_path, monkeypatch, args, error):

@@ -137,10 +137,19 @@ def _document_of(name: str) -> Document:
 
 
 def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    from kernbench.components import load_components
+    from kernbench.components.memory_model import HBM_MODELS
+    from kernbench.config.explain import line
     from kernbench.reports.tables import machine, peak_rows
     from kernbench.topology.builder import build_graph
     from kernbench.topology.lint import lint, peaks
 
+    load_components()
+    try:
+        HBM_MODELS[config.topology.cube.hbm.model]
+    except UnknownNameError as error:
+        place = config.topology.place_of("cube.hbm.model")
+        raise ConfigError(line(place, ("cube", "hbm", "model"), str(error))) from None
     graph = build_graph(config.topology)
     rows = [
         ("machine", machine(config.topology)),
@@ -153,14 +162,16 @@ def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[s
 def _meaning_of_components(name: str, config: Config) -> list[tuple[str, str]]:
     """Each kind's implementation; ConfigError if there is none of that name."""
     from kernbench.components import load_components
-    from kernbench.components.base import COMPONENTS
+    from kernbench.machine.assemble import implementation
 
     load_components()
-    for kind, implementation in config.components.components.items():
+    for kind in config.components.components:
         try:
-            COMPONENTS[implementation]
+            implementation(config, kind)
         except UnknownNameError as error:
             raise ConfigError(f"{name}: components.{kind}: {error}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
     return list(config.components.components.items())
 
 

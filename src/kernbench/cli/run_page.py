@@ -12,6 +12,7 @@ from kernbench.units import format_ps
 
 if TYPE_CHECKING:
     from kernbench.bench import Check, RunResult
+    from kernbench.reports.summary import UnitUse
 
 
 def print_page(output: Output, result: RunResult, machine: str) -> None:
@@ -23,8 +24,9 @@ def print_page(output: Output, result: RunResult, machine: str) -> None:
     if result.device_breakdown:
         output.heading("Where the device time went")
         _print_shares(output, result.device_breakdown, DEVICE_CAUSES)
-    if result.units:
-        _print_units(output, result)
+    window = format_ps(result.device_time_ps)
+    _print_uses(output, f"Busiest units, within {window}", "units", result.units)
+    _print_uses(output, f"Busiest links, within {window}", "links", result.links)
     output.line()
     log = f"op log {result.oplog_sha256[:12]}, " if result.oplog_sha256 else ""
     output.line(
@@ -75,10 +77,11 @@ def _print_shares(output: Output, breakdown: Mapping[str, int], causes: Mapping[
     output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
 
 
-def _print_units(output: Output, result: RunResult) -> None:
-    output.heading(f"Busiest units, within {format_ps(result.units[0].window_ps)}")
+def _print_uses(output: Output, heading: str, what: str, uses: tuple[UnitUse, ...]) -> None:
     rows = [
         (use.kind, str(use.n_units), percent(use.mean), percent(use.max), use.busiest)
-        for use in use_by_kind(result.units)
+        for use in use_by_kind(uses)
     ]
-    output.table(("kind", "units", "mean", "max", "busiest"), rows, left=("kind", "busiest"))
+    if rows:
+        output.heading(heading)
+        output.table(("kind", what, "mean", "max", "busiest"), rows, left=("kind", "busiest"))

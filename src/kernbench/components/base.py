@@ -108,8 +108,11 @@ class Component:
         return 0
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
-        """``(name, meter)`` of each place of work, brought up to the present instant; the only one has no name."""
-        yield "", self.meter
+        """``(name, meter)`` of each place of work, brought up to the present instant; the only one has no name.
+
+        None here: what chunks only pass through does not work itself; its links do.
+        """
+        return iter(())
 
     @property
     def pass_ps(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kernbench.components.base import Component
+from kernbench.components.base import Component, Meter
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine import ProcessBody
 from kernbench.engine.channel import Chunk
@@ -25,6 +25,10 @@ class ControlCpu(Component):
     def inbox_depth(self) -> int | None:
         """``queue_depth`` messages; more wait in the fabric."""
         return self.params.queue_depth
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The only one."""
+        yield "", self.meter
 
     @property
     def params(self) -> ControlCpuSpec:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kernbench.components.base import Component, Site
+from collections.abc import Iterator
+
+from kernbench.components.base import Component, Meter, Site
 from kernbench.components.memory_model import MemoryModel
 from kernbench.engine.channel import Chunk
 from kernbench.messages.fabric import PacketKind, Transaction, Vc
@@ -24,6 +26,10 @@ class MemoryController(Component):
         self.entries_left = n_entries
         self.is_refusing = False
         self._moved_bytes = 0
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The only one."""
+        yield "", self.meter
 
     @property
     def moved_bytes(self) -> int:

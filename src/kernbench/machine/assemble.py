@@ -7,6 +7,7 @@ from kernbench.config.schema import Config
 from kernbench.engine import Engine
 from kernbench.engine.channel import Fabric, Receiver
 from kernbench.engine.log import OpLog
+from kernbench.errors import ConfigError
 from kernbench.messages.fabric import Vc
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.topology.routes import Routes
@@ -72,7 +73,7 @@ class Assembly:
             noc=topology.cube.noc,
             burst_bytes=topology.cube.hbm.timing.burst_bytes,
         )
-        component = COMPONENTS[self.config.components.components[node.kind]](site)
+        component = implementation(self.config, node.kind)(site)
         self.components[node.index] = component
         return component
 
@@ -85,3 +86,18 @@ class Assembly:
                     unit.ports[neighbour.node.kind] = neighbour
         for unit in units:
             unit.start()
+
+
+def implementation(config: Config, kind: str) -> type[Component]:
+    """What the configuration chose for nodes of ``kind``.
+
+    Raises:
+        UnknownNameError: nothing is registered under that name.
+        ConfigError: it is an implementation of another kind.
+    """
+    name = config.components.components[kind]
+    chosen = COMPONENTS[name]
+    if chosen.kind != kind:
+        fitting = ", ".join(known for known in COMPONENTS if COMPONENTS[known].kind == kind)
+        raise ConfigError(f"components.{kind}: {name!r} implements {chosen.kind!r}; name one of: {fitting}")
+    return chosen

@@ -20,7 +20,7 @@ from kernbench.reports.breakdown import (
     limit_line,
     total,
 )
-from kernbench.reports.summary import UnitReading, UnitUse, level_bytes, unit_uses
+from kernbench.reports.summary import UnitReading, UnitUse, level_bytes, link_uses, unit_uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Measured:
     host_time_ps: int
     bytes: dict[str, int]
     units: tuple[UnitUse, ...]
+    links: tuple[UnitUse, ...]
     breakdown: dict[str, int]
     device_breakdown: dict[str, int]
     bound: Bound | None
@@ -47,6 +48,7 @@ NOTHING_MEASURED = Measured(
     host_time_ps=0,
     bytes={},
     units=(),
+    links=(),
     breakdown={},
     device_breakdown={},
     bound=None,
@@ -87,6 +89,7 @@ class Window:
             host_time_ps=machine.host_time_ps - self.host_time_ps,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
             units=unit_uses(self.units, unit_readings(machine), window_ps),
+            links=link_uses(graph, moved.links, window_ps),
             breakdown=breakdown,
             device_breakdown=device_breakdown(table, graph, launches, self.opened_ps, machine.now_ps),
             bound=_bound(machine, launches, flops, gemm, kernel_ps),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kernbench.topology.graph import TopologyGraph
+from kernbench.units import transfer_ps
 
 LEVELS = ("hbm", "noc", "ucie", "pcie", "tcm")
 # The kinds of edge that count for a level. A byte counts on each link it crosses; the SIP links are PCIe too, and
@@ -74,6 +75,28 @@ def _use(before: UnitReading | None, after: UnitReading, window_ps: int) -> Unit
         stalls={cause: ps for cause, ps in stalls.items() if ps},
         size_bytes=after.size_bytes - before.size_bytes,
     )
+
+
+def link_uses(graph: TopologyGraph, links: Mapping[int, int], window_ps: int) -> tuple[UnitUse, ...]:
+    """One row per link that carried anything, by edge: ``links`` maps an edge's index to bytes.
+
+    A link is busy while it serialises, for bytes / rate.
+    """
+    rows = []
+    for index, size in sorted(links.items()):
+        edge = graph.edges[index]
+        assert edge.rate is not None
+        rows.append(
+            UnitUse(
+                node=f"{graph.nodes[edge.src].name} -> {graph.nodes[edge.dst].name}",
+                kind=edge.kind,
+                window_ps=window_ps,
+                busy_ps=transfer_ps(size, edge.rate),
+                stalls={},
+                size_bytes=size,
+            )
+        )
+    return tuple(rows)
 
 
 def level_bytes(
