@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 import pkgutil
 import resource
 import sys
@@ -18,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.dtypes import DType
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.bounds import Bound
 from kernbench.reports.summary import UnitUse
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.simulation import MODES, Simulation, load_plugin
+from kernbench.units import format_bytes
 
 SCHEMA = "kernbench.run/1"
 Array = npt.NDArray[Any]
@@ -54,7 +56,17 @@ class Outcome:
 
 
 def random_values(torch: Any, *shape: int, dtype: DType, name: str) -> Tensor:
-    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7."""
+    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7.
+
+    Raises:
+        CapacityError: it is more than the whole device holds.
+    """
+    size_bytes = math.prod(shape) * dtype.size_bytes
+    if size_bytes > torch.memory_bytes():
+        raise CapacityError(
+            f"{name!r} {list(shape)} {dtype} is {format_bytes(size_bytes)}, and the device has "
+            f"{format_bytes(torch.memory_bytes())} of HBM in all; make it smaller"
+        )
     if dtype.is_float:
         floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="host")
         return floats
@@ -106,10 +118,20 @@ class Bench:
 
     @property
     def parameters(self) -> dict[str, tuple[type, Any]]:
-        """``name -> (type, default)`` of what ``-p`` may set."""
-        hints = get_type_hints(self.run)
-        signature = inspect.signature(self.run).parameters
-        return {name: (hints[name], signature[name].default) for name in list(signature)[1:]}
+        """``name -> (type, default)`` of what ``-p`` may set; UsageError if ``run`` has others."""
+        try:
+            hints = get_type_hints(self.run)
+        except (AttributeError, NameError, SyntaxError, TypeError) as error:
+            raise UsageError(f"bench {self.name!r}: annotation: {error}") from None
+        _, *named = inspect.signature(self.run).parameters.values()
+        for parameter in named:
+            wanted = hints.get(parameter.name)
+            if wanted not in (int, float, bool, str) or type(parameter.default) is not wanted:
+                raise UsageError(
+                    f"bench {self.name!r}: parameter {parameter} must be an int, float, bool or str with a "
+                    "default of that type, as in m: int = 64"
+                )
+        return {parameter.name: (hints[parameter.name], parameter.default) for parameter in named}
 
     def bind(self, given: dict[str, Any]) -> dict[str, Any]:
         """All parameters: the defaults with ``given`` (texts are converted) over them."""
@@ -140,10 +162,18 @@ BENCHES: Registry[Bench] = Registry("bench")
 
 
 def bench(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
-    """Decorator: registers ``run`` as bench ``name``."""
+    """Decorator: registers ``run`` as bench ``name``.
+
+    Raises:
+        UsageError: it is no ``run(torch, name: type = default, ...)``, or the name is taken.
+    """
 
     def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
-        BENCHES.register(name)(Bench(name=name, run=run))
+        if not inspect.isfunction(run) or not inspect.signature(run).parameters:
+            raise UsageError(f"bench {name!r}: must be a function whose first parameter is torch")
+        entry = Bench(name=name, run=run)
+        _ = entry.parameters  # refuses what it does not understand here, where the user's line is
+        BENCHES.register(name)(entry)
         return run
 
     return enter
@@ -164,14 +194,16 @@ def load_bench(name_or_path: str) -> Bench:
     path = Path(name_or_path)
     if not path.is_file():
         raise UsageError(f"{name_or_path}: no such file; give a bench's name or the path of a Python file")
-    known = set(BENCHES)
+    load_benches()  # whose names are taken
+    source = str(path.resolve())
+    BENCHES.forget(source)
     load_plugin(path)
-    new = [BENCHES[name] for name in BENCHES if name not in known]
-    if len(new) != 1:
+    names = BENCHES.names_from(source)
+    if len(names) != 1:
         raise UsageError(
-            f"{name_or_path}: registers {len(new)} benches; it must register one with @bench(name)"
+            f"{name_or_path}: registers {len(names)} benches; it must register one with @bench(name)"
         )
-    return new[0]
+    return BENCHES[names[0]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +323,7 @@ def run_bench(
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
-        outcome = bench.run(simulation.torch, **values)
+        outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
         results = [_read_back(tensor, mode) for tensor in outcome.outputs]
     report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     if trace is not None:
@@ -324,15 +356,31 @@ def run_bench(
     )
 
 
+def _outcome_of(bench: Bench, returned: Any) -> Outcome:
+    """What ``bench.run`` returned; UsageError if it is nothing that can be judged."""
+    what = f"bench {bench.name!r}: run() must return an Outcome"
+    if not isinstance(returned, Outcome):
+        raise UsageError(f"{what}, not {type(returned).__name__}")
+    for output in returned.outputs:
+        if not isinstance(output, DeviceTensor):
+            raise UsageError(f"{what} whose outputs are tensors on the device, not {type(output).__name__}")
+    return returned
+
+
 def _read_back(tensor: DeviceTensor, mode: str) -> Any:
     return tensor.fetch() if mode == "timing" else tensor.numpy()
 
 
 def _judge(outcome: Outcome, results: list[Array]) -> Check:
     worst, ok = 0.0, True
-    for result, expected in zip(results, outcome.expected(), strict=True):
+    references = outcome.expected()
+    if len(references) != len(results):
+        raise UsageError(f"the Outcome has {len(results)} outputs and {len(references)} expected values")
+    for i, (result, expected) in enumerate(zip(results, references, strict=True)):
         if result.shape != expected.values.shape:
-            raise UsageError(f"a result is {result.shape}, its reference {expected.values.shape}")
+            raise UsageError(
+                f"output {i} is {list(result.shape)} and its expected values are {list(expected.values.shape)}"
+            )
         if result.size:
             error = np.abs(result.astype(np.float64) - expected.values.astype(np.float64))
             ok = ok and bool((error <= expected.tolerance).all())

@@ -9,12 +9,26 @@ class KernBenchError(Exception):
     exit_code = 2
 
 
+def in_one_line(error: BaseException) -> str:
+    """What an exception of Python's or of the user's says, whatever line breaks it has.
+
+    >>> in_one_line(ValueError("two\\nlines")), in_one_line(AssertionError())
+    ('ValueError: two lines', 'AssertionError')
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class ConfigError(KernBenchError):
     """A configuration file or an override is wrong; the text names file, line and dotted path."""
 
 
 class UnknownNameError(KernBenchError):
     """A name is not registered; the text offers the nearest one that is."""
+
+
+class UnknownAttributeError(UnknownNameError, AttributeError):
+    """A module or an object has no such attribute; ``hasattr`` and ``getattr`` with a default understand it."""
 
 
 class DTypeError(KernBenchError):

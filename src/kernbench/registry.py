@@ -1,14 +1,30 @@
-"""A registry maps a versioned name to an implementation, and knows the nearest name when there is none."""
+"""A registry maps a versioned name to an implementation, and knows the nearest name when there is none.
+
+A name is entered once; but a user's file that is run again (by a test, in a notebook) may enter its names again.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
-from kernbench.errors import UnknownNameError
+from kernbench.errors import UnknownNameError, UsageError
 
 T = TypeVar("T")
+_SOURCE: ContextVar[str] = ContextVar("kernbench_source", default="")
+
+
+@contextmanager
+def registering_from(source: str) -> Iterator[None]:
+    """What is registered meanwhile comes from the user's file ``source``."""
+    token = _SOURCE.set(source)
+    try:
+        yield
+    finally:
+        _SOURCE.reset(token)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -18,7 +34,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     "did you mean 'gemm'? (known: gemm, softmax)"
     """
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}(known: {', '.join(known)})"
 
@@ -29,17 +45,29 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._sources: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator, or a call with the thing: enters it under ``name``; a name is entered once."""
+        """Decorator, or a call with the thing: enters it under ``name``; UsageError if the name is taken."""
 
         def enter(thing: T) -> T:
-            if name in self._entries:
-                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            source = _SOURCE.get()
+            if name in self._entries and not (source and self._sources[name] == source):
+                raise UsageError(f"{self.kind} {name!r} is registered already; give yours another name")
             self._entries[name] = thing
+            self._sources[name] = source
             return thing
 
         return enter
+
+    def names_from(self, source: str) -> list[str]:
+        """What the user's file ``source`` registered."""
+        return [name for name in self if self._sources[name] == source]
+
+    def forget(self, source: str) -> None:
+        """Free the names that the user's file ``source`` registered."""
+        for name in self.names_from(source):
+            del self._entries[name], self._sources[name]
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import traceback
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +13,12 @@ from kernbench.components import load_components
 from kernbench.config.load import config_sha256, load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
+from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import NOTHING_MEASURED, Measured, Window
-from kernbench.registry import did_you_mean
+from kernbench.registry import did_you_mean, registering_from
 from kernbench.reports.trace import write_trace
 from kernbench.runtime.context import Context
 from kernbench.topology.builder import build_graph
@@ -49,6 +51,7 @@ class Simulation:
         self.config = config
         self.mode = mode
         self.graph = build_graph(config.topology)
+        require_registered(config)
         self.machine: Machine | DataMachine
         if mode == "data":
             self.machine = DataMachine(config, self.graph, say=say, strict=strict)
@@ -88,7 +91,10 @@ class Simulation:
         """Write the whole op log as a Chrome trace."""
         if not isinstance(self.machine, Machine):
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
-        write_trace(path, self.machine.log.table(), self.graph)
+        try:
+            write_trace(path, self.machine.log.table(), self.graph)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
     @cached_property
     def config_sha256(self) -> str:
@@ -105,10 +111,29 @@ def simulate(topology: str | Path = "default", **options: Any) -> Simulation:
 
 
 def load_plugin(path: Path) -> None:
-    """Run a user's Python file, which registers its components, ops or benches."""
+    """Run a user's Python file, which registers its components, ops or benches; it may be run again.
+
+    Raises:
+        UsageError: there is no such file, or running it raised something; names its line.
+    """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+        raise UsageError(f"{path}: {'is a folder; name a file in it' if path.is_dir() else 'no such file'}")
     spec = importlib.util.spec_from_file_location(f"kernbench_plugin_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: not a Python file")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        raise UsageError(f"{path}: not a Python file; its name must end in .py")
+    try:
+        with registering_from(str(path.resolve())):
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    # Whatever a file of the user raises while it is loaded, sys.exit included, is a mistake in it.
+    except (Exception, SystemExit) as error:
+        raise UsageError(_mistake_in(path, error)) from error
+
+
+def _mistake_in(path: Path, error: BaseException) -> str:
+    """The line of ``path`` that led to ``error``, and what it says."""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename or path}:{error.lineno}" if error.lineno else str(path)
+        return f"{place}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f":{f.lineno}" for f in reversed(frames) if Path(f.filename) == path.absolute()), "")
+    return f"{path}{line}: {error if isinstance(error, KernBenchError) else in_one_line(error)}"

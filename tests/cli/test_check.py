@@ -115,7 +115,7 @@ def test_a_components_file_is_checked_against_what_is_registered(kernbench, file
     ran = kernbench("check", name)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(
-        f"kernbench: {name}: components.pe_gemm: unknown component 'pe_gem_v1'; did you mean 'pe_gemm_v1'? (known: "
+        f"kernbench: {name}:2: components.pe_gemm: unknown component 'pe_gem_v1'; did you mean 'pe_gemm_v1'? (known: "
     )
     assert (
         kernbench("check", file("extends: default\n\ncomponents: {}\n"))

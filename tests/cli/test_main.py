@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module, metadata
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -83,13 +84,10 @@ def test_every_command_has_an_example_and_json_and_debug(kernbench, name):
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Makes ``kernbench show`` raise an exception."""
+    """Makes ``kernbench show`` raise an exception, from no file of the user."""
 
     def fail_with(error: BaseException) -> None:
-        def fail(*_: object) -> None:
-            raise error
-
-        monkeypatch.setattr("kernbench.cli.show.require_writable", fail)
+        monkeypatch.setattr("kernbench.cli.show.require_writable", Mock(side_effect=error))
 
     return fail_with
 

@@ -208,7 +208,7 @@ def test_the_trace_appears_when_the_run_is_done(kernbench, bench, tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "code", "text"),
-    [(KeyboardInterrupt(), 130, "interrupted"), (DeadlockError("at 1 ns: stuck"), 3, "at 1 ns: stuck")],
+    [(KeyboardInterrupt(), 130, "interrupted"), (DeadlockError("at 1 ns: k.py:3 waits"), 3, "at 1 ns: k.py:3 waits")],
 )
 def test_a_run_that_ends_early_leaves_no_file(kernbench, bench, tmp_path, error, code, text):
     bench.result = error

@@ -142,7 +142,7 @@ def test_a_key_must_be_text_and_an_alias_must_end():
     assert error_of("a: &a\n  b: *a\n") == "my.yaml:2: YAML syntax: an alias contains itself"
 
 
-@pytest.mark.parametrize(("text", "shown"), [("", "nothing"), ("[1, a]", "[1, 'a']"), ("5", "5")])
+@pytest.mark.parametrize(("text", "shown"), [("[1, a]", "[1, 'a']"), ("5", "5")])
 def test_a_file_must_hold_a_mapping(text, shown):
     assert error_of(text) == f"my.yaml:1: {shown} is not a mapping of keys"
 
@@ -154,7 +154,7 @@ def test_files_that_cannot_be_read_say_why():
     Path("bytes.yaml").write_bytes(b"a: \xff\n")
     with pytest.raises(ConfigError) as caught:
         load_config("bytes.yaml")
-    assert str(caught.value) == "bytes.yaml: not UTF-8 text (byte 3)"
+    assert str(caught.value) == "bytes.yaml:1: not UTF-8 text; save the file as UTF-8"
 
 
 def test_an_unknown_topology_gets_the_nearest_preset():

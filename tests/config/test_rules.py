@@ -67,7 +67,7 @@ def test_the_presets_break_no_rule(name):
 )
 def test_a_broken_rule_is_told_where_it_was_broken(override, message):
     place, _, text = error_of(override).partition(": ")
-    assert place == f"--set {override}" or place.startswith("topology.yaml:")
+    assert place == f"--set {override}" or place.startswith("presets/topology.yaml:")
     assert text == message or text.endswith(f": {message}")
 
 

@@ -78,7 +78,7 @@ class FakePort:
     def read(self, source, fill):
         access, dtype = source.access, source.dtype.numpy
         if fill is None or isinstance(fill, (int, float)):
-            fill = as_array(fill or 0, source.dtype)
+            fill = as_array(0 if fill is None else fill, source.dtype)
         else:
             fill = self.operand(fill)
         block = np.array(np.broadcast_to(fill, access.block_shape))

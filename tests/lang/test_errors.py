@@ -64,6 +64,28 @@ CASES = [
         "tl.exp: needs a float block, not int32; cast it with .to(tl.float32)",
     ),
     (
+        lambda p: tl.where(tl.arange(0, 4) < 2, -1, 3_000_000_000),
+        errors.DTypeError,
+        "tl.where: -1 does not fit uint32; cast the block to a wider dtype",
+    ),
+    (
+        lambda p: tl.full((4,), 1.5, tl.int32),
+        errors.DTypeError,
+        "1.5 is no value of int32; cast it, or choose another dtype",
+    ),
+    (
+        lambda p: tl.full((4,), -1, tl.uint8),
+        errors.DTypeError,
+        "-1 is no value of uint8; cast it, or choose another dtype",
+    ),
+    (
+        lambda p: tl.dot(
+            tl.zeros((16, 16), tl.float32), tl.zeros((16, 16), tl.float32), input_precision="exact"
+        ),
+        errors.UsageError,
+        "tl.dot: no input_precision 'exact'; Triton has 'tf32', 'tf32x3', 'ieee', 'bf16x3', 'bf16x6'",
+    ),
+    (
         lambda p: tl.arange(0, 4) + 2**31,
         errors.DTypeError,
         "tl.add: 2147483648 does not fit int32; cast the block to a wider dtype",
@@ -137,7 +159,7 @@ CASES = [
     (
         lambda p: tl.composite("gem", tl.ref(p, (4, 8)), tl.ref(p, (8, 4)), out=tl.ref(p, (4, 8))),
         errors.UnknownNameError,
-        "tl.gem: unknown op 'gem'; did you mean 'ge'? (known: ",
+        "tl.composite: unknown op 'gem'; did you mean 'gemm'? (known: ",
     ),
     (
         lambda p: tl.multiple_of(tl.arange(3, 7), 4),

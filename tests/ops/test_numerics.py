@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.dtypes import DTYPES, as_dtype
+from kernbench.dtypes import DTYPES, as_dtype, float8e4nv, float8e5, float32, int1, int8, int64
 from kernbench.errors import DTypeError
-from kernbench.ops.numerics import convert, int_limits, number_dtype, promote, promote_number
+from kernbench.ops.numerics import convert, int_limits, number_dtype, promote, promote_numbers
 
 NARROW = ["fp16", "bf16", "fp8e4nv", "fp8e5"]
 FLOATS = ["fp64", "fp32", *NARROW]
@@ -42,6 +42,11 @@ def same(a, b):
     )
 
 
+def saturated(values, dtype):
+    """Values as ml_dtypes should see them, which makes a NaN of what is too large for fp8e4nv."""
+    return np.clip(values, -448, 448) if dtype == "fp8e4nv" else values
+
+
 def round_exactly(values, dtype):
     """Round exact fractions to nearest even by searching all values of a narrow dtype."""
     kind = as_dtype(dtype)
@@ -62,7 +67,7 @@ def round_exactly(values, dtype):
 @pytest.mark.parametrize("target", [*FLOATS])
 def test_narrow_to_float_is_ml_dtypes_by_way_of_fp32(source, target):
     values = every(source)
-    expected = values.astype(np.float32).astype(as_dtype(target).numpy)
+    expected = saturated(values.astype(np.float32), target).astype(as_dtype(target).numpy)
     same(convert(values, as_dtype(target)), expected if source != target else values)
 
 
@@ -70,7 +75,20 @@ def test_narrow_to_float_is_ml_dtypes_by_way_of_fp32(source, target):
 def test_fp32_to_narrow_is_ml_dtypes(target):
     bits = np.random.default_rng(1).integers(0, 2**32, 1 << 16, dtype=np.uint32)
     values = bits.view(np.float32)
-    same(convert(values, as_dtype(target)), values.astype(as_dtype(target).numpy))
+    same(convert(values, as_dtype(target)), saturated(values, target).astype(as_dtype(target).numpy))
+
+
+def test_fp8e4nv_saturates_and_fp8e5_overflows():
+    values = np.array([448, 465, 1e9, np.inf, -np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(
+        convert(values, float8e4nv).astype(np.float32), [448, 448, 448, 448, -448, np.nan]
+    )
+    # the largest fp8e5 is 57344 and the step above it would be 65536: from halfway, 61440, on it is infinite
+    assert convert(np.array([61439, 61440, -1e9]), float8e5).astype(np.float32).tolist() == [
+        57344,
+        np.inf,
+        -np.inf,
+    ]
 
 
 @pytest.mark.parametrize("target", NARROW)
@@ -157,8 +175,8 @@ PROMOTIONS = [
     ("bf16", "bf16", "bf16", "fp32"),
     ("bf16", "int32", "fp32", "fp32"),
     ("fp16", "int64", "fp16", "fp32"),
-    ("fp8e4nv", "fp8e5", "fp16", "fp16"),
-    ("fp8e5", "fp8e5", "fp8e5", "fp8e5"),
+    ("fp8e4nv", "fp8e5", "fp16", "fp32"),
+    ("fp8e5", "fp8e5", "fp8e5", "fp32"),
     ("int32", "int64", "int64", "int64"),
     ("int8", "int8", "int8", "int8"),
     ("int32", "uint32", "uint32", None),
@@ -197,7 +215,15 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("dtype", "number", "meet"), NUMBERS)
 def test_promotion_of_numbers(dtype, number, meet):
-    assert promote_number(as_dtype(dtype), number).name == meet
+    assert promote_numbers(as_dtype(dtype), [number]).name == meet
+
+
+def test_numbers_meet_each_other_before_they_meet_a_block():
+    assert promote_numbers(int8, [-3_000_000_000, 3.0]) is float32  # int64 and fp32 give fp32, above int8
+    assert promote_numbers(int1, [0, 2**40]) is int64
+    assert promote_numbers(None, [1.0, 2]) is float32
+    with pytest.raises(DTypeError, match="-1 does not fit uint32"):
+        promote_numbers(None, [-1, 3_000_000_000])  # 2**31 and more is a uint32, which has no -1
 
 
 def test_numbers_beyond_their_dtype():
@@ -205,6 +231,6 @@ def test_numbers_beyond_their_dtype():
         with pytest.raises(
             DTypeError, match=rf"{number} does not fit {dtype}; cast the block to a wider dtype"
         ):
-            promote_number(as_dtype(dtype), number)
+            promote_numbers(as_dtype(dtype), [number])
     with pytest.raises(DTypeError, match="fits no integer dtype of 64 bits"):
         number_dtype(2**64)

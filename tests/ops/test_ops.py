@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.dtypes import as_dtype, float16, float32, float64, int1, int8, int32, uint32
+from kernbench.dtypes import as_dtype, bfloat16, float16, float32, float64, int1, int8, int32, uint8, uint32
 from kernbench.errors import DTypeError, ShapeError
 from kernbench.ops import OPS, Typed, Unit, dot_form, evaluate, evaluate_dot, plan
 from kernbench.ops.numerics import convert
@@ -89,7 +89,7 @@ def test_narrow_floats_compute_in_fp32_and_round_once(op, numpy_op, dtype):
     kind = as_dtype(dtype)
     rng = np.random.default_rng(3)
     x, y = (rng.standard_normal(4096).astype(np.float32).astype(kind.numpy) for _ in range(2))
-    out = kind if op != "div" or dtype.startswith("fp8") else float32
+    out = float32 if op == "div" else kind
     with np.errstate(all="ignore"):
         expected = numpy_op(x.astype(np.float32), y.astype(np.float32)).astype(out.numpy)
     wide = evaluate(op, [x, y], {}, out).astype(np.float32)
@@ -128,10 +128,21 @@ def test_signed_shifts_keep_the_sign_and_unsigned_do_not():
     assert evaluate("shl", [x, two], {}, int32).tolist() == [-32, 32]
 
 
+def test_the_left_operands_sign_decides_what_a_shift_to_the_right_moves_in():
+    signed, unsigned = np.array([-8, 8], np.int8), np.array([248, 8], np.uint8)
+    by_two, by_minus = np.array(2, np.uint8), np.array(2, np.int8)
+    assert evaluate("shr", [signed, by_two], {}, uint8).tolist() == [254, 2]  # -8 >> 2 is -2, as a uint8
+    assert evaluate("shr", [unsigned, by_minus], {}, uint8).tolist() == [62, 2]
+    assert evaluate("shr", [signed, np.array(9, np.uint8)], {}, uint8).tolist() == [255, 0]
+
+
 def test_one_bit_wraps():
     x, y = np.array([0, 0, 1, 1], bool), np.array([0, 1, 0, 1], bool)
     assert evaluate("add", [x, y], {}, int1).tolist() == [False, True, True, False]
     assert evaluate("invert", [x], {}, int1).tolist() == [True, True, False, False]
+    assert evaluate("shl", [x, y], {}, int1).tolist() == [False, False, True, False]
+    assert evaluate("sum", [x], {"axis": 0, "dtype": int1}, int1).tolist() is False
+    assert evaluate("sum", [np.array([1, 1, 1], bool)], {"axis": 0, "dtype": int1}, int1).tolist() is True
 
 
 def test_nan_loses_unless_it_propagates():
@@ -143,9 +154,11 @@ def test_nan_loses_unless_it_propagates():
     np.testing.assert_array_equal(evaluate("max", [x], {}, float32), 1)
 
 
-def test_negation_is_zero_minus_x():
-    out = evaluate("neg", [np.array([0.0, 1.0], np.float32)], {}, float32)
-    assert np.signbit(out).tolist() == [False, True]
+def test_negation_flips_the_sign_of_zero_too():
+    out = evaluate("neg", [np.array([0.0, -0.0, 1.0], np.float32)], {}, float32)
+    assert np.signbit(out).tolist() == [True, False, True]
+    assert evaluate("neg", [np.array([1, 0], np.uint8)], {}, uint8).tolist() == [255, 0]
+    assert evaluate("neg", [np.array([True, False])], {}, int1).tolist() == [True, False]
 
 
 @given(
@@ -205,6 +218,12 @@ def test_dtypes_of_reductions(dtype, total, extreme):
     assert plan("min", x, (("axis", None),))[0] == Typed((), as_dtype(extreme))
 
 
+def test_a_sum_that_is_told_its_dtype_stays_in_it():
+    x = Typed((4, 8), int8)
+    assert plan("sum", (x,), (("axis", 1), ("dtype", int8)))[0] == Typed((4,), int8)
+    assert evaluate("sum", [np.full(3, 100, np.int8)], {"axis": 0, "dtype": int8}, int8) == 300 - 256
+
+
 def test_a_sum_of_halves_accumulates_in_fp32():
     x = np.full(4096, 1 / 3, np.float16)
     expected = x.astype(np.float32).sum(dtype=np.float32).astype(np.float16)
@@ -244,10 +263,20 @@ def test_what_dot_accumulates_in():
         "fp64",
         "int32",
     ]
-    assert result("fp16", out_dtype=float16) == "fp16"
-    for dtype, out in (("bf16", float16), ("fp32", float16), ("uint8", None)):
+    assert result("fp16", out_dtype=float16) == result("fp8e5", out_dtype=float16) == "fp16"
+    ignored = [("bf16", float16), ("fp32", float16), ("fp64", float32), ("int8", float32)]
+    assert [result(d, out_dtype=out) for d, out in ignored] == ["fp32", "fp32", "fp64", "int32"]
+    for dtype, out in (("fp16", bfloat16), ("fp32", bfloat16), ("fp16", float64), ("uint8", None)):
         with pytest.raises(DTypeError):
             result(dtype, out_dtype=out)
+
+
+def test_a_half_accumulator_makes_a_half_product():
+    x = Typed((16, 16), float16)
+    assert plan("dot", (x, x, x), ())[0] == x
+    wide = Typed((16, 16), float32)
+    with pytest.raises(DTypeError, match="acc is fp16 and the product is fp32; they must be equal"):
+        plan("dot", (wide, wide, x), ())
 
 
 def test_errors_say_what_does_not_fit():

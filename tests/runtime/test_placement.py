@@ -133,7 +133,7 @@ def test_no_policy_keeps_each_byte_once():
             "DPPolicy: cube='rowwise' is unknown; did you mean 'row_wise'? "
             "(known: column_wise, replicate, row_wise, tiled)",
         ),
-        ({"space": "HBM"}, "DPPolicy: space='HBM' is unknown; (known: hbm, sram)"),
+        ({"space": "HBM"}, "DPPolicy: space='HBM' is unknown; did you mean 'hbm'? (known: hbm, sram)"),
         (
             {"pe": None},
             "DPPolicy: pe=None is unknown; (known: column_wise, replicate, row_wise, tiled)",

@@ -11,7 +11,7 @@ import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, load_plugins
-from kernbench.errors import ConfigError, KernBenchError, UnknownNameError, UsageError
+from kernbench.errors import KernBenchError, UsageError
 
 if TYPE_CHECKING:
     from kernbench.cli.console import Output
@@ -105,7 +105,7 @@ def _understood(name: str, document: Document, overrides: Sequence[str], *, in_f
             meaning, warnings = _meaning_of_topology(config)
         case "components":
             config = load_config(overrides=overrides, components=name)
-            meaning, warnings = _meaning_of_components(name, config), ()
+            meaning, warnings = _meaning_of_components(config), ()
         case "ccl":
             config = load_config(overrides=overrides, ccl=name)
             meaning, warnings = _meaning_of_ccl(config), ()
@@ -138,19 +138,14 @@ def _document_of(name: str) -> Document:
 
 def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     from kernbench.components import load_components
-    from kernbench.components.memory_model import HBM_MODELS
-    from kernbench.config.explain import line
+    from kernbench.machine.assemble import require_registered
     from kernbench.reports.tables import machine, peak_rows
     from kernbench.topology.builder import build_graph
     from kernbench.topology.lint import lint, peaks
 
     load_components()
-    try:
-        HBM_MODELS[config.topology.cube.hbm.model]
-    except UnknownNameError as error:
-        place = config.topology.place_of("cube.hbm.model")
-        raise ConfigError(line(place, ("cube", "hbm", "model"), str(error))) from None
     graph = build_graph(config.topology)
+    require_registered(config)
     rows = [
         ("machine", machine(config.topology)),
         ("graph", f"{len(graph.nodes)} nodes, {len(graph.edges)} directed edges"),
@@ -159,19 +154,13 @@ def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[s
     return rows, lint(graph)
 
 
-def _meaning_of_components(name: str, config: Config) -> list[tuple[str, str]]:
+def _meaning_of_components(config: Config) -> list[tuple[str, str]]:
     """Each kind's implementation; ConfigError if there is none of that name."""
     from kernbench.components import load_components
-    from kernbench.machine.assemble import implementation
+    from kernbench.machine.assemble import require_registered
 
     load_components()
-    for kind in config.components.components:
-        try:
-            implementation(config, kind)
-        except UnknownNameError as error:
-            raise ConfigError(f"{name}: components.{kind}: {error}") from None
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error}") from None
+    require_registered(config)
     return list(config.components.components.items())
 
 

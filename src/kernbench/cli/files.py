@@ -20,6 +20,8 @@ def require_writable(*targets: str | Path | None) -> None:
     for target in targets:
         if target is None or target == STDOUT:
             continue
+        if not str(target):
+            raise UsageError("'' is no file; give the name of one")
         path = Path(target)
         if path.is_dir():
             raise UsageError(f"{target}: is a folder; name a file in it")
@@ -43,6 +45,8 @@ def written_whole(target: str | Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
+    except UsageError as error:  # whose text is about the file that the user named
+        raise UsageError(str(error).replace(str(part), str(target))) from error
     finally:
         part.unlink(missing_ok=True)
 

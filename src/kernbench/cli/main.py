@@ -5,6 +5,8 @@ Starting costs no more than typer itself: the modules of the commands, and what 
 
 from __future__ import annotations
 
+import gc
+import re
 import signal
 import sys
 import sysconfig
@@ -19,7 +21,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kernbench.cli.options import Debug, Session
-from kernbench.errors import KernBenchError, ProgramError, UnknownNameError
+from kernbench.errors import KernBenchError, ProgramError, UnknownNameError, in_one_line
+from kernbench.garbage import rarely_collected
 from kernbench.registry import did_you_mean
 
 COMMANDS = {
@@ -94,7 +97,10 @@ def main() -> NoReturn:
     """Run the command that the process was given, and exit with its code."""
     if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.exit(execute(sys.argv[1:]))
+    with rarely_collected():
+        code = execute(sys.argv[1:])
+        gc.freeze()  # the process ends: do not go through all that is left in search of garbage
+    sys.exit(code)
 
 
 def execute(args: Sequence[str]) -> int:
@@ -108,11 +114,11 @@ def execute(args: Sequence[str]) -> int:
             list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
         )
     except KernBenchError as error:
-        return _failed(session, str(error), error.exit_code)
+        return _failed(session, _with_place(error), error.exit_code)
     except typer.TyperException as error:
         return _failed(session, _usage(error), KernBenchError.exit_code)
     # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _failed(session, *_unexpected(error))
     if code == INTERRUPTED:
         return _failed(session, "interrupted", INTERRUPTED)
@@ -136,26 +142,39 @@ def _usage(error: typer.TyperException) -> str:
     return f"{text[:1].lower()}{text[1:]}; --help shows an example"
 
 
-def _unexpected(error: Exception) -> tuple[str, int]:
+def _with_place(error: KernBenchError) -> str:
+    """The error's text, behind the line of the user's program that led to it, unless it names one."""
+    text, users = str(error), [place for place in _places(error) if not _is_of(place.filename, PACKAGE)]
+    if not users or re.search(r"\.py:\d", text):
+        return text
+    return f"{users[-1].filename}:{users[-1].lineno}: {text}"
+
+
+def _unexpected(error: BaseException) -> tuple[str, int]:
     """Whose mistake an exception is that nothing expected, and the code that says so.
 
     It is the user's if the innermost place that is no library's is in a file of theirs.
     """
-    what = f"{type(error).__name__}: {error}"
-    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename:
-        what = f"{type(error).__name__}: {error.msg}"
-        places.append((error.filename, error.lineno))
-    own = [(name, line) for name, line in places if _is_of(name, PACKAGE) or not _is_library(name)]
-    if own and not _is_of(own[-1][0], PACKAGE):
-        return f"{own[-1][0]}:{own[-1][1]}: {what}; --debug shows the traceback", ProgramError.exit_code
+    what, places = in_one_line(error), _places(error)
+    if isinstance(error, MemoryError):
+        return f"this computer has too little memory; make it smaller ({what})", KernBenchError.exit_code
+    if places and not _is_of(places[-1].filename, PACKAGE):
+        place = f"{places[-1].filename}:{places[-1].lineno}"
+        return f"{place}: {what}; --debug shows the traceback", ProgramError.exit_code
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'standard output'}: {error.strerror}", KernBenchError.exit_code
     return f"internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
 
 
+def _places(error: BaseException) -> list[traceback.FrameSummary]:
+    """The places an exception came by that are in our files or in the user's, outermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if _is_of(frame.filename, PACKAGE) or not _is_library(frame.filename)]
+
+
 def _is_library(filename: str) -> bool:
-    return filename.startswith("<") or any(_is_of(filename, folder) for folder in LIBRARIES)
+    """Whether it is an installed file, or none at all, as of compiled code."""
+    return not Path(filename).is_file() or any(_is_of(filename, folder) for folder in LIBRARIES)
 
 
 def _is_of(filename: str, folder: str | Path) -> bool:

@@ -64,6 +64,7 @@ def command(
     The last line says what limits the kernel. `kernbench list benches` shows the benches and their parameters.
     """
     require_writable(json, trace)
+    _require_apart(json, trace)
     params = assignments(param or ())
     from kernbench.bench import load_bench, run_bench
     from kernbench.cli.console import Output, sign_of_life
@@ -92,6 +93,14 @@ def command(
         print_page(Output(), result, machine_of(topology, overrides or ()))
     if result.check.ok is False:
         raise typer.Exit(WRONG)
+
+
+def _require_apart(json: str | None, trace: str | None) -> None:
+    """A trace goes to a file, and not to that of the result."""
+    if trace == STDOUT:
+        raise UsageError("--trace -: a trace goes to a file; name one, as in --trace trace.json")
+    if trace is not None and json not in (None, STDOUT) and Path(json).resolve() == Path(trace).resolve():
+        raise UsageError(f"--json and --trace both name {trace}; give each a file of its own")
 
 
 def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kernbench.components.base import Component, Meter
+from kernbench.components.base import Component, Meter, Site
+from kernbench.components.pipeline import Station
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine import ProcessBody
 from kernbench.engine.channel import Chunk
@@ -22,12 +23,17 @@ class ControlCpu(Component):
 
     always_sinks = False
 
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.station = Station(self.meter)
+
     def inbox_depth(self) -> int | None:
         """``queue_depth`` messages; more wait in the fabric."""
         return self.params.queue_depth
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
-        """The only one."""
+        """The only one, brought up to the present instant."""
+        self.station.settle(self.engine.now_ps)
         yield "", self.meter
 
     @property
@@ -52,9 +58,7 @@ class ControlCpu(Component):
         """Take, spend, pass on."""
         waiting: dict[int, tuple[LaunchMsg, int, int]] = {}
         while True:
-            idle_from_ps = self.engine.now_ps
             message = yield self.inbox.get()
-            self.meter.idle_ps += self.engine.now_ps - idle_from_ps
             self.fabric.resume(self.node.index)
             if isinstance(message, LaunchMsg):
                 yield from self._spend(message.launch)
@@ -81,11 +85,12 @@ class ControlCpu(Component):
 
     def _spend(self, launch: int) -> ProcessBody:
         start_ps = self.engine.now_ps
+        self.station.begin(start_ps)
         yield self.params.cmd_ps
-        self.meter.busy_ps += self.engine.now_ps - start_ps
-        self.log.append(
-            self.node.index, OpCode.CONTROL, launch, -1, -1, start_ps, start_ps, self.engine.now_ps
-        )
+        now_ps = self.engine.now_ps
+        self.meter.busy_ps += now_ps - start_ps
+        record = self.log.append(self.node.index, OpCode.CONTROL, launch, -1, -1, start_ps, start_ps, now_ps)
+        self.station.free(now_ps, record)
 
     def _split(self, message: LaunchMsg) -> dict[int, dict[int, Any]]:
         shares: dict[int, dict[int, Any]] = {}

@@ -12,6 +12,7 @@ from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import StageType, TileToken
 
 NEVER = 1 << 62  # ps; longer than any run
+BEHIND = -2  # a token's cause: the work before it at its unit, whose record is not written yet
 
 UNIT_OF = {
     StageType.DMA_READ: "pe_dma",
@@ -69,7 +70,7 @@ class Station:
 
     def cause(self, ready_ps: int, cause: int) -> int:
         """What let work begin that was ready at ``ready_ps`` because of ``cause``: that, or the work before it."""
-        return self.last_record if self.free_ps > ready_ps else cause
+        return self.last_record if cause == BEHIND or self.free_ps > ready_ps else cause
 
 
 class PipelineUnit(Component):

@@ -37,6 +37,7 @@ _SpecT = TypeVar("_SpecT", bound=Spec)
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+MOST_DIGITS = 1000  # Python reads 4300
 _INT = re.compile(r"[-+]?\d+")
 _RADIX = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?")
@@ -65,9 +66,11 @@ def load_config(
         trees[document] = trees[document].merged(over)
     spec = _checked(TopologySpec, trees["topology"])
     spec._places = Places(dict(trees["topology"].places()))
+    implementations = _checked(ComponentsSpec, trees["components"])
+    implementations._places = Places(dict(trees["components"].places()))
     return Config.model_construct(
         topology=spec,
-        components=_checked(ComponentsSpec, trees["components"]),
+        components=implementations,
         ccl=_checked(CclSpec, trees["ccl"]),
     )
 
@@ -121,6 +124,8 @@ def read_yaml(text: str, label: str, *, has_lines: bool = True) -> Tree:
         raise ConfigError(f"{at}: YAML syntax: {error.problem or error.context}") from None
     except YAMLError as error:
         raise ConfigError(f"{label}: YAML syntax: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{label}: YAML syntax: brackets within brackets, too many to follow") from None
     if root is None:
         return Tree(None, f"{label}:1" if has_lines else label)
     return _tree(root, place(root), place, ())
@@ -143,6 +148,8 @@ def _tree(node: YamlNode, at: str, place: _PlaceOf, inside: tuple[YamlNode, ...]
     if isinstance(node, SequenceNode):
         return Tree([_tree(item, place(item), place, (*inside, node)) for item in node.value], at)
     assert isinstance(node, ScalarNode)
+    if node.style is None and len(node.value) > MOST_DIGITS and _INT.fullmatch(node.value):
+        raise ConfigError(f"{at}: a number of {len(node.value)} digits")
     return Tree(_scalar(node, at), at)
 
 
@@ -171,8 +178,11 @@ def _read_file(path: Path, label: str) -> Tree:
     except OSError as error:
         raise ConfigError(f"{label}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{label}: not UTF-8 text (byte {error.start})") from None
+        at = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{label}:{at}: not UTF-8 text; save the file as UTF-8") from None
     tree = read_yaml(text, label)
+    if tree.value is None:
+        raise ConfigError(f"{label}: the file is empty; begin with a line like extends: default")
     if not isinstance(tree.value, dict):
         raise ConfigError(f"{tree.place}: {shown(tree.plain())} is not a mapping of keys")
     return tree
@@ -181,7 +191,7 @@ def _read_file(path: Path, label: str) -> Tree:
 @lru_cache
 def _presets(document: Document) -> dict[str, Tree]:
     """The presets of a document: ``default`` in full, the others as overlays on it."""
-    tree = _read_file(PRESETS / f"{document}.yaml", f"{document}.yaml")
+    tree = _read_file(PRESETS / f"{document}.yaml", f"presets/{document}.yaml")
     assert isinstance(tree.value, dict)
     children = dict(tree.value)
     others = children.pop("presets", Tree({}, tree.place))

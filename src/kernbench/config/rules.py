@@ -21,6 +21,7 @@ from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import DTypeError
 
 Broken = Iterator[tuple[Path, str]]
+MOST_PES = 1 << 17  # 16 times `big`; a graph of more does not fit the memory of a large computer
 TopologyRule = Callable[[TopologySpec], Iterator[tuple[str, str]]]
 
 
@@ -46,6 +47,12 @@ def _counts_fill_their_grids(spec: TopologySpec) -> Iterator[tuple[str, str]]:
         x, y = part.grid
         if part.count != x * y:
             yield f"{path}.count", f"{part.count} do not fill the grid [{x}, {y}]; write count: {x * y}"
+
+
+def _the_pes_can_be_counted(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    n_pes = spec.system.sips.count * spec.sip.cubes.count * spec.cube.pes.count
+    if n_pes > MOST_PES:
+        yield "system.sips.count", f"{n_pes} PEs in all; a machine has {MOST_PES} at most"
 
 
 def _chunks_are_whole_flits_of_a_packet(spec: TopologySpec) -> Iterator[tuple[str, str]]:
@@ -186,6 +193,16 @@ def _receive_rings_fit_the_tcm(spec: TopologySpec) -> Iterator[tuple[str, str]]:
         )
 
 
+def _the_register_file_holds_elements(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    needed = 2 * max(dtype.size_bytes for dtype in DTYPES)
+    if spec.pe.regfile.operands_bytes < needed:
+        yield (
+            "pe.regfile.operands",
+            f"{spec.pe.regfile.operands_bytes} B cannot hold two elements, one in use and one on its way; "
+            f"write {needed} or more",
+        )
+
+
 def _pages_are_powers_of_two(spec: TopologySpec) -> Iterator[tuple[str, str]]:
     page = spec.pe.mmu.page_bytes
     if page & (page - 1):
@@ -194,6 +211,7 @@ def _pages_are_powers_of_two(spec: TopologySpec) -> Iterator[tuple[str, str]]:
 
 TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _counts_fill_their_grids,
+    _the_pes_can_be_counted,
     _chunks_are_whole_flits_of_a_packet,
     _a_chunk_fits_every_buffer,
     _windows_hold_a_packet,
@@ -204,6 +222,7 @@ TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _dtypes_are_known,
     _every_rate_class_has_a_rate,
     _receive_rings_fit_the_tcm,
+    _the_register_file_holds_elements,
     _pages_are_powers_of_two,
 )
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
 
+MOST_DECADES = 18  # of a number, up or down; machines have about six of either
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -48,10 +49,16 @@ RATE_CLASSES = ("add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt")
 
 
 def _number(value: Any, unit: str) -> Fraction:
+    if value is None:
+        raise ValueError(f"nothing is not a number; write {unit}")
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise ValueError(f"{value!r} is not a number; write {unit}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError(f"{value} is not a finite number")
+    if value and abs(Decimal(value).adjusted()) > MOST_DECADES:
+        raise ValueError(
+            f"{value} is out of all proportion; write {unit}, from 1e-{MOST_DECADES} to 1e{MOST_DECADES}"
+        )
     return Fraction(value)
 
 
@@ -61,7 +68,7 @@ def parse_size(value: Any) -> int:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
         if not match or match[2] not in _SIZE_UNITS:
             raise ValueError(f"{value!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
-        size = Fraction(match[1]) * _SIZE_UNITS[match[2]]
+        size = _number(Decimal(match[1]), "a size") * _SIZE_UNITS[match[2]]
     else:
         size = _number(value, "bytes, or a number with KiB, MiB or GiB")
     if size.denominator != 1 or size < 0:
@@ -586,6 +593,11 @@ class ComponentsSpec(Spec):
 
     version: Literal[1]
     components: dict[str, Text]
+    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
+
+    def place_of(self, path: str) -> str:
+        """The file and line that ``path`` was written at."""
+        return self._places.of(path)
 
 
 class CclAlgorithmSpec(Spec):

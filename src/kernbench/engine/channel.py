@@ -75,7 +75,6 @@ class Link:
     """A directed wire. Its free time counts in units of ``1 / scale`` ps, in which its rate is whole."""
 
     __slots__ = (
-        "busy",
         "edge",
         "free",
         "latency_ps",
@@ -96,21 +95,20 @@ class Link:
         self.per_byte = ps_per_byte.numerator
         self.slowness = float(ps_per_byte)
         self.free = 0
-        self.busy = 0
         self.size_bytes = 0
         self.queues: dict[Vc, VcQueue] = {}
 
     @property
     def busy_ps(self) -> int:
         """Time spent serialising, rounded up once."""
-        return ceil_div(self.busy, self.scale)
+        return ceil_div(self.size_bytes * self.per_byte, self.scale)
 
 
 class VcQueue:
     """Chunks that have been granted ``link`` and wait at its far end; without a link: those waiting at a source.
 
     ``sent`` and ``left`` count flits ever granted in and out; ``releases`` holds ``(left, time)``: when the sender
-    may use those flits again.
+    may use those flits again. ``room`` is how many could ever be granted in by the releases that are past.
     """
 
     __slots__ = (
@@ -118,12 +116,14 @@ class VcQueue:
         "capacity",
         "chunks",
         "is_idle",
+        "is_sink",
         "is_waking",
         "left",
         "link",
         "rank",
         "receiver",
         "releases",
+        "room",
         "sent",
         "waiters",
     )
@@ -131,29 +131,36 @@ class VcQueue:
     def __init__(self, link: Link | None, capacity_flits: int, rank: int) -> None:
         self.link = link
         self.capacity = capacity_flits
+        self.room = capacity_flits
         self.rank = rank
         self.chunks: deque[Chunk] = deque()
         self.sent = 0
         self.left = 0
         self.releases: deque[tuple[int, int]] = deque()
-        self.waiters: deque[VcQueue] = deque()
+        self.waiters: list[VcQueue] = []
         self.is_idle = True
         self.is_waking = False
+        self.is_sink = False
         self.ask_ps = 0
         self.receiver: Receiver | None = None
 
-    def credit_ps(self, flits: int) -> int | None:
-        """When ``flits`` more fit: 0 if they do already, None if that is not known yet.
+    def credit_ps(self, flits: int, now_ps: int) -> int | None:
+        """When ``flits`` more fit: 0 if they do by now, None if that is not known yet.
 
         Askers come with growing needs (each stands behind the one before), so older releases may go.
         """
-        needed = self.sent + flits - self.capacity
-        if needed <= 0:
-            return 0
-        releases = self.releases
-        while releases and releases[0][0] < needed:
+        needed = self.sent + flits
+        capacity, releases = self.capacity, self.releases
+        while needed > self.room:
+            if not releases:
+                return None
+            left, time_ps = releases[0]
+            if time_ps <= now_ps:
+                self.room = capacity + left
+            elif capacity + left >= needed:
+                return time_ps
             releases.popleft()
-        return releases[0][1] if releases else None
+        return 0
 
 
 class Fabric:
@@ -188,7 +195,9 @@ class Fabric:
         self.receiver = receiver
         self.links: dict[int, Link] = {}
         self.chunk_hops = 0
+        self._asks, self._delivers = self._ask, self._deliver  # bound once, not for every event
         self._paths: dict[tuple[int, int, Vc], tuple[VcQueue, ...]] = {}
+        self._queues: dict[Vc, dict[int, VcQueue]] = {vc: {} for vc in Vc}
         self._sources: dict[tuple[int, Vc, PacketKind], VcQueue] = {}
 
     def packet(self, kind: PacketKind, body: Any, payload_bytes: int) -> list[Chunk]:
@@ -211,11 +220,13 @@ class Fabric:
         """
         path = self._paths.get((src, dst, vc)) or self._path(src, dst, vc)
         chunk.path = path
+        self.chunk_hops += len(path)
         first = path[0].link
         assert first is not None
         serial_out = chunk.size_bytes * first.per_byte // first.scale
-        ready = tail_ps - min(serial_ps, serial_out)
-        chunk.ready_ps = ready if ready > self.engine.now_ps else self.engine.now_ps
+        ready = tail_ps - (serial_ps if serial_ps < serial_out else serial_out)
+        now = self.engine.now_ps
+        chunk.ready_ps = ready if ready > now else now
         source = self._sources.get((src, vc, chunk.kind)) or self._source(src, vc, chunk.kind)
         source.chunks.append(chunk)
         if source.is_idle:
@@ -247,61 +258,62 @@ class Fabric:
     def _ask(self, queue: VcQueue) -> None:
         chunk = queue.chunks[0]
         target = chunk.path[chunk.hop]
-        link = target.link
-        assert link is not None
-        now = self.engine.now_ps
-        start = now * link.scale
-        if link.free > start:
-            start = link.free
         if target.waiters:
             target.waiters.append(queue)
             return
-        if target.sent + chunk.flits > target.capacity:
-            credit = target.credit_ps(chunk.flits)
-            if credit is None or credit * link.scale > start:
+        if target.sent + chunk.flits > target.room:
+            now = self.engine.now_ps
+            credit = target.credit_ps(chunk.flits, now)
+            link = target.link
+            assert link is not None
+            if credit is None or (credit > now and credit * link.scale > link.free):
                 target.waiters.append(queue)
                 if credit is not None:
                     self._schedule_retry(target, credit)
                 return
-        self._grant(queue, chunk, target, link, start)
+        self._grant(queue, chunk, target)
 
     def _retry(self, target: VcQueue) -> None:
-        queue = target.waiters.popleft()
+        queue = target.waiters.pop(0)
         target.is_waking = False
-        chunk = queue.chunks[0]
+        self._grant(queue, queue.chunks[0], target)
+        if target.waiters:
+            self._wake_waiter(target)
+
+    def _grant(self, queue: VcQueue, chunk: Chunk, target: VcQueue) -> None:
+        engine = self.engine
         link = target.link
         assert link is not None
-        self._grant(queue, chunk, target, link, max(self.engine.now_ps * link.scale, link.free))
-        self._wake_waiter(target)
-
-    def _grant(self, queue: VcQueue, chunk: Chunk, target: VcQueue, link: Link, start: int) -> None:
-        engine = self.engine
         scale = link.scale
+        start_ps = head_ps = engine.now_ps
+        start = start_ps * scale
+        if link.free > start:
+            start = link.free
+            start_ps = start // scale
+            head_ps = -(-start // scale)
         size = chunk.size_bytes
+        flits = chunk.flits
         spent = size * link.per_byte
         link.free = end = start + spent
-        link.busy += spent
         link.size_bytes += size
-        self.chunk_hops += 1
         end_ps = -(-end // scale)
-        serial_out = spent // scale
-        target.sent += chunk.flits
+        hold_ps = spent // scale
+        target.sent += flits
 
         # leave the queue it was in
         queue.chunks.popleft()
         feeder = queue.link
         if feeder is not None:
-            queue.left += chunk.flits
-            queue.releases.append((queue.left, end_ps + feeder.latency_ps))
+            queue.left = left = queue.left + flits
+            queue.releases.append((left, end_ps + feeder.latency_ps))
             if queue.waiters and not queue.is_waking:
                 self._wake_waiter(queue)
-            serial_in = size * feeder.per_byte // feeder.scale
-            hold = serial_in if serial_in < serial_out else serial_out
-        else:
-            hold = serial_out
-            if chunk.leaving is not None:
-                chunk.leaving(chunk)
-        queue.ask_ps = start // scale + hold
+            serial_in_ps = size * feeder.per_byte // feeder.scale
+            if serial_in_ps < hold_ps:
+                hold_ps = serial_in_ps
+        elif chunk.leaving is not None:
+            chunk.leaving(chunk)
+        queue.ask_ps = start_ps + hold_ps
         if queue.chunks:
             self._schedule_ask(queue)
         else:
@@ -311,18 +323,17 @@ class Fabric:
         chunk.hop = hop = chunk.hop + 1
         tail_ps = end_ps + link.latency_ps
         if hop == len(chunk.path):
-            chunk.ready_ps = -(-start // scale) + link.latency_ps
-            receiver = target.receiver
-            if receiver is not None and receiver.always_sinks:
-                target.left += chunk.flits
-                target.releases.append((target.left, tail_ps + link.latency_ps))
+            chunk.ready_ps = head_ps + link.latency_ps
+            if target.is_sink:
+                target.left = left = target.left + flits
+                target.releases.append((left, tail_ps + link.latency_ps))
             engine.count = count = engine.count + 1
-            heappush(engine.calendar, (tail_ps, target.rank, count, self._deliver, chunk))
+            heappush(engine.calendar, (tail_ps, target.rank, count, self._delivers, chunk))
             return
         out = chunk.path[hop].link
         assert out is not None
         if out.slowness >= link.slowness:
-            chunk.ready_ps = -(-start // scale) + link.latency_ps
+            chunk.ready_ps = head_ps + link.latency_ps
         else:
             chunk.ready_ps = tail_ps - size * out.per_byte // out.scale
         target.chunks.append(chunk)
@@ -332,10 +343,9 @@ class Fabric:
 
     def _deliver(self, chunk: Chunk) -> None:
         queue = chunk.path[-1]
-        receiver = queue.receiver
-        assert receiver is not None
-        if receiver.always_sinks:
-            receiver.receive(chunk)
+        if queue.is_sink:
+            assert queue.receiver is not None
+            queue.receiver.receive(chunk)
             return
         queue.chunks.append(chunk)
         if queue.is_idle:
@@ -344,7 +354,8 @@ class Fabric:
 
     def _offer(self, queue: VcQueue) -> None:
         receiver, link = queue.receiver, queue.link
-        assert receiver is not None and link is not None
+        assert receiver is not None
+        assert link is not None
         while queue.chunks:
             if not receiver.receive(queue.chunks[0]):
                 return
@@ -358,7 +369,7 @@ class Fabric:
     def _wake_waiter(self, target: VcQueue) -> None:
         """Post the first waiter's next try, if the time of its credit is known."""
         if target.waiters:
-            credit = target.credit_ps(target.waiters[0].chunks[0].flits)
+            credit = target.credit_ps(target.waiters[0].chunks[0].flits, self.engine.now_ps)
             if credit is not None:
                 self._schedule_retry(target, credit)
 
@@ -374,7 +385,7 @@ class Fabric:
         engine = self.engine
         engine.count = count = engine.count + 1
         time_ps = ready if ready > queue.ask_ps else queue.ask_ps
-        heappush(engine.calendar, (time_ps, queue.rank, count, self._ask, queue))
+        heappush(engine.calendar, (time_ps, queue.rank, count, self._asks, queue))
 
     # -- made on first use ------------------------------------------------------------------------------------
 
@@ -384,8 +395,11 @@ class Fabric:
             raise AssertionError(
                 f"no route from {self.graph.nodes[src].name} to {self.graph.nodes[dst].name}"
             )
-        path = tuple(self._queue(edge, vc) for edge in edges)
-        path[-1].receiver = self.receiver(dst)
+        queues = self._queues[vc]
+        path = tuple([queues.get(edge.index) or self._queue(edge, vc) for edge in edges])
+        if path[-1].receiver is None:
+            path[-1].receiver = receiver = self.receiver(dst)
+            path[-1].is_sink = receiver.always_sinks
         self._paths[src, dst, vc] = path
         return path
 
@@ -393,10 +407,9 @@ class Fabric:
         link = self.links.get(edge.index)
         if link is None:
             self.links[edge.index] = link = Link(edge, edge.latency_ps + self.pass_ps(edge.src))
-        queue = link.queues.get(vc)
-        if queue is None:
-            flits = edge.buffer_bytes * self.vcs_per_class[vc] // self.flit_bytes
-            link.queues[vc] = queue = VcQueue(link, flits, self._rank(edge.index, vc))
+        flits = edge.buffer_bytes * self.vcs_per_class[vc] // self.flit_bytes
+        queue = VcQueue(link, flits, self._rank(edge.index, vc))
+        link.queues[vc] = self._queues[vc][edge.index] = queue
         return queue
 
     def _source(self, src: int, vc: Vc, kind: PacketKind) -> VcQueue:

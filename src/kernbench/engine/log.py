@@ -109,7 +109,13 @@ class OpLog:
         return self._n_packed + len(self._rows)
 
     def _pack(self) -> None:
-        block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
+        try:
+            block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
+        except OverflowError:
+            raise CapacityError(
+                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {_largest(self._rows)}; "
+                "look for a latency, a rate or a size out of all proportion in the configuration"
+            ) from None
         self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())
         self._n_packed += len(block)
         self._rows.clear()
@@ -150,3 +156,7 @@ class OpLog:
         if self._rows:
             self._pack()
         return self._sha.hexdigest()
+
+
+def _largest(rows: Iterable[Iterable[int]]) -> int:
+    return max(number for row in rows for number in row)

@@ -50,8 +50,8 @@ class Queue:
         self.capacity = capacity
         self.name = name
         self.items: deque[Any] = deque()
-        self.getters: deque[Process] = deque()
-        self.putters: deque[tuple[Process, Any]] = deque()
+        self.getters: list[Process] = []
+        self.putters: list[tuple[Process, Any]] = []
 
     def __len__(self) -> int:
         return len(self.items)
@@ -73,7 +73,7 @@ class Queue:
             return PARKED
         item = items.popleft()
         if self.putters:
-            putter, waiting = self.putters.popleft()
+            putter, waiting = self.putters.pop(0)
             items.append(waiting)
             self.engine.wake(putter, None)
         return item
@@ -81,7 +81,7 @@ class Queue:
     def put(self, item: Any) -> _Put | _Done:
         """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
         if self.getters:
-            self.engine.wake(self.getters.popleft(), item)
+            self.engine.wake(self.getters.pop(0), item)
             return _DONE
         capacity = self.capacity
         if capacity is not None and len(self.items) >= capacity:
@@ -107,7 +107,7 @@ class Credits:
         self.total = total
         self.free = total
         self.name = name
-        self.takers: deque[tuple[Process, int]] = deque()
+        self.takers: list[tuple[Process, int]] = []
 
     def take(self, n: int) -> _Take | _Done:
         """What to yield to take ``n``."""
@@ -124,7 +124,7 @@ class Credits:
         if self.free > self.total:
             raise AssertionError(f"{self.name}: {self.free} free of {self.total}")
         while self.takers and self.takers[0][1] <= self.free:
-            process, wanted = self.takers.popleft()
+            process, wanted = self.takers.pop(0)
             self.free -= wanted
             self.engine.wake(process, None)
 

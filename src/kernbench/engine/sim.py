@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from kernbench.errors import DeadlockError
+from kernbench.garbage import rarely_collected
 
 
 class Waitable(Protocol):
@@ -96,6 +97,7 @@ class Engine:
         process.waits_for = None
         self.wakes.append((process, value))
 
+    @rarely_collected()
     def run(self, until: Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
         calendar, wakes = self.calendar, self.wakes

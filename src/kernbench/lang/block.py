@@ -72,6 +72,9 @@ class BlockType:
         """Always: a scalar's type is its dtype."""
         return True
 
+    def __repr__(self) -> str:
+        return f"<{list(self.shape)}, {self.element_ty}>"
+
 
 class Block:
     """Base of known values, pointers and handles: ``tl.tensor``."""

@@ -21,7 +21,7 @@ from kernbench.lang.source import here
 from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, Space
 from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
-from kernbench.ops.numerics import number_dtype, promote_number
+from kernbench.ops.numerics import number_dtype, promote_numbers
 from kernbench.ops.spec import OpSpec, Shape
 
 Attrs = dict[str, Any]
@@ -240,16 +240,14 @@ class ProgramContext:
 
     @staticmethod
     def _meeting_dtype(spec: OpSpec, blocks: list[Any]) -> DType | None:
-        """Where numbers meet blocks; None where each keeps its own dtype."""
+        """Where numbers meet the blocks and each other; None where each keeps its own dtype."""
         values = blocks[spec.n_conditions :]
         strong = [x.dtype for x in values if isinstance(x, Block)]
-        if not spec.promotes or not strong:
+        numbers = [x for x in values if not isinstance(x, Block)]
+        if not spec.promotes or not numbers:
             return None
-        meeting = common_dtype(strong, divides=spec.divides)
-        for x in values:
-            if not isinstance(x, Block):
-                meeting = promote_number(meeting, x, divides=spec.divides)
-        return meeting
+        blocks_meet = common_dtype(strong, divides=spec.divides) if strong else None
+        return promote_numbers(blocks_meet, numbers, divides=spec.divides)
 
     def _fold(self, op: str, blocks: list[Any], attrs: Attrs, result: Typed) -> Known:
         """An op on known values, computed at once by the same evaluator."""

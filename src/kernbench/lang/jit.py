@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from math import prod
 from types import FunctionType
 from typing import Any
 
@@ -17,11 +18,14 @@ from kernbench.errors import UsageError
 from kernbench.lang import tl, words
 from kernbench.lang.block import ACTIVE
 from kernbench.lang.constants import constexpr, is_constexpr
+from kernbench.lang.source import here
 
 Grid = Any  # a tuple of 1 to 3 integers, or a function of the arguments by name that gives one
 Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
 
 LAUNCHER: ContextVar[Launcher] = ContextVar("kernbench_launcher")
+
+MOST_PROGRAMS = 1 << 20  # of a launch; each is an object on the host, and a greenlet while it runs
 
 # Words of a launch that say how a GPU should run it; accepted, and of no effect here.
 GPU_HINTS = frozenset({"launch_cooperative_grid", "maxnreg", "num_ctas", "num_stages", "num_warps"})
@@ -39,6 +43,10 @@ class JITFunction:
     """A kernel. ``fn`` is the function that runs; ``constants`` are the names of its constexpr parameters."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        if not callable(fn):
+            raise UsageError(f"a kernel is a function, not {fn!r}")
+        if not _runs_when_called(fn):
+            raise UsageError(f"kernel {fn!r} must be a plain function; one with yield or async would not run")
         self.fn = _in_kernel_words(fn)
         self.signature = inspect.signature(fn)
         self.constants = frozenset(
@@ -52,6 +60,11 @@ class JITFunction:
 
     def __getitem__(self, grid: Grid) -> Callable[..., Any]:
         def launch(*args: Any, **named: Any) -> Any:
+            if ACTIVE.get(None) is not None:
+                raise UsageError(
+                    f"{here()}: a kernel cannot launch {self.__name__!r}; "
+                    "call it without a grid, or launch it from the host"
+                )
             try:
                 launcher = LAUNCHER.get()
             except LookupError:
@@ -123,8 +136,19 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
         sizes = []
     if not 1 <= len(sizes) <= 3 or any(n < 1 for n in sizes):
         raise UsageError(f"grid {extents!r} must be one to three integers above zero, such as (n_programs,)")
+    if prod(sizes) > MOST_PROGRAMS:
+        raise UsageError(
+            f"grid {tuple(sizes)} has {prod(sizes)} programs, and a launch takes {MOST_PROGRAMS} at most; give each "
+            "program more of the work"
+        )
     x, y, z = sizes + [1] * (3 - len(sizes))
     return x, y, z
+
+
+def _runs_when_called(fn: Callable[..., Any]) -> bool:
+    """Whether calling ``fn`` runs it, rather than making a generator or a coroutine."""
+    kinds = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return not any(is_kind(fn) for is_kind in kinds)
 
 
 def _in_kernel_words(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.dtypes import DType, int64
+from kernbench.dtypes import DType, int1, int32, int64
 from kernbench.errors import DTypeError, PageFaultError, ShapeError, UsageError
 from kernbench.lang.affine import Strides, dimensions_of, materialise, merge, padded, span
 from kernbench.lang.block import Block, active, describe
@@ -231,6 +231,8 @@ class Pointer(Block):
         """An offset as a known integer block; a lazy one is forced."""
         if type(other) is not Known:
             other = active().known(other)
+        if isinstance(other, Known) and other.dtype is int1:
+            other = active().cast(other, int32)
         if not isinstance(other, Known) or other.dtype not in LIMITS:
             raise DTypeError(
                 f"{here()}: a pointer moves by an integer block, not by {describe(other.shape, other.dtype)}"
@@ -316,5 +318,6 @@ def _check(pointer: Pointer, low: int, high: int, verb: str) -> None:
     va = low if low < tensor.va else high
     raise PageFaultError(
         f"{here()}: {active().port.pe_name} {verb} VA {va:#x}, outside of tensor {tensor.name!r} "
-        f"{describe(tensor.shape, tensor.dtype)} at VA [{tensor.va:#x}, {end:#x}); add a mask that keeps such lanes off"
+        f"{describe(tensor.shape, tensor.dtype)} at VA [{tensor.va:#x}, {end:#x}); "
+        f"{'check its shape and strides' if verb == 'names' else 'add a mask that keeps such lanes off'}"
     )

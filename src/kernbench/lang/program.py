@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernbench.dtypes import float32, int1, int32, int64, uint64
-from kernbench.errors import KernBenchError, KernelError, UsageError
+from kernbench.errors import KernBenchError, KernelError, UsageError, in_one_line
 from kernbench.lang.block import ACTIVE, Block
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import ProgramContext
@@ -43,10 +43,10 @@ def run_program(
         program.finish()
     except KernBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit in a kernel ends no simulator
         ids = ", ".join(str(i) for i in port.program_ids)
         raise KernelError(
-            f"{line_of(error.__traceback__)}: program ({ids}) on {port.pe_name}: {type(error).__name__}: {error}"
+            f"{line_of(error.__traceback__)}: program ({ids}) on {port.pe_name}: {in_one_line(error)}"
         ) from error
     finally:
         program.is_open = False

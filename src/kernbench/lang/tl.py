@@ -2,6 +2,14 @@
 
 Calls return at once: known values are computed here, all else becomes commands for the PE (see ``context``). Every
 registered op without a function of its own is one too: ``tl.exp(x)`` is the op "exp".
+
+Compared with the compiler (3.9.0), which counts. More is accepted here: exp, sqrt and the like of floats below fp32,
+``div_rn`` and ``sqrt_rn`` of fp64 and halves, ``fdiv`` of integers, casts between integers and fp8, masks that are not
+int1, blocks of any extents but for ``arange``, ``dot`` of any m, n and k, ``abs()``, ``int()`` and ``float()``, known
+scalars where a constexpr is asked. Other results: ``sum`` of halves rounds once at its end instead of at every step;
+which zero ``maximum`` of +0.0 and -0.0 gives is open in both. Refused: ``not``, ``and``, ``or`` and chains such as
+``0 < x < n`` on blocks, which Python cannot overload (on scalars they are Python's, and ``not`` gives a bool); ``dot``
+of three dimensions.
 """
 
 from __future__ import annotations
@@ -11,6 +19,7 @@ from typing import Any
 
 from kernbench.dtypes import (
     DType,
+    Kind,
     as_dtype,
     bfloat16,
     float8e4nv,
@@ -55,6 +64,7 @@ from kernbench.lang.words import (
 )
 from kernbench.messages.commands import GemmCmd
 from kernbench.ops import OPS, Typed
+from kernbench.ops.numerics import Number, int_limits
 from kernbench.ops.reduce import check_axis
 from kernbench.ops.spec import Shape, n_elem
 
@@ -62,6 +72,7 @@ tensor = Block
 dtype = DType
 pointer_type = PointerType
 MOST_ELEMENTS = 1 << 20  # TRITON_MAX_TENSOR_NUMEL
+PRECISIONS = (None, "tf32", "tf32x3", "ieee", "bf16x3", "bf16x6")
 
 
 class PropagateNan:
@@ -125,7 +136,16 @@ def full(shape: Any, value: Any, dtype: Any) -> Any:
         return program.broadcast_to(program.cast(value, kind), extents)
     if not isinstance(value, (bool, int, float)):
         value = program.block(value, "the value of tl.full").item()
+    if value and kind.kind is Kind.INT:
+        _check_fill(value, kind)
     return constant(known_number(value, kind).base, kind, extents)
+
+
+def _check_fill(value: Number, dtype: DType) -> None:
+    """The compiler's rule: an integer takes no float and, if unsigned, nothing negative; narrow ones wrap."""
+    low, high = int_limits(int64 if dtype.signed else uint64)
+    if isinstance(value, float) or not low <= value <= high:
+        raise DTypeError(f"{here()}: {value} is no value of {dtype}; cast it, or choose another dtype")
 
 
 def zeros(shape: Any, dtype: Any) -> Any:
@@ -274,12 +294,16 @@ def dot(
 ) -> TensorHandle:
     """``[m, k] @ [k, n] (+ acc)``, accumulated in fp32 (int32 for int8, fp64 for fp64).
 
+    fp16 and fp8 operands heed ``out_dtype=tl.float16``, or an fp16 ``acc``, and round once per call; others ignore it.
     If ``acc`` dies with this call (``acc = tl.dot(a, b, acc)``) the result takes over its bytes. The precision hints
     are accepted and have no effect: no input is rounded.
 
     Raises:
         ShapeError: the inner dimensions differ, or ``acc`` is not ``[m, n]``.
     """
+    if input_precision not in PRECISIONS:
+        names = ", ".join(repr(name) for name in PRECISIONS if name)
+        raise UsageError(f"{here()}: tl.dot: no input_precision {input_precision!r}; Triton has {names}")
     program = active()
     a, b = program.tensor("dot", input), program.tensor("dot", other)
     start = None if acc is None else program.tensor("dot", acc)
@@ -364,12 +388,16 @@ def cdiv(x: Any, div: Any) -> Any:
 
 
 def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any = None) -> Any:
-    """Sum along ``axis`` (None: of everything). Floats keep their dtype and accumulate in fp32."""
+    """Sum along ``axis`` (None: of everything). Floats keep their dtype and accumulate in fp32.
+
+    With ``dtype`` the elements are cast first, and their sum has that dtype: an int8 wraps.
+    """
     program = active()
     block = program.block(input, "the operand of tl.sum")
-    if dtype is not None:
-        block = program.cast(block, dtype_of(dtype))
-    return _reduced("sum", block, axis, keep_dims)
+    if dtype is None:
+        return _reduced("sum", block, axis, keep_dims)
+    kind = dtype_of(dtype)
+    return _reduced("sum", program.cast(block, kind), axis, keep_dims, dtype=kind)
 
 
 def max(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
@@ -382,9 +410,9 @@ def min(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
     return _reduced("min", active().block(input, "the operand of tl.min"), axis, keep_dims)
 
 
-def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool) -> Any:
+def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool, **attrs: Any) -> Any:
     at = None if axis is None else _axis(block, axis)
-    return active().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims)})
+    return active().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims), **attrs})
 
 
 def _axis(block: Block, axis: int) -> int:
@@ -478,7 +506,7 @@ def _extents(shape: tuple[Any, ...]) -> Shape:
 def __getattr__(name: str) -> Any:
     if name in OPS:
         return lambda *operands, **attrs: active().apply(name, operands, attrs)
-    raise AttributeError(f"tl has no {name!r}")
+    raise AttributeError(f"tl has no {name!r}; docs/reference/kernel-language.md lists what there is")
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:

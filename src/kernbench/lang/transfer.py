@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.dtypes import DType, int1
-from kernbench.errors import ShapeError, UsageError
+from kernbench.errors import ShapeError, UnknownNameError, UsageError
 from kernbench.lang.block import Block, active, describe
 from kernbench.lang.context import NO_ATTRS, Attrs, ProgramContext
 from kernbench.lang.handle import Future, Ref, TensorHandle
@@ -15,6 +15,7 @@ from kernbench.lang.source import here
 from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space, WaitCmd
 from kernbench.ops import OPS, Typed, Unit
 from kernbench.ops.spec import Shape, broadcast_shape
+from kernbench.registry import did_you_mean
 
 
 def pointer_to(x: Any, dtype: DType | None, what: str) -> Pointer:
@@ -122,6 +123,10 @@ def reference(pointer: Pointer) -> Ref:
 def composite(program: ProgramContext, op: str, operands: tuple[Any, ...], out: Any, attrs: Attrs) -> Future:
     """A whole op from memory (or TCM) to memory: one GemmCmd or MathCmd with a target."""
     op = "dot" if op == "gemm" else op
+    if op not in OPS:
+        raise UnknownNameError(
+            f"{here()}: tl.composite: unknown op {op!r}; {did_you_mean(op, (*OPS, 'gemm'))}"
+        )
     if not isinstance(out, Ref):
         raise UsageError(f"{here()}: tl.composite writes to out=, which must be a tl.ref")
     blocks = [x if isinstance(x, Ref) else program.operand_of(op, x) for x in operands]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component, Site, Translator
+from kernbench.components.memory_model import HBM_MODELS
+from kernbench.config.explain import line
 from kernbench.config.schema import Config
 from kernbench.engine import Engine
 from kernbench.engine.channel import Fabric, Receiver
 from kernbench.engine.log import OpLog
-from kernbench.errors import ConfigError
+from kernbench.errors import ConfigError, UnknownNameError
 from kernbench.messages.fabric import Vc
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.topology.routes import Routes
@@ -92,12 +94,43 @@ def implementation(config: Config, kind: str) -> type[Component]:
     """What the configuration chose for nodes of ``kind``.
 
     Raises:
-        UnknownNameError: nothing is registered under that name.
-        ConfigError: it is an implementation of another kind.
+        ConfigError: nothing is registered under that name, or what implements another kind.
     """
-    name = config.components.components[kind]
-    chosen = COMPONENTS[name]
-    if chosen.kind != kind:
-        fitting = ", ".join(known for known in COMPONENTS if COMPONENTS[known].kind == kind)
-        raise ConfigError(f"components.{kind}: {name!r} implements {chosen.kind!r}; name one of: {fitting}")
+    name, path = config.components.components[kind], ("components", kind)
+    place = config.components.place_of(".".join(path))
+    try:
+        chosen = COMPONENTS[name]
+    except UnknownNameError as error:
+        raise ConfigError(line(place, path, str(error))) from None
+    found = _kind_of(chosen)
+    if found != kind:
+        fitting = ", ".join(known for known in COMPONENTS if _kind_of(COMPONENTS[known]) == kind)
+        what = f"implements {found!r}" if found else "is no Component with a kind"
+        raise ConfigError(line(place, path, f"{name!r} {what}; name one of: {fitting}"))
     return chosen
+
+
+def _kind_of(implementation: object) -> str:
+    """The kind of node that what a user's file has registered implements; empty if it is no component."""
+    is_component = isinstance(implementation, type) and issubclass(implementation, Component)
+    return getattr(implementation, "kind", "") if is_component else ""
+
+
+def require_registered(config: Config) -> None:
+    """See to it, before anything runs, that all implementations and memory models there are by name exist.
+
+    Raises:
+        ConfigError: one does not; names the place it was written at.
+    """
+    for kind in config.components.components:
+        implementation(config, kind)
+    topology = config.topology
+    named: list[tuple[tuple[str, ...], str]] = [(("cube", "hbm", "model"), topology.cube.hbm.model)]
+    for node, changes in topology.overrides.items():
+        if "model" in changes:
+            named.append((("overrides", node, "model"), changes["model"]))
+    for path, model in named:
+        try:
+            HBM_MODELS[model]
+        except UnknownNameError as error:
+            raise ConfigError(line(topology.place_of(".".join(path)), path, str(error))) from None

@@ -7,27 +7,31 @@ from typing import Any
 
 import numpy.typing as npt
 
-from kernbench.config.schema import Config
+from kernbench.components.tiling import macs_per_cycle
+from kernbench.config.schema import Config, GemmSpec
 from kernbench.lang.program import run_program
 from kernbench.machine.kernel_runner import ProgramPort
 from kernbench.machine.machine import Hardware, Say
 from kernbench.memory.direct_map import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
-from kernbench.messages.commands import Command
+from kernbench.messages.commands import Command, GemmCmd
 from kernbench.topology.graph import TopologyGraph
 
 
 class ImmediateProgram(ProgramPort):
     """A program whose commands take effect as they are issued."""
 
-    def __init__(self, *, executor: ImmediateExecutor, pe: int, **who: Any) -> None:
+    def __init__(self, *, executor: ImmediateExecutor, pe: int, array: GemmSpec, **who: Any) -> None:
         super().__init__(**who)
         self.executor = executor
         self.pe = pe
+        self.array = array
 
     def issue(self, command: Command) -> None:
-        """Evaluate ``command`` now."""
+        """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""
+        if isinstance(command, GemmCmd):
+            macs_per_cycle(command.a.dtype, self.array, command.line)
         self.executor.execute(self.pe, command)
 
     def force(self, version: int) -> npt.NDArray[Any]:
@@ -76,7 +80,12 @@ class DataMachine(Hardware):
     ) -> None:
         """Run all programs, in order."""
         for program in programs:
-            port = ImmediateProgram(executor=self.executor, pe=program.pe, **self.who(program, grid))
+            port = ImmediateProgram(
+                executor=self.executor,
+                pe=program.pe,
+                array=self.graph.unit(program.pe, "pe_gemm").spec,
+                **self.who(program, grid),
+            )
             run_program(kernel, args, meta, port)
 
     def synchronize(self) -> None:

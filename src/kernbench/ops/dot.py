@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernbench.dtypes import DType, accumulate_type, as_dtype, float16, float32, float64, int8, int64
+from kernbench.dtypes import (
+    DType,
+    accumulate_type,
+    as_dtype,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int8,
+    int64,
+)
 from kernbench.errors import DTypeError, ShapeError
 from kernbench.ops.numerics import compute_dtype, convert
 from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit
@@ -37,8 +47,11 @@ def evaluate_dot(a_form: Array, b_form: Array, acc: Array | None, out_dtype: DTy
 
 
 def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
-    a, b = operands[:2]
-    dtype = _result_dtype(a.dtype, b.dtype, attrs.get("out_dtype"))
+    a, b, *acc = operands
+    out = attrs.get("out_dtype")
+    if out is None and acc and acc[0].dtype is float16:
+        out = float16
+    dtype = _result_dtype(a.dtype, b.dtype, out)
     if len(a.shape) != 2 or len(b.shape) != 2:
         raise ShapeError(f"a is {list(a.shape)} and b is {list(b.shape)}; both must have 2 dimensions")
     (m, k), (rows, n) = a.shape, b.shape
@@ -46,22 +59,22 @@ def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
         raise ShapeError(
             f"a is {list(a.shape)} and b is {list(b.shape)}; a's {k} columns must equal b's {rows} rows"
         )
-    if len(operands) == 3:
-        _check_accumulator(operands[2], Typed((m, n), dtype))
+    if acc:
+        _check_accumulator(acc[0], Typed((m, n), dtype))
     return Typed((m, n), dtype)
 
 
 def _result_dtype(a: DType, b: DType, out: DType | None) -> DType:
+    """As the compiler types it: only fp16 and fp8 operands heed ``out``."""
     both_fp8 = a.is_float and b.is_float and a.bits == b.bits == 8
     if a is not b and not both_fp8:
         raise DTypeError(f"a is {a} and b is {b}; both must have one dtype: cast one of them")
     if a.is_int and a is not int8:
         raise DTypeError(f"the only integers that multiply are int8, not {a}")
-    if out is float16 and a is float16:
-        return float16
-    if out not in (None, float32, accumulate_type(a)):
+    heeds_out = a is float16 or both_fp8
+    if a.is_float and (out is bfloat16 or (heeds_out and out not in (None, float16, float32))):
         raise DTypeError(f"{a} does not accumulate in {out}; leave out_dtype away and cast the result")
-    return accumulate_type(a)
+    return float16 if heeds_out and out is float16 else accumulate_type(a)
 
 
 def _check_accumulator(acc: Typed, result: Typed) -> None:

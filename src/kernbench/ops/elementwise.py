@@ -89,7 +89,11 @@ def _subtract(a: Array, b: Array) -> Array:
 
 
 def _negate(x: Array) -> Array:
-    return _subtract(np.zeros((), x.dtype), x)  # 0 - x, as the compiler does: -(+0.0) is +0.0
+    return x if x.dtype == np.bool_ else np.negative(x)  # of a float, its sign bit alone: -(+0.0) is -0.0
+
+
+def _shift_left(a: Array, b: Array) -> Array:
+    return np.bitwise_and(a, ~b) if a.dtype == np.bool_ else np.left_shift(a, b)
 
 
 def _truncating_divide(a: Array, b: Array) -> Array:
@@ -131,8 +135,7 @@ elementwise("and", np.bitwise_and, _int, add=1)
 elementwise("or", np.bitwise_or, _int, add=1)
 elementwise("xor", np.bitwise_xor, _int, add=1)
 elementwise("invert", np.invert, _int, add=1)
-elementwise("shl", np.left_shift, _int, add=1)
-elementwise("shr", np.right_shift, _int, add=1)
+elementwise("shl", _shift_left, _int, add=1)
 
 elementwise("lt", np.less, _truth, cmp=1)
 elementwise("le", np.less_equal, _truth, cmp=1)
@@ -140,6 +143,23 @@ elementwise("gt", np.greater, _truth, cmp=1)
 elementwise("ge", np.greater_equal, _truth, cmp=1)
 elementwise("eq", np.equal, _truth, cmp=1)
 elementwise("ne", np.not_equal, _truth, cmp=1)
+
+
+# Shift to the right: the left operand's own sign says whether its sign bit moves in, whatever the two meet in.
+
+
+def _infer_shr(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+    return Typed(_shape(operands), _int(common_dtype([x.dtype for x in operands])))
+
+
+def _evaluate_shr(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
+    (a, b), met = _met(arrays)
+    if as_dtype(arrays[0].dtype).signed and not met.signed:
+        a, b = (x.view(f"i{x.itemsize}") for x in (a, b))
+    return convert(np.asarray(np.right_shift(a, b)), dtype)
+
+
+OPS.register("shr")(OpSpec(unit=Unit.MATH, infer=_infer_shr, work=visits(add=1), evaluate=_evaluate_shr))
 
 
 # Division: integers meet in fp32.

@@ -6,6 +6,8 @@ round twice; they go through *round to odd*, which a second rounding cannot spoi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from kernbench.dtypes import (
     Kind,
     as_dtype,
     bfloat16,
+    float8e4nv,
+    float8e5,
     float16,
     float32,
     float64,
@@ -29,10 +33,9 @@ from kernbench.ops.spec import Array
 
 Number = bool | int | float
 
-_NARROW = frozenset({float16, bfloat16}) | frozenset(
-    as_dtype(name) for name in ("fp8e4nv", "fp8e5")
-)  # computed in fp32
+_NARROW = frozenset({float16, bfloat16, float8e4nv, float8e5})  # computed in fp32
 _FLOAT32_TINY, _FLOAT32_MAX = 2.0**-126, float(np.finfo(np.float32).max)
+_FP8E4NV_MAX = np.float32(448)
 
 
 def is_narrow(dtype: DType) -> bool:
@@ -72,7 +75,7 @@ def number_dtype(value: Number) -> DType:
 
 
 def promote(a: DType, b: DType, *, divides: bool = False) -> DType:
-    """The dtype in which blocks of ``a`` and ``b`` meet; a division of halves meets in fp32.
+    """The dtype in which blocks of ``a`` and ``b`` meet; a division with a float below fp64 meets in fp32.
 
     >>> promote(float16, int32), promote(bfloat16, int32), promote(float16, float16, divides=True)
     (fp16, fp32, fp32)
@@ -80,13 +83,14 @@ def promote(a: DType, b: DType, *, divides: bool = False) -> DType:
     Raises:
         DTypeError: a division of integers of different signedness.
     """
-    for wide in (float64, float32):
-        if a is wide or b is wide:
-            return wide
+    if a is float64 or b is float64:
+        return float64
+    if a is float32 or b is float32 or (divides and (a.is_float or b.is_float)):
+        return float32
     if a is float16 or b is float16:
-        return float32 if divides else float16
+        return float16
     if a is bfloat16 or b is bfloat16:
-        return bfloat16 if a is b and not divides else float32
+        return bfloat16 if a is b else float32
     if a.is_float or b.is_float:
         return _promote_fp8(a, b)
     if divides and a.signed != b.signed:
@@ -109,32 +113,35 @@ def _promote_ints(a: DType, b: DType) -> DType:
     return unsigned if unsigned.bits >= signed.bits else signed
 
 
-def promote_number(dtype: DType, value: Number, *, divides: bool = False) -> DType:
-    """The dtype in which a block of ``dtype`` meets a Python number: its own, if of no lower kind.
+def promote_numbers(dtype: DType | None, values: Sequence[Number], *, divides: bool = False) -> DType:
+    """The dtype in which a block of ``dtype`` (None: no block) meets Python numbers, which first meet each other.
 
-    >>> promote_number(float16, 2), promote_number(int32, 0.5), promote_number(int64, 7)
-    (fp16, fp32, int64)
+    It is the block's own, if of no lower kind than the numbers'.
+
+    >>> promote_numbers(float16, [2]), promote_numbers(int8, [300, 0.5]), promote_numbers(None, [1, 2**31])
+    (fp16, fp32, uint32)
 
     Raises:
-        DTypeError: the number does not fit the integer dtype.
+        DTypeError: they meet in an integer dtype that a number does not fit.
     """
-    own = number_dtype(value)
-    if own.kind > dtype.kind:
-        return promote(dtype, own, divides=divides)
-    if divides and (dtype is float16 or dtype is bfloat16):
-        return float32
-    if dtype.kind is Kind.INT:
-        low, high = int_limits(dtype)
-        if not low <= value <= high:
-            raise DTypeError(f"{value} does not fit {dtype}; cast the block to a wider dtype")
-    return dtype
+    meeting = reduce(promote, [number_dtype(value) for value in values])
+    if dtype is not None:
+        is_weak = meeting.kind <= dtype.kind
+        meeting = promote(dtype, dtype if is_weak else meeting, divides=divides)
+    if meeting.kind is Kind.INT:
+        low, high = int_limits(meeting)
+        for value in values:
+            if not low <= value <= high:
+                raise DTypeError(f"{value} does not fit {meeting}; cast the block to a wider dtype")
+    return meeting
 
 
 def convert(array: Array, dtype: DType) -> Array:
     """``array`` in ``dtype``, each element rounded once (to nearest even; towards zero from float to int).
 
     Integers wrap; floats beyond an integer's range saturate, and NaN becomes 0; to int1 is ``!= 0``. Overflow of a
-    float dtype gives infinity, and NaN where it has none (fp8e4nv). numpy's warnings are the caller's to silence.
+    float dtype gives infinity; fp8e4nv, which has none, saturates at 448, as torch and GPUs have it (GPUs saturate
+    fp8e5 as well). numpy's warnings are the caller's to silence.
     """
     source = as_dtype(array.dtype)
     if source is dtype:
@@ -153,6 +160,8 @@ def _to_float(array: Array, source: DType, dtype: DType) -> Array:
         array = array.astype(np.float32)
     elif dtype in _NARROW and dtype is not float16 and source is not float32:
         array = _odd_float32(_odd_float64(array) if source.is_int else array)
+    if dtype is float8e4nv:
+        array = np.clip(array, -_FP8E4NV_MAX, _FP8E4NV_MAX)  # a NaN passes
     return array.astype(dtype.numpy, copy=False)
 
 

@@ -1,7 +1,8 @@
 """Reductions along one axis or over all elements: sum, max, min.
 
 As the compiler types them: a sum keeps a float's dtype (it accumulates in fp32 and rounds once) and widens integers
-below 32 bits; max and min of a narrow dtype come as fp32 or int32. NaN loses against a number in max and min.
+below 32 bits, unless it is told its dtype; max and min of a narrow dtype come as fp32 or int32. NaN loses against a
+number in max and min.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.dtypes import DType, as_dtype, float32, int32, uint32
+from kernbench.dtypes import DType, as_dtype, float32, int1, int32, uint32
 from kernbench.errors import ShapeError
 from kernbench.ops.numerics import compute_dtype, convert
 from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, visits_in
@@ -51,14 +52,16 @@ def _extreme_dtype(dtype: DType) -> DType:
 def _reduction(name: str, ufunc: np.ufunc, rule: Callable[[DType], DType], **per_element: int) -> None:
     def infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
         (x,) = operands
-        return Typed(reduced_shape(x.shape, attrs.get("axis"), attrs.get("keep_dims", False)), rule(x.dtype))
+        dtype = attrs.get("dtype") or rule(x.dtype)
+        return Typed(reduced_shape(x.shape, attrs.get("axis"), attrs.get("keep_dims", False)), dtype)
 
     def evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
         (x,) = arrays
-        compute = compute_dtype(rule(as_dtype(x.dtype)))
+        compute = compute_dtype(attrs.get("dtype") or rule(as_dtype(x.dtype)))
         axis: Any = attrs.get("axis")
         wide = convert(x, compute)
-        out = ufunc.reduce(wide, axis=axis, keepdims=attrs.get("keep_dims", False), dtype=compute.numpy)
+        combine = np.logical_xor if compute is int1 else ufunc  # one bit wraps
+        out = combine.reduce(wide, axis=axis, keepdims=attrs.get("keep_dims", False), dtype=compute.numpy)
         return convert(np.asarray(out), dtype)
 
     OPS.register(name)(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kernbench import dtypes
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
+from kernbench.errors import CapacityError, DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
 from kernbench.memory.direct_map import Pieces
 from kernbench.memory.store import Bytes
@@ -23,6 +24,7 @@ from kernbench.runtime.placement import ROW_WISE, DPPolicy
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
 from kernbench.units import ceil_div
 
+MOST_ELEMENTS = 1 << 59  # of 8 bytes, which 63 bits can count
 DTypeLike = DType | str | np.dtype[Any] | type
 
 
@@ -76,8 +78,6 @@ class Context:
     its first tensor. Random numbers follow from ``seed`` alone.
     """
 
-    cdiv = staticmethod(ceil_div)
-
     def __init__(self, machine: Device, seed: int) -> None:
         self.machine = machine
         self.heap = Heap(machine)
@@ -90,7 +90,14 @@ class Context:
         if name in NAMES:
             return NAMES[name]
         known = [*NAMES, *(known for known in dir(type(self)) if not known.startswith("_"))]
-        raise AttributeError(f"torch has no attribute {name!r} here; {did_you_mean(name, known)}")
+        raise UnknownAttributeError(f"torch has no attribute {name!r} here; {did_you_mean(name, known)}")
+
+    @staticmethod
+    def cdiv(a: int, b: int) -> int:
+        """``a / b`` rounded up: how many blocks of ``b`` cover ``a``."""
+        if b < 1:
+            raise UsageError(f"torch.cdiv({a}, {b}): a block holds 1 or more, not {b}")
+        return ceil_div(a, b)
 
     # -- tensors ------------------------------------------------------------------------------------------
 
@@ -129,14 +136,19 @@ class Context:
     ) -> Tensor:
         """A tensor of ``value``; without a dtype, int1, int64 or fp32 by its Python type."""
         element = _dtype_of_number(value) if dtype is None else as_dtype(dtype)
-        return self._filled(np.full(_shape_of((shape,)), as_array(value, element), element.numpy), **where)
+        return self._filled(
+            _shape_of((shape,)),
+            element,
+            lambda extents: np.full(extents, as_array(value, element), element.numpy),
+            **where,
+        )
 
     def arange(self, *bounds: int | float, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``, as in PyTorch."""
         whole = all(isinstance(bound, int) for bound in bounds)
         values = np.arange(*bounds, dtype=np.int64 if whole else np.float64)
         element = (dtypes.int64 if whole else dtypes.float32) if dtype is None else as_dtype(dtype)
-        return self._filled(convert(values, element), **where)
+        return self._filled(values.shape, element, lambda _: values, **where)
 
     def randn(self, *shape: int | Sequence[int], **how: Any) -> Tensor:
         """Normal random numbers; ``how`` is dtype, generator, and policy, name and device as for :meth:`empty`."""
@@ -157,8 +169,10 @@ class Context:
         **where: Any,
     ) -> Tensor:
         """Random integers from ``low`` to ``high - 1``."""
-        values = (generator or self.generator).stream.integers(low, high, _shape_of((size,)))
-        return self._filled(convert(values, as_dtype(dtype)), **where)
+        stream = (generator or self.generator).stream
+        return self._filled(
+            _shape_of((size,)), as_dtype(dtype), lambda extents: stream.integers(low, high, extents), **where
+        )
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin the random numbers of this context anew."""
@@ -173,7 +187,8 @@ class Context:
         array = np.array(values)
         if dtype is None and not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
             dtype = dtypes.float32
-        return self._filled(array if dtype is None else convert(array, as_dtype(dtype)), **where)
+        element = as_dtype(array.dtype if dtype is None else dtype)
+        return self._filled(array.shape, element, lambda _: array, **where)
 
     # -- launches and time --------------------------------------------------------------------------------
 
@@ -220,6 +235,11 @@ class Context:
         """SIPs of the machine."""
         return self.machine.spec.system.sips.count
 
+    def memory_bytes(self) -> int:
+        """HBM of the whole device."""
+        spec = self.machine.spec
+        return spec.cube.hbm.capacity_bytes * spec.sip.cubes.count * spec.system.sips.count
+
     # -- for tensors --------------------------------------------------------------------------------------
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
@@ -245,10 +265,24 @@ class Context:
         return self.heap.allocate(name, shape, dtype, policy)
 
     def _filled(
-        self, array: Array, *, policy: DPPolicy | None = None, name: str | None = None, device: str = DEVICE
+        self,
+        shape: tuple[int, ...],
+        dtype: DType,
+        make: Callable[[tuple[int, ...]], Array],
+        *,
+        policy: DPPolicy | None = None,
+        name: str | None = None,
+        device: str = DEVICE,
     ) -> Tensor:
-        staged = HostTensor(self, array, self._named(name))
-        return staged if device == HOST else staged.to(device, policy=policy)
+        """A tensor with the values that ``make(shape)`` gives, once there is room for it."""
+        label = self._named(name)
+        there = (
+            None
+            if device == HOST
+            else self.empty(shape, dtype=dtype, policy=policy, name=label, device=device)
+        )
+        staged = HostTensor(self, convert(make(shape), dtype), label)
+        return staged if there is None else there.copy_(staged)
 
     def _random(
         self,
@@ -263,7 +297,7 @@ class Context:
         if not element.is_float:
             raise DTypeError(f"{function}: {element} is no float dtype; draw fp32 and convert")
         draw = getattr((generator or self.generator).stream, distribution)
-        return self._filled(convert(draw(shape), element), **where)
+        return self._filled(shape, element, draw, **where)
 
     def _named(self, name: str | None) -> str:
         if name is not None:
@@ -277,6 +311,8 @@ def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     extents: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in extents):
         raise ShapeError(f"shape {tuple(extents)}: every extent is an integer of 0 or more")
+    if math.prod(map(int, extents)) > MOST_ELEMENTS:
+        raise ShapeError(f"shape {tuple(extents)}: more elements than 64 bits can count")
     return tuple(int(n) for n in extents)
 
 

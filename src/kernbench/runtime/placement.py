@@ -81,6 +81,8 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
 
     A tensor ``[d0, ..., dn]`` is seen as rows of its last dimension; ``row_wise`` splits between indices of d0.
     """
+    if not isinstance(policy, DPPolicy):
+        raise UsageError(f"policy={policy!r} is no DPPolicy; write one, as in DPPolicy(pe='row_wise')")
     levels = (
         _Level(policy.sip, spec.system.sips.count, spec.system.sips.grid),
         _Level(policy.cube, spec.sip.cubes.count, spec.sip.cubes.grid),

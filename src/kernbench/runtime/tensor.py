@@ -73,6 +73,13 @@ class Tensor(ABC):
             raise UsageError(f"{self.name!r} has no dimensions, so no length")
         return self.shape[0]
 
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise UsageError(
+                f"{self.name!r}{list(self.shape)} is neither true nor false; read it, as in x.numpy().any()"
+            )
+        return bool(self.item())
+
     @abstractmethod
     def numpy(self) -> Array:
         """The values as an array of the tensor's shape and dtype."""

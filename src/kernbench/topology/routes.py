@@ -6,7 +6,6 @@ the IO die, the host or another SIP: north in the own column, and in again throu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
@@ -33,6 +32,7 @@ class Routes:
         }
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
         self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
+        self._straight = lru_cache(maxsize=_CACHED_ROUTES)(self._line)
 
     def route(self, src: int, dst: int) -> tuple[Edge, ...]:
         """The edges from end point ``src`` to end point ``dst``; UsageError if either is none."""
@@ -63,28 +63,33 @@ class Routes:
         if src == dst:
             return ()
         if a.kind in _IN_CUBE and b.kind in _IN_CUBE and a.sip == b.sip:
-            path = [src, *self._xy(a, b), dst]
-        else:
-            path = [*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))]
-        edge = self.graph.edge
-        return tuple(edge(here, there) for here, there in _steps(path))
+            return self._xy(a, b)
+        return self._edges([*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))])
 
-    def _xy(self, a: Node, b: Node) -> list[int]:
-        """Routers and ports from the router of ``a``: along its row to the column of ``b``, then along that."""
-        path = [self._grid[a.sip, a.column, a.row]]
-        column = a.column
-        while column != b.column:
-            step = 1 if b.column > column else -1
-            path += self._ports_between(a.sip, (column, a.row), (column + step, a.row))
-            column += step
-            path.append(self._grid[a.sip, column, a.row])
-        row = a.row
-        while row != b.row:
-            step = 1 if b.row > row else -1
-            path += self._ports_between(a.sip, (column, row), (column, row + step))
-            row += step
-            path.append(self._grid[a.sip, column, row])
-        return path
+    def _edges(self, path: list[int]) -> tuple[Edge, ...]:
+        """The edges along a path; where two ways out meet in one node, it counts once."""
+        edge = self.graph.edge
+        return tuple([edge(here, there) for here, there in pairwise(path) if here != there])
+
+    def _xy(self, a: Node, b: Node) -> tuple[Edge, ...]:
+        """From ``a`` along its row to the column of ``b``, then along that to ``b``."""
+        here, turn, there = (a.column, a.row), (b.column, a.row), (b.column, b.row)
+        return (
+            self.graph.edge(a.index, self._grid[a.sip, *here]),
+            *self._straight(a.sip, here, turn),
+            *self._straight(a.sip, turn, there),
+            self.graph.edge(self._grid[a.sip, *there], b.index),
+        )
+
+    def _line(self, sip: int, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
+        """The edges between two routers of one row or column, through the ports where it crosses cubes."""
+        path = [self._grid[sip, *here]]
+        while here != there:
+            (x, y), (to_x, to_y) = here, there
+            step = (x + (to_x > x) - (to_x < x), y + (to_y > y) - (to_y < y))
+            path += [*self._ports_between(sip, here, step), self._grid[sip, *step]]
+            here = step
+        return self._edges(path)
 
     def _ports_between(self, sip: int, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
         """The UCIe ports between two neighbouring routers: none in one cube, else the port of either."""
@@ -128,8 +133,3 @@ class Routes:
             return []
         names = (f"sip{a.sip}.sip_port", "sip_switch", f"sip{b.sip}.sip_port")
         return [node(name).index for name in names]
-
-
-def _steps(path: list[int]) -> Iterable[tuple[int, int]]:
-    """Neighbouring pairs; where the two ways out meet in one node, it counts once."""
-    return ((here, there) for here, there in pairwise(path) if here != there)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.base import COMPONENTS, Site
-from kernbench.components.pipeline import UNIT_OF, PipelineUnit
+from kernbench.components.pipeline import BEHIND, UNIT_OF, PipelineUnit
 from kernbench.components.scoreboard import Flight, Scoreboard
 from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling import generate_plan, staged_bytes
@@ -31,17 +31,18 @@ LANES: dict[type[Command], str] = {
 class Lane:
     """Commands of one kind, started in order. ``places`` bounds how many wait.
 
-    ``turned_ps`` is when the last one was free to start, or to go on, because of ``cause``; ``streaming`` the last
-    one whose tiles come from memory.
+    ``turned_ps`` is when the last one was free to start, or to go on, because of ``cause``, or because its unit took
+    a tile from its full queue (``is_behind``); ``streaming`` the last one whose tiles come from memory.
     """
 
-    __slots__ = ("cause", "flights", "places", "streaming", "turned_ps")
+    __slots__ = ("cause", "flights", "is_behind", "places", "streaming", "turned_ps")
 
     def __init__(self, engine: Engine, name: str, depth: int) -> None:
         self.flights = Queue(engine, None, name)
         self.places = Credits(engine, depth, f"{name}.places")
         self.turned_ps = 0
         self.cause = -1
+        self.is_behind = False
         self.streaming: Flight | None = None
 
 
@@ -191,10 +192,12 @@ class PeScheduler(PipelineUnit):
         while True:
             flight: Flight = yield lane.flights.get()
             context = flight.context
-            context.cause = lane.cause if lane.turned_ps > flight.admitted_ps else flight.cause
+            context.cause = lane.cause
+            if flight.admitted_ps >= lane.turned_ps:
+                context.cause, lane.is_behind = flight.cause, False
             while (blocker := self._blocker(lane, flight)) is not None:
                 yield blocker.done
-                context.cause = blocker.context.record
+                context.cause, lane.is_behind = blocker.context.record, False
             if flight.streams:
                 lane.streaming = flight
             context.start_ps = lane.turned_ps = self.engine.now_ps
@@ -203,9 +206,11 @@ class PeScheduler(PipelineUnit):
                 token = TileToken(tile, context, index)
                 if context.staging is not None:
                     yield from self._wait_for_staging(lane, token)
-                token.cause, token.arrived_ps = lane.cause, lane.turned_ps
-                first = token.stage.kind
+                token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
+                first, asked_ps = token.stage.kind, self.engine.now_ps
                 yield self.ports[UNIT_OF[first]].entry(first).put(token)
+                if self.engine.now_ps > asked_ps:
+                    lane.turned_ps, lane.is_behind = self.engine.now_ps, True
             lane.places.give(1)
 
     def _blocker(self, lane: Lane, flight: Flight) -> Flight | None:
@@ -222,7 +227,7 @@ class PeScheduler(PipelineUnit):
             staged_bytes(token.plan, StageType.DMA_READ) + staged_bytes(token.plan, StageType.DMA_WRITE)
         )
         if self.engine.now_ps > asked_ps:
-            lane.cause, lane.turned_ps = context.freed_by, self.engine.now_ps
+            lane.cause, lane.turned_ps, lane.is_behind = context.freed_by, self.engine.now_ps, False
 
     # -- the counter ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+"""Golden latencies: every bench, small, on ``tiny`` and ``default``. A change must explain every number it moves.
+
+They say what the model gave, not what is right: laws and hand calculations do that (ADR-0019). A change that is meant
+is recorded with ``python tests/golden/test_latencies.py --write``, and its commit says why each number moved.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernbench.bench import load_benches, run_bench
+
+GOLDEN = Path(__file__).parent / "latencies.json"
+REWRITE = "if it is meant, run `python tests/golden/test_latencies.py --write` and say why in the commit"
+TOPOLOGIES = ("tiny", "default")
+TIMES = ("kernel_time_ps", "device_time_ps")
+SIZES = {
+    "gemm": {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 64},
+    "qkv_gemm": {"tokens": 64, "width": 128, "block_m": 32, "block_n": 32, "block_k": 64},
+    "softmax": {"rows": 130, "columns": 200},
+    "vector_add": {"n": 20_000, "block": 256},
+}
+
+
+def measured(name, topology):
+    """What a bench takes now."""
+    run = run_bench(load_benches()[name], topology=topology, params=SIZES[name], mode="timing")
+    return {
+        "params": SIZES[name],
+        "kernel_time_ps": run.kernel_time_ps,
+        "device_time_ps": run.device_time_ps,
+        "oplog_sha256": run.oplog_sha256,
+    }
+
+
+def difference(golden, now):
+    """What moved from ``golden`` to ``now``, and by how much; empty if nothing did."""
+    if golden["params"] != now["params"]:
+        return [f"params {golden['params']} -> {now['params']}"]
+    moved = [
+        f"{name} {golden[name]} -> {now[name]} ({now[name] - golden[name]:+}, {now[name] / golden[name] - 1:+.2%})"
+        for name in TIMES
+        if now[name] != golden[name]
+    ]
+    if now["oplog_sha256"] != golden["oplog_sha256"]:
+        moved.append(f"oplog_sha256 {golden['oplog_sha256'][:12]} -> {now['oplog_sha256'][:12]}")
+    return moved
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("name", list(load_benches()))
+def test_no_latency_moves_unexplained(name, topology):
+    golden = json.loads(GOLDEN.read_text())
+    assert name in SIZES, f"give bench {name!r} a small size in SIZES; then {REWRITE}"
+    assert name in golden[topology], f"bench {name!r} has no golden latency on {topology}; {REWRITE}"
+    moved = difference(golden[topology][name], measured(name, topology))
+    assert not moved, f"{name} on {topology}: {'; '.join(moved)}: {REWRITE}"
+
+
+def test_every_golden_latency_is_of_a_bench():
+    golden = json.loads(GOLDEN.read_text())
+    assert list(golden) == list(TOPOLOGIES)
+    assert all(set(table) == set(load_benches()) for table in golden.values())
+
+
+def test_a_moved_latency_is_named_with_how_much_it_moved():
+    golden = {"params": {}, "kernel_time_ps": 2000, "device_time_ps": 9000, "oplog_sha256": "a" * 64}
+    assert difference(golden, dict(golden)) == []
+    now = {**golden, "kernel_time_ps": 2050, "oplog_sha256": "b" * 64}
+    assert difference(golden, now) == [
+        "kernel_time_ps 2000 -> 2050 (+50, +2.50%)",
+        "oplog_sha256 aaaaaaaaaaaa -> bbbbbbbbbbbb",
+    ]
+
+
+def write():
+    """Measure everything anew and replace the golden file."""
+    table = {topology: {name: measured(name, topology) for name in load_benches()} for topology in TOPOLOGIES}
+    GOLDEN.write_text(json.dumps(table, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python tests/golden/test_latencies.py --write")
+    write()
