@@ -196,14 +196,16 @@ def load_bench(name_or_path: str) -> Bench:
         raise UsageError(f"{name_or_path}: no such file; give a bench's name or the path of a Python file")
     load_benches()  # whose names are taken
     source = str(path.resolve())
-    BENCHES.forget(source)
-    load_plugin(path)
-    names = BENCHES.names_from(source)
-    if len(names) != 1:
+    try:
+        load_plugin(path)
+        found = [BENCHES[name] for name in BENCHES.names_from(source)]
+    finally:
+        BENCHES.forget(source)  # who gives a path needs no name; another file may use it
+    if len(found) != 1:
         raise UsageError(
-            f"{name_or_path}: registers {len(names)} benches; it must register one with @bench(name)"
+            f"{name_or_path}: registers {len(found)} benches; it must register one with @bench(name)"
         )
-    return BENCHES[names[0]]
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +285,7 @@ class RunResult:
             "device_breakdown": self.device_breakdown,
             "config_sha256": self.config_sha256,
             "events": self.events,
+            "chunk_hops": self.chunk_hops,
             "cpu_s": self.cpu_s,
             "peak_mb": self.peak_mb,
             "oplog_sha256": self.oplog_sha256,

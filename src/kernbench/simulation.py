@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from kernbench.components import load_components
@@ -30,8 +32,8 @@ class Simulation:
     """One machine and its host context, ``torch``. Two of them in one process do not see each other.
 
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
-    ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``keep_log``
-    keeps the op log of the present window for reports (without it, a run of any length has flat memory).
+    ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks;
+    ``keep_log`` keeps the op log of the present window for reports (without it, a run of any length has flat memory).
     """
 
     def __init__(
@@ -91,10 +93,7 @@ class Simulation:
         """Write the whole op log as a Chrome trace."""
         if not isinstance(self.machine, Machine):
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
-        try:
-            write_trace(path, self.machine.log.table(), self.graph)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+        write_trace(path, self.machine.log.table(), self.graph)
 
     @cached_property
     def config_sha256(self) -> str:
@@ -113,20 +112,35 @@ def simulate(topology: str | Path = "default", **options: Any) -> Simulation:
 def load_plugin(path: Path) -> None:
     """Run a user's Python file, which registers its components, ops or benches; it may be run again.
 
+    It may import the files beside it. Nothing is written there.
+
     Raises:
         UsageError: there is no such file, or running it raised something; names its line.
     """
     if not path.is_file():
         raise UsageError(f"{path}: {'is a folder; name a file in it' if path.is_dir() else 'no such file'}")
-    spec = importlib.util.spec_from_file_location(f"kernbench_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: not a Python file; its name must end in .py")
+    absolute = path.absolute()
+    module = ModuleType(f"kernbench_plugin_{path.stem}")
+    module.__file__ = str(absolute)
     try:
-        with registering_from(str(path.resolve())):
-            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        code = compile(path.read_bytes(), str(absolute), "exec", dont_inherit=True)
+        with registering_from(str(path.resolve())), _importing_from(str(absolute.parent)):
+            exec(code, module.__dict__)
     # Whatever a file of the user raises while it is loaded, sys.exit included, is a mistake in it.
     except (Exception, SystemExit) as error:
         raise UsageError(_mistake_in(path, error)) from error
+
+
+@contextmanager
+def _importing_from(folder: str) -> Iterator[None]:
+    """``folder`` is where Python looks first for modules, and no bytecode is written."""
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        sys.dont_write_bytecode = writes_none
 
 
 def _mistake_in(path: Path, error: BaseException) -> str:

@@ -162,7 +162,14 @@ def test_without_values_there_is_no_check(kernbench, bench):
 
 
 def test_without_time_there_is_only_the_check(kernbench, bench):
-    nothing = {"device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0, "bound": None, "units": (), "links": ()}
+    nothing = {
+        "device_time_ps": 0,
+        "kernel_time_ps": 0,
+        "host_time_ps": 0,
+        "bound": None,
+        "units": (),
+        "links": (),
+    }
     bench.result = result(mode="data", breakdown={}, device_breakdown={}, **nothing)
     assert kernbench("run", "gemm", "--mode", "data").out.splitlines()[3:5] == [
         "time     none is simulated in mode data",
@@ -208,7 +215,10 @@ def test_the_trace_appears_when_the_run_is_done(kernbench, bench, tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "code", "text"),
-    [(KeyboardInterrupt(), 130, "interrupted"), (DeadlockError("at 1 ns: k.py:3 waits"), 3, "at 1 ns: k.py:3 waits")],
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (DeadlockError("at 1 ns: k.py:3 waits"), 3, "at 1 ns: k.py:3 waits"),
+    ],
 )
 def test_a_run_that_ends_early_leaves_no_file(kernbench, bench, tmp_path, error, code, text):
     bench.result = error

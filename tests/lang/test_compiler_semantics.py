@@ -1,4 +1,4 @@
-"""Laws: where Triton's interpreter and compiler differ, or a rule is easily missed, a kernel does as the compiler says.
+"""Laws: where Triton's interpreter and compiler differ, or a rule is easily missed, a kernel follows the compiler.
 
 Checked against triton 3.9.0; every expected value is derived in sight.
 """

@@ -218,6 +218,18 @@ def test_dtypes_of_reductions(dtype, total, extreme):
     assert plan("min", x, (("axis", None),))[0] == Typed((), as_dtype(extreme))
 
 
+@pytest.mark.parametrize("op", ["sum", "softmax"])
+@pytest.mark.parametrize("dtype", ["fp32", "fp8e5"])
+def test_the_memory_order_of_an_operand_changes_no_bit(op, dtype):
+    kind = as_dtype(dtype)
+    x = convert(np.random.default_rng(6).standard_normal((64, 48)), kind)
+    row = np.broadcast_to(x[:1], x.shape)
+    for plain, other in ((x, np.asfortranarray(x)), (np.array(row, order="C"), row)):
+        for axis in (0, 1):
+            wanted = evaluate(op, [plain], {"axis": axis}, float32)
+            np.testing.assert_array_equal(evaluate(op, [other], {"axis": axis}, float32), wanted)
+
+
 def test_a_sum_that_is_told_its_dtype_stays_in_it():
     x = Typed((4, 8), int8)
     assert plan("sum", (x,), (("axis", 1), ("dtype", int8)))[0] == Typed((4,), int8)

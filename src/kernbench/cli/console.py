@@ -22,7 +22,7 @@ class Output:
 
     def __init__(self) -> None:
         self._has_written = False
-        bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+        bounded = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
         self._console = Console(
             file=sys.stdout, width=None if bounded else UNBOUNDED, highlight=False, markup=False, emoji=False
         )

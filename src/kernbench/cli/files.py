@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kernbench.errors import UsageError
+from kernbench.reports.files import written_whole
 
 STDOUT = "-"
 
@@ -29,26 +28,6 @@ def require_writable(*targets: str | Path | None) -> None:
             raise UsageError(f"{target}: there is no folder {str(path.parent)!r}; make it first")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise UsageError(f"{target}: cannot be written: permission denied")
-
-
-@contextmanager
-def written_whole(target: str | Path) -> Iterator[Path]:
-    """The path of a temporary file that becomes ``target`` at the end, and vanishes on an error.
-
-    What exists and is no ordinary file (a pipe, ``/dev/null``) is written in place.
-    """
-    path = Path(target).resolve()
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield part
-        part.replace(path)
-    except UsageError as error:  # whose text is about the file that the user named
-        raise UsageError(str(error).replace(str(part), str(target))) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(target: str | Path, text: str) -> None:

@@ -156,6 +156,8 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
     It is the user's if the innermost place that is no library's is in a file of theirs.
     """
     what, places = in_one_line(error), _places(error)
+    if _is_interrupt(error):
+        return "interrupted", INTERRUPTED
     if isinstance(error, MemoryError):
         return f"this computer has too little memory; make it smaller ({what})", KernBenchError.exit_code
     if places and not _is_of(places[-1].filename, PACKAGE):
@@ -164,6 +166,15 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'standard output'}: {error.strerror}", KernBenchError.exit_code
     return f"internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether ``error`` is what a library, in the middle of its import, made of a Ctrl-C."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _places(error: BaseException) -> list[traceback.FrameSummary]:

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from kernbench.cli.files import STDOUT, require_writable, write_json, written_whole
+from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, TopologyName, whole_number
 from kernbench.errors import UsageError
+from kernbench.reports.files import written_whole
 
 EXAMPLES = """\b
 Examples:

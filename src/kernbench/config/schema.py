@@ -1,4 +1,3 @@
-# ruff: noqa: N815  DRAM timings keep JEDEC's names.
 """What a configuration may say: frozen specs, one class per part of the machine.
 
 YAML keys are short (``link_bw``, ``latency_ns``); a spec's fields carry their unit (``link_rate``,

@@ -7,12 +7,13 @@ nothing of the host: no paths, source lines, versions or wall clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.errors import CapacityError
 from kernbench.messages.commands import Command
 from kernbench.messages.oplog import OpRecord
 
@@ -113,7 +114,8 @@ class OpLog:
             block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
         except OverflowError:
             raise CapacityError(
-                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {_largest(self._rows)}; "
+                "the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is "
+                f"{_largest(self._rows)}; "
                 "look for a latency, a rate or a size out of all proportion in the configuration"
             ) from None
         self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())

@@ -46,7 +46,10 @@ class JITFunction:
         if not callable(fn):
             raise UsageError(f"a kernel is a function, not {fn!r}")
         if not _runs_when_called(fn):
-            raise UsageError(f"kernel {fn!r} must be a plain function; one with yield or async would not run")
+            name = getattr(fn, "__name__", repr(fn))
+            raise UsageError(
+                f"kernel {name!r} must be a plain function; one with yield or async would not run"
+            )
         self.fn = _in_kernel_words(fn)
         self.signature = inspect.signature(fn)
         self.constants = frozenset(

@@ -8,8 +8,8 @@ Compared with the compiler (3.9.0), which counts. More is accepted here: exp, sq
 int1, blocks of any extents but for ``arange``, ``dot`` of any m, n and k, ``abs()``, ``int()`` and ``float()``, known
 scalars where a constexpr is asked. Other results: ``sum`` of halves rounds once at its end instead of at every step;
 which zero ``maximum`` of +0.0 and -0.0 gives is open in both. Refused: ``not``, ``and``, ``or`` and chains such as
-``0 < x < n`` on blocks, which Python cannot overload (on scalars they are Python's, and ``not`` gives a bool); ``dot``
-of three dimensions.
+``0 < x < n`` on blocks, which Python cannot overload (on scalars they are Python's, ``not`` gives a bool, and a number
+that a branch chooses stays a number); ``dot`` of three dimensions.
 """
 
 from __future__ import annotations

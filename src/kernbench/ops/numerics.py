@@ -118,7 +118,7 @@ def promote_numbers(dtype: DType | None, values: Sequence[Number], *, divides: b
 
     It is the block's own, if of no lower kind than the numbers'.
 
-    >>> promote_numbers(float16, [2]), promote_numbers(int8, [300, 0.5]), promote_numbers(None, [1, 2**31])
+    >>> promote_numbers(float16, [2]), promote_numbers(int32, [300, 0.5]), promote_numbers(None, [1, 2**31])
     (fp16, fp32, uint32)
 
     Raises:

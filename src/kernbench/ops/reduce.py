@@ -59,7 +59,7 @@ def _reduction(name: str, ufunc: np.ufunc, rule: Callable[[DType], DType], **per
         (x,) = arrays
         compute = compute_dtype(attrs.get("dtype") or rule(as_dtype(x.dtype)))
         axis: Any = attrs.get("axis")
-        wide = convert(x, compute)
+        wide = np.asarray(convert(x, compute), order="C")  # numpy's order of summation follows the memory's
         combine = np.logical_xor if compute is int1 else ufunc  # one bit wraps
         out = combine.reduce(wide, axis=axis, keepdims=attrs.get("keep_dims", False), dtype=compute.numpy)
         return convert(np.asarray(out), dtype)

@@ -27,7 +27,7 @@ def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
 def _evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
     (x,) = arrays
     axis = attrs["axis"]
-    wide = convert(x, dtype)
+    wide = np.asarray(convert(x, dtype), order="C")  # numpy's order of summation follows the memory's
     exponential = np.exp(wide - np.fmax.reduce(wide, axis=axis, keepdims=True))
     return np.asarray(exponential / np.add.reduce(exponential, axis=axis, keepdims=True))
 

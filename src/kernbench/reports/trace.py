@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from kernbench.errors import UsageError
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.reports.breakdown import Table, column, record_at
+from kernbench.reports.files import written_whole
 from kernbench.topology.graph import Node, TopologyGraph
 
 PS_PER_US = 1_000_000
@@ -47,7 +47,7 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
     Times are microseconds with six decimals, so exact. Raises UsageError when the file cannot be written.
     """
     try:
-        with _written_whole(path) as out:
+        with written_whole(path) as part, part.open("w", encoding="utf-8") as out:
             out.write('{"displayTimeUnit": "ns", "traceEvents": [')
             separator = "\n"
             for event in trace_events(table, graph):
@@ -56,18 +56,6 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
             out.write("\n]}\n")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[TextIO]:
-    """A text file beside ``path`` that takes its place at the end, and vanishes on an error."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as out:
-            yield out
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def trace_events(table: Table, graph: TopologyGraph) -> Iterator[str]:

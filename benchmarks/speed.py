@@ -1,0 +1,315 @@
+"""How fast KernBench itself is: what users run, each case in a process of its own, in CPU time and peak memory.
+
+CPU time is the child's, user and system together, from its start to its end: interpreter, imports, simulation, check
+and report. It is what the bars are set in; wall time would measure the neighbours. Simulated times are not the point
+here, but a run whose check fails ends the benchmark.
+
+    python benchmarks/speed.py --runs 3
+    python benchmarks/speed.py --only gemm --only help
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+KERNBENCH = (sys.executable, "-m", "kernbench")
+MIB = 1 << 20
+# triton.md: Triton 3.9.0's interpreter on one thread of another machine, without times. Context, not a yardstick.
+ELSEWHERE = "Triton's interpreter, measured elsewhere"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One thing to run: arguments of ``kernbench``, and its bars (None: no bar)."""
+
+    name: str
+    what: str
+    args: tuple[str, ...]
+    bar_cpu_s: float | None = None
+    bar_peak_mb: float | None = None
+    interpreter_cpu_s: float | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it writes the JSON of a run."""
+        return self.args[0] == "run"
+
+
+def run(
+    name: str,
+    what: str,
+    bench: str,
+    *options: str,
+    bar_cpu_s: float | None = None,
+    bar_peak_mb: float | None = None,
+    interpreter_cpu_s: float | None = None,
+    **params: int,
+) -> Case:
+    """The case of ``kernbench run``."""
+    assignments = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
+    return Case(
+        name=name,
+        what=what,
+        args=("run", bench, *options, *assignments),
+        bar_cpu_s=bar_cpu_s,
+        bar_peak_mb=bar_peak_mb,
+        interpreter_cpu_s=interpreter_cpu_s,
+    )
+
+
+def in_both_modes(name: str, what: str, bench: str, interpreter_cpu_s: float, **params: int) -> list[Case]:
+    """A kernel of Triton's tutorials in modes ``timed`` and ``data``."""
+    both = []
+    for mode in ("timed", "data"):
+        label = name if mode == "timed" else f"{name}-data"
+        words = f"{what}, {mode}"
+        both.append(run(label, words, bench, "--mode", mode, interpreter_cpu_s=interpreter_cpu_s, **params))
+    return both
+
+
+BIG = "big"  # the topology, and the case: this file in a child, see make_big
+CASES = (
+    run("gemm", "GEMM 1024^3 on 128 PEs, timed and checked", "gemm", bar_cpu_s=15, bar_peak_mb=1024),
+    run("gemm-data", "the same, data", "gemm", "--mode", "data"),
+    run(
+        "gemm-4096",
+        "GEMM 4096^3, tiles 256 x 512 x 128, timing",
+        "gemm",
+        "--mode",
+        "timing",
+        bar_cpu_s=150,
+        m=4096,
+        n=4096,
+        k=4096,
+        block_m=256,
+        block_n=512,
+        block_k=128,
+    ),
+    Case(
+        name="big",
+        what="8192 PEs: graph, machine, all hardware",
+        args=(BIG,),
+        bar_cpu_s=8,
+        bar_peak_mb=1024,
+    ),
+    run(
+        "big-add",
+        "add of 8 M on 8192 PEs, timing",
+        "vector_add",
+        "--topology",
+        BIG,
+        "--mode",
+        "timing",
+        n=1 << 23,
+    ),
+    Case(name="help", what="kernbench --help", args=("--help",), bar_cpu_s=0.2),
+    *in_both_modes("vector_add", "add of 1 M, blocks of 1024", "vector_add", 1.71),
+    *in_both_modes("softmax", "softmax 1823 x 781", "softmax", 7.3, rows=1823, columns=781),
+    *in_both_modes(
+        "matmul",
+        "GEMM 512^3, tiles 64 x 64 x 32",
+        "gemm",
+        3.3,
+        m=512,
+        n=512,
+        k=512,
+        block_m=64,
+        block_n=64,
+        block_k=32,
+    ),
+)
+
+
+class Used(NamedTuple):
+    """What one child used, and what it simulated."""
+
+    cpu_s: float
+    peak_mb: float
+    events: int
+    chunk_hops: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One line of the table: medians over the runs; ``share_of_bar`` is of the tighter one."""
+
+    case: str
+    what: str
+    events: int
+    chunk_hops: int
+    events_per_chunk_hop: float | None
+    us_per_event: float | None
+    cpu_s: float
+    peak_mb: float
+    bar_cpu_s: float | None
+    bar_peak_mb: float | None
+    share_of_bar: float | None
+    interpreter_cpu_s: float | None
+
+
+def make_big() -> None:
+    """Build ``big`` and make each of its components and start all their processes; links are made on first use."""
+    from kernbench.components import load_components
+    from kernbench.config.load import load_config
+    from kernbench.garbage import rarely_collected
+    from kernbench.machine.machine import Machine
+    from kernbench.topology.builder import build_graph
+
+    load_components()
+    with rarely_collected():
+        config = load_config(BIG)
+        graph = build_graph(config.topology)
+        machine = Machine(config, graph, mode="timed", say=print)
+        for node in graph.nodes:
+            machine.assembly.component(node.index)
+        machine.engine.run()  # each process to its first wait
+    n_components, n_processes = len(machine.assembly.components), len(machine.engine.processes)
+    print(
+        f"{graph.n_pes:,} PEs, {len(graph.nodes):,} nodes, {len(graph.edges):,} edges, "
+        f"{n_components:,} components, {n_processes:,} processes"
+    )
+    gc.freeze()  # as the command line does: what is left at the end is not gone through in search of garbage
+
+
+def measure(case: Case, n_runs: int) -> Measured:
+    """Run ``case`` ``n_runs`` times: the median of each column."""
+    runs = [_run(case) for _ in range(n_runs)]
+    cpu_s, peak_mb = (statistics.median(column) for column in list(zip(*runs, strict=True))[:2])
+    events, chunk_hops = runs[0].events, runs[0].chunk_hops
+    shares = [
+        used / bar for used, bar in ((cpu_s, case.bar_cpu_s), (peak_mb, case.bar_peak_mb)) if bar is not None
+    ]
+    return Measured(
+        case=case.name,
+        what=case.what,
+        events=events,
+        chunk_hops=chunk_hops,
+        events_per_chunk_hop=events / chunk_hops if chunk_hops else None,
+        us_per_event=cpu_s / events * 1e6 if events else None,
+        cpu_s=cpu_s,
+        peak_mb=peak_mb,
+        bar_cpu_s=case.bar_cpu_s,
+        bar_peak_mb=case.bar_peak_mb,
+        share_of_bar=max(shares, default=None),
+        interpreter_cpu_s=case.interpreter_cpu_s,
+    )
+
+
+def _run(case: Case) -> Used:
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "run.json"
+        if case.args == (BIG,):
+            command = [sys.executable, __file__, "--make-big"]
+        else:
+            command = [*KERNBENCH, *case.args, *(("--json", str(result)) if case.is_run else ())]
+        cpu_s, peak_mb = _used_by(command)
+        found = json.loads(result.read_text(encoding="utf-8")) if case.is_run else {}
+    return Used(cpu_s, peak_mb, found.get("events", 0), found.get("chunk_hops", 0))
+
+
+def _used_by(command: Sequence[str]) -> tuple[float, float]:
+    """CPU seconds and peak MiB of ``command``; stop if it fails."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        child = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}\n{said.read()}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / MIB
+
+
+COLUMNS = ("case", "events", "chunk-hops", "ev/hop", "us/event", "CPU s", "peak MB", "bar", "of bar")
+
+
+def table(lines: list[Measured], n_runs: int) -> str:
+    """The measurements for people."""
+    rows = [COLUMNS, *(_row(line) for line in lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    texts = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    texts += ["", *(f"{line.case}: {line.what}{_context(line)}" for line in lines)]
+    texts.append(
+        f"Median{'s' if n_runs > 1 else ''} of {n_runs} run{'s' if n_runs > 1 else ''}; CPU time of the whole process, "
+        "so us/event holds imports, checks and reports too."
+    )
+    return "\n".join(texts)
+
+
+def _row(line: Measured) -> tuple[str, ...]:
+    bars = [
+        f"{bar:g} {unit}"
+        for bar, unit in ((line.bar_cpu_s, "s"), (line.bar_peak_mb, "MB"))
+        if bar is not None
+    ]
+    return (
+        line.case,
+        f"{line.events:,}" if line.events else "",
+        f"{line.chunk_hops:,}" if line.chunk_hops else "",
+        "" if line.events_per_chunk_hop is None else f"{line.events_per_chunk_hop:.2f}",
+        "" if line.us_per_event is None else f"{line.us_per_event:.2f}",
+        f"{line.cpu_s:.2f}",
+        f"{line.peak_mb:.0f}",
+        ", ".join(bars),
+        "" if line.share_of_bar is None else f"{line.share_of_bar:.0%}",
+    )
+
+
+def _context(line: Measured) -> str:
+    if line.interpreter_cpu_s is None:
+        return ""
+    return f" ({ELSEWHERE}: {line.interpreter_cpu_s:g} s)"
+
+
+def main() -> None:
+    """Measure and print a table, or JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        choices=[case.name for case in CASES],
+        help=f"measure this case; may be repeated: {', '.join(case.name for case in CASES)}",
+    )
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="runs of each case (default: 1)")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write a JSON list to FILE instead; - is standard output"
+    )
+    parser.add_argument("--make-big", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.make_big:
+        make_big()
+        return
+    if args.runs < 1:
+        parser.error("--runs: at least 1")
+    lines = [measure(case, args.runs) for case in CASES if args.only is None or case.name in args.only]
+    if args.json is None:
+        print(table(lines, args.runs))
+        return
+    text = json.dumps([asdict(line) for line in lines], indent=2)
+    if args.json == "-":
+        print(text)
+    else:
+        Path(args.json).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
