@@ -28,8 +28,7 @@ def lossy():
                 yield self.inbox.get()
 
     COMPONENTS.register(LOSES_TILES)(Lossy)
-    yield LOSES_TILES
-    del COMPONENTS._entries[LOSES_TILES]
+    return LOSES_TILES
 
 
 @jit
