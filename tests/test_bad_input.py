@@ -705,9 +705,37 @@ def test_an_interrupted_simulation_leaves_no_file(tmp_path):
         assert "running 0" in process.stdout.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (130, "", "kernbench: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["long.py"]
+
+
+UNTIMELY = """
+import signal
+
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # Python ignores what a destructor raises
+
+from kernbench.bench import bench
+
+@bench("untimely")
+def run(torch, n: int = 1):
+    \"\"\"Interrupted while an object is taken apart, in a loop that never ends.\"\"\"
+    Last()
+    while True:
+        torch.zeros(4).numpy()
+"""
+
+
+def test_an_interrupt_within_a_destructor_is_an_interrupt(tmp_path):
+    (tmp_path / "untimely.py").write_text(UNTIMELY)
+    command = [sys.executable, "-m", "kernbench", "run", "untimely.py", *TINY]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "kernbench: interrupted\n")
 
 
 @pytest.mark.parametrize("redirection", ["| head -1 >/dev/null; exit ${PIPESTATUS[0]}", ">&-"])

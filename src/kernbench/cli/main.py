@@ -5,6 +5,7 @@ Starting costs no more than typer itself: the modules of the commands, and what 
 
 from __future__ import annotations
 
+import _thread
 import gc
 import re
 import signal
@@ -39,6 +40,7 @@ PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
+INTERRUPT_AGAIN_S = 0.01  # after which nobody is within the same destructor
 
 EXAMPLES = """\b
 Examples:
@@ -97,10 +99,21 @@ def main() -> NoReturn:
     """Run the command that the process was given, and exit with its code."""
     if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.unraisablehook = _lost
     with rarely_collected():
         code = execute(sys.argv[1:])
         gc.freeze()  # the process ends: do not go through all that is left in search of garbage
     sys.exit(code)
+
+
+def _lost(error: Any) -> None:
+    """Say that Python ignored an error; but an interrupt that came while an object was taken apart comes again."""
+    if issubclass(error.exc_type, KeyboardInterrupt):
+        from threading import Timer
+
+        Timer(INTERRUPT_AGAIN_S, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(error)
 
 
 def execute(args: Sequence[str]) -> int:

@@ -148,7 +148,7 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     A result that fits the accumulators as a whole stays there (nothing is stored), and adds onto its accumulator in
     place if that is still there (nothing is fetched). Otherwise blocks take half of the accumulators each, so that
     one is stored while the next is computed, and each fetches its part of ``acc`` first. A and B are fetched anew
-    for every tile. Operands in memory are read tile by tile.
+    for every tile. Operands in memory are read tile by tile, through :func:`_staging_room` of TCM.
 
     Raises:
         DTypeError: PE_GEMM has no rate for the operands' dtype.
@@ -159,14 +159,27 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     file = pe.regfile
     result_bytes = command.m * command.n * accumulate_type(command.a.dtype).size_bytes
     stays = command.target is None and result_bytes <= file.accumulators_bytes
-    blocks = _blocking(command, pe, file.accumulators_bytes // (1 if stays else 2))
+    acc_room, operand_room = file.accumulators_bytes // (1 if stays else 2), file.operands_bytes // 2
+    if _streams(command):
+        acc_room, operand_room = min(acc_room, 2 * _staging_room(pe)), min(operand_room, _staging_room(pe))
+    blocks = _blocking(command, pe, acc_room, operand_room)
     stores = [size for x in (command.a, command.b) for size in needs.in_tcm(x, acc_state)]
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
     head = [TilePlan((Stage(StageType.STORE, size_bytes=size),)) for size in stores]
     return needs.plan([*head, *_gemm_tiles(command, blocks, fetches_acc=fetches_acc, stays=stays)])
 
 
-def _blocking(command: GemmCmd, pe: PeSpec, acc_room: int) -> Blocking:
+def _streams(command: GemmCmd | MathCmd) -> bool:
+    """Whether operands or result are in memory, and pass TCM tile by tile."""
+    return command.target is not None or any(x.space is Space.HBM for x in command.operands)
+
+
+def _staging_room(pe: PeSpec) -> int:
+    """Bytes of a streamed tile's operands: with two tiles' operands and a result of twice that, half of the TCM."""
+    return pe.tcm.size_bytes // 8
+
+
+def _blocking(command: GemmCmd, pe: PeSpec, acc_room: int, operand_room: int) -> Blocking:
     sizes = (
         command.a.dtype.size_bytes,
         command.b.dtype.size_bytes,
@@ -174,11 +187,18 @@ def _blocking(command: GemmCmd, pe: PeSpec, acc_room: int) -> Blocking:
     )
     array = Blocking(pe.gemm.m, pe.gemm.n, pe.gemm.k)
     extents = Blocking(command.m, command.n, command.k)
-    blocks = block_shape(extents, array, sizes, acc_room, pe.regfile.operands_bytes // 2)
+    blocks = block_shape(extents, array, sizes, acc_room, operand_room)
     if blocks is None:
+        where = (
+            f"the register file (pe.regfile: operands {pe.regfile.operands_bytes} B, accumulators "
+            f"{pe.regfile.accumulators_bytes} B)"
+        )
+        if operand_room < pe.regfile.operands_bytes // 2:
+            where = (
+                f"an eighth of the TCM (pe.tcm.size: {pe.tcm.size_bytes} B), for operands that are in memory,"
+            )
         raise CapacityError(
-            f"{command.line}: the register file (pe.regfile: operands {pe.regfile.operands_bytes} B, accumulators "
-            f"{pe.regfile.accumulators_bytes} B) cannot hold one tile of {array.m} x {array.n} {command.a.dtype}; "
+            f"{command.line}: {where} cannot hold one tile of {array.m} x {array.n} {command.a.dtype}; "
             "make it larger, or the array (pe.gemm.m, pe.gemm.n) smaller"
         )
     return blocks
@@ -253,8 +273,9 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
             )
     needs = _Needs(command)
     half_bytes = pe.regfile.operands_bytes // 2
-    if command.target is not None or any(x.space is Space.HBM for x in command.operands):
-        return needs.plan(list(_streamed_math_tiles(command, half_bytes, needs, acc_state)))
+    if _streams(command):
+        tile_bytes = min(half_bytes, _staging_room(pe))
+        return needs.plan(list(_streamed_math_tiles(command, tile_bytes, needs, acc_state)))
     fetch_bytes = 0
     for operand in _distinct(command.operands):
         if not acc_state.read(operand.version, command.seq):

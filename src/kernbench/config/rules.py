@@ -130,6 +130,12 @@ def _hbm_divides_among_routers_and_pes(spec: TopologySpec) -> Iterator[tuple[str
         yield "cube.hbm.capacity", f"{hbm.capacity_bytes} B do not divide among {slices} slices"
 
 
+def _bursts_divide_a_row(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    burst, row = spec.cube.hbm.timing.burst_bytes, spec.cube.hbm.org.row_bytes
+    if burst & (burst - 1) or row % burst:
+        yield "cube.hbm.timing.burst", f"{burst} B is not a power of two that divides a row of {row} B"
+
+
 def _dies_that_touch_have_ports(spec: TopologySpec) -> Iterator[tuple[str, str]]:
     columns, rows = spec.sip.cubes.grid
     needed: dict[Side, str] = {"N": "the IO die is joined to it"}
@@ -217,6 +223,7 @@ TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _windows_hold_a_packet,
     _units_of_a_cube_sit_at_its_routers,
     _hbm_divides_among_routers_and_pes,
+    _bursts_divide_a_row,
     _dies_that_touch_have_ports,
     _every_column_reaches_the_io_die,
     _dtypes_are_known,

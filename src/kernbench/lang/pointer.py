@@ -263,6 +263,8 @@ def access_of(pointer: Pointer, mask: Known | None, verb: str) -> Access | None:
         origin = box.lows
         shape = tuple(map(sub, box.highs, origin))
         va += sum(map(mul, origin, pointer.strides))
+    if verb == "writes" and len(shape) > 1 and _may_overlap(shape, pointer.strides, pointer.dtype.itemsize):
+        return _dense_access(pointer, mask, verb)
     if box is not None or not _is_inside(pointer, pointer.low, pointer.high):
         _check(pointer, *span(va, pointer.strides, shape), verb)
     return Access(
@@ -281,6 +283,17 @@ def _needs_dense(pointer: Pointer, verb: str) -> bool:
         stride < 0 or (stride == 0 and verb == "writes" and extent > 1)
         for extent, stride in zip(pointer.shape, pointer.strides, strict=True)
     )
+
+
+def _may_overlap(shape: Shape, strides: tuple[int, ...], itemsize: int) -> bool:
+    """Whether two lanes may lie on one address: not where each dimension steps over all that the finer ones reach."""
+    reach = itemsize
+    for stride, extent in sorted(zip(strides, shape, strict=True)):
+        if extent > 1:
+            if stride < reach:
+                return True
+            reach += stride * (extent - 1)
+    return False
 
 
 def _dense_access(pointer: Pointer, mask: Known | None, verb: str) -> Access | None:

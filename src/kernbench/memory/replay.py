@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from kernbench.memory.blocks import block_of, bytes_of
@@ -267,20 +268,19 @@ class Evaluation:
         self.values[self.command.result.version] = array
 
     def fetch(self, operand: Operand) -> Array:
-        """The value of an operand, in its dtype."""
+        """The value of an operand, in its dtype and, as views of one value differ, in its shape."""
         if operand.space is Space.TCM:
-            return self.values[operand.version]
+            return self.values[operand.version].reshape(operand.shape)
         if operand.space is Space.HBM:
             return self.load(operand, None)
-        return as_array(operand.value, operand.dtype)
+        value = as_array(operand.value, operand.dtype)  # of a block of one value, that one
+        return value if value.shape == operand.shape else np.broadcast_to(value, operand.shape)
 
     def dot_form(self, operand: Operand) -> Array:
         """The value of an operand as a matrix product takes it."""
-        return (
-            self.values.dot_form(operand.version)
-            if operand.space is Space.TCM
-            else dot_form(self.fetch(operand))
-        )
+        if operand.space is Space.TCM:
+            return self.values.dot_form(operand.version).reshape(operand.shape)
+        return dot_form(self.fetch(operand))
 
     def fill(self, command: DmaReadCmd) -> Array | None:
         """What the inactive lanes of a load become."""

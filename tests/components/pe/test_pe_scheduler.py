@@ -176,23 +176,23 @@ def test_a_stream_commits_once_with_its_last_byte(pe, kit):
     assert [record.commit_ps for record in writes[:-1]] == [-1] * (len(writes) - 1)
 
 
-def test_a_stream_stages_no_more_than_it_was_given(make_pe, kit):
-    """Two tiles of operands and one of results: TCM of exactly that size is enough."""
+def test_a_stream_passes_a_small_tcm_beside_values_in_half_of_it(make_pe, kit):
+    """128 KiB through 32 KiB of TCM: tiles of 4 KiB, two of operands and one of results at a time."""
     x, out = kit.ref((256, 256)), kit.ref((256, 256), va=1 << 20)
-    tile_bytes = 32 << 10
-    pe = make_pe(tcm={"size_bytes": 3 * tile_bytes})
-    pe.run([kit.math(x, target=out)])
-    assert len(pe.spans(OpCode.DMA_WRITE)) == 4
-    assert pe.pe_scheduler.tcm.free == 3 * tile_bytes
+    pe = make_pe(tcm={"size_bytes": 32 << 10})
+    half = kit.load((64, 128))
+    pe.run([half, kit.math(x, target=out)])
+    assert len(pe.spans(OpCode.DMA_WRITE)) == 32
+    assert pe.pe_scheduler.tcm.free == 32 << 10
 
 
 def test_a_stream_that_cannot_be_staged_is_an_error_that_names_its_line(make_pe, kit):
     x, out = kit.ref((256, 256)), kit.ref((256, 256), va=1 << 20)
-    pe = make_pe(tcm={"size_bytes": 96 << 10})
+    pe = make_pe(tcm={"size_bytes": 32 << 10})
     with pytest.raises(CapacityError) as error:
-        pe.run([kit.load(BLOCK), kit.math(x, target=out)])
+        pe.run([kit.load((88, 128)), kit.math(x, target=out)])
     assert str(error.value) == (
-        "kernel.py:7: math needs 96 KiB of TCM beside the 2 KiB of values alive there, more than its 96 KiB; use "
+        "kernel.py:7: math needs 12 KiB of TCM beside the 22 KiB of values alive there, more than its 32 KiB; use "
         "smaller blocks or drop values earlier"
     )
 
