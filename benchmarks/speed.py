@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 KERNBENCH = (sys.executable, "-m", "kernbench")
 MIB = 1 << 20
-# triton.md: Triton 3.9.0's interpreter on one thread of another machine, without times. Context, not a yardstick.
+# Triton 3.9.0's interpreter on one thread of another machine, without times. Context, not a yardstick.
 ELSEWHERE = "Triton's interpreter, measured elsewhere"
 
 
