@@ -159,6 +159,10 @@ def test_an_unknown_name_gets_the_nearest_one(kernbench, args, error):
             ("gemm", "-p", "m=1000000000"),
             "'a' [1000000000, 1024] fp16 is 1907 GiB, and the device has 64 MiB of HBM in all; make it smaller",
         ),
+        (
+            ("softmax", "-p", "rows=4", "-p", "columns=0"),
+            "softmax: columns must be 1 or more, not 0: a row of none has no largest element",
+        ),
         (("gemm", "-p", "m=0"), "grid (0,) must be one to three integers above zero, such as (n_programs,)"),
         (
             ("gemm", "-p", "m=33", "-p", "n=17", "-p", "k=5"),

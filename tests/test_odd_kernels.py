@@ -93,6 +93,48 @@ def test_a_tensor_of_no_elements_can_be_passed(shape):
     agree(kernel, (1,), [np.zeros(shape, F32), np.zeros(1, F32)], {1: [1.0]})
 
 
+@pytest.mark.parametrize("mode", ["timed", "data"])
+@pytest.mark.parametrize(
+    ("kernel", "text"),
+    [
+        (
+            lambda x: tl.dot(tl.load(x, shape=(2, 0)), tl.load(x, shape=(0, 2))),
+            "tl.dot: a is [2, 0] and b is [0, 2]; every extent must be 1 or more",
+        ),
+        (
+            lambda x: tl.max(tl.load(x, shape=(0, 4)), axis=0),
+            "tl.max: [0, 4] has nothing along axis 0; every extent must be 1 or more",
+        ),
+        (
+            lambda x: tl.min(tl.load(x, shape=(0,))),
+            "tl.min: [0] has nothing along axis None; every extent must be 1 or more",
+        ),
+        (
+            lambda x: tl.softmax(tl.load(x, shape=(0,))),
+            "tl.softmax: [0] has nothing along axis 0; every extent must be 1 or more",
+        ),
+        (
+            lambda x: tl.composite("exp", tl.ref(x, (0,)), out=tl.ref(x, (0,))),
+            "tl.composite: out is [0]; every extent must be 1 or more",
+        ),
+    ],
+)
+def test_an_op_that_means_nothing_on_nothing_is_refused(kernel, text, mode):
+    with pytest.raises(ShapeError) as error:
+        run(kernel, (1,), [iota(8)], mode=mode)
+    assert re.fullmatch(rf"test_odd_kernels\.py:\d+: {re.escape(text)}", str(error.value))
+
+
+def test_what_means_nothing_on_nothing_but_is_harmless_is_done():
+    def kernel(x, y):
+        nothing = tl.exp(tl.load(x, shape=(0, 4)))
+        tl.store(y, tl.sum(nothing) + 3.0)
+        tl.store(y + 1, tl.max(nothing, axis=1))
+        tl.store(y + 2, nothing.T)
+
+    agree(kernel, (1,), [iota(8), np.zeros(4, F32)], {1: [3, 0, 0, 0]})
+
+
 def test_a_fully_masked_access_touches_nothing_wherever_it_points():
     def kernel(x, y):
         at = tl.arange(0, 8)

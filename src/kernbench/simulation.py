@@ -74,7 +74,7 @@ class Simulation:
         **options: Any,
     ) -> Simulation:
         """The simulation of a preset or a file; ``options`` as for the class."""
-        return cls(load_config(topology, tuple(overrides)), **options)
+        return cls(load_config(topology, overrides), **options)
 
     def begin_window(self) -> None:
         """Measure from now on; the first window is open from the beginning. Mode ``data`` has no times."""
@@ -109,7 +109,7 @@ def simulate(topology: str | Path = "default", **options: Any) -> Simulation:
     return Simulation.of(topology, **options)
 
 
-def load_plugin(path: Path) -> None:
+def load_plugin(path: str | Path) -> None:
     """Run a user's Python file, which registers its components, ops or benches; it may be run again.
 
     It may import the files beside it. Nothing is written there.
@@ -117,6 +117,7 @@ def load_plugin(path: Path) -> None:
     Raises:
         UsageError: there is no such file, or running it raised something; names its line.
     """
+    path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path}: {'is a folder; name a file in it' if path.is_dir() else 'no such file'}")
     absolute = path.absolute()

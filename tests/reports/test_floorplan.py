@@ -72,6 +72,29 @@ def test_no_label_lies_on_another(name, view):
         assert not here.grown(-0.1).overlaps(there.grown(-0.1)), (text, other)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_name_of_a_cube_hides_none_of_its_pes_and_routers(name):
+    root = picture(name, "sip")
+    things = [rect for title, rect in boxes(root).items() if ".pe" in title or ".r" in title]
+    names = [rect for text, rect in labels(root) if re.fullmatch(r"cube\d+", text)]
+    assert len(names) == graph_of(name).spec.sip.cubes.count
+    for rect in names:
+        assert not any(rect.grown(-0.1).overlaps(thing) for thing in things)
+
+
+def test_a_link_shorter_than_its_label_goes_without():
+    assert "248.3 GB/s" in [text for text, _ in labels(picture("default", "sip"))]
+    texts = [text for text, _ in labels(picture("big", "sip"))]
+    assert "496.6 GB/s" not in texts
+    assert "UCIe: 496.6 GB/s" in texts  # the legend says it
+
+
+@pytest.mark.parametrize(("name", "view"), EVERY)
+def test_text_sits_at_the_height_of_its_place_in_every_renderer(name, view):
+    for element in picture(name, view).iter(f"{SVG}text"):
+        assert (element.get("dy"), element.get("dominant-baseline")) == (".36em", None)
+
+
 @pytest.mark.parametrize(("name", "view"), EVERY)
 def test_everything_lies_on_the_sheet(name, view):
     root = picture(name, view)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kernbench.bench import Expected, Outcome, bench, random_values, rounding
 from kernbench.dtypes import DType, as_dtype
+from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
@@ -29,6 +30,10 @@ def softmax_kernel(x_ptr, y_ptr, n_columns, BLOCK: tl.constexpr, LOWEST: tl.cons
 @bench("softmax")
 def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") -> Outcome:
     """Row-wise softmax over all PEs."""
+    if columns < 1:
+        raise UsageError(
+            f"softmax: columns must be 1 or more, not {columns}: a row of none has no largest element"
+        )
     kind = as_dtype(dtype)
     policy = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
     x_host = random_values(torch, rows, columns, dtype=kind, name="x")

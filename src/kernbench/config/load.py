@@ -61,7 +61,7 @@ def load_config(
         "components": load_tree("components", components),
         "ccl": load_tree("ccl", ccl),
     }
-    for text in overrides:
+    for text in (overrides,) if isinstance(overrides, str) else overrides:
         document, over = _parse_override(text)
         trees[document] = trees[document].merged(over)
     spec = _checked(TopologySpec, trees["topology"])

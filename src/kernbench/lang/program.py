@@ -73,8 +73,10 @@ def argument(x: Any, *, is_constant: bool = False) -> Any:
         return constexpr(x)
     if isinstance(x, TensorArg):
         return Pointer.of(x)
-    if isinstance(x, tuple):
-        return tuple(argument(y) for y in x)
+    if type(x) in (tuple, list):
+        return type(x)([argument(y) for y in x])
+    if type(x) is dict:
+        return {key: argument(y) for key, y in x.items()}
     if isinstance(x, Block):
         return x
     if isinstance(x, (bool, int, float)):

@@ -136,6 +136,8 @@ def composite(program: ProgramContext, op: str, operands: tuple[Any, ...], out: 
         raise ShapeError(
             f"{here()}: tl.composite: {op} makes {list(result.shape)} and out is {list(out.shape)}; they must be equal"
         )
+    if 0 in out.shape:
+        raise ShapeError(f"{here()}: tl.composite: out is {list(out.shape)}; every extent must be 1 or more")
     done = program.result((0,), result.dtype)
     named: Any = {
         "operands": tuple([x.operand() if isinstance(x, Known) else x.operand for x in blocks]),

@@ -11,6 +11,7 @@ from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.config.schema import Config
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
+from kernbench.errors import UsageError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
@@ -144,6 +145,7 @@ class Machine(Hardware):
         self.host_time_ps = 0
         self._launches = 0
         self._pending: list[tuple[LaunchSpan, Signal]] = []
+        self._failure = ""  # what stopped simulated time for good
 
     @property
     def now_ps(self) -> int:
@@ -165,8 +167,16 @@ class Machine(Hardware):
 
     def _copy(self, pieces: Sequence[Piece], *, is_write: bool) -> None:
         copy: HostCopy = self.host.copy(pieces, is_write=is_write)
-        self.engine.run_until(copy.done, self.stuck)
+        self._run_until(copy.done)
         self.host.log_copy(copy)
+
+    def _run_until(self, signal: Signal) -> Any:
+        """Let time pass until ``signal``; what stops it on the way, Ctrl-C too, leaves a machine that cannot go on."""
+        try:
+            return self.engine.run_until(signal, self.stuck)
+        except BaseException as error:
+            self._failure = in_one_line(error)
+            raise
 
     def launch(
         self,
@@ -204,10 +214,19 @@ class Machine(Hardware):
         self._launches += 1
 
     def synchronize(self) -> None:
-        """Let simulated time pass until every launch is complete, then evaluate what it computed."""
+        """Let simulated time pass until every launch is complete, then evaluate what it computed.
+
+        Raises:
+            UsageError: an error stopped this simulation before.
+        """
+        if self._failure:
+            raise UsageError(
+                f"this simulation stopped in the middle of a run ({self._failure}); begin a new one, as in "
+                "kb.simulate('tiny')"
+            )
         pending, self._pending = self._pending, []
         for span, done in pending:
-            done_ps = self.engine.run_until(done, self.stuck)
+            done_ps = self._run_until(done)
             if self.log.keep:
                 self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
         self.flush()

@@ -59,6 +59,8 @@ def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
         raise ShapeError(
             f"a is {list(a.shape)} and b is {list(b.shape)}; a's {k} columns must equal b's {rows} rows"
         )
+    if not m * n * k:
+        raise ShapeError(f"a is {list(a.shape)} and b is {list(b.shape)}; every extent must be 1 or more")
     if acc:
         _check_accumulator(acc[0], Typed((m, n), dtype))
     return Typed((m, n), dtype)

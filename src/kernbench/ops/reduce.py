@@ -15,7 +15,7 @@ import numpy as np
 from kernbench.dtypes import DType, as_dtype, float32, int1, int32, uint32
 from kernbench.errors import ShapeError
 from kernbench.ops.numerics import compute_dtype, convert
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, visits_in
+from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, n_elem, visits_in
 
 
 def check_axis(shape: Shape, axis: int) -> int:
@@ -27,6 +27,16 @@ def check_axis(shape: Shape, axis: int) -> int:
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"axis {axis} is outside of {list(shape)}, which has {len(shape)} dimensions")
     return axis % len(shape)
+
+
+def check_not_empty(shape: Shape, axis: int | None) -> None:
+    """See to it that there is something along ``axis`` (None: in all of the block) to choose from.
+
+    Raises:
+        ShapeError: there is nothing.
+    """
+    if (n_elem(shape) if axis is None else shape[check_axis(shape, axis)]) == 0:
+        raise ShapeError(f"{list(shape)} has nothing along axis {axis}; every extent must be 1 or more")
 
 
 def reduced_shape(shape: Shape, axis: int | None, keep_dims: bool) -> Shape:
@@ -53,6 +63,8 @@ def _reduction(name: str, ufunc: np.ufunc, rule: Callable[[DType], DType], **per
     def infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
         (x,) = operands
         dtype = attrs.get("dtype") or rule(x.dtype)
+        if ufunc.identity is None:
+            check_not_empty(x.shape, attrs.get("axis"))
         return Typed(reduced_shape(x.shape, attrs.get("axis"), attrs.get("keep_dims", False)), dtype)
 
     def evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:

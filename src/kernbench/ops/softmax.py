@@ -12,7 +12,7 @@ import numpy as np
 from kernbench.dtypes import DType
 from kernbench.errors import DTypeError
 from kernbench.ops.numerics import compute_dtype, convert
-from kernbench.ops.reduce import check_axis
+from kernbench.ops.reduce import check_not_empty
 from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, visits
 
 
@@ -20,7 +20,7 @@ def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
     (x,) = operands
     if not x.dtype.is_float:
         raise DTypeError(f"needs a float block, not {x.dtype}; cast it with .to(tl.float32)")
-    check_axis(x.shape, attrs["axis"])
+    check_not_empty(x.shape, attrs["axis"])
     return Typed(x.shape, compute_dtype(x.dtype))
 
 

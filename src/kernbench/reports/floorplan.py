@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from math import hypot
 from typing import Literal
 
 from kernbench.errors import UsageError
@@ -52,6 +53,7 @@ _LINK_NAME = {
     "sip_link": "SIP link, each SIP to the switch",
 }
 _SPECIAL = "#d4006a"
+_LEAST_CROSSED_PX = 24  # of a link that a label lies across
 _UNIT_FILL = {
     "niu": "move",
     "pe_cpu": "control",
@@ -231,7 +233,20 @@ def _cube_texture(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
             sheet.box(small, _FILL["router"], name=node.name, radius_px=1)
         elif node.kind == "ucie":
             sheet.box(_port_bar(plan, node, rect, inside=True), _FILL["ucie"], name=node.name, radius_px=1)
-    sheet.label(rect.centre, f"cube{cube}", size_px=16, on_ground=True)
+    _name_cube(sheet, plan, sip, cube)
+
+
+def _name_cube(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
+    """The cube's name, between its first routers where it fits, else across its middle."""
+    rect, text = plan.cube(sip, cube), f"cube{cube}"
+    router = plan.node(f"sip{sip}.cube{cube}.r0_0")
+    top, bottom = rect.y + 0.05 * plan.pitch, rect.y + PE_BLOCK[1] * plan.pitch
+    left, right = router.x_mm + 0.06 * plan.pitch, router.x_mm + 0.94 * plan.pitch
+    corridor = Rect(left, top, min(right, rect.x + rect.width) - left, bottom - top)
+    for size_px in (16, 13, 11, 10):
+        if sheet.label(corridor.centre, text, size_px=size_px, within=corridor):
+            return
+    sheet.label(rect.centre, text, size_px=16, on_ground=True)
 
 
 def _cube(graph: TopologyGraph, number: int) -> Sheet:
@@ -395,6 +410,8 @@ def _link(
         sheet.explain(colour, f"{_LINK_NAME[edge.kind]}: {_gbps(rate)}", line=True)
     if label != "none":
         (x0, y0), (x1, y1) = points[-2:]
+        if label == "across" and hypot(x1 - x0, y1 - y0) * sheet.px_per_mm < _LEAST_CROSSED_PX:
+            return  # the label would hide the link
         is_upright = abs(y1 - y0) > abs(x1 - x0)
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
         sheet.link_label(middle, _gbps(rate), colour, turned=is_upright == (label == "along"))

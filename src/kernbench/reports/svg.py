@@ -252,12 +252,15 @@ class Sheet:
 def _text_element(
     at: tuple[float, float], text: str, size_px: float, colour: str, anchor: str, turned: bool
 ) -> ET.Element:
-    """One line of text, its middle at the height of ``at``."""
+    """One line of text, the middle of its capitals at the height of ``at``.
+
+    By an offset and not by ``dominant-baseline``, which every renderer takes for another height.
+    """
     x, y = _text(at[0]), _text(at[1])
     element = ET.Element("text", x=x, y=y, fill=colour)
     element.set("font-size", _text(size_px))
     element.set("text-anchor", anchor)
-    element.set("dominant-baseline", "central")
+    element.set("dy", ".36em")
     if turned:
         element.set("transform", f"rotate(-90 {x} {y})")
     element.text = text

@@ -145,6 +145,10 @@ class Context:
 
     def arange(self, *bounds: int | float, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``, as in PyTorch."""
+        if not 1 <= len(bounds) <= 3 or (len(bounds) == 3 and not bounds[2]):
+            raise UsageError(
+                f"torch.arange{bounds}: give an end; a start and an end; or those and a step, not 0"
+            )
         whole = all(isinstance(bound, int) for bound in bounds)
         values = np.arange(*bounds, dtype=np.int64 if whole else np.float64)
         element = (dtypes.int64 if whole else dtypes.float32) if dtype is None else as_dtype(dtype)
@@ -169,6 +173,8 @@ class Context:
         **where: Any,
     ) -> Tensor:
         """Random integers from ``low`` to ``high - 1``."""
+        if low >= high:
+            raise UsageError(f"torch.randint({low}, {high}): no integer is from {low} to {high - 1}")
         stream = (generator or self.generator).stream
         return self._filled(
             _shape_of((size,)), as_dtype(dtype), lambda extents: stream.integers(low, high, extents), **where
@@ -184,7 +190,12 @@ class Context:
 
     def tensor(self, values: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """A copy of ``values``: an array, a number or nested lists; Python floats become fp32."""
-        array = np.array(values)
+        try:
+            array = np.array(values)
+        except ValueError:
+            raise ShapeError(
+                "torch.tensor: the nested lists differ in length; give rows of one length"
+            ) from None
         if dtype is None and not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
             dtype = dtypes.float32
         element = as_dtype(array.dtype if dtype is None else dtype)

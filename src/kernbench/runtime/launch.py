@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernbench.errors import KernBenchError, ShapeError, UsageError
@@ -59,8 +59,9 @@ def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) 
 def _holders(args: Sequence[Any], n_pes: int) -> Sequence[int]:
     """The PEs that hold shards of the first sharded argument, in order; all when none is sharded."""
     for argument in args:
-        if isinstance(argument, DeviceTensor) and argument.shards.grid.n_cells > 1:
-            return argument.shards.holders
+        for tensor in tensors_in(argument):
+            if isinstance(tensor, DeviceTensor) and tensor.shards.grid.n_cells > 1:
+                return tensor.shards.holders
     return range(n_pes)
 
 
@@ -80,25 +81,37 @@ def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers:
     return number
 
 
+def tensors_in(argument: Any) -> Iterator[Tensor]:
+    """The tensors of an argument: itself, or those in a tuple, list or dict, to any depth."""
+    if isinstance(argument, Tensor):
+        yield argument
+    elif type(argument) in (tuple, list, dict):
+        for inner in argument.values() if type(argument) is dict else argument:
+            yield from tensors_in(inner)
+
+
 def check_arg(context: Context, kernel_name: str, name: str, argument: Any) -> None:
-    """Refuse a tensor that a kernel cannot reach.
+    """Refuse an argument with a tensor that a kernel cannot reach.
 
     Raises:
         UsageError: it is freed, lies on the host, or belongs to another context.
     """
-    if not isinstance(argument, Tensor):
-        return
-    what = f"kernel {kernel_name!r}: argument {name!r} is {argument.name!r}"
-    if not isinstance(argument, DeviceTensor):
-        raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
-    if argument.context is not context:
-        raise UsageError(f"{what}, a tensor of another simulation; copy it by way of numpy()")
-    if argument.is_freed:
-        raise UsageError(f"{what}, which was freed; make a new tensor, or free it later")
+    for tensor in tensors_in(argument):
+        what = f"kernel {kernel_name!r}: argument {name!r} is {tensor.name!r}"
+        if not isinstance(tensor, DeviceTensor):
+            raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
+        if tensor.context is not context:
+            raise UsageError(f"{what}, a tensor of another simulation; copy it by way of numpy()")
+        if tensor.is_freed:
+            raise UsageError(f"{what}, which was freed; make a new tensor, or free it later")
 
 
 def kernel_arg(argument: Any) -> Any:
     """``argument`` as a kernel takes it: a device tensor as its addresses, all else as it is."""
+    if type(argument) in (tuple, list):
+        return type(argument)([kernel_arg(inner) for inner in argument])
+    if type(argument) is dict:
+        return {key: kernel_arg(inner) for key, inner in argument.items()}
     if not isinstance(argument, DeviceTensor):
         return argument
     shards = argument.shards
@@ -111,7 +124,7 @@ def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], na
     Raises:
         UsageError: there is no tensor among them.
     """
-    tensors = [x for x in (*args, *named.values()) if isinstance(x, Tensor)]
+    tensors = [*tensors_in(args), *tensors_in(named)]
     if not tensors:
         raise UsageError(
             f"kernel {kernel.__name__!r} has no tensor among its arguments to say on which device it runs; "

@@ -6,6 +6,7 @@ import math
 import types
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,21 @@ class Tensor(ABC):
         if not self.shape:
             raise UsageError(f"{self.name!r} has no dimensions, so no length")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.numpy())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        if other is self:
+            return True
+        raise UsageError(
+            f"{self.name!r} == ...: a tensor is not compared; read it, as in (x.numpy() == y.numpy()).all()"
+        )
+
+    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         if self.numel() != 1:

@@ -1,0 +1,370 @@
+"""``import kernbench as kb`` serves a notebook: simulations side by side, tensors that come and go, clear refusals."""
+
+import functools
+import gc
+import json
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import kernbench as kb
+from kernbench import tl
+from kernbench.errors import CapacityError, ConfigError, DTypeError, PageFaultError, ShapeError, UsageError
+
+MIB = 1 << 20
+
+
+@kb.jit
+def increment(x, N: tl.constexpr):
+    at = tl.program_id(0) * N + tl.arange(0, N)
+    tl.store(x + at, tl.load(x + at) + 1)
+
+
+@kb.jit
+def copy(x, y):
+    tl.store(y, tl.load(x))
+
+
+@kb.jit
+def lost(x):
+    tl.load(x + 1_000_000)
+
+
+@pytest.fixture
+def torch():
+    return kb.simulate("tiny").torch
+
+
+# -- simulations --------------------------------------------------------------------------------------------------
+
+
+def test_two_simulations_in_one_process_do_not_see_each_other():
+    first, second = kb.simulate("tiny"), kb.simulate("tiny")
+    x, y = first.torch.zeros(64, name="x"), second.torch.zeros(64, name="y")
+    for tensor in (x, y, x):
+        increment[(4,)](tensor, 16)
+    assert (x.tolist(), y.tolist()) == ([2.0] * 64, [1.0] * 64)
+    assert first.report().kernel_time_ps == 2 * second.report().kernel_time_ps > 0
+
+
+@pytest.mark.parametrize(
+    "launch", [lambda x, y: copy[(1,)](x, y), lambda x, y: x.context.launch(copy, (1,), (x, y))]
+)
+def test_a_tensor_of_another_simulation_is_refused_by_name(launch):
+    x, y = kb.simulate("tiny").torch.zeros(4, name="x"), kb.simulate("tiny").torch.zeros(4, name="y")
+    with pytest.raises(UsageError) as error:
+        launch(x, y)
+    assert str(error.value) == (
+        "kernel 'copy': argument 'y' is 'y', a tensor of another simulation; copy it by way of numpy()"
+    )
+    assert y.copy_(x.numpy()).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("mode", ["timed", "timing"])
+def test_a_simulation_that_failed_says_so_when_it_is_used_again(mode):
+    torch = kb.simulate("tiny", mode=mode).torch
+    x = torch.zeros(4, name="x")
+    lost[(1,)](x)
+    with pytest.raises(PageFaultError):
+        torch.synchronize()
+    for use in (torch.synchronize, x.fetch, lambda: increment[(1,)](x, 4)):
+        with pytest.raises(UsageError) as error:
+            use()
+        assert str(error.value).startswith(
+            "this simulation stopped in the middle of a run (PageFaultError: test_api.py:"
+        )
+        assert str(error.value).endswith("); begin a new one, as in kb.simulate('tiny')")
+
+
+def test_mode_data_goes_on_after_a_failure():
+    torch = kb.simulate("tiny", mode="data").torch
+    x = torch.zeros(4)
+    with pytest.raises(PageFaultError):
+        lost[(1,)](x)
+    increment[(1,)](x, 4)
+    assert x.tolist() == [1.0] * 4
+
+
+def test_memory_is_flat_however_many_launches(monkeypatch):
+    """Once all that is bounded is full: a block of the log, the times at which the places of each buffer are free."""
+    monkeypatch.setattr("kernbench.engine.log.BLOCK_ROWS", 64)
+    ports = ("sip.io_die.pcie_ep", "sip.ucie")
+    torch = kb.simulate(
+        "tiny", keep_log=False, overrides=[f"{port}.buffer_per_vc=4352" for port in ports]
+    ).torch
+    x = torch.zeros(64)
+
+    def held_bytes_after(launches):
+        for _ in range(launches):
+            increment[(1,)](x, 64)
+        torch.synchronize()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    held_bytes_after(100)
+    tracemalloc.start()
+    try:
+        early, late = held_bytes_after(50), held_bytes_after(150)
+    finally:
+        tracemalloc.stop()
+    assert late - early < 50_000
+    assert x.tolist() == [300.0] * 64
+
+
+def test_importing_costs_next_to_nothing():
+    code = "import sys, kernbench; print([name for name in ('numpy', 'pydantic', 'greenlet') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError) as error:
+        kb.simulat  # noqa: B018
+    assert str(error.value) == "module 'kernbench' has no attribute 'simulat'"
+
+
+# -- runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_run_gives_the_result_of_the_command_line():
+    result = kb.run("vector_add", topology="tiny", params={"n": 100}, overrides="pe.clock_ghz=2")
+    assert (result.check.ok, result.params) == (True, {"n": 100, "dtype": "fp32", "block": 1024})
+    assert result.config_sha256 == kb.simulate("tiny", overrides=["pe.clock_ghz=2"]).config_sha256
+
+
+def test_run_refuses_what_the_command_line_refuses():
+    with pytest.raises(UsageError, match=r"^bench 'vector_add': parameter 'n' wants int, not 1.5$"):
+        kb.run("vector_add", params={"n": 1.5})
+    with pytest.raises(
+        ConfigError, match=r"^--set pe.clock_ghz=0: 0 GHz is not a whole number of MHz above zero$"
+    ):
+        kb.run("vector_add", overrides="pe.clock_ghz=0")
+    with pytest.raises(UsageError, match=r"^nowhere.py: no such file$"):
+        kb.run("vector_add", plugins=("nowhere.py",))
+
+
+BENCH = """
+import numpy as np
+from kernbench.bench import Expected, Outcome, bench
+from beside import VALUE
+
+@bench("mine")
+def run(torch, n: int = 4):
+    x = torch.full((n,), VALUE)
+    return Outcome(outputs=(x,), expected=lambda: (Expected(values=np.full(n, VALUE), tolerance=0),),
+                   reference="itself", flops=0)
+"""
+
+
+def test_a_file_may_be_run_twice_and_may_import_what_lies_beside_it(tmp_path):
+    (tmp_path / "beside.py").write_text("VALUE = 2.5\n")
+    (tmp_path / "mine.py").write_text(BENCH)
+    for _ in range(2):
+        assert kb.run(str(tmp_path / "mine.py"), topology="tiny").check.ok
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["beside.py", "mine.py"]  # and no bytecode
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((8, 2), np.float32)[:, 0],
+        np.asfortranarray(np.zeros((2, 4), np.float32)),
+        np.broadcast_to(np.float32(0), (8,)),
+        np.zeros(8, np.float32)[::-1],
+    ],
+)
+def test_an_array_of_any_layout_is_an_argument_and_stays_as_it_was(array):
+    done = kb.testing.run(increment, (1,), [array], N=8)
+    np.testing.assert_array_equal(done.args[0], np.ones(array.shape))
+    assert not array.any()
+
+
+def test_an_array_of_another_kind_is_refused():
+    with pytest.raises(
+        DTypeError, match=r"^no KernBench dtype for dtype\('complex128'\); known: fp64, fp32, "
+    ):
+        kb.testing.run(increment, (1,), [np.zeros(4, complex)], N=4)
+
+
+# -- tensors ------------------------------------------------------------------------------------------------------
+
+
+def test_memory_comes_back_when_a_tensor_is_not_referred_to_any_more(torch):
+    for _ in range(20):  # 4 of 64 MiB each time
+        x = torch.empty(MIB)
+        increment[(4,)](x, 16)
+    del x
+    gc.collect()
+    assert torch.empty(15 * MIB).shape == (15 * MIB,)
+
+
+def test_memory_comes_back_at_the_end_of_with_even_after_an_error(torch):
+    def fail():
+        with torch.empty(14 * MIB, name="x") as x:
+            tensors.append(x)
+            increment[(4,)](x, 16)
+            raise ZeroDivisionError
+
+    tensors = []
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            fail()
+    x = tensors[0]
+    assert x.is_freed
+    with pytest.raises(UsageError) as error:
+        x.numpy()
+    assert str(error.value) == f"'x'[{14 * MIB}] was freed; make a new tensor, or free it later"
+
+
+def test_a_tensor_reads_as_an_array_everywhere(torch):
+    x = torch.arange(12, dtype="fp32")
+    np.testing.assert_array_equal(np.asarray(x), np.arange(12))
+    assert [float(value) for value in x] == list(range(12))
+    assert x[2:8:2].tolist() == [2, 4, 6]
+    assert x[::-1].tolist() == list(range(11, -1, -1))
+    assert (x[3], len(x), float(np.sum(x))) == (3, 12, 66)
+    assert bool(torch.ones(1)) and not torch.zeros(())  # noqa: PT018
+
+
+def test_a_comparison_that_would_mean_something_else_is_refused(torch):
+    x, y = torch.zeros(4, name="x"), torch.zeros(4)
+    assert x == x
+    assert x in [x, y]
+    with pytest.raises(UsageError) as error:
+        assert x == y
+    assert str(error.value) == (
+        "'x' == ...: a tensor is not compared; read it, as in (x.numpy() == y.numpy()).all()"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (
+            lambda torch: torch.tensor([[1, 2], [3]]),
+            ShapeError,
+            "torch.tensor: the nested lists differ in length; give rows of one length",
+        ),
+        (
+            lambda torch: torch.randint(5, 5, (3,)),
+            UsageError,
+            "torch.randint(5, 5): no integer is from 5 to 4",
+        ),
+        (
+            lambda torch: torch.arange(1, 5, 0),
+            UsageError,
+            "torch.arange(1, 5, 0): give an end; a start and an end; or those and a step, not 0",
+        ),
+        (
+            lambda torch: torch.randn(3, dtype="int8"),
+            DTypeError,
+            "randn: int8 is no float dtype; draw fp32 and convert",
+        ),
+        (lambda torch: torch.zeros(-1), ShapeError, "shape (-1,): every extent is an integer of 0 or more"),
+        (lambda torch: torch.cdiv(4, 0), UsageError, "torch.cdiv(4, 0): a block holds 1 or more, not 0"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_in_our_words(torch, make, kind, text):
+    with pytest.raises(kind) as error:
+        make(torch)
+    assert str(error.value) == text
+
+
+def test_the_context_knows_what_it_has():
+    torch = kb.simulate("tiny").torch
+    assert hasattr(torch, "zeros")
+    assert not hasattr(torch, "nn")
+    assert torch.memory_bytes() == 64 * MIB
+
+
+def test_random_numbers_follow_from_the_seed_alone():
+    draws = [kb.simulate("tiny", seed=seed).torch.randn(8).tolist() for seed in (3, 3, 4)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_a_tensor_that_cannot_fit_is_refused_before_it_is_filled(torch):
+    with pytest.raises(CapacityError, match="no room for 'huge': it needs 8192 GiB"):
+        torch.zeros(1 << 45, dtype="int8", name="huge", policy=kb.DPPolicy(pe="row_wise"))
+
+
+# -- arguments ----------------------------------------------------------------------------------------------------
+
+
+class Adder:
+    """A kernel that is an object, or one of its methods."""
+
+    def __call__(self, x, y):
+        tl.store(y, tl.load(x) + 2.0)
+
+    def method(self, x, y):
+        self(x, y)
+
+
+def starred(*tensors):
+    tl.store(tensors[1], tl.load(tensors[0]) + len(tensors))
+
+
+def keywords(x, **named):
+    tl.store(named["y"], tl.load(x) + named["c"])
+
+
+def defaults(x, /, y=None, *, c=2.0):
+    if y is not None:
+        tl.store(y, tl.load(x) + c)
+
+
+def of_one(both):
+    x, y = both.values() if isinstance(both, dict) else both
+    tl.store(y, tl.load(x) + 2.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "args"),
+    [
+        (starred, lambda x, y: ((x, y), {})),
+        (keywords, lambda x, y: ((x,), {"y": y, "c": 2.0})),
+        (defaults, lambda x, y: ((x, y), {})),
+        (functools.partial(defaults, c=2.0), lambda x, y: ((x,), {"y": y})),
+        (of_one, lambda x, y: (((x, y),), {})),
+        (of_one, lambda x, y: (([x, y],), {})),
+        (of_one, lambda x, y: (({"x": x, "y": y},), {})),
+        (Adder(), lambda x, y: ((x, y), {})),
+        (Adder().method, lambda x, y: ((x, y), {})),
+    ],
+)
+@pytest.mark.parametrize("mode", ["timed", "data"])
+def test_a_kernel_takes_its_arguments_as_any_function_does(kernel, args, mode):
+    torch = kb.simulate("tiny", mode=mode).torch
+    x, y = torch.full((4,), 3.0), torch.zeros(4)
+    positional, named = args(x, y)
+    torch.launch(kernel, (1,), positional, named)
+    assert y.tolist() == [5.0, 0.0, 0.0, 0.0]
+
+
+def test_tensors_within_an_argument_are_checked_and_say_where_programs_run(torch):
+    ours, theirs = torch.zeros(4, name="ours"), kb.simulate("tiny").torch.zeros(4, name="theirs")
+    with pytest.raises(UsageError) as error:
+        torch.launch(of_one, (1,), ([ours, theirs],))
+    assert str(error.value) == (
+        "kernel 'of_one': argument 'both' is 'theirs', a tensor of another simulation; copy it by way of numpy()"
+    )
+
+
+def test_a_trace_of_a_run_is_what_a_viewer_takes(tmp_path):
+    """Every slice has a named process and thread, begins at or after 0, and meets no other of its thread."""
+    params = dict.fromkeys(("m", "n", "k"), 64) | dict.fromkeys(("block_m", "block_n", "block_k"), 32)
+    assert kb.run("gemm", topology="tiny", params=params, trace=tmp_path / "t.json").check.ok
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    named = {(e["name"], e["pid"], e["tid"]) for e in events if e["ph"] == "M"}
+    slices = sorted((e["pid"], e["tid"], e["ts"], e["dur"]) for e in events if e["ph"] == "X")
+    assert len(events) == len(slices) + sum(e["ph"] == "M" for e in events)
+    free_us = {}
+    for pid, tid, start_us, spent_us in slices:
+        assert ("process_name", pid, 0) in named
+        assert ("thread_name", pid, tid) in named
+        assert spent_us >= 0
+        assert start_us >= free_us.get((pid, tid), 0) - 1e-9
+        free_us[pid, tid] = start_us + spent_us
