@@ -227,22 +227,33 @@ def load_once(x_ptr, N: tl.constexpr):  # noqa: N803 - a constant, as in Triton
 def _one_load(_old: str) -> str:
     """What one local load of 4 KiB on ``tiny`` spends where, as its op log says."""
     simulation = kb.simulate("tiny", mode="timing")
-    load_once[(1,)](simulation.torch.empty(1024 * simulation.graph.n_pes), N=1024)
+    x = simulation.torch.empty(1024 * simulation.graph.n_pes)
+    load_once[(1,)](x, N=1024)
     simulation.torch.synchronize()
     assert isinstance(simulation.machine, Machine)
     pe = [record for record in simulation.machine.log if simulation.graph.nodes[record.node].pe == 0]
-    start, issue, dispatch, load, end = pe
+    _, start, issue, dispatch, walk, load, end = pe  # PE_MMU was told of the tensor first
+    assert walk.op == OpCode.WALK
     assert load.op == OpCode.DMA_READ
-    asks = (load.start_ps, load.mark1_ps, load.mark2_ps, load.mark3_ps, load.mark4_ps, load.end_ps)
+    asks = (
+        load.start_ps,
+        load.mark1_ps,
+        load.mark2_ps,
+        load.mark3_ps,
+        load.mark4_ps,
+        load.mark5_ps,
+        load.end_ps,
+    )
     steps = [
         ("1", "PE_CPU starts the kernel", start.start_ps, start.end_ps),
         ("2", "PE_CPU issues the command", issue.start_ps, issue.end_ps),
         ("3", "PE_SCHEDULER admits and plans it", dispatch.start_ps, dispatch.end_ps),
-        ("4", "PE_DMA sets it up and translates its address", *asks[0:2]),
-        ("5", "the request travels: NIU, router, HBM controller", *asks[1:3]),
-        ("6", "it waits for its turn at the memory", *asks[2:4]),
-        ("6", "the memory: latency, and 4096 B at its rate", *asks[3:5]),
-        ("7", "the last chunk travels back, and into TCM", *asks[4:6]),
+        ("4", "PE_DMA sets it up, and PE_MMU looks its page up", *asks[0:2]),
+        ("4", "the TLB does not hold it: a walk of two reads", *asks[1:3]),
+        ("5", "the request travels: NIU, router, HBM controller", *asks[2:4]),
+        ("6", "it waits for its turn at the memory", *asks[3:5]),
+        ("6", "the memory: latency, and 4096 B at its rate", *asks[4:6]),
+        ("7", "the last chunk travels back, and into TCM", *asks[5:7]),
         ("4 to 7", "**the load**", load.start_ps, load.end_ps),
         ("8", "PE_CPU ends the kernel", end.start_ps, end.end_ps),
     ]

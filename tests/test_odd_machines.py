@@ -5,7 +5,7 @@ import pytest
 
 from kernbench.bench import load_bench, run_bench
 from kernbench.config.load import load_config
-from kernbench.errors import CapacityError
+from kernbench.errors import CapacityError, ConfigError
 from kernbench.probe import run_probe
 from kernbench.topology.builder import build_graph
 from kernbench.topology.lint import lint
@@ -27,6 +27,7 @@ LATENCIES = (
         "pe.scheduler.dispatch_ns",
         "pe.dma.setup_ns",
         "pe.mmu.hit_ns",
+        "pe.mmu.update_ns",
         "pe.tcm.latency_ns",
     ),
     *("pe.regfile.latency_ns", "pe.fetch_store.setup_ns", "host.dram_latency_ns"),
@@ -111,7 +112,13 @@ MACHINES = {
     "a slow network": ("cube.noc.link_bw=0.1",),
     "a slow port": ("pe.dma.bw=0.5",),
     "no latency anywhere": (*EVERY_LEVEL, *(f"{path}=0" for path in LATENCIES)),
-    "pages of a byte": ("pe.mmu.page=1",),
+    "pages of a burst": ("pe.mmu.page=32", "pe.mmu.tlb_entries=512"),  # as many as the largest transfer has
+    "pages of a GiB": ("pe.mmu.page=1 GiB",),
+    "one place in the TLB": ("pe.mmu.page=2 MiB", "pe.mmu.tlb_entries=1"),
+    "walks of one read": ("pe.mmu.walk_reads=1",),
+    "walks of five reads": (*EVERY_LEVEL, "pe.mmu.walk_reads=5"),
+    "preloaded TLBs": (*EVERY_LEVEL, "pe.mmu.miss=preload", "pe.mmu.tlb_entries=1024"),
+    "the best fit": ("host.fit=best",),
     "bursts of a byte": ("cube.hbm.timing.burst=1",),
     "one slow PE": ("overrides.sip0.cube0.pe3.pe_gemm.fill_cycles=1000",),
     "one slow link": ("overrides.sip0.cube0.r0_0->sip0.cube0.r1_0.bw=1",),
@@ -126,11 +133,18 @@ TIGHT = {
     ),
 }
 
+# TLBs that do not hold the pages of the largest transfer: when it comes again, the first of them are gone.
+SHORT = {
+    "a page less than needed in the TLB": ("pe.mmu.page=32", "pe.mmu.tlb_entries=511"),
+    "one place in the TLB for pages of 4 KiB": (*EVERY_LEVEL, "pe.mmu.tlb_entries=1"),
+}
+EVERY = MACHINES | TIGHT | SHORT
 
-@pytest.mark.parametrize("name", [*MACHINES, *TIGHT])
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_bench_is_right_and_its_time_is_accounted_for(name, bench):
-    overrides = ("cube.sram.banks=1", "cube.sram.at=[[0, 0]]", *(MACHINES | TIGHT)[name])
+    overrides = ("cube.sram.banks=1", "cube.sram.at=[[0, 0]]", *EVERY[name])
     result = run_bench(load_bench(bench), topology="tiny", overrides=overrides, params=BENCHES[bench])
     assert result.check.ok
     assert sum(result.breakdown.values()) == result.kernel_time_ps > 0
@@ -152,6 +166,20 @@ def test_where_too_little_room_holds_a_transfer_up_the_lint_says_so(name):
     assert any(
         "raise it" in warning for warning in lint(build_graph(load_config("tiny", TIGHT[name]).topology))
     )
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_transfer_takes_longer_where_the_tlb_does_not_hold_its_pages_and_only_there(name):
+    rows = run_probe(topology="tiny", overrides=SHORT[name], sizes=SIZES)
+    longer = {(row.case, row.size_bytes): row.error_ps for row in rows if row.error_ps}
+    assert longer.keys() == {(row.case, SIZES[-1]) for row in rows if row.case.startswith("pe-")}
+    assert min(longer.values()) > 0
+
+
+def test_a_page_of_less_than_a_burst_is_told():
+    with pytest.raises(ConfigError) as error:
+        load_config("tiny", ("pe.mmu.page=1",))
+    assert str(error.value) == "--set pe.mmu.page=1: 1 B is smaller than a burst of 32 B; write 32 or more"
 
 
 def test_no_latency_anywhere_still_takes_the_time_of_the_bytes_and_the_cycles():

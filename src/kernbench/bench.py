@@ -22,7 +22,7 @@ from kernbench.dtypes import DType
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.bounds import Bound
-from kernbench.reports.summary import UnitUse
+from kernbench.reports.summary import Translations, UnitUse
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.simulation import MODES, Simulation, load_plugin
 from kernbench.units import format_bytes
@@ -231,6 +231,7 @@ class RunResult:
     check: Check
     flops: int
     bytes: dict[str, int]
+    translations: Translations
     units: tuple[UnitUse, ...]
     links: tuple[UnitUse, ...]
     breakdown: dict[str, int]
@@ -263,6 +264,7 @@ class RunResult:
             "check": None if self.check.ok is None else check,
             "flops": self.flops,
             "bytes": self.bytes,
+            "translations": self.translations._asdict(),
             "units": [
                 {
                     "node": unit.node,
@@ -344,6 +346,7 @@ def run_bench(
         check=check,
         flops=outcome.flops,
         bytes=report.bytes,
+        translations=report.translations,
         units=report.units,
         links=report.links,
         breakdown=report.breakdown,

@@ -126,7 +126,7 @@ class _Probe:
             simulated_ps = self._copy(owner, size, is_write=is_write)
         else:
             is_write = False
-            end, setup_ps = self._pe(), self.machine.spec.pe.dma.setup_ps + self.machine.spec.pe.mmu.hit_ps
+            end, setup_ps = self._pe(owner * size), self.machine.spec.pe.dma.setup_ps
             simulated_ps = self._load(owner, size)
         closed_ps = setup_ps + idle_transfer_ps(self.graph, self.routes, end, memory, size, is_write=is_write)
         src, dst = (end.node, memory) if is_write else (memory, end.node)
@@ -155,13 +155,17 @@ class _Probe:
             port_latency_ps=spec.dram_latency_ps,
         )
 
-    def _pe(self) -> Requester:
+    def _pe(self, offset: int) -> Requester:
+        """PE 0, about to load from ``offset`` bytes into a tensor."""
         spec = self.machine.spec.pe
         return Requester(
             node=self.graph.niu_of(0),
             max_inflight_bytes=spec.dma.max_inflight_bytes,
             port=IdleServer(spec.tcm.write_rate),
             port_latency_ps=spec.tcm.latency_ps,
+            page_bytes=spec.mmu.page_bytes,
+            page_offset=offset % spec.mmu.page_bytes,
+            look_up_ps=spec.mmu.hit_ps,
         )
 
     def _copy(self, owner: int, size: int, *, is_write: bool) -> int:
@@ -176,10 +180,14 @@ class _Probe:
         return self.machine.now_ps - start_ps
 
     def _load(self, owner: int, size: int) -> int:
-        """Simulated time of one load by PE 0 from a PE's slice: from its descriptor's start to its last byte."""
+        """Simulated time of one load by PE 0 from a PE's slice: from its descriptor's start to its last byte.
+
+        It is the second of two, so that the TLB holds its pages.
+        """
         torch = self.simulation.torch
         tensor = torch.empty(self.graph.n_pes * size, dtype=int8, name="block")
-        torch.launch(load_kernel, (1,), (tensor, owner * size), {"BYTES": size}, place=[0])
+        for _ in range(2):
+            torch.launch(load_kernel, (1,), (tensor, owner * size), {"BYTES": size}, place=[0])
         torch.synchronize()
         table = self.machine.log.table()
         row = record_at(table, int(np.flatnonzero(column(table, "op") == OpCode.DMA_READ)[-1]))

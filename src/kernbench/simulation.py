@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from kernbench.components import load_components
@@ -34,6 +34,7 @@ class Simulation:
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
     ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks;
     ``keep_log`` keeps the op log of the present window for reports (without it, a run of any length has flat memory).
+    At the end of a ``with`` block, ``torch`` is closed.
     """
 
     def __init__(
@@ -75,6 +76,19 @@ class Simulation:
     ) -> Simulation:
         """The simulation of a preset or a file; ``options`` as for the class."""
         return cls(load_config(topology, overrides), **options)
+
+    def close(self) -> None:
+        """Close ``torch``: see :meth:`Context.close`. Reports can still be made."""
+        self.torch.close()
+
+    def __enter__(self) -> Simulation:
+        self.torch.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.torch.__exit__(kind, error, trace)
 
     def begin_window(self) -> None:
         """Measure from now on; the first window is open from the beginning. Mode ``data`` has no times."""

@@ -43,6 +43,7 @@ def result(**changes):
         "check": Check(True, 0.5, "numpy float64"),
         "flops": 8_000_000,  # / 4 us = 2 TFLOP/s
         "bytes": {"hbm": 1 << 20, "pcie": 100},
+        "translations": (1200, 34, 30),
         "units": (
             unit(0, "pe_gemm", 6_000_000),
             unit(1, "pe_gemm", 2_000_000),
@@ -107,6 +108,7 @@ host software  2.000 us, apart: part of neither
 achieved       2 TFLOP/s
 bound          2.000 us by hbm; 50 % of it is reached
 bytes moved    hbm 1 MiB, pcie 100 B
+translations   1,234 pages looked up: 34 TLB misses, 30 page walks
 
 Where the kernel time went, on the PE that ended last
 cause      time  share  what to do

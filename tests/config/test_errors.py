@@ -52,7 +52,7 @@ def test_a_misspelt_key_of_a_complete_file_is_one_error_and_not_two():
 def test_an_unknown_key_that_is_near_nothing_gets_the_list():
     assert (
         error_of("extends: tiny\nhost: {qqq: 1}\n")
-        == "my.yaml:2: host.qqq: unknown key; known: sw_launch_ns, dram_bw, dram_latency_ns, max_inflight"
+        == "my.yaml:2: host.qqq: unknown key; known: sw_launch_ns, dram_bw, dram_latency_ns, max_inflight, fit"
     )
 
 
@@ -89,6 +89,11 @@ def test_a_missing_key_is_named_at_its_mapping():
         ("pe.gemm.m=1.5", "1.5 is not an integer"),
         ("pe.gemm.m=many", "'many' is not an integer"),
         ("cube.hbm.refresh=sometimes", "'sometimes' is not one of 'all_bank', 'per_bank', 'none'"),
+        ("host.fit=worst", "'worst' is not one of 'first', 'best'"),
+        ("pe.mmu.miss=fault", "'fault' is not one of 'walk', 'preload'"),
+        ("pe.mmu.tlb_entries=0", "0 is too small; it must be 1 or more"),
+        ("pe.mmu.walk_reads=0", "0 is too small; it must be 1 or more"),
+        ("pe.mmu.update_ns=-1", "-1 ns is not a whole number of picoseconds, zero or more"),
         ("cube.noc.routing=yx", "'yx' is not 'xy'"),
         ("units.bandwidth=Gb/s", "'Gb/s' is not 'GB/s'"),
         ("version=2", "2 is not 1"),

@@ -63,6 +63,17 @@ def test_the_presets_break_no_rule(name):
         ),
         ('pe.ipcq.directions=["N", "N"]', "a direction is named twice"),
         ("pe.mmu.page=3000", "3000 B is not a power of two"),
+        ("pe.mmu.page=16", "16 B is smaller than a burst of 32 B; write 32 or more"),
+        (
+            "cube.hbm.capacity=64 KiB",  # 4096 for each of 16 PEs: all of the first one's is the directory
+            "a PE's slice of 4096 B has no room beside 4096 B of page directories; write 66048 or more, lower "
+            "pe.mmu.walk_reads, or write pe.mmu.miss: preload",
+        ),
+        (
+            "pe.mmu.walk_reads=262145",
+            "a PE's slice of 1073741824 B has no room beside 1073741824 B of page directories; write 17179869696 or "
+            "more, lower pe.mmu.walk_reads, or write pe.mmu.miss: preload",
+        ),
     ],
 )
 def test_a_broken_rule_is_told_where_it_was_broken(override, message):
@@ -87,6 +98,21 @@ def test_one_chunk_with_header_is_the_least_a_buffer_may_hold():
     )
 
 
+def test_a_page_of_one_burst_is_allowed():
+    assert load_config("default", ["pe.mmu.page=32"]).topology.pe.mmu.page_bytes == 32
+
+
+def test_a_slice_holds_its_cubes_page_directories_and_a_burst_at_least():
+    assert "a PE's slice of 4124 B" in error_of("cube.hbm.capacity=65984")  # 16 x (4096 + 28)
+    load_config("default", ["cube.hbm.capacity=66048"])  # 16 x (4096 + 32)
+    assert "8192 B of page directories" in error_of("cube.hbm.capacity=66048", "pe.mmu.walk_reads=3")
+
+
+def test_one_read_a_walk_still_takes_a_directory_and_preloaded_tlbs_take_none():
+    assert "4096 B of page directories" in error_of("cube.hbm.capacity=64 KiB", "pe.mmu.walk_reads=1")
+    load_config("default", ["cube.hbm.capacity=64 KiB", "pe.mmu.miss=preload"])
+
+
 def test_a_controller_at_every_second_router_needs_an_even_row():
     assert error_of("cube.pes.grid=[1, 4]", "cube.hbm.attach=per_2_routers", preset="tiny") == (
         "--set cube.hbm.attach=per_2_routers: per_2_routers needs an even number of routers in a row, not 1"
@@ -102,4 +128,4 @@ def test_every_kind_of_node_needs_a_component(tmp_path):
     path.write_text("version: 1\ncomponents: {host: host_v1}\n")
     with pytest.raises(ConfigError) as caught:
         load_config("tiny", components=path)
-    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 18 more)"
+    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 19 more)"

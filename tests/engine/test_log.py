@@ -22,7 +22,7 @@ def filled(rows):
 
 
 def expected_sha256(rows):
-    """The format, then each row as 18 little-endian int64."""
+    """The format, then each row as 19 little-endian int64."""
     packed = b"".join(struct.pack(f"<{N_COLUMNS}q", *row) for row in rows)
     return hashlib.sha256(FORMAT + packed).hexdigest()
 
@@ -42,7 +42,7 @@ def test_the_hash_is_that_of_the_format_and_the_rows(rows):
 
 
 def test_the_hash_of_an_empty_log_is_that_of_its_format():
-    assert OpLog().sha256() == hashlib.sha256(b"kernbench.oplog/1").hexdigest()
+    assert OpLog().sha256() == hashlib.sha256(b"kernbench.oplog/2").hexdigest()
 
 
 @given(ROWS, ROWS)
@@ -74,7 +74,7 @@ def test_what_is_left_out_is_recorded_as_not_there():
     log = OpLog()
     log.append(node=3, op=OpCode.GEMM, program=0, command=5, tile=1, ready_ps=10, start_ps=20, end_ps=30)
     (record,) = log
-    assert record == OpRecord(3, OpCode.GEMM, 0, 5, 1, 10, 20, 30, -1, -1, -1, -1, 0, 0, -1, -1, -1, -1)
+    assert record == OpRecord(3, OpCode.GEMM, 0, 5, 1, 10, 20, 30, -1, -1, -1, -1, 0, 0, -1, -1, -1, -1, -1)
 
 
 def test_commits_queue_up_for_phase_two_with_their_time_and_place():

@@ -127,7 +127,7 @@ class Traffic:
             "engine": self.engine,
             "fabric": self.fabric,
             "log": self.log,
-            "translator": None,
+            "page_table": None,
             "pe": -1,
             "pe_spec": spec.pe,
             "noc": noc,

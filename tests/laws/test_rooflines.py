@@ -213,9 +213,10 @@ def chain_kernel(x_ptr, y_ptr, BLOCK: tl.constexpr):
 def chain_ps(overrides):
     simulation = Simulation.of("tiny", overrides=overrides, mode="timing")
     x, y = (simulation.torch.empty(4096, dtype=float16) for _ in "xy")
-    simulation.begin_window()
-    chain_kernel[(1,)](x, y, BLOCK=2048)
-    simulation.torch.synchronize()
+    for _ in range(2):  # the second time the TLB holds its pages
+        simulation.begin_window()
+        chain_kernel[(1,)](x, y, BLOCK=2048)
+        simulation.torch.synchronize()
     return simulation.report().kernel_time_ps
 
 

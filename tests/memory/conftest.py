@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from kernbench.dtypes import as_dtype
-from kernbench.memory.direct_map import DirectMap
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.page_table import PageTables
 from kernbench.memory.shards import Copy, ShardMap
 from kernbench.memory.store import MemoryStore
 from kernbench.runtime.placement import place
@@ -18,7 +19,7 @@ VA = 0x4000_0000
 class Machine:
     """SIPs, cubes and PEs by their grids; each PE owns ``PE_BYTES`` of physical memory as owner ``100 + pe``."""
 
-    def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2)):
+    def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2), page_bytes=4096):
         level = lambda grid: SimpleNamespace(count=grid[0] * grid[1], grid=grid)  # noqa: E731
         self.spec = SimpleNamespace(
             system=SimpleNamespace(sips=level(sips)),
@@ -30,7 +31,7 @@ class Machine:
             PeId(s, c, p) for s in range(counts[0]) for c in range(counts[1]) for p in range(counts[2])
         ]
         self.store = MemoryStore([(pe * PE_BYTES, PE_BYTES) for pe in range(len(self.pes))])
-        self.translator = DirectMap(self.pes, hit_ps=1000)
+        self.page_tables = PageTables(self.pes, page_bytes)
         self.used = [0] * len(self.pes)
 
     def tensor(self, shape, dtype, policy, *, name="x", va=VA):
@@ -48,7 +49,8 @@ class Machine:
             ],
             pes=self.pes,
         )
-        self.translator.map(shards)
+        self.mapping = TensorMapping(shards, self.page_tables.by_sip[0].page_bytes)
+        self.page_tables.map(self.mapping)
         return shards
 
     def _copy(self, pe, size):

@@ -102,11 +102,11 @@ class Bench:
 
     def read(self, shards, pe=0):
         access = hbm(shards).access
-        pieces, _ = self.machine.translator.translate(pe, access, None)
+        pieces = self.machine.page_tables.pieces(pe, access, None)
         return block_of(self.machine.store.read(pieces, access.size_bytes), access, shards.dtype)
 
     def immediate(self, *programs):
-        executor = ImmediateExecutor(self.machine.store, self.machine.translator)
+        executor = ImmediateExecutor(self.machine.store, self.machine.page_tables)
         for program in programs:
             for command in program.commands:
                 executor.execute(0, command)
@@ -114,7 +114,7 @@ class Bench:
 
     def timed(self):
         log = OpLog()
-        return log, DataExecutor(log, self.machine.store, self.machine.translator)
+        return log, DataExecutor(log, self.machine.store, self.machine.page_tables)
 
 
 def product(bench):
@@ -263,7 +263,7 @@ def test_a_value_nobody_reads_leaves_at_once_when_it_is_dead(bench):
 
 
 def test_a_loop_holds_as_many_values_as_it_has_alive(bench):
-    executor = ImmediateExecutor(bench.machine.store, bench.machine.translator)
+    executor = ImmediateExecutor(bench.machine.store, bench.machine.page_tables)
     program = Program()
     executor.execute(
         0,

@@ -30,6 +30,13 @@ UNIT_OF = {
     OpCode.GEMM: "pe_gemm",
     OpCode.MATH: "pe_math",
 }
+HOST_OPS = {
+    OpCode.HOST_MAP: "map",
+    OpCode.HOST_UNMAP: "unmap",
+    OpCode.HOST_WRITE: "host to device",
+    OpCode.HOST_READ: "device to host",
+}
+NO_MARKS = (-1,) * 5
 
 
 def two_pes():
@@ -56,10 +63,10 @@ class Log:
     def __init__(self):
         self.rows = []
 
-    def add(self, op, start_ps, end_ps, cause=-1, *, ready_ps=None, pe=0, marks=(-1, -1, -1, -1)):
+    def add(self, op, start_ps, end_ps, cause=-1, *, ready_ps=None, pe=0, marks=NO_MARKS):
         """Append a record; it was ready when its cause ended, unless said otherwise. Gives its number."""
         node = pe * len(KINDS) + KINDS.index(UNIT_OF.get(op, "pe_cpu"))
-        if op in (OpCode.HOST_WRITE, OpCode.HOST_READ):
+        if op in HOST_OPS:
             node = HOST
         if ready_ps is None:
             ready_ps = self.rows[cause].end_ps if cause >= 0 else start_ps
@@ -87,7 +94,7 @@ def test_one_load_and_one_dot_by_hand():
     start = log.add(OpCode.START, 1000, 1020)
     issue = log.add(OpCode.ISSUE, 1020, 1024, start)
     dispatch = log.add(OpCode.DISPATCH, 1024, 1026, issue)
-    load = log.add(OpCode.DMA_READ, 1026, 1200, dispatch, marks=(1042, 1050, 1060, 1113))
+    load = log.add(OpCode.DMA_READ, 1026, 1200, dispatch, marks=(1042, 1042, 1050, 1060, 1113))
     fetch = log.add(OpCode.FETCH, 1210, 1230, load)  # 10 ps between the two, for an operand, say
     gemm = log.add(
         OpCode.GEMM, 1237, 1301, fetch, ready_ps=1232
@@ -114,7 +121,7 @@ def test_one_load_and_one_dot_by_hand():
 def test_the_data_of_a_store_travel_on_the_way_to_the_memory():
     log = Log()
     start = log.add(OpCode.START, 0, 20)
-    store = log.add(OpCode.DMA_WRITE, 20, 200, start, marks=(36, 100, 110, 160))
+    store = log.add(OpCode.DMA_WRITE, 20, 200, start, marks=(36, 36, 100, 110, 160))
     log.add(OpCode.END, 200, 200, store)
     assert log.kernel() == {
         "kernel start": 20,
@@ -123,6 +130,40 @@ def test_the_data_of_a_store_travel_on_the_way_to_the_memory():
         "hbm queue": 10,
         "hbm": 50,
         "data on the fabric": 64,
+    }
+
+
+def test_a_load_that_walks_for_its_page_by_hand():
+    # 16 of set-up and 1 of look-up; then two reads of HBM, 90 each, before its own request can leave
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    load = log.add(OpCode.DMA_READ, 20, 375, start, marks=(37, 217, 225, 235, 288))
+    log.add(OpCode.END, 375, 375, load)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "dma setup and window": 17,
+        "page walk": 180,
+        "request on the fabric": 225 - 217,
+        "hbm queue": 235 - 225,
+        "hbm": 288 - 235,
+        "data on the fabric": 375 - 288,
+    }
+
+
+def test_of_a_walk_that_the_load_before_hides_only_the_rest_is_its_own():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    first = log.add(OpCode.DMA_READ, 20, 200, start)
+    second = log.add(OpCode.DMA_READ, 200, 300, first, ready_ps=24, marks=(50, 230, 240, 250, 280))
+    log.add(OpCode.END, 300, 300, second)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "dma setup and window": 180,
+        "page walk": 30,
+        "request on the fabric": 10,
+        "hbm queue": 10,
+        "hbm": 30,
+        "data on the fabric": 20,
     }
 
 
@@ -158,8 +199,8 @@ def test_of_a_descriptor_that_overlaps_the_one_before_only_the_rest_is_its_own()
     # Its requests left while the channel still retired the first load, and its data came right behind.
     log = Log()
     start = log.add(OpCode.START, 0, 20)
-    first = log.add(OpCode.DMA_READ, 20, 200, start, marks=(36, 40, 50, 103))
-    second = log.add(OpCode.DMA_READ, 200, 270, first, ready_ps=24, marks=(150, 160, 170, 223))
+    first = log.add(OpCode.DMA_READ, 20, 200, start, marks=(36, 36, 40, 50, 103))
+    second = log.add(OpCode.DMA_READ, 200, 270, first, ready_ps=24, marks=(150, 150, 160, 170, 223))
     log.add(OpCode.END, 270, 270, second)
     assert log.kernel() == {
         "kernel start": 20,
@@ -175,7 +216,7 @@ def test_a_channel_that_cannot_hand_on_is_busy_whatever_its_next_descriptor_did_
     log = Log()
     start = log.add(OpCode.START, 0, 20)
     first = log.add(OpCode.DMA_READ, 20, 200, start)
-    second = log.add(OpCode.DMA_READ, 240, 250, first, ready_ps=24, marks=(150, 160, 170, 223))
+    second = log.add(OpCode.DMA_READ, 240, 250, first, ready_ps=24, marks=(150, 150, 160, 170, 223))
     log.add(OpCode.END, 250, 250, second)
     assert log.kernel() == {
         "kernel start": 20,
@@ -196,9 +237,9 @@ def test_waiting_is_the_work_of_a_readback_and_of_the_end():
 def test_nothing_before_the_start_of_the_pe_counts():
     # What the load waited for ended in the launch before.
     log = Log()
-    before = log.add(OpCode.DMA_WRITE, 0, 90, marks=(10, 20, 30, 40))
+    before = log.add(OpCode.DMA_WRITE, 0, 90, marks=(10, 10, 20, 30, 40))
     log.add(OpCode.START, 100, 120)
-    load = log.add(OpCode.DMA_READ, 150, 200, before, ready_ps=150, marks=(160, 170, 180, 190))
+    load = log.add(OpCode.DMA_READ, 150, 200, before, ready_ps=150, marks=(160, 160, 170, 180, 190))
     log.add(OpCode.END, 200, 200, load)
     assert log.kernel(sent_ps=95) == {
         "dma setup and window": 10,
@@ -228,17 +269,14 @@ def test_a_cause_that_comes_later_is_a_bug():
 
 # --- any kernel ---
 
-OWN = [
-    op
-    for op in OpCode
-    if op not in (OpCode.START, OpCode.END, OpCode.CONTROL, OpCode.HOST_WRITE, OpCode.HOST_READ)
-]
+NEVER_A_CAUSE = {OpCode.CONTROL, OpCode.WALK, OpCode.TABLE_WRITE, *HOST_OPS}
+OWN = [op for op in OpCode if op not in (OpCode.START, OpCode.END) and op not in NEVER_A_CAUSE]
 WORK = st.tuples(
     st.sampled_from(OWN),
     st.integers(0, 100),  # how far back its cause lies
     st.integers(-50, 50),  # ready, from the cause's end
     st.integers(0, 50),  # start, from ready
-    st.lists(st.integers(0, 50), min_size=5, max_size=5),  # the parts of its own time
+    st.lists(st.integers(0, 50), min_size=6, max_size=6),  # the parts of its own time
 )
 
 
@@ -252,8 +290,8 @@ def chain(works, first_ps):
         times = [ready_ps + wait]
         for part in parts:
             times.append(times[-1] + part)
-        marks = times[1:5] if op in (OpCode.DMA_READ, OpCode.DMA_WRITE) else (-1,) * 4
-        log.add(op, times[0], times[5], cause, ready_ps=ready_ps, marks=marks)
+        marks = times[1:6] if op in (OpCode.DMA_READ, OpCode.DMA_WRITE) else NO_MARKS
+        log.add(op, times[0], times[6], cause, ready_ps=ready_ps, marks=marks)
     cause = len(log.rows) - 1
     end_ps = max(row.end_ps for row in log.rows)
     log.add(OpCode.END, end_ps, end_ps + 5, cause)
@@ -361,17 +399,71 @@ def test_a_window_of_one_iteration_sees_only_its_own():
     }
 
 
-COPIES = st.lists(st.tuples(st.booleans(), st.integers(0, 100), st.integers(0, 100)), max_size=10)
-
-
-@given(COPIES, st.integers(0, 100), st.integers(0, 150))
-def test_the_causes_sum_to_the_window_however_copies_overlap(copies, from_ps, length_ps):
+def test_a_map_a_copy_a_launch_and_an_unmap_by_hand():
     log = Log()
-    for is_write, start_ps, spent_ps in copies:
-        log.add(OpCode.HOST_WRITE if is_write else OpCode.HOST_READ, start_ps, start_ps + spent_ps)
+    log.add(OpCode.HOST_MAP, 0, 1000)
+    log.add(OpCode.HOST_WRITE, 1100, 1500)
+    pe_of(log, 0, 2100, 3000)
+    log.add(OpCode.HOST_UNMAP, 3600, 4400)
+    assert device_breakdown(log.table, GRAPH, [Launched(1500, 3600)], 0, 4400) == {
+        "map": 1000,
+        "unmap": 800,
+        "host to device": 400,
+        "launch": 600,
+        "kernel": 900,
+        "completion": 600,
+        "idle": 100,
+    }
+
+
+@pytest.mark.parametrize(
+    ("map_end_ps", "map_ps", "copy_ps"), [(300, 300, 700), (1000, 0, 1000), (1400, 400, 1000)]
+)
+def test_of_a_map_and_a_copy_that_begin_together_the_one_that_outlasts_the_other_has_the_rest(
+    map_end_ps, map_ps, copy_ps
+):
+    log = Log()
+    log.add(OpCode.HOST_WRITE, 0, 1000)
+    log.add(OpCode.HOST_MAP, 0, map_end_ps)
+    parts = device_breakdown(log.table, GRAPH, [], 0, 1400)
+    assert (parts.get("map", 0), parts["host to device"]) == (map_ps, copy_ps)
+    assert parts.get("idle", 0) == 1400 - map_ps - copy_ps
+
+
+def test_maps_that_are_under_way_together_take_the_time_of_the_longest():
+    log = Log()
+    for start_ps, end_ps in ((0, 100), (0, 400), (0, 250), (50, 300)):
+        log.add(OpCode.HOST_MAP, start_ps, end_ps)
+    assert device_breakdown(log.table, GRAPH, [], 0, 500) == {"map": 400, "idle": 100}
+
+
+def test_of_a_launch_that_a_map_was_under_way_before_only_the_rest_is_its_own():
+    log = Log()
+    log.add(OpCode.HOST_MAP, 0, 700)  # of a tensor that this launch does not use
+    pe_of(log, 0, 600, 900)
+    assert device_breakdown(log.table, GRAPH, [Launched(100, 1000)], 0, 1000) == {
+        "map": 700,
+        "kernel": 200,
+        "completion": 100,
+    }
+
+
+HOST_WORK = st.lists(
+    st.tuples(st.sampled_from(list(HOST_OPS)), st.integers(0, 100), st.integers(0, 100)), max_size=10
+)
+
+
+@given(HOST_WORK, st.integers(0, 100), st.integers(0, 150))
+def test_the_causes_sum_to_the_window_however_maps_and_copies_overlap(works, from_ps, length_ps):
+    log = Log()
+    busy_ps = set()
+    for op, start_ps, spent_ps in works:
+        log.add(op, start_ps, start_ps + spent_ps)
+        busy_ps.update(range(start_ps, start_ps + spent_ps))
     parts = device_breakdown(log.table, GRAPH, [], from_ps, from_ps + length_ps)
     assert sum(parts.values()) == length_ps
-    assert set(parts) <= set(DEVICE_CAUSES)
+    assert parts.get("idle", 0) == length_ps - len(busy_ps & set(range(from_ps, from_ps + length_ps)))
+    assert set(parts) <= {HOST_OPS[op] for op, _, _ in works} | {"idle"} <= set(DEVICE_CAUSES)
 
 
 # --- names and advice ---

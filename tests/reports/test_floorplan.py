@@ -199,9 +199,11 @@ def test_the_inner_edges_of_a_pe_are_arrows():
     assert arrows == {
         "niu to pe_dma": True,
         "niu to pe_cpu": True,
+        "niu to pe_mmu": True,
         "pe_cpu to pe_scheduler": True,
         "pe_scheduler to pe_dma": True,
         "pe_scheduler to pe_fetch_store": True,
+        "pe_dma to pe_mmu": False,
         "pe_dma to pe_tcm": False,
         "pe_dma to pe_fetch_store": True,
         "pe_fetch_store to pe_tcm": False,
@@ -210,6 +212,30 @@ def test_the_inner_edges_of_a_pe_are_arrows():
         "pe_gemm to pe_scheduler": False,
         "pe_math to pe_scheduler": False,
     }
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_arrow_of_a_pe_passes_under_a_unit_and_all_are_long_enough_to_see(name):
+    root = picture(name, "pe")
+    units = [rect for title, rect in boxes(root).items() if title.startswith("sip0.cube0.pe0.")]
+    for line in root.iter(f"{SVG}polyline"):
+        if line.get("marker-end"):
+            (ax, ay), (bx, by) = (map(float, end.split(",")) for end in line.get("points").split())
+            assert math.hypot(bx - ax, by - ay) > 40  # two heads of 12, and a line between
+            for i in range(1, 100):
+                x, y = ax + (bx - ax) * i / 100, ay + (by - ay) * i / 100
+                assert not any(Rect.around(x, y, 1, 1).overlaps(unit.grown(-1)) for unit in units)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_unit_of_a_pe_says_its_name(name):
+    graph, texts = graph_of(name), [text for text, _ in labels(picture(name, "pe"))]
+    assert {unit.kind.upper() for unit in graph.units_of(0)} <= set(texts)
+
+
+def test_pe_mmu_says_its_pages_its_tlb_and_its_hit():
+    texts = [text for text, _ in labels(picture("default", "pe"))]
+    assert {"PE_MMU", "pages of 2 MiB", "TLB of 64", "hit 1 ns"} <= set(texts)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.reports.summary import LEVELS, UnitReading, UnitUse, level_bytes, unit_uses
+from kernbench.reports.summary import LEVELS, Translations, UnitReading, UnitUse, level_bytes, unit_uses
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
 
@@ -50,6 +50,12 @@ def test_windows_one_after_the_other_add_up_to_the_whole(first, second):
     (whole,) = unit_uses([], at_end, 2)
     for counted in ("busy_ps", "stalled_ps", "size_bytes"):
         assert getattr(one, counted) + getattr(two, counted) == getattr(whole, counted)
+
+
+def test_translations_of_a_window_are_what_was_counted_since_it_began():
+    before, after = Translations(hits=10, misses=3, walks=2), Translations(hits=15, misses=7, walks=3)
+    assert after.since(before) == Translations(hits=5, misses=4, walks=1)
+    assert after.since(Translations()) == after
 
 
 # --- levels ---

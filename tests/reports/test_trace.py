@@ -19,18 +19,20 @@ NODES = [
     Node(1, "sip0.io_cpu", "io_cpu", None, 0, 0, 0),
     Node(2, "sip0.cube0.m_cpu", "m_cpu", None, 0, 0, 0, 0),
     *(
-        Node(3 + 2 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
+        Node(3 + 3 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
         for pe in range(11)
-        for i, kind in enumerate(("pe_dma", "pe_gemm"))
+        for i, kind in enumerate(("pe_dma", "pe_mmu", "pe_gemm"))
     ),
 ]
 GRAPH = TopologyGraph(None, NODES, [], [])
-HOST, IO_CPU, M_CPU, DMA, GEMM = range(5)
+HOST, IO_CPU, M_CPU, DMA, MMU, GEMM = range(6)
 
 
 def row(node, op, start_ps, end_ps, **fields):
     """A record with nothing but what is given."""
-    empty = OpRecord(node, op, -1, -1, -1, start_ps, start_ps, end_ps, -1, -1, -1, -1, 0, 0, -1, -1, -1, -1)
+    empty = OpRecord(
+        node, op, -1, -1, -1, start_ps, start_ps, end_ps, -1, -1, -1, -1, 0, 0, -1, -1, -1, -1, -1
+    )
     return empty._replace(**fields)
 
 
@@ -124,6 +126,42 @@ def test_descriptors_side_by_side_get_a_lane_each_and_directions_are_apart():
         ("sip0.cube0.pe0", "pe_dma.rd 0"): [(0, 10), (10, 20)],
         ("sip0.cube0.pe0", "pe_dma.rd 1"): [(5, 12)],
         ("sip0.cube0.pe0", "pe_dma.wr 0"): [(0, 15)],
+    }
+
+
+def test_maps_under_way_together_get_a_lane_each_apart_from_copies():
+    found = events(
+        row(HOST, OpCode.HOST_MAP, 0, 4_000_000),
+        row(HOST, OpCode.HOST_MAP, 1_000_000, 3_000_000),
+        row(HOST, OpCode.HOST_WRITE, 1_000_000, 9_000_000),
+        row(HOST, OpCode.HOST_UNMAP, 4_000_000, 6_000_000),
+    )
+    assert threads_of(found) == {
+        ("host", "host.map 0"): [(0, 4), (4, 6)],
+        ("host", "host.map 1"): [(1, 3)],
+        ("host", "host.to_device 0"): [(1, 9)],
+    }
+    assert [e["name"] for e in slices(found)] == ["host_map", "host_unmap", "host_map", "host_write"]
+
+
+def test_what_becomes_of_a_map_is_seen_on_its_way_and_walks_go_on_meanwhile():
+    found = events(
+        row(IO_CPU, OpCode.CONTROL, 0, 1_000_000),
+        row(M_CPU, OpCode.CONTROL, 2_000_000, 3_000_000),
+        row(M_CPU, OpCode.TABLE_WRITE, 3_000_000, 5_000_000, size_bytes=4096),
+        row(MMU, OpCode.CONTROL, 6_000_000, 7_000_000),
+        row(MMU, OpCode.WALK, 5_500_000, 8_000_000, size_bytes=40),
+    )
+    assert threads_of(found) == {
+        ("sip0", "io_cpu"): [(0, 1)],
+        ("sip0.cube0", "m_cpu"): [(2, 3), (3, 5)],
+        ("sip0.cube0.pe0", "pe_mmu"): [(6, 7)],
+        ("sip0.cube0.pe0", "pe_mmu.walk 0"): [(Decimal("5.5"), 8)],
+    }
+    assert {e["name"]: e["args"].get("bytes") for e in slices(found)} == {
+        "control": None,
+        "table_write": 4096,
+        "walk": 40,
     }
 
 

@@ -1,10 +1,10 @@
-"""A device on numpy: it moves bytes at once, and counts what the host asked of it."""
+"""A device on numpy: it moves bytes and maps pages at once, and counts what the host asked of it."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from kernbench.memory.direct_map import DirectMap
+from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
 from kernbench.runtime.context import Context
 from kernbench.topology.ids import PeId
@@ -20,16 +20,19 @@ class FakeDevice:
     """SIPs, cubes and PEs by their grids. A copy takes 1 us, a launch 5 us; launches run at ``synchronize``."""
 
     mode = "timed"
+    tlb_entries = 64
+    is_stopped = False
 
     def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2)):
         level = lambda grid: SimpleNamespace(count=grid[0] * grid[1], grid=grid)  # noqa: E731
         self.spec = SimpleNamespace(
+            host=SimpleNamespace(fit="first"),
             system=SimpleNamespace(sips=level(sips)),
             sip=SimpleNamespace(cubes=level(cubes)),
             cube=SimpleNamespace(
                 pes=level(pes), hbm=SimpleNamespace(timing=SimpleNamespace(burst_bytes=BURST))
             ),
-            pe=SimpleNamespace(mmu=SimpleNamespace(page_bytes=PAGE)),
+            pe=SimpleNamespace(mmu=SimpleNamespace(page_bytes=PAGE, miss="walk", walk_reads=2)),
         )
         counts = [grid[0] * grid[1] for grid in (sips, cubes, pes)]
         self.pes = [
@@ -40,7 +43,7 @@ class FakeDevice:
         regions = [(pe * SLICE_BYTES, SLICE_BYTES) for pe in range(len(self.pes))]
         regions += [(self.banks_base + i * BANK_BYTES, BANK_BYTES) for i in range(n_cubes * BANKS)]
         self.store = MemoryStore(regions)
-        self.translator = DirectMap(self.pes, hit_ps=0)
+        self.page_tables = PageTables(self.pes, PAGE)
         self.now_ps = 0
         self.written, self.read = [], []
         self.queued, self.launched = [], []
@@ -67,7 +70,14 @@ class FakeDevice:
         self.now_ps += COPY_PS
         return self.store.read(pieces, size_bytes)
 
-    def launch(self, kernel, args, meta, programs, grid, name):
+    def map(self, mapping):
+        self.page_tables.map(mapping)
+
+    def unmap(self, mappings):
+        assert not self.queued
+        self.page_tables.unmap(mappings)
+
+    def launch(self, kernel, args, meta, programs, grid, name, operands):
         self.queued.append(
             SimpleNamespace(kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name)
         )
@@ -76,6 +86,8 @@ class FakeDevice:
         self.now_ps += KERNEL_PS * len(self.queued)
         self.launched += self.queued
         self.queued.clear()
+
+    complete_launches = synchronize
 
     def flush(self):
         pass

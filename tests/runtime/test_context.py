@@ -1,13 +1,23 @@
-"""``torch`` makes tensors as PyTorch does, launches in order, and keeps simulated time."""
+"""``torch`` makes tensors as PyTorch does, launches in order, keeps simulated time, and ends with all memory free."""
+
+import gc
+import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from kernbench.errors import DTypeError, ShapeError, UsageError
+from kernbench.errors import DTypeError, KernelError, ShapeError, UsageError
+from kernbench.lang.jit import jit
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
 
 US = 1_000_000
+
+
+def here(lines=0):
+    """The line that calls this, or one so many lines further, as errors write it."""
+    return f"{Path(__file__).name}:{sys._getframe(1).f_lineno + lines}"
 
 
 def test_dtypes_have_pytorchs_names(torch):
@@ -167,3 +177,165 @@ def test_the_device_counts_its_sips(torch):
 
 def test_cdiv(torch):
     assert [torch.cdiv(n, 4) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]
+
+
+# -- the end of a context ---------------------------------------------------------------------------------
+
+
+def test_closing_waits_for_what_was_launched_and_returns_all_memory(torch):
+    x, y = torch.zeros(4), torch.empty(64, 8, policy=DPPolicy(space="sram"))
+    view = x.view(2, 2)
+    torch.launch(lambda x: None, 1, (x,))
+    torch.close()
+    assert len(torch.machine.launched) == 1
+    assert [tensor.is_freed for tensor in (x, y, view)] == [True] * 3
+    assert torch.heap.virtual.blocks == {}
+    assert torch.heap.n_buried == 0
+
+
+def test_closing_twice_is_closing_once(torch):
+    x = torch.zeros(4)
+    _, line = torch.close(), here()
+    torch.close()
+    assert x.freed == f"with its context at {line}"
+
+
+def test_the_end_of_a_with_block_closes(torch):
+    with torch as inside:
+        assert inside is torch
+        x, line = inside.zeros(4), here(-2)
+    assert x.freed == f"with its context at {line}"
+
+
+def test_tensors_are_freed_at_the_end_in_the_order_of_their_addresses(torch):
+    buried = []
+    torch.heap.bury = lambda shards, space: buried.append(shards.name)
+    tensors = [torch.empty(4, name=f"t{i}") for i in range(20)]
+    tensors.pop(7).free()
+    torch.close()
+    assert buried == ["t7", *(tensor.name for tensor in tensors)]
+
+
+def test_a_tensor_that_waits_for_the_garbage_collector_is_freed_at_the_end_and_only_then(torch):
+    x = torch.empty(4)
+    x.me = x
+    del x
+    torch.close()
+    gc.collect()
+    assert (torch.heap.virtual.blocks, torch.heap.n_buried) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda torch, x, host: torch.empty(4),
+        lambda torch, x, host: torch.zeros(4),
+        lambda torch, x, host: torch.full((4,), 1, device="host"),
+        lambda torch, x, host: torch.empty(4, device="host"),
+        lambda torch, x, host: torch.arange(4),
+        lambda torch, x, host: torch.randn(4),
+        lambda torch, x, host: torch.tensor([4]),
+        lambda torch, x, host: torch.from_numpy(np.zeros(4)),
+        lambda torch, x, host: host.to("ahbm"),
+        lambda torch, x, host: torch.launch(lambda: None, 1),
+        lambda torch, x, host: torch.launch(lambda x: None, 1, (x,)),
+        lambda torch, x, host: jit(lambda x: None)[(1,)](x),
+        lambda torch, x, host: torch.__enter__(),
+    ],
+)
+def test_nothing_is_made_launched_or_copied_after_the_end(torch, use):
+    x, host = torch.zeros(4), torch.zeros(4, device="host")
+    _, line = torch.close(), here()
+    with pytest.raises(UsageError) as caught:
+        use(torch, x, host)
+    assert str(caught.value) == (
+        f"this context is closed (at {line}); begin a new simulation, as in kb.simulate('tiny')"
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, host: x.numpy(),
+        lambda x, host: x[0],
+        lambda x, host: x.copy_(host),
+        lambda x, host: host.copy_(x),
+        lambda x, host: x.to("host"),
+        lambda x, host: x.view(2, 2),
+    ],
+)
+def test_a_tensor_does_not_outlive_its_context(torch, use):
+    x, host = torch.zeros(4, name="x"), torch.zeros(4, device="host")
+    _, line = torch.close(), here()
+    with pytest.raises(UsageError) as caught:
+        use(x, host)
+    assert str(caught.value) == (
+        f"'x'[4] was freed with its context at {line}; make a new tensor, or free it later"
+    )
+    with pytest.raises(UsageError) as caught:
+        x.free()
+    assert str(caught.value) == f"'x'[4] was freed before, with its context at {line}; free a tensor once"
+
+
+def test_a_host_tensor_outlives_its_context(torch):
+    with torch:
+        host = torch.ones(4).cpu()
+    assert host.view(2, 2).copy_(host.numpy().reshape(2, 2)).tolist() == [[1, 1], [1, 1]]
+
+
+def fails(*errors):
+    """A function that raises one error after another, the last one ever again."""
+    left = list(errors)
+
+    def fail():
+        raise left.pop(0) if len(left) > 1 else left[0]
+
+    return fail
+
+
+KERNEL_FAILED, STOPPED = KernelError("a kernel failed"), UsageError("this simulation stopped")
+
+
+def test_what_a_kernel_raised_comes_out_of_closing(torch):
+    x = torch.zeros(4)
+    torch.machine.synchronize = fails(KERNEL_FAILED, STOPPED)
+    with pytest.raises(KernelError, match=r"^a kernel failed$"):
+        torch.close()
+    assert x.is_freed
+    torch.close()
+
+
+def test_a_mistake_of_a_kernel_comes_out_of_closing(torch):
+    torch.machine.synchronize = fails(UsageError("kernel.py:3: a mistake"), STOPPED)
+    with pytest.raises(UsageError, match=r"^kernel\.py:3: a mistake$"):
+        torch.close()
+
+
+def test_a_machine_that_was_stopped_before_closes_without_a_word(torch):
+    x = torch.zeros(4)
+    torch.machine.synchronize, torch.machine.is_stopped = fails(STOPPED), True
+    torch.close()
+    assert x.is_freed
+
+
+def test_an_error_while_memory_returns_comes_out_of_closing(torch):
+    x = torch.zeros(4)
+    torch.heap.reap = fails(UsageError("it is not allocated"))
+    with pytest.raises(UsageError, match=r"^it is not allocated$"):
+        torch.close()
+    assert x.is_freed
+
+
+@pytest.mark.parametrize("at_the_end", [(KERNEL_FAILED, STOPPED), (STOPPED,), (RuntimeError(),)])
+def test_an_error_in_the_block_comes_through_whatever_closing_meets(torch, at_the_end):
+    tensors = []
+
+    def fail():
+        with torch:
+            tensors.append(torch.zeros(4))
+            torch.machine.synchronize = fails(*at_the_end)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert tensors[0].is_freed

@@ -1,5 +1,7 @@
 """A program runs on the PE that the stated rule, or the caller, gives it."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -147,11 +149,13 @@ def test_a_host_tensor_cannot_be_an_argument(torch):
 
 def test_a_freed_tensor_cannot_be_an_argument(torch):
     x = torch.empty(4, name="x")
-    x.free()
+    with x:
+        line = sys._getframe().f_lineno - 1
     with pytest.raises(UsageError) as caught:
         torch.launch(kernel, 1, (3, x))
     assert str(caught.value) == (
-        "kernel 'kernel': argument 'y' is 'x', which was freed; make a new tensor, or free it later"
+        "kernel 'kernel': argument 'y' is 'x', which was freed at the end of its with block at "
+        f"test_launch.py:{line}; make a new tensor, or free it later"
     )
 
 

@@ -1,12 +1,21 @@
 """Every byte of memory has exactly one owner and one address; a PE's slice is all or part of its local channel."""
 
+from functools import lru_cache
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernbench.config.load import load_config
+from kernbench.dtypes import int8
 from kernbench.errors import PageFaultError
-from kernbench.topology.address_map import AddressMap
+from kernbench.memory.allocator import VirtualAllocator
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.page_table import PageTable
+from kernbench.memory.shards import Copy, ShardMap
+from kernbench.messages.access import Access
+from kernbench.runtime.placement import DPPolicy, place
+from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.builder import build_graph
 from kernbench.units import GIB, KIB, MIB
 
@@ -31,7 +40,7 @@ def test_regions_are_disjoint_and_together_all_memory(map_of, name):
     )
     for before, after in zip(regions, regions[1:], strict=False):
         assert before.base + before.size_bytes <= after.base
-    assert regions[-1].base + regions[-1].size_bytes <= addresses.size
+    assert regions[-1].base + regions[-1].size_bytes <= PA_BASE + addresses.size
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -74,15 +83,16 @@ def test_slices_are_disjoint_lie_in_the_own_cube_and_use_up_the_hbm(map_of, name
 @pytest.mark.parametrize(
     ("name", "pe", "owner", "base", "size_bytes"),
     [
-        ("tiny", 3, "sip0.cube0.hbm3", 3 * 16 * MIB, 16 * MIB),
+        ("tiny", 3, "sip0.cube0.hbm3", PA_BASE + 3 * 16 * MIB, 16 * MIB),
         (
             "default",
             16 + 5,
             "sip0.cube1.hbm5",
-            32 * GIB + 5 * GIB,
+            PA_BASE + 32 * GIB + 5 * GIB,
             GIB,
         ),  # windows of 32 GiB hold 16 GiB + 16 MiB
-        ("big", 3, "sip0.cube0.hbm1", (1536 + 768) * MIB, 768 * MIB),  # the second half of the second channel
+        # the second half of the second channel
+        ("big", 3, "sip0.cube0.hbm1", PA_BASE + (1536 + 768) * MIB, 768 * MIB),
     ],
 )
 def test_slices_by_hand(map_of, name, pe, owner, base, size_bytes):
@@ -95,7 +105,7 @@ def test_an_sram_bank_lies_behind_the_hbm(map_of):
     graph, addresses = map_of("default")
     bank = addresses.sram_bank(1, 2, 3)
     assert graph.nodes[bank.owner].name == "sip1.cube2.sram3"
-    assert (bank.base, bank.size_bytes) == (6 * 32 * GIB + 16 * GIB + 3 * 4 * MIB, 4 * MIB)
+    assert (bank.base, bank.size_bytes) == (PA_BASE + 6 * 32 * GIB + 16 * GIB + 3 * 4 * MIB, 4 * MIB)
     assert addresses.region(bank.base) == bank
 
 
@@ -107,14 +117,95 @@ def test_pes_that_share_a_channel_divide_it(map_of):
     assert graph.nodes[third.owner].name == "sip0.cube0.hbm1"
 
 
-@pytest.mark.parametrize("pa", [-1, 64 * MIB + 1 * MIB, 128 * MIB])
+@pytest.mark.parametrize(
+    "pa", [-1, 0, 5 * MIB, PA_BASE - 1, PA_BASE + 64 * MIB + 1 * MIB, PA_BASE + 128 * MIB, 1 << 48]
+)
 def test_an_address_outside_of_memory_is_a_fault_that_says_where_memory_is(map_of, pa):
     _, addresses = map_of("tiny")
     with pytest.raises(PageFaultError) as caught:
         addresses.owner(pa)
     assert str(caught.value) == (
-        f"physical address {pa:#x} belongs to no memory; sip0.cube0 has 0x0..0x40fffff"
+        f"physical address {pa:#x} belongs to no memory; sip0.cube0 has 0x800000000000..0x8000040fffff"
     )
+
+
+# -- physical and virtual ---------------------------------------------------------------------------------------
+
+
+@lru_cache
+def virtual_tensors(graph):
+    """``(va, size_bytes)`` of tensors that take all virtual addresses of a context of ``graph``."""
+    spec = graph.spec
+    page_bytes = spec.pe.mmu.page_bytes
+    allocator = VirtualAllocator(page_bytes, spec.host.fit)
+    found = []
+    for size_bytes in (1, page_bytes, 3 * MIB + 1, 40 * GIB, 1 << 45, None):
+        size_bytes = size_bytes or allocator.largest_hole_bytes - page_bytes
+        found.append((allocator.allocate(size_bytes, "x"), size_bytes))
+    assert allocator.free_bytes == 0
+    return found
+
+
+@lru_cache
+def page_table(graph):
+    """All of them mapped, each at the beginnings of all slices."""
+    addresses = AddressMap(graph)
+    slices = [addresses.slice_of(pe) for pe in range(graph.n_pes)]
+    page_bytes = graph.spec.pe.mmu.page_bytes
+    table = PageTable(graph.pes, page_bytes)
+    for va, size_bytes in virtual_tensors(graph):
+        sharding = place((size_bytes,), int8, DPPolicy(), graph.spec)
+        copies = [[Copy(pe, slices[pe].owner, slices[pe].base) for pe in pes] for pes in sharding.holders]
+        shards = ShardMap(
+            name="x",
+            va=va,
+            shape=(size_bytes,),
+            dtype=int8,
+            grid=sharding.grid,
+            copies=copies,
+            pes=graph.pes,
+        )
+        table.map(TensorMapping(shards, page_bytes))
+    return table
+
+
+def byte_at(va):
+    return Access(va=va, itemsize=1, block_shape=(1,), shape=(1,), strides=(1,), origin=(0,))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_bit_47_is_set_in_every_physical_address_and_clear_in_every_virtual_one(map_of, name):
+    graph, addresses = map_of(name)
+    for region in addresses.regions():
+        assert region.base >> 47 == (region.base + region.size_bytes - 1) >> 47 == 1
+    for va, size_bytes in virtual_tensors(graph):
+        assert va >> 47 == (va + size_bytes - 1) >> 47 == 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_memory_has_a_virtual_address(map_of, name, data):
+    graph, addresses = map_of(name)
+    first, size_bytes = data.draw(st.sampled_from(virtual_tensors(graph)))
+    va = first + data.draw(st.sampled_from([0, size_bytes - 1]) | st.integers(0, size_bytes - 1))
+    assert page_table(graph).translate(0, byte_at(va), None)
+    with pytest.raises(PageFaultError, match=f"^physical address {va:#x} belongs to no memory; "):
+        addresses.region(va)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_page_table_translates_a_physical_address(map_of, name, data):
+    graph, addresses = map_of(name)
+    region = data.draw(st.sampled_from(addresses.regions()))
+    pa = region.base + data.draw(
+        st.sampled_from([0, region.size_bytes - 1]) | st.integers(0, region.size_bytes - 1)
+    )
+    assert addresses.region(pa) == region
+    with pytest.raises(PageFaultError, match=f": address {pa:#_x} is not mapped; "):
+        page_table(graph).translate(0, byte_at(pa), None)
 
 
 @settings(max_examples=20, deadline=None)
@@ -131,14 +222,15 @@ def test_any_sizes_give_each_byte_one_owner(channels, kib_a_channel, banks, kib_
             "tiny",
             [
                 f"cube.hbm={{channels: {channels}, capacity: {channels * kib_a_channel * 4} KiB}}",
+                "pe.mmu.miss=preload",  # a slice may be too small for page directories
                 f"cube.sram={{banks: {banks}, size: {banks * kib_a_bank} KiB, at: {at}}}",
             ],
         ).topology
     )
     addresses = AddressMap(graph)
     edges = [(r.base, r.base + r.size_bytes, r.owner) for r in addresses.regions()]
-    assert edges[0][0] == 0
+    assert edges[0][0] == PA_BASE
     assert all(end == start for (_, end, _), (start, _, _) in zip(edges, edges[1:], strict=False))
-    assert edges[-1][1] == (channels * kib_a_channel * 4 + banks * kib_a_bank) * KIB
+    assert edges[-1][1] == PA_BASE + (channels * kib_a_channel * 4 + banks * kib_a_bank) * KIB
     for start, end, owner in edges:
         assert addresses.owner(start) == addresses.owner(end - 1) == owner

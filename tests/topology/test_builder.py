@@ -48,6 +48,7 @@ def test_there_are_as_many_nodes_of_each_kind_as_the_counts_say(graph_of, name):
         pe_cpu=n_pes,
         pe_scheduler=n_pes,
         pe_dma=n_pes,
+        pe_mmu=n_pes,
         pe_tcm=n_pes,
         pe_fetch_store=n_pes,
         pe_gemm=n_pes,
@@ -197,6 +198,13 @@ def test_an_override_merges_into_a_table(graph_of):
     assert (table["fp16"], table["bf16"]) == (512, 1024)
 
 
+def test_a_single_tlb_may_be_smaller(graph_of):
+    graph = graph_of("default", "overrides.sip0.cube1.pe3.pe_mmu.tlb_entries=8")
+    changed = [node.name for node in graph.of_kind("pe_mmu") if node.spec.tlb_entries == 8]
+    assert changed == ["sip0.cube1.pe3.pe_mmu"]
+    assert graph.node("sip0.cube1.pe3.pe_dma").pe_spec.mmu.tlb_entries == 8
+
+
 def test_a_slow_dma_slows_its_own_port(graph_of):
     graph = graph_of("tiny", "overrides.sip0.cube0.pe1.pe_dma.bw=16")
     rates = [graph.edge(graph.niu_of(pe), graph.in_edges(graph.niu_of(pe))[0].src).rate for pe in range(2)]
@@ -237,6 +245,13 @@ def test_an_override_of_nothing_is_refused_with_the_nearest_name(tmp_path, monke
         ("overrides.sip0.cube0.pe1.pe_gemm.fil_cycles=1", "unknown key; did you mean 'fill_cycles'?"),
         ("overrides.sip0.cube0.pe1.pe_gemm.fill_cycles=-1", "-1 is too small; it must be 0 or more"),
         ("overrides.sip0.cube0.hbm1.channels=2", "is the same for the whole machine; change it there"),
+        *(
+            (
+                f"overrides.sip0.cube0.pe1.pe_mmu.{change}",
+                "is the same for the whole machine; change it there",
+            )
+            for change in ("page=8 KiB", "miss=preload", "walk_reads=3")
+        ),
         (
             "overrides.sip0.cube0.r0_0->sip0.cube0.r1_0.rate=2",
             "unknown key; known: bw, latency_ns",

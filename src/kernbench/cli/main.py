@@ -158,7 +158,7 @@ def _usage(error: typer.TyperException) -> str:
 def _with_place(error: KernBenchError) -> str:
     """The error's text, behind the line of the user's program that led to it, unless it names one."""
     text, users = str(error), [place for place in _places(error) if not _is_of(place.filename, PACKAGE)]
-    if not users or re.search(r"\.py:\d", text):
+    if not users or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):
         return text
     return f"{users[-1].filename}:{users[-1].lineno}: {text}"
 

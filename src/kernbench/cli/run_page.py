@@ -61,6 +61,8 @@ def _facts(result: RunResult, machine: str) -> Iterator[tuple[str, str]]:
             f"{format_ps(bound.bound_ps)} by {bound.limit}; {percent(bound.share)} of it is reached",
         )
     yield "bytes moved", sizes(result.bytes)
+    hits, misses, walks = result.translations
+    yield "translations", f"{hits + misses:,} pages looked up: {misses:,} TLB misses, {walks:,} page walks"
 
 
 def _verdict(check: Check, mode: str) -> tuple[str, str]:

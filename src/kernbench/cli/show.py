@@ -1,7 +1,8 @@
-"""``kernbench show``: pictures of a machine, to scale, and what it can do at most."""
+"""``kernbench show``: pictures of a machine, to scale, what it can do at most, and where a bench's tensors lie."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
-from kernbench.cli.options import Debug, JsonTarget, Overrides
+from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins
+from kernbench.cli.run import assignments
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from kernbench.config.schema import TopologySpec
+    from kernbench.cli.show_memory import BenchMemory
+    from kernbench.config.schema import Config, TopologySpec
     from kernbench.reports.floorplan import View
     from kernbench.topology.ids import PeId
     from kernbench.topology.lint import Peaks
@@ -26,6 +29,7 @@ Examples:
   kernbench show default
   kernbench show big --view cube -o cube.svg
   kernbench show my_topology.yaml --peaks
+  kernbench show tiny --memory gemm -p m=128
 """
 
 
@@ -54,11 +58,32 @@ def command(
         bool,
         typer.Option("--peaks", help="Print FLOP/s and GB/s of each level; draws only with --view or -o."),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="BENCH",
+            help="Print where the tensors of a bench (a name or a Python file) lie; draws only with --view or -o.",
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", metavar="NAME=VALUE", help="Set a parameter of the bench of --memory; may be repeated."
+        ),
+    ] = None,
+    plugin: Plugins = None,
     json: JsonTarget = None,
     debug: Debug = False,
 ) -> None:
-    """Draw a machine to scale, or print its peaks."""
-    views = _views(view, is_drawn=view is not None or out is not None or not peaks)
+    """Draw a machine to scale, or print its peaks.
+
+    --memory runs a bench without simulated time, to print its tensors' virtual pages, shards and use of memory.
+    """
+    params = assignments(param or ())
+    _require_bench(memory, param, plugin)
+    is_text_only = peaks or memory is not None
+    views = _views(view, is_drawn=view is not None or out is not None or not is_text_only)
     files = _files(topology, views, out)
     require_writable(json, *files.values())
 
@@ -66,6 +91,7 @@ def command(
     from kernbench.config.plain import config_sha256
 
     config = load_config(topology, overrides or ())
+    found = _memory(memory, params, config, plugin or ()) if memory is not None else None
     if files:
         _draw(config.topology, files, pe_of(part))
     limits = _limits(config.topology) if peaks else None
@@ -76,9 +102,17 @@ def command(
             "topology": topology,
             "config_sha256": config_sha256(config),
         }
-        write_json(json, {**document, "views": drawn, "peaks": _as_json(limits) if limits else None})
+        document |= {"views": drawn, "peaks": _as_json(limits) if limits else None}
+        write_json(json, {**document, "memory": found.to_json() if found else None})
     if json != STDOUT:
-        _print(topology, config.topology, files, limits)
+        _print(topology, config.topology, files, limits, found)
+
+
+def _require_bench(memory: str | None, param: list[str] | None, plugin: list[str] | None) -> None:
+    """``-p`` and ``--plugin`` are for a bench that runs."""
+    for option, values in (("-p", param), ("--plugin", plugin)):
+        if values and memory is None:
+            raise UsageError(f"{option} {values[0]}: no bench runs; name one, as in --memory gemm")
 
 
 def _views(view: str | None, *, is_drawn: bool) -> tuple[View, ...]:
@@ -140,6 +174,12 @@ def _limits(spec: TopologySpec) -> Peaks:
     return peaks(spec)
 
 
+def _memory(bench: str, params: dict[str, str], config: Config, plugins: Sequence[str]) -> BenchMemory:
+    from kernbench.cli.show_memory import memory_of
+
+    return memory_of(bench, params, config, plugins)
+
+
 def _as_json(limits: Peaks) -> dict[str, Any]:
     """Its fields; exact rates as numbers: bytes or FLOP per ns."""
     return {
@@ -148,7 +188,13 @@ def _as_json(limits: Peaks) -> dict[str, Any]:
     }
 
 
-def _print(topology: str, spec: TopologySpec, files: dict[View, Path], limits: Peaks | None) -> None:
+def _print(
+    topology: str,
+    spec: TopologySpec,
+    files: dict[View, Path],
+    limits: Peaks | None,
+    found: BenchMemory | None,
+) -> None:
     from kernbench.cli.console import Output
     from kernbench.reports.tables import machine, peak_rows
 
@@ -156,5 +202,9 @@ def _print(topology: str, spec: TopologySpec, files: dict[View, Path], limits: P
     output.line(f"{topology}: {machine(spec)}")
     if limits is not None:
         output.facts((f"  {what}", value) for what, value in peak_rows(limits))
+    if found is not None:
+        from kernbench.cli.show_memory import print_memory
+
+        print_memory(output, found)
     for path in files.values():
         output.line(f"wrote {path}")

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from kernbench.config.schema import NocSpec, PeSpec
 from kernbench.engine import Engine, Process, ProcessBody, Queue
 from kernbench.engine.channel import Fabric
 from kernbench.engine.log import OpLog
-from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
-from kernbench.messages.fabric import Piece
+from kernbench.memory.page_table import PageTable
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node
 
 FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
-
-
-class Translator(Protocol):
-    """The seam that PE_MMU fills: virtual accesses to pieces at their owners."""
-
-    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[tuple[Piece, ...], int]:
-        """The pieces of ``access`` as PE number ``pe`` sees it, and the time the translation takes.
-
-        Raises PageFaultError, naming PE, address, kernel ``line`` and nearest tensor.
-        """
 
 
 class Meter:
@@ -48,10 +36,10 @@ class Site:
     """What a component is given: its node, what it may know of its surroundings, and the means of one simulation.
 
     ``pe`` is the PE's number (-1 outside of PEs); ``pe_spec`` and ``noc`` are the specs its units share;
-    ``burst_bytes`` is the granule of the memories.
+    ``burst_bytes`` is the granule of the memories; ``page_table`` is the one of its SIP (None outside of SIPs).
     """
 
-    __slots__ = ("burst_bytes", "engine", "fabric", "log", "noc", "node", "pe", "pe_spec", "translator")
+    __slots__ = ("burst_bytes", "engine", "fabric", "log", "noc", "node", "page_table", "pe", "pe_spec")
 
     def __init__(
         self,
@@ -60,7 +48,7 @@ class Site:
         engine: Engine,
         fabric: Fabric,
         log: OpLog,
-        translator: Translator,
+        page_table: PageTable | None,
         pe: int,
         pe_spec: PeSpec,
         noc: NocSpec,
@@ -70,7 +58,7 @@ class Site:
         self.engine = engine
         self.fabric = fabric
         self.log = log
-        self.translator = translator
+        self.page_table = page_table
         self.pe = pe
         self.pe_spec = pe_spec
         self.noc = noc

@@ -1,23 +1,24 @@
-"""What IO_CPU and M_CPU have in common: they pass launches down and gather completions on the way up."""
+"""What IO_CPU and M_CPU have in common: they pass messages down and gather completions on the way up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine import ProcessBody
 from kernbench.engine.channel import Chunk
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, PacketKind, Vc
+from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
 from kernbench.messages.oplog import OpCode
+
+Request = LaunchMsg | MmuMapMsg
 
 
 class ControlCpu(Component):
     """Handles one message at a time, ``cmd_ps`` each.
 
-    A launch is split by :meth:`share_of`, sent down, and answered upward once all that were started have
+    A launch, map or unmap is split by :meth:`share_of`, sent down, and answered upward once all that were told have
     reported. Counting a completion is done by hardware and is free; passing the sum on costs one command.
     """
 
@@ -46,6 +47,17 @@ class ControlCpu(Component):
         """The node index of the one below that serves PE number ``pe``."""
         raise AssertionError(f"{self.node.name} serves no PE")
 
+    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
+        """The size of the share of ``message`` that goes to the one below that serves ``pes``."""
+        raise AssertionError(f"{self.node.name} maps nothing")
+
+    def prepare(self, message: MmuMapMsg) -> ProcessBody:
+        """What is done about a map or unmap before it is passed down: nothing."""
+        yield from ()
+
+    def conclude(self, message: Request) -> None:
+        """What is done when all below have reported: nothing."""
+
     def receive(self, chunk: Chunk) -> bool:
         """Queue a message, if there is a place."""
         return not chunk.is_last or self.inbox.try_put(chunk.body)
@@ -56,48 +68,54 @@ class ControlCpu(Component):
 
     def run(self) -> ProcessBody:
         """Take, spend, pass on."""
-        waiting: dict[int, tuple[LaunchMsg, int, int]] = {}
+        waiting: dict[int, tuple[Request, int, int]] = {}
         while True:
             message = yield self.inbox.get()
             self.fabric.resume(self.node.index)
-            if isinstance(message, LaunchMsg):
-                yield from self._spend(message.launch)
+            if not isinstance(message, DoneMsg):
+                yield from self._spend(message.job)
+                if isinstance(message, MmuMapMsg):
+                    yield from self.prepare(message)
                 shares = self._split(message)
-                for node, programs in shares.items():
-                    self._send(
-                        node,
-                        LaunchMsg(
-                            launch=message.launch,
-                            programs=programs,
-                            reply_to=self.node.index,
-                            size_bytes=message.size_bytes,
-                        ),
-                    )
-                waiting[message.launch] = (message, len(shares), 0)
-            else:
-                launch, n_left, n_pes = waiting[message.launch]
-                waiting[message.launch] = (launch, n_left - 1, n_pes + message.n_pes)
-                if n_left == 1:
-                    del waiting[message.launch]
-                    yield from self._spend(message.launch)
-                    done = DoneMsg(launch=message.launch, n_pes=n_pes + message.n_pes, size_bytes=0)
-                    self._send(launch.reply_to, done)
+                for node, share in shares.items():
+                    self._send(node, share)
+                waiting[message.job] = (message, len(shares), 0)
+                continue
+            request, n_left, n_pes = waiting[message.job]
+            waiting[message.job] = (request, n_left - 1, n_pes + message.n_pes)
+            if n_left == 1:
+                del waiting[message.job]
+                yield from self._spend(message.job)
+                self.conclude(request)
+                done = DoneMsg(job=message.job, n_pes=n_pes + message.n_pes, size_bytes=0)
+                self._send(request.reply_to, done)
 
-    def _spend(self, launch: int) -> ProcessBody:
+    def _spend(self, job: int) -> ProcessBody:
         start_ps = self.engine.now_ps
         self.station.begin(start_ps)
         yield self.params.cmd_ps
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
-        record = self.log.append(self.node.index, OpCode.CONTROL, launch, -1, -1, start_ps, start_ps, now_ps)
+        record = self.log.append(self.node.index, OpCode.CONTROL, job, -1, -1, start_ps, start_ps, now_ps)
         self.station.free(now_ps, record)
 
-    def _split(self, message: LaunchMsg) -> dict[int, dict[int, Any]]:
-        shares: dict[int, dict[int, Any]] = {}
-        for pe, programs in message.programs.items():
-            shares.setdefault(self.share_of(pe), {})[pe] = programs
-        return shares
+    def _split(self, message: Request) -> dict[int, Request]:
+        """The share of each one below, by node index."""
+        groups: dict[int, list[int]] = {}
+        for pe in message.pes:
+            groups.setdefault(self.share_of(pe), []).append(pe)
+        return {node: self._share(message, pes) for node, pes in groups.items()}
 
-    def _send(self, node: int, message: LaunchMsg | DoneMsg) -> None:
+    def _share(self, message: Request, pes: list[int]) -> Request:
+        me = self.node.index
+        if isinstance(message, LaunchMsg):
+            programs = {pe: message.programs[pe] for pe in pes}
+            return LaunchMsg(job=message.job, programs=programs, reply_to=me, size_bytes=message.size_bytes)
+        size_bytes = self.message_bytes(message, pes)
+        return type(message)(
+            job=message.job, mapping=message.mapping, pes=pes, reply_to=me, size_bytes=size_bytes
+        )
+
+    def _send(self, node: int, message: Request | DoneMsg) -> None:
         for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
             self.fabric.post(chunk, self.node.index, node, Vc.CTL, self.engine.now_ps, 0)

@@ -1,10 +1,12 @@
-"""How a piece of memory becomes packets, for whoever reads or writes over the fabric."""
+"""How a piece of memory becomes packets and transactions, for whoever reads or writes over the fabric."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from kernbench.messages.fabric import Piece
+from kernbench.components.base import Site
+from kernbench.messages.fabric import Piece, Transaction
 from kernbench.units import ceil_div
 
 
@@ -17,6 +19,21 @@ def burst_bytes(piece: Piece, burst: int) -> int:
     if piece.n_runs == 1 or piece.pitch % burst == 0:
         return rounded(piece.pa) * piece.n_runs
     return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.n_runs))
+
+
+def transaction_for(site: Site, packet: Piece, owner: Any, requester: int, *, is_write: bool) -> Transaction:
+    """The transaction that moves ``packet`` for ``owner``, issued now; the answer goes to node ``requester``."""
+    transaction = Transaction(
+        is_write=is_write,
+        memory=packet.owner,
+        requester=requester,
+        size_bytes=packet.size_bytes,
+        burst_bytes=burst_bytes(packet, site.burst_bytes),
+        owner=owner,
+        piece=packet,
+    )
+    transaction.issued_ps = site.engine.now_ps
+    return transaction
 
 
 def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:

@@ -12,6 +12,7 @@ from kernbench.config.schema import (
     ComponentsSpec,
     Grid,
     IpcqSpec,
+    MmuSpec,
     Side,
     Spec,
     TopologySpec,
@@ -21,6 +22,7 @@ from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import DTypeError
 
 Broken = Iterator[tuple[Path, str]]
+DIRECTORY_NODE_BYTES = 4096  # a page directory, at each level of a walk but the last
 MOST_PES = 1 << 17  # 16 times `big`; a graph of more does not fit the memory of a large computer
 TopologyRule = Callable[[TopologySpec], Iterator[tuple[str, str]]]
 
@@ -215,6 +217,25 @@ def _pages_are_powers_of_two(spec: TopologySpec) -> Iterator[tuple[str, str]]:
         yield "pe.mmu.page", f"{page} B is not a power of two"
 
 
+def _a_page_holds_a_burst(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    page, burst = spec.pe.mmu.page_bytes, spec.cube.hbm.timing.burst_bytes
+    if page < burst:
+        yield "pe.mmu.page", f"{page} B is smaller than a burst of {burst} B; write {burst} or more"
+
+
+def _a_slice_of_hbm_holds_more_than_page_directories(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    hbm, n_slices = spec.cube.hbm, max(spec.cube.hbm.channels, spec.cube.pes.count)
+    slice_bytes, rest = divmod(hbm.capacity_bytes, n_slices)
+    directories = directory_bytes(spec.pe.mmu)
+    needed = directories + hbm.timing.burst_bytes
+    if directories and not rest and slice_bytes < needed:
+        yield (
+            "cube.hbm.capacity",
+            f"a PE's slice of {slice_bytes} B has no room beside {directories} B of page directories; write "
+            f"{n_slices * needed} or more, lower pe.mmu.walk_reads, or write pe.mmu.miss: preload",
+        )
+
+
 TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _counts_fill_their_grids,
     _the_pes_can_be_counted,
@@ -231,12 +252,19 @@ TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _receive_rings_fit_the_tcm,
     _the_register_file_holds_elements,
     _pages_are_powers_of_two,
+    _a_page_holds_a_burst,
+    _a_slice_of_hbm_holds_more_than_page_directories,
 )
 
 
 def ring_bytes(ipcq: IpcqSpec) -> int:
     """Bytes of all receive rings of a PE."""
     return len(ipcq.directions) * ipcq.slots * ipcq.slot_bytes
+
+
+def directory_bytes(mmu: MmuSpec) -> int:
+    """Bytes of a cube's page directories, which lie in its first PE's slice of HBM; preloaded TLBs need none."""
+    return DIRECTORY_NODE_BYTES * max(1, mmu.walk_reads - 1) if mmu.miss == "walk" else 0
 
 
 def _is_in(at: tuple[int, int], grid: Grid) -> bool:

@@ -36,6 +36,7 @@ NODE_KINDS = (
     "pe_cpu",
     "pe_scheduler",
     "pe_dma",
+    "pe_mmu",
     "pe_tcm",
     "pe_fetch_store",
     "pe_gemm",
@@ -160,6 +161,7 @@ At = tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, 
 Text = Annotated[str, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Side = Literal["N", "S", "E", "W"]
+Fit = Literal["first", "best"]
 
 
 class Spec(BaseModel):
@@ -194,12 +196,13 @@ class Places:
 
 
 class HostSpec(Spec):
-    """The host: its software cost per launch, its memory, and the window of its copy engine."""
+    """The host: its software cost per launch, its memory, its copy engine's window, how it allocates."""
 
     sw_launch_ps: Ns = Field(alias="sw_launch_ns")
     dram_rate: GBps = Field(alias="dram_bw")
     dram_latency_ps: Ns = Field(alias="dram_latency_ns")
     max_inflight_bytes: Size = Field(alias="max_inflight")
+    fit: Fit
 
 
 class SipLinkSpec(Spec):
@@ -452,13 +455,14 @@ class DmaSpec(Spec):
 
 
 class MmuSpec(Spec):
-    """Address translation."""
+    """PE_MMU: pages, the TLB, what a miss does, and what a map or unmap message costs."""
 
     page_bytes: Size = Field(alias="page")
     tlb_entries: Count
     hit_ps: Ns = Field(alias="hit_ns")
     miss: Literal["walk", "preload"]
     walk_reads: Count
+    update_ps: Ns = Field(alias="update_ns")
 
 
 class TcmSpec(Spec):

@@ -18,7 +18,7 @@ from kernbench.messages.commands import Command
 from kernbench.messages.oplog import OpRecord
 
 BLOCK_ROWS = 1 << 16
-FORMAT = b"kernbench.oplog/1"
+FORMAT = b"kernbench.oplog/2"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
 
@@ -72,6 +72,7 @@ class OpLog:
         mark2_ps: int = -1,
         mark3_ps: int = -1,
         mark4_ps: int = -1,
+        mark5_ps: int = -1,
     ) -> int:
         """Add one record (see :class:`OpRecord`) and give its number."""
         rows = self._rows
@@ -95,6 +96,7 @@ class OpLog:
                 mark2_ps,
                 mark3_ps,
                 mark4_ps,
+                mark5_ps,
             )
         )
         number = self._n_packed + len(rows) - 1

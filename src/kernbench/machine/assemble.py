@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernbench.components.base import COMPONENTS, Component, Site, Translator
+from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.components.memory_model import HBM_MODELS
 from kernbench.config.explain import line
 from kernbench.config.schema import Config
@@ -10,6 +10,7 @@ from kernbench.engine import Engine
 from kernbench.engine.channel import Fabric, Receiver
 from kernbench.engine.log import OpLog
 from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.memory.page_table import PageTables
 from kernbench.messages.fabric import Vc
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.topology.routes import Routes
@@ -19,13 +20,13 @@ class Assembly:
     """All components of a machine, by node index. A PE's units are made together."""
 
     def __init__(
-        self, config: Config, graph: TopologyGraph, engine: Engine, log: OpLog, translator: Translator
+        self, config: Config, graph: TopologyGraph, engine: Engine, log: OpLog, page_tables: PageTables
     ) -> None:
         self.config = config
         self.graph = graph
         self.engine = engine
         self.log = log
-        self.translator = translator
+        self.page_tables = page_tables
         self.components: dict[int, Component] = {}
         noc = config.topology.cube.noc
         self.fabric = Fabric(
@@ -69,7 +70,7 @@ class Assembly:
             engine=self.engine,
             fabric=self.fabric,
             log=self.log,
-            translator=self.translator,
+            page_table=self.page_tables.by_sip[node.sip] if node.sip >= 0 else None,
             pe=node.pe,
             pe_spec=node.pe_spec or topology.pe,
             noc=topology.cube.noc,

@@ -12,7 +12,8 @@ from kernbench.config.schema import Config, GemmSpec
 from kernbench.lang.program import run_program
 from kernbench.machine.kernel_runner import ProgramPort
 from kernbench.machine.machine import Hardware, Say
-from kernbench.memory.direct_map import Pieces
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import Command, GemmCmd
@@ -56,10 +57,11 @@ class DataMachine(Hardware):
 
     mode = "data"
     now_ps = 0
+    is_stopped = False
 
     def __init__(self, config: Config, graph: TopologyGraph, *, say: Say, strict: bool = True) -> None:
         super().__init__(config, graph, say, strict=strict)
-        self.executor = ImmediateExecutor(self.store, self.translator)
+        self.executor = ImmediateExecutor(self.store, self.page_tables)
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Put ``buffer`` at ``pieces``."""
@@ -77,6 +79,7 @@ class DataMachine(Hardware):
         programs: Sequence[Any],
         grid: tuple[int, int, int],
         name: str,
+        operands: Sequence[TensorMapping],
     ) -> None:
         """Run all programs, in order."""
         for program in programs:
@@ -88,7 +91,18 @@ class DataMachine(Hardware):
             )
             run_program(kernel, args, meta, port)
 
+    def map(self, mapping: TensorMapping) -> None:
+        """Make a tensor's pages valid."""
+        self.page_tables.map(mapping)
+
+    def unmap(self, mappings: Sequence[TensorMapping]) -> None:
+        """Make the pages of tensors invalid."""
+        self.page_tables.unmap(mappings)
+
     def synchronize(self) -> None:
+        """Nothing is ever under way."""
+
+    def complete_launches(self) -> None:
         """Nothing is ever under way."""
 
     def flush(self) -> None:

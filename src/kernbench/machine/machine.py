@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from kernbench.components.fabric.host import Host, HostCopy
-from kernbench.config.schema import Config
+from kernbench.components.pe.pe_mmu import PeMmu
+from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
 from kernbench.errors import UsageError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
-from kernbench.memory.direct_map import DirectMap, Pieces
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.page_table import PageTables, Pieces
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
+from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
@@ -63,7 +67,6 @@ def _difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int
 class LaunchSpan:
     """When one launch left the host, when the host learnt of its completion, what moved between, on how many PEs."""
 
-    launch: int
     name: str
     sent_ps: int
     done_ps: int
@@ -72,7 +75,7 @@ class LaunchSpan:
 
 
 class Hardware:
-    """What both kinds of machine have: the graph, the memories, the translator."""
+    """What both kinds of machine have: the graph, the memories, the page tables."""
 
     def __init__(self, config: Config, graph: TopologyGraph, say: Say, *, strict: bool) -> None:
         self.config = config
@@ -81,7 +84,7 @@ class Hardware:
         self.say = say
         self.strict = strict
         self.addresses = AddressMap(graph)
-        self.translator = DirectMap(graph.pes, self.spec.pe.mmu.hit_ps)
+        self.page_tables = PageTables(graph.pes, self.spec.pe.mmu.page_bytes)
         slices = [self.slice_of(pe) for pe in range(graph.n_pes)]
         banks = [r for r in self.addresses.regions() if graph.nodes[r.owner].kind == "sram"]
         self.store = MemoryStore((base, size_bytes) for _, base, size_bytes in (*slices, *banks))
@@ -91,6 +94,12 @@ class Hardware:
     def pes(self) -> Sequence[PeId]:
         """All PEs by number."""
         return self.graph.pes
+
+    @cached_property
+    def tlb_entries(self) -> int:
+        """Pages that the smallest TLB holds."""
+        specs: Iterable[MmuSpec] = (node.spec for node in self.graph.of_kind("pe_mmu"))
+        return min(spec.tlb_entries for spec in specs)
 
     def slice_of(self, pe: int) -> Region:
         """``(owner, base, size_bytes)`` of the part of HBM that belongs to PE number ``pe``."""
@@ -135,16 +144,17 @@ class Machine(Hardware):
         self.mode = mode
         self.engine = Engine(tie_seed)
         self.log = OpLog(keep=keep_log)
-        self.assembly = Assembly(config, graph, self.engine, self.log, self.translator)
+        self.assembly = Assembly(config, graph, self.engine, self.log, self.page_tables)
         self.fabric = self.assembly.fabric
         host = self.assembly.component(graph.node("host").index)
         assert isinstance(host, Host)
         self.host = host
-        self.executor = None if mode == "timing" else DataExecutor(self.log, self.store, self.translator)
+        self.executor = None if mode == "timing" else DataExecutor(self.log, self.store, self.page_tables)
         self.spans: list[LaunchSpan] = []
         self.host_time_ps = 0
-        self._launches = 0
-        self._pending: list[tuple[LaunchSpan, Signal]] = []
+        self._jobs = 0
+        self._launched: list[tuple[LaunchSpan, Signal]] = []
+        self._mapping: dict[TensorMapping, Signal] = {}
         self._failure = ""  # what stopped simulated time for good
 
     @property
@@ -152,16 +162,21 @@ class Machine(Hardware):
         """Simulated time."""
         return self.engine.now_ps
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an error stopped simulated time for good."""
+        return bool(self._failure)
+
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy ``buffer`` to ``pieces`` over PCIe; returns when the last byte has landed."""
-        self.synchronize()
+        self.complete_launches()
         self._copy(pieces, is_write=True)
         if self.executor is not None:
             self.store.write(pieces, buffer)
 
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         """Fetch ``size_bytes`` from ``pieces`` over PCIe; in ``timing`` mode the bytes are unwritten memory."""
-        self.synchronize()
+        self.complete_launches()
         self._copy(pieces, is_write=False)
         return self.store.read(pieces, size_bytes)
 
@@ -186,9 +201,11 @@ class Machine(Hardware):
         programs: Sequence[Any],
         grid: tuple[int, int, int],
         name: str,
+        operands: Sequence[TensorMapping],
     ) -> None:
-        """Start a kernel behind all that was launched before; returns at once."""
-        self.synchronize()
+        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once."""
+        self.complete_launches()
+        self._complete_maps(operands)
         streams: dict[int, list[Program]] = {}
         for program in programs:
             streams.setdefault(program.pe, []).append(
@@ -201,31 +218,57 @@ class Machine(Hardware):
             )
         self.host_time_ps += self.spec.host.sw_launch_ps
         size_bytes = ARG_BYTES * (len(args) + len(meta)) + PROGRAM_BYTES
-        done = self.host.launch(self._launches, streams, size_bytes)
+        done = self.host.launch(self._next_job(), streams, size_bytes)
         span = LaunchSpan(
-            launch=self._launches,
             name=name,
             sent_ps=self.now_ps,
             done_ps=-1,
             moved=self.moved() if self.log.keep else NOTHING_MOVED,
             n_pes=len(streams),
         )
-        self._pending.append((span, done))
-        self._launches += 1
+        self._launched.append((span, done))
 
-    def synchronize(self) -> None:
-        """Let simulated time pass until every launch is complete, then evaluate what it computed.
+    def map(self, mapping: TensorMapping) -> None:
+        """Begin to make a tensor's pages valid for all PEs; returns at once."""
+        self._require_running()
+        self._mapping[mapping] = self.host.map(self._next_job(), mapping)
 
-        Raises:
-            UsageError: an error stopped this simulation before.
-        """
+    def unmap(self, mappings: Sequence[TensorMapping]) -> None:
+        """Make the pages of tensors invalid; returns when no PE can reach them any more."""
+        self._complete_maps(mappings)
+        for done in [self.host.unmap(self._next_job(), mapping) for mapping in mappings]:
+            self._run_until(done)
+
+    def _complete_maps(self, mappings: Iterable[TensorMapping]) -> None:
+        for mapping in mappings:
+            if mapping in self._mapping:
+                self._run_until(self._mapping.pop(mapping))
+
+    def _next_job(self) -> int:
+        self._jobs += 1
+        return self._jobs - 1
+
+    def _require_running(self) -> None:
         if self._failure:
             raise UsageError(
                 f"this simulation stopped in the middle of a run ({self._failure}); begin a new one, as in "
                 "kb.simulate('tiny')"
             )
-        pending, self._pending = self._pending, []
-        for span, done in pending:
+
+    def synchronize(self) -> None:
+        """Let simulated time pass until every launch and every map is complete, then evaluate what was computed.
+
+        Raises:
+            UsageError: an error stopped this simulation before.
+        """
+        self.complete_launches()
+        self._complete_maps(list(self._mapping))
+
+    def complete_launches(self) -> None:
+        """The same, of launches only."""
+        self._require_running()
+        launched, self._launched = self._launched, []
+        for span, done in launched:
             done_ps = self._run_until(done)
             if self.log.keep:
                 self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
@@ -242,6 +285,15 @@ class Machine(Hardware):
                 memories[unit.node.index] = unit.moved_bytes
         links = {index: link.size_bytes for index, link in self.fabric.links.items()}
         return Moved(links, memories, tcm_bytes)
+
+    def translations(self) -> Translations:
+        """What all PE_MMUs counted since the beginning of time."""
+        mmus = [unit for unit in self.assembly.components.values() if isinstance(unit, PeMmu)]
+        return Translations(
+            sum(mmu.n_hits for mmu in mmus),
+            sum(mmu.n_misses for mmu in mmus),
+            sum(mmu.n_walks for mmu in mmus),
+        )
 
     def flush(self) -> None:
         """Evaluate every value up to now."""

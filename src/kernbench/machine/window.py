@@ -20,7 +20,7 @@ from kernbench.reports.breakdown import (
     limit_line,
     total,
 )
-from kernbench.reports.summary import UnitReading, UnitUse, level_bytes, link_uses, unit_uses
+from kernbench.reports.summary import Translations, UnitReading, UnitUse, level_bytes, link_uses, unit_uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Measured:
     kernel_time_ps: int
     host_time_ps: int
     bytes: dict[str, int]
+    translations: Translations
     units: tuple[UnitUse, ...]
     links: tuple[UnitUse, ...]
     breakdown: dict[str, int]
@@ -47,6 +48,7 @@ NOTHING_MEASURED = Measured(
     kernel_time_ps=0,
     host_time_ps=0,
     bytes={},
+    translations=Translations(),
     units=(),
     links=(),
     breakdown={},
@@ -72,6 +74,7 @@ class Window:
         machine.spans.clear()
         self.units = unit_readings(machine)
         self.moved = machine.moved()
+        self.translations = machine.translations()
 
     def close(self, *, flops: int, gemm: DType | None) -> Measured:
         """Measure up to now. ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline)."""
@@ -88,6 +91,7 @@ class Window:
             kernel_time_ps=kernel_ps,
             host_time_ps=machine.host_time_ps - self.host_time_ps,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
+            translations=machine.translations().since(self.translations),
             units=unit_uses(self.units, unit_readings(machine), window_ps),
             links=link_uses(graph, moved.links, window_ps),
             breakdown=breakdown,

@@ -1,17 +1,19 @@
-"""Who has which addresses: a first-fit free list with coalescing, for virtual and for physical memory."""
+"""Who has which addresses: a free list with coalescing, first or best fit, for virtual and physical use."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
+from kernbench.config.schema import Fit
 from kernbench.errors import CapacityError, UsageError
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
+from kernbench.topology.address_map import PA_BASE
 from kernbench.units import ceil_div, format_bytes
 
 # Where the virtual addresses of tensors begin and end. Low addresses stay free, so that a small integer taken for a
-# pointer faults; 48 bits is what a four-level page table covers.
-VA_BASE, VA_END = 1 << 30, 1 << 48
+# pointer faults; the upper half of 48 bits is that of physical addresses (see topology/address_map.py).
+VA_BASE, VA_END = 1 << 30, PA_BASE
 N_NAMED = 4  # allocations that a capacity error names
 
 
@@ -27,30 +29,40 @@ class FreeList:
     """The holes of ``[base, base + size_bytes)``; ``base`` is a multiple of ``align_bytes``.
 
     Invariants: blocks and holes are disjoint and cover the range; no two holes touch; every address given is a
-    multiple of ``align_bytes``. ``where`` names the memory in errors.
+    multiple of ``align_bytes``; ``holes`` are ``(start, room)`` in order of address, ``_by_room`` the same as
+    ``(room, start)`` in order of room. ``where`` names the memory in errors.
+
+    Of the holes that have room, an allocation takes the lowest (``fit`` is ``first``), or the smallest and of
+    equal ones the lowest (``best``).
     """
 
-    def __init__(self, where: str, base: int, size_bytes: int, align_bytes: int) -> None:
+    def __init__(self, where: str, base: int, size_bytes: int, align_bytes: int, fit: Fit) -> None:
         self.where = where
         self.base = base
         self.size_bytes = size_bytes
         self.align_bytes = align_bytes
+        self.fit = fit
         self.blocks: dict[int, Block] = {}
-        self.holes: list[tuple[int, int]] = [(base, size_bytes)] if size_bytes else []
+        self.holes: list[tuple[int, int]] = []
+        self._by_room: list[tuple[int, int]] = []
+        self._add_hole(base, size_bytes)
 
     def take(self, size_bytes: int, label: str) -> int:
-        """The address of ``size_bytes > 0`` bytes for ``label``, in the first hole that has room.
+        """The address of ``size_bytes > 0`` bytes for ``label``, in the hole that ``fit`` names.
 
         Raises:
-            CapacityError: no hole has.
+            CapacityError: no hole has room.
         """
+        assert size_bytes > 0, (
+            f"{self.where}: {label} asks for {size_bytes} B; an empty shard takes no memory"
+        )
         taken = ceil_div(size_bytes, self.align_bytes) * self.align_bytes
-        for index, (start, room) in enumerate(self.holes):
-            if room >= taken:
-                self.holes[index : index + 1] = [(start + taken, room - taken)] if room > taken else []
-                self.blocks[start] = Block(size_bytes, taken, label)
-                return start
-        raise CapacityError(self._exhausted(size_bytes, label))
+        if taken > self.largest_hole_bytes:
+            raise CapacityError(self._exhausted(size_bytes, label))
+        start, room = self._remove_hole(self._index_with_room(taken))
+        self._add_hole(start + taken, room - taken)
+        self.blocks[start] = Block(size_bytes, taken, label)
+        return start
 
     def free(self, address: int, size_bytes: int) -> None:
         """Give back the block of ``size_bytes`` at ``address``, whole.
@@ -62,7 +74,7 @@ class FreeList:
         if block is None or block.size_bytes != size_bytes:
             raise UsageError(self._not_a_block(address, size_bytes))
         del self.blocks[address]
-        self._add_hole(address, address + block.taken_bytes)
+        self._join_hole(address, block.taken_bytes)
 
     @property
     def free_bytes(self) -> int:
@@ -72,16 +84,35 @@ class FreeList:
     @property
     def largest_hole_bytes(self) -> int:
         """Bytes in the largest hole: the most that one block can take."""
-        return max((room for _, room in self.holes), default=0)
+        return self._by_room[-1][0] if self._by_room else 0
 
-    def _add_hole(self, start: int, end: int) -> None:
-        """Add ``[start, end)``, one with the holes it touches."""
+    def _index_with_room(self, taken_bytes: int) -> int:
+        """Which of ``holes`` to take ``taken_bytes`` from; one has room."""
+        if self.fit == "best":
+            room, start = self._by_room[bisect_left(self._by_room, (taken_bytes, 0))]
+            return bisect_left(self.holes, (start, room))
+        return next(index for index, (_, room) in enumerate(self.holes) if room >= taken_bytes)
+
+    def _join_hole(self, start: int, room: int) -> None:
+        """Add a hole, one with those it touches."""
         index = bisect_left(self.holes, (start, 0))
-        if index < len(self.holes) and self.holes[index][0] == end:
-            end += self.holes.pop(index)[1]
+        if index < len(self.holes) and self.holes[index][0] == start + room:
+            room += self._remove_hole(index)[1]
         if index and sum(self.holes[index - 1]) == start:
-            start = self.holes.pop(index - 1)[0]
-        insort(self.holes, (start, end - start))
+            start, before = self._remove_hole(index - 1)
+            room += before
+        self._add_hole(start, room)
+
+    def _add_hole(self, start: int, room: int) -> None:
+        """Add a hole that touches no other; one without room is none."""
+        if room:
+            insort(self.holes, (start, room))
+            insort(self._by_room, (room, start))
+
+    def _remove_hole(self, index: int) -> tuple[int, int]:
+        start, room = self.holes.pop(index)
+        del self._by_room[bisect_left(self._by_room, (room, start))]
+        return start, room
 
     def _exhausted(self, size_bytes: int, label: str) -> str:
         held = sorted(self.blocks.values(), key=lambda block: (-block.size_bytes, block.label))
@@ -109,9 +140,9 @@ class FreeList:
 class VirtualAllocator(FreeList):
     """The virtual addresses of one context. Blocks begin at a page, and an unmapped page follows each."""
 
-    def __init__(self, page_bytes: int) -> None:
+    def __init__(self, page_bytes: int, fit: Fit) -> None:
         super().__init__(
-            "virtual memory", ceil_div(VA_BASE, page_bytes) * page_bytes, VA_END - VA_BASE, page_bytes
+            "virtual memory", ceil_div(VA_BASE, page_bytes) * page_bytes, VA_END - VA_BASE, page_bytes, fit
         )
 
     def allocate(self, size_bytes: int, label: str) -> VirtualAddress:
@@ -129,8 +160,10 @@ class PEMemAllocator(FreeList):
     ``align_bytes`` is the memory's burst: no two tensors share one.
     """
 
-    def __init__(self, where: str, owner: int, base: int, size_bytes: int, align_bytes: int) -> None:
-        super().__init__(where, base, size_bytes // align_bytes * align_bytes, align_bytes)
+    def __init__(
+        self, where: str, owner: int, base: int, size_bytes: int, align_bytes: int, fit: Fit
+    ) -> None:
+        super().__init__(where, base, size_bytes // align_bytes * align_bytes, align_bytes, fit)
         self.owner = owner
 
     def allocate(self, size_bytes: int, label: str) -> PhysicalAddress:

@@ -1,4 +1,4 @@
-"""Cuts the runs of an access at the borders of a grid of cells: pure arithmetic, in closed form where it can be.
+"""Cuts the runs of an access at borders of pages and of a grid of cells: arithmetic, in closed form where it can be.
 
 A tensor's bytes are seen as ``[rows, row_bytes]``; a cell is a rectangle of it, row-major and dense by itself.
 """
@@ -6,6 +6,7 @@ A tensor's bytes are seen as ``[rows, row_bytes]``; a cell is a rectangle of it,
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,16 @@ class CellRuns(NamedTuple):
     offset_pitch: int
 
 
+class PageRuns(NamedTuple):
+    """Runs of an access that lie in one page; ``offset`` is the first one's place in the access's bytes."""
+
+    page: int
+    start: int
+    run_bytes: int
+    outer: Outer
+    offset: int
+
+
 def cut(grid: Grid, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
     """The runs of ``run_bytes`` at ``at + sum(i_d * stride_d)`` of the tensor's bytes, cell by cell.
 
@@ -73,27 +84,81 @@ def cut(grid: Grid, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
         if count == 1:
             return _cut_range(grid, at, run_bytes)
     starts = run_starts(at, outer)
-    return cut_each(grid, starts, np.arange(len(starts)) * run_bytes, run_bytes)
+    offsets, sizes = np.arange(len(starts)) * run_bytes, np.full(len(starts), run_bytes)
+    return [CellRuns(*runs) for runs in _join(_cut_at_cells(grid, starts, offsets, sizes))]
 
 
-def cut_each(grid: Grid, starts: Ints, offsets: Ints, run_bytes: int) -> list[CellRuns]:
-    """Runs of ``run_bytes`` at ``starts``, in any order, cut, and joined where they follow each other evenly.
+def cut_each_at_pages(
+    grid: Grid, va: int, starts: Ints, offsets: Ints, run_bytes: int, page_bytes: int
+) -> list[tuple[int, list[CellRuns]]]:
+    """Runs of ``run_bytes`` at ``starts``, in any order, cut at borders of cells and of pages: ``(page, its runs)``.
 
-    ``offsets`` are their places in the access's bytes.
+    ``offsets`` are their places in the access's bytes; the tensor begins at ``va``. Runs that follow each other evenly
+    are joined.
     """
-    row_bounds, col_bounds = np.asarray(grid.row_bounds), np.asarray(grid.col_bounds)
     left = np.full(len(starts), run_bytes)
     parts = []
+    while len(starts):
+        page = (starts + va) // page_bytes
+        size = np.minimum(left, (page + 1) * page_bytes - va - starts)
+        parts.append(np.stack([starts, offsets, size, page]))
+        more = size < left
+        starts, offsets, left = (starts + size)[more], (offsets + size)[more], (left - size)[more]
+    if not parts:
+        return []
+    starts, offsets, sizes, pages = np.concatenate(parts, axis=1)
+    first = int(pages.min())
+    runs = _join(_cut_at_cells(grid, starts, offsets, sizes, (pages - first) * grid.n_cells))
+    by_page: dict[int, list[CellRuns]] = {}
+    for key, *rest in runs:
+        nth, cell = divmod(key, grid.n_cells)
+        by_page.setdefault(first + nth, []).append(CellRuns(cell, *rest))
+    return list(by_page.items())
+
+
+def cut_at_pages(at: int, run_bytes: int, outer: Outer, page_bytes: int) -> Iterator[PageRuns]:
+    """The runs of ``run_bytes`` at ``at + i * pitch``, in order, cut at the borders of pages.
+
+    ``outer`` is ``()`` or ``((count, pitch),)`` with ``pitch >= run_bytes``.
+    """
+    count, pitch = outer[0] if outer else (1, run_bytes)
+    i = done = 0
+    while i < count:
+        start = at + i * pitch + done
+        page = start // page_bytes
+        room = (page + 1) * page_bytes - start
+        if done == 0 and room >= run_bytes:
+            whole = min(count - i, (room - run_bytes) // pitch + 1)
+            yield PageRuns(page, start, run_bytes, ((whole, pitch),), i * run_bytes)
+            i += whole
+            continue
+        part = min(run_bytes - done, room)
+        yield PageRuns(page, start, part, (), i * run_bytes + done)
+        done += part
+        if done == run_bytes:
+            i, done = i + 1, 0
+
+
+def _cut_at_cells(grid: Grid, starts: Ints, offsets: Ints, sizes: Ints, group: Ints | None = None) -> Ints:
+    """``[cell, start in it, size, offset] x n`` of runs of ``sizes``; ``group`` is added to each run's cell."""
+    row_bounds, col_bounds = np.asarray(grid.row_bounds), np.asarray(grid.col_bounds)
+    left, first = sizes, np.zeros_like(starts) if group is None else group
+    parts = [np.empty((4, 0), np.int64)]
     while len(starts):
         row, col = np.divmod(starts, grid.row_bytes)
         i = np.searchsorted(row_bounds, row, "right") - 1
         j = np.searchsorted(col_bounds, col, "right") - 1
         inside = (row - row_bounds[i]) * (col_bounds[j + 1] - col_bounds[j]) + col - col_bounds[j]
         size = np.minimum(left, col_bounds[j + 1] - col)
-        parts.append(np.stack([i * grid.n_cols + j, inside, size, offsets]))
+        parts.append(np.stack([first + i * grid.n_cols + j, inside, size, offsets]))
         more = size < left
-        starts, offsets, left = (starts + size)[more], (offsets + size)[more], (left - size)[more]
-    return _join(np.concatenate(parts, axis=1)) if parts else []
+        starts, offsets, left, first = (
+            (starts + size)[more],
+            (offsets + size)[more],
+            (left - size)[more],
+            first[more],
+        )
+    return np.concatenate(parts, axis=1)
 
 
 def run_starts(at: int, outer: Outer) -> Ints:
@@ -181,11 +246,13 @@ def _tight(runs: CellRuns) -> CellRuns:
     return runs
 
 
-def _join(parts: Ints) -> list[CellRuns]:
+def _join(parts: Ints) -> list[tuple[int, ...]]:
     """Runs ``[cell, start, size, offset] x n``, joined: neighbours into longer runs, even rows of runs into one.
 
     Runs of one cell stay in the order of their offsets, so that of two writes to one byte the later wins.
     """
+    if not parts.size:
+        return []
     cell, start, size, offset = parts[:, np.lexsort((parts[3], parts[0]))]
     follows = (
         (cell[1:] == cell[:-1]) & (start[1:] == (start + size)[:-1]) & (offset[1:] == (offset + size)[:-1])
@@ -198,7 +265,8 @@ def _join(parts: Ints) -> list[CellRuns]:
     even = (np.diff(cell) == 0) & (np.diff(size) == 0) & (pitch > 0)
     same = (np.diff(pitch) == 0) & (np.diff(gap) == 0) & even[1:] & even[:-1]
     ends = np.append(np.flatnonzero(~same), len(pitch) - 1)  # last step of each stretch of equal steps
-    found, i = [], 0
+    found: list[tuple[int, ...]] = []
+    i = 0
     while i < len(start):
         last = i
         if i < len(pitch) and even[i]:
@@ -206,6 +274,6 @@ def _join(parts: Ints) -> list[CellRuns]:
         run, step, stride = int(size[i]), int(size[i]), int(size[i])
         if last > i:
             step, stride = int(pitch[i]), int(gap[i])
-        found.append(CellRuns(int(cell[i]), int(start[i]), run, step, last - i + 1, int(offset[i]), stride))
+        found.append((int(cell[i]), int(start[i]), run, step, last - i + 1, int(offset[i]), stride))
         i = last + 1
     return found

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.memory.blocks import block_of, bytes_of
+from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
-from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,
     DmaReadCmd,
@@ -23,21 +23,12 @@ from kernbench.messages.commands import (
     GemmCmd,
     MathCmd,
     Operand,
-    SourceLine,
     Space,
 )
-from kernbench.messages.fabric import Piece
 from kernbench.ops import dot_form, evaluate, evaluate_dot
 from kernbench.ops.numerics import as_array, convert
 
 Array = npt.NDArray[Any]
-
-
-class Translator(Protocol):
-    """Virtual accesses to pieces at their owners."""
-
-    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[tuple[Piece, ...], int]:
-        """The pieces of ``access`` as PE number ``pe`` sees it, and the time the translation takes."""
 
 
 class Record(Protocol):
@@ -146,15 +137,15 @@ class Values:
 class ImmediateExecutor:
     """Evaluates each command when it is issued."""
 
-    def __init__(self, memory: MemoryStore, translator: Translator) -> None:
+    def __init__(self, memory: MemoryStore, page_tables: PageTables) -> None:
         self.memory = memory
-        self.translator = translator
+        self.page_tables = page_tables
         self.values = Values()
 
     def execute(self, pe: int, command: Command) -> None:
         """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
         self.values.expect(command)
-        evaluate_command(command, pe, self.values, self.memory, self.translator)
+        evaluate_command(command, pe, self.values, self.memory, self.page_tables)
         self.values.settle(command)
 
     def value(self, version: int) -> Array:
@@ -173,10 +164,10 @@ class DataExecutor:
     :meth:`admit` when it is issued, or its operands are kept until :meth:`clear`.
     """
 
-    def __init__(self, log: Log, memory: MemoryStore, translator: Translator) -> None:
+    def __init__(self, log: Log, memory: MemoryStore, page_tables: PageTables) -> None:
         self.log = log
         self.memory = memory
-        self.translator = translator
+        self.page_tables = page_tables
         self.values = Values()
         self._pending: list[tuple[int, int, int, int, Record]] = []
         self._n_taken = 0
@@ -190,7 +181,7 @@ class DataExecutor:
         self._take()
         while self._pending and self._pending[0][0] <= time_ps:
             record = heappop(self._pending)[-1]
-            evaluate_command(record.command, record.pe, self.values, self.memory, self.translator)
+            evaluate_command(record.command, record.pe, self.values, self.memory, self.page_tables)
             self.values.settle(record.command)
 
     def value(self, version: int) -> Array:
@@ -210,25 +201,25 @@ class DataExecutor:
 
 
 def evaluate_command(
-    command: Command, pe: int, values: Values, memory: MemoryStore, translator: Translator
+    command: Command, pe: int, values: Values, memory: MemoryStore, page_tables: PageTables
 ) -> None:
     """Do to ``values`` and ``memory`` what ``command`` of PE number ``pe`` means. A wait means nothing here."""
-    Evaluation(command, pe, values, memory, translator).run()
+    Evaluation(command, pe, values, memory, page_tables).run()
 
 
 class Evaluation:
     """One command being evaluated."""
 
-    __slots__ = ("command", "memory", "pe", "translator", "values")
+    __slots__ = ("command", "memory", "page_tables", "pe", "values")
 
     def __init__(
-        self, command: Command, pe: int, values: Values, memory: MemoryStore, translator: Translator
+        self, command: Command, pe: int, values: Values, memory: MemoryStore, page_tables: PageTables
     ) -> None:
         self.command = command
         self.pe = pe
         self.values = values
         self.memory = memory
-        self.translator = translator
+        self.page_tables = page_tables
 
     def run(self) -> None:
         """Evaluate by kind of command."""
@@ -295,14 +286,14 @@ class Evaluation:
         """The block at ``source``."""
         access = source.access
         assert access is not None
-        pieces, _ = self.translator.translate(self.pe, access, self.command.line)
+        pieces = self.page_tables.pieces(self.pe, access, self.command.line)
         return block_of(self.memory.read(pieces, access.size_bytes), access, source.dtype, fill)
 
     def store(self, target: Operand, array: Array) -> None:
         """Put ``array``, cast to the target's dtype, at ``target``."""
         access = target.access
         assert access is not None
-        pieces, _ = self.translator.translate(self.pe, access, self.command.line)
+        pieces = self.page_tables.pieces(self.pe, access, self.command.line)
         self.memory.write(pieces, bytes_of(convert(array, target.dtype), access))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from kernbench.dtypes import DType
-from kernbench.memory.cut import CellRuns, Grid, Ints, cut, cut_each
+from kernbench.memory.cut import CellRuns, Grid, Ints, cut, cut_at_pages, cut_each_at_pages, run_starts
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
-from kernbench.messages.fabric import Piece
+from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.topology.ids import PeId
 
 
@@ -70,10 +71,28 @@ class ShardMap:
         """The numbers of the PEs that hold a part, in order."""
         return tuple(sorted({copy.pe for of_cell in self.copies for copy in of_cell}))
 
+    def holders_of(self, va: int, size_bytes: int) -> tuple[int, ...]:
+        """The numbers of the PEs that hold a part of the ``size_bytes`` bytes at ``va``, in order."""
+        cells = {runs.cell for runs in cut(self.grid, va - self.va, size_bytes, ())}
+        return tuple(sorted({copy.pe for cell in cells for copy in self.copies[cell]}))
+
     @property
     def end(self) -> int:
         """The virtual address after its last byte."""
         return self.va + self.size_bytes
+
+    @property
+    def is_private(self) -> bool:
+        """Whether PEs of one cube use copies of their own."""
+        return self._reach == _BY_PE
+
+    def copies_used_by(self, pes: Iterable[int]) -> int:
+        """How many copies of cells the PEs of these numbers use, together."""
+        one_of_each = {self.view_of(pe): pe for pe in pes}.values()
+        return sum(
+            len({self.nearest(cell, pe).pa for pe in one_of_each}) if len(copies) > 1 else 1
+            for cell, copies in enumerate(self.copies)
+        )
 
     def view_of(self, pe: int) -> int:
         """A number that is the same for two PEs only if they use the same copies. PE -1 is the host."""
@@ -97,13 +116,37 @@ class ShardMap:
         """The same at every copy there is: what the host writes."""
         return tuple(_piece(runs, copy) for runs in self._runs(access) for copy in self.copies[runs.cell])
 
-    def pieces_of_lanes(self, starts: Ints, offsets: Ints, itemsize: int, pe: int) -> tuple[Piece, ...]:
-        """Lanes at the addresses ``starts``, all inside the tensor, as PE number ``pe`` sees them.
+    def pages_for(self, access: Access, pe: int, page_bytes: int) -> tuple[PagePieces, ...]:
+        """The same as :meth:`pieces_for`, page by page."""
+        low, high = access.bounds()
+        if low == high:
+            return ()
+        if low // page_bytes == (high - 1) // page_bytes:
+            return (PagePieces(low // page_bytes, self.pieces_for(access, pe)),)
+        va, run_bytes, outer, _ = access.runs()
+        if len(outer) > 1 or (outer and outer[0][1] < run_bytes):
+            starts = run_starts(va - self.va, outer)
+            offsets = np.arange(len(starts)) * run_bytes
+            return self.pages_of_lanes(starts + self.va, offsets, run_bytes, pe, page_bytes)
+        by_page: dict[int, list[Piece]] = {}
+        for page, start, run, several, offset in cut_at_pages(va, run_bytes, outer, page_bytes):
+            pieces = by_page.setdefault(page, [])
+            for runs in cut(self.grid, start - self.va, run, several):
+                pieces.append(_piece(runs, self.nearest(runs.cell, pe), offset))
+        return tuple(PagePieces(page, tuple(pieces)) for page, pieces in by_page.items())
+
+    def pages_of_lanes(
+        self, starts: Ints, offsets: Ints, size_bytes: int, pe: int, page_bytes: int
+    ) -> tuple[PagePieces, ...]:
+        """Lanes of ``size_bytes`` at the addresses ``starts``, all inside the tensor, page by page.
 
         ``offsets`` are their places in the access's bytes.
         """
-        runs = cut_each(self.grid, starts - self.va, offsets, itemsize)
-        return tuple(_piece(run, self.nearest(run.cell, pe)) for run in runs)
+        pages = cut_each_at_pages(self.grid, self.va, starts - self.va, offsets, size_bytes, page_bytes)
+        return tuple(
+            PagePieces(page, tuple(_piece(run, self.nearest(run.cell, pe)) for run in runs))
+            for page, runs in pages
+        )
 
     def _runs(self, access: Access) -> list[CellRuns]:
         va, run_bytes, outer, _ = access.runs()
@@ -141,41 +184,13 @@ class _Nearest:
         return found or self.first
 
 
-def _piece(runs: CellRuns, copy: Copy) -> Piece:
+def _piece(runs: CellRuns, copy: Copy, offset: int = 0) -> Piece:
     return Piece(
         copy.owner,
         copy.pa + runs.start,
         runs.run_bytes,
         runs.pitch,
         runs.n_runs,
-        runs.offset,
+        offset + runs.offset,
         runs.offset_pitch,
     )
-
-
-class ShardMaps:
-    """All tensors of a context by virtual address."""
-
-    def __init__(self) -> None:
-        self._bases: list[int] = []
-        self._maps: list[ShardMap] = []
-
-    def add(self, shards: ShardMap) -> None:
-        """Enter a tensor; its virtual range is its own."""
-        at = bisect_right(self._bases, shards.va)
-        self._bases.insert(at, shards.va)
-        self._maps.insert(at, shards)
-
-    def remove(self, shards: ShardMap) -> None:
-        """Take a tensor out."""
-        at = self._maps.index(shards)
-        del self._bases[at], self._maps[at]
-
-    def below(self, va: int) -> ShardMap | None:
-        """The tensor that begins at or nearest below ``va``."""
-        at = bisect_right(self._bases, va) - 1
-        return self._maps[at] if at >= 0 else None
-
-    def nearest(self, va: int) -> ShardMap | None:
-        """The tensor whose range is nearest to ``va``."""
-        return min(self._maps, key=lambda m: max(m.va - va, va - m.end, 0), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +37,13 @@ class Piece(NamedTuple):
         return self.run_bytes * self.n_runs
 
 
+class PagePieces(NamedTuple):
+    """The part of an access that lies in virtual page number ``page``."""
+
+    page: int
+    pieces: tuple[Piece, ...]
+
+
 class PacketKind(IntEnum):
     """What a packet asks or answers."""
 
@@ -58,7 +66,8 @@ class Transaction:
 
     ``owner`` is its tag for whoever issued it (a token's context, a host copy). ``size_bytes`` is payload;
     ``burst_bytes`` what the memory moves for it (runs rounded to its burst); ``piece`` where that is. Marks are
-    picoseconds; ``behind`` is the transaction whose answer made room for it to be issued (None: there was room).
+    picoseconds; ``behind`` is the transaction whose answer made room for it to be issued, or, if there was room, the
+    one issued right before it (None: it was the first); ``walk_ps`` what a page walk took in between.
     """
 
     __slots__ = (
@@ -75,6 +84,7 @@ class Transaction:
         "served_ps",
         "size_bytes",
         "started_ps",
+        "walk_ps",
     )
 
     def __init__(
@@ -97,6 +107,7 @@ class Transaction:
         self.burst_bytes = burst_bytes
         self.owner = owner
         self.behind: Transaction | None = None
+        self.walk_ps = 0
         self.issued_ps = -1
         self.arrived_ps = -1
         self.started_ps = -1
@@ -106,25 +117,52 @@ class Transaction:
 class LaunchMsg:
     """Start a kernel: host to IO_CPU, fanned out to M_CPUs and PE_CPUs.
 
-    ``programs`` maps a PE index to the streams of its programs (opaque here); ``reply_to`` is the node that
-    waits for the completion of all of them.
+    ``job`` numbers what the host asked for; ``programs`` maps a PE number to the streams of its programs (opaque
+    here); ``reply_to`` is the node that waits for the completion of all of them.
     """
 
-    __slots__ = ("launch", "programs", "reply_to", "size_bytes")
+    __slots__ = ("job", "programs", "reply_to", "size_bytes")
 
-    def __init__(self, *, launch: int, programs: dict[int, Any], reply_to: int, size_bytes: int) -> None:
-        self.launch = launch
+    def __init__(self, *, job: int, programs: dict[int, Any], reply_to: int, size_bytes: int) -> None:
+        self.job = job
         self.programs = programs
         self.reply_to = reply_to
         self.size_bytes = size_bytes
 
+    @property
+    def pes(self) -> Iterable[int]:
+        """The PEs that are to act."""
+        return self.programs
+
+
+class MmuMapMsg:
+    """Make a tensor's pages valid: host to IO_CPU, fanned out to M_CPUs, which write page tables, and PE_MMUs.
+
+    ``mapping`` says where the tensor and its table entries lie (opaque here); ``pes`` are the PEs to tell.
+    """
+
+    __slots__ = ("job", "mapping", "pes", "reply_to", "size_bytes")
+
+    def __init__(self, *, job: int, mapping: Any, pes: Sequence[int], reply_to: int, size_bytes: int) -> None:
+        self.job = job
+        self.mapping = mapping
+        self.pes = pes
+        self.reply_to = reply_to
+        self.size_bytes = size_bytes
+
+
+class MmuUnmapMsg(MmuMapMsg):
+    """Make them invalid again, on the same way."""
+
+    __slots__ = ()
+
 
 class DoneMsg:
-    """Completion of what ``launch`` started below the sender, aggregated."""
+    """Completion of what ``job`` started below the sender, aggregated."""
 
-    __slots__ = ("launch", "n_pes", "size_bytes")
+    __slots__ = ("job", "n_pes", "size_bytes")
 
-    def __init__(self, *, launch: int, n_pes: int, size_bytes: int) -> None:
-        self.launch = launch
+    def __init__(self, *, job: int, n_pes: int, size_bytes: int) -> None:
+        self.job = job
         self.n_pes = n_pes
         self.size_bytes = size_bytes

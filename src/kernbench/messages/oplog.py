@@ -1,6 +1,6 @@
 """The op log: what Phase 1 timed and Phase 2 replays, as int64 columns.
 
-``OpRecord`` is one row. Format 1: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
+``OpRecord`` is one row. Format 2: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ class OpCode(IntEnum):
     CONTROL = 11  # IO_CPU or M_CPU handled a message
     HOST_WRITE = 12
     HOST_READ = 13
+    WALK = 14  # PE_MMU read a page's entry
+    TABLE_WRITE = 15  # M_CPU wrote entries
+    HOST_MAP = 16  # a tensor's pages became valid, as the host sees it
+    HOST_UNMAP = 17
 
 
 class OpRecord(NamedTuple):
@@ -35,9 +39,10 @@ class OpRecord(NamedTuple):
     ``ready_ps`` when the unit could have begun had it been free; ``[start_ps, end_ps)`` when it worked;
     ``commit_ps`` when its memory effect took hold (-1: none); ``cause`` the record whose end let it begin (-1: the
     beginning); ``version`` the value made (-1: none); ``va`` the address touched (-1: none); ``size_bytes``
-    moved; ``work`` MACs or visits. ``mark1_ps`` .. ``mark4_ps`` split a DMA record's time
+    moved; ``work`` MACs or visits. ``mark1_ps`` .. ``mark5_ps`` split a DMA record's time
     along the transactions that decided it, each behind the one whose answer made room for it: up to the marks, the
-    sums of their set-up, way there, wait at the memory and service, and then the way back (-1: no transaction).
+    sums of their set-up, page walks, way there, wait at the memory and service, and then the way back (-1: no
+    transaction).
     """
 
     node: int
@@ -58,3 +63,4 @@ class OpRecord(NamedTuple):
     mark2_ps: int
     mark3_ps: int
     mark4_ps: int
+    mark5_ps: int

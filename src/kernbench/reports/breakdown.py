@@ -27,6 +27,7 @@ CAUSES: dict[str, str] = {
     "readback": "the kernel needed a value or a completion: need it later, or keep the decision in a mask",
     "dispatch": "PE_SCHEDULER plans one command at a time: use larger blocks, so fewer commands",
     "dma setup and window": "PE_DMA prepares descriptors or its window is full: use larger blocks, or load earlier",
+    "page walk": "the TLB did not hold the page: use larger pages, or touch fewer at a time",
     "request on the fabric": "requests and acknowledgements travel: place data nearer, or load earlier",
     "hbm queue": "other requests are first at this memory: spread the data over more channels, or rotate the order",
     "hbm": "the memory's own latency and rate: load larger runs, or reuse what was loaded",
@@ -48,6 +49,8 @@ CAUSES: dict[str, str] = {
 
 # What the host sees, in the order it happens.
 DEVICE_CAUSES: dict[str, str] = {
+    "map": "page tables are written and TLBs told, before the first launch: make fewer tensors, or use larger pages",
+    "unmap": "the same at the end of a tensor: make fewer tensors, or keep them",
     "host to device": "copies over PCIe: keep tensors on the device, or copy less",
     "launch": "from the host over IO_CPU and M_CPU to the PE: launch less often",
     "kernel": "see the breakdown of the kernel",
@@ -56,6 +59,12 @@ DEVICE_CAUSES: dict[str, str] = {
     "idle": "nothing was asked of the device",
 }
 
+_HOST_OPS: dict[int, str] = {
+    OpCode.HOST_MAP: "map",
+    OpCode.HOST_UNMAP: "unmap",
+    OpCode.HOST_WRITE: "host to device",
+    OpCode.HOST_READ: "device to host",
+}
 _OWN: dict[int, str] = {
     OpCode.START: "kernel start",
     OpCode.ISSUE: "command issue",
@@ -189,11 +198,11 @@ def _segments(record: OpRecord, kind: str, floor_ps: int) -> list[tuple[int, str
     own = [(record.start_ps, "dma setup and window")]
     if record.mark1_ps >= 0:
         there, back = _DMA_WAY[record.op]
-        marks = (record.mark1_ps, record.mark2_ps, record.mark3_ps, record.mark4_ps)
+        marks = (record.mark1_ps, record.mark2_ps, record.mark3_ps, record.mark4_ps, record.mark5_ps)
         # A descriptor's requests may leave while the one before it still holds the channel.
         own += [
             (max(mark_ps, record.start_ps), name)
-            for mark_ps, name in zip(marks, (there, "hbm queue", "hbm", back), strict=True)
+            for mark_ps, name in zip(marks, ("page walk", there, "hbm queue", "hbm", back), strict=True)
         ]
     return [*waiting, *own]
 
@@ -223,7 +232,7 @@ def _device_segments(
     table: Table, graph: TopologyGraph, launches: Iterable[Launch]
 ) -> list[tuple[int, int, str]]:
     segments = []
-    for op, name in ((OpCode.HOST_WRITE, "host to device"), (OpCode.HOST_READ, "device to host")):
+    for op, name in _HOST_OPS.items():
         for row in np.flatnonzero(column(table, "op") == op):
             record = record_at(table, int(row))
             segments.append((record.start_ps, record.end_ps, name))

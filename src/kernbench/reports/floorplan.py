@@ -59,6 +59,7 @@ _UNIT_FILL = {
     "pe_cpu": "control",
     "pe_scheduler": "control",
     "pe_dma": "move",
+    "pe_mmu": "control",
     "pe_tcm": "store",
     "pe_fetch_store": "move",
     "pe_gemm": "compute",
@@ -371,6 +372,12 @@ def _data_sheet(unit: Node) -> tuple[str, ...]:
             return (
                 f"set-up {spec.setup_ps / 1000:g} ns",
                 f"{format_bytes(spec.max_inflight_bytes)} in flight",
+            )
+        case "pe_mmu":
+            return (
+                f"pages of {format_bytes(spec.page_bytes)}",
+                f"TLB of {spec.tlb_entries}",
+                f"hit {spec.hit_ps / 1000:g} ns",
             )
         case "pe_tcm":
             return (

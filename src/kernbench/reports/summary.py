@@ -15,6 +15,18 @@ LEVELS = ("hbm", "noc", "ucie", "pcie", "tcm")
 _LEVEL_OF_EDGE = {"mesh": "noc", "d2d": "ucie", "pcie": "pcie", "sip_link": "pcie"}
 
 
+class Translations(NamedTuple):
+    """Pages that TLBs were asked for: held, not held; and walks for those not held. All PE_MMUs together."""
+
+    hits: int = 0
+    misses: int = 0
+    walks: int = 0
+
+    def since(self, before: Translations) -> Translations:
+        """What was counted after ``before``."""
+        return Translations(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 class UnitReading(NamedTuple):
     """What a unit's meter shows: all since the beginning of time."""
 

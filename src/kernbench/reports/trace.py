@@ -22,12 +22,15 @@ from kernbench.topology.graph import Node, TopologyGraph
 
 PS_PER_US = 1_000_000
 _HOST = "host"
-# Work of one unit that goes on side by side by design gets its threads by direction.
+# Work of one unit that goes on side by side by design gets its threads by kind.
 _WAY: dict[int, str] = {
     OpCode.DMA_READ: ".rd",
     OpCode.DMA_WRITE: ".wr",
+    OpCode.WALK: ".walk",
     OpCode.HOST_WRITE: ".to_device",
     OpCode.HOST_READ: ".from_device",
+    OpCode.HOST_MAP: ".map",
+    OpCode.HOST_UNMAP: ".map",
 }
 # The arguments of a slice: name in the trace, column, and the value that means "none".
 _ARGS = (

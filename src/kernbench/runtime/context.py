@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import types
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,15 +14,24 @@ from kernbench import dtypes
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
-from kernbench.memory.direct_map import Pieces
+from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes
+from kernbench.messages.commands import SourceLine
 from kernbench.ops.numerics import as_array, convert
 from kernbench.registry import did_you_mean
 from kernbench.runtime.device import Device
 from kernbench.runtime.event import Event
 from kernbench.runtime.heap import Heap
-from kernbench.runtime.launch import Place, check_arg, kernel_arg, launch_beside_data, place_programs
+from kernbench.runtime.launch import (
+    Place,
+    check_arg,
+    kernel_arg,
+    launch_beside_data,
+    place_programs,
+    tensors_in,
+)
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
+from kernbench.runtime.storage import Storage, user_line
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
 from kernbench.units import ceil_div
 
@@ -75,7 +86,8 @@ class Context:
     A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy`` (row-wise at
     every level without one). ``empty`` costs no simulated time; what has values is filled on the host and
     copied over. Copies and reads wait for the kernels launched before. ``kernel[grid](...)`` runs on the device of
-    its first tensor. Random numbers follow from ``seed`` alone.
+    its first tensor. Random numbers follow from ``seed`` alone. :meth:`close`, or the end of a ``with`` block, frees
+    all tensors.
     """
 
     def __init__(self, machine: Device, seed: int) -> None:
@@ -84,6 +96,8 @@ class Context:
         self.generator = Generator(seed)
         self._n_named = 0
         self._is_busy = False
+        self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+        self._closed_at: SourceLine | None = None
         LAUNCHER.set(launch_beside_data)
 
     def __getattr__(self, name: str) -> Any:
@@ -110,13 +124,16 @@ class Context:
         device: str = DEVICE,
     ) -> Tensor:
         """A tensor without values: what is read before it is written is NaN, or -1 for integers."""
+        self._require_open()
         extents, element = _shape_of(shape), as_dtype(dtype)
         if device == HOST:
             return HostTensor(self, np.empty(extents, element.numpy), self._named(name))
         if device != DEVICE:
             raise UsageError(f"unknown device {device!r}; {did_you_mean(device, (DEVICE, HOST))}")
         policy, label = policy or ROW_WISE, self._named(name)
-        return DeviceTensor(self, self._allocate(label, extents, element, policy), policy, label)
+        storage = Storage(self.heap, self._allocate(label, extents, element, policy), policy)
+        self._storages.add(storage)
+        return DeviceTensor(self, storage, extents)
 
     def zeros(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
         """A tensor of zeros; ``where`` is policy, name and device, as for :meth:`empty`."""
@@ -186,6 +203,7 @@ class Context:
 
     def from_numpy(self, array: Array, *, name: str | None = None) -> HostTensor:
         """A host tensor on the memory of ``array``; ``.to("ahbm", policy=...)`` copies it to the device."""
+        self._require_open()
         return HostTensor(self, array, self._named(name))
 
     def tensor(self, values: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
@@ -218,6 +236,7 @@ class Context:
         function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
         PE run in turn.
         """
+        self._require_open()
         function, keywords = as_kernel(kernel), dict(meta or {})
         named = function.bind(tuple(args), keywords)
         for name, argument in named.items():
@@ -228,15 +247,46 @@ class Context:
         keywords = {
             name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
         }
-        self.machine.launch(function, positional, keywords, programs, extents, function.__name__)
+        tensors = {x.shards.va: None for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)}
+        operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
+        self.machine.launch(function, positional, keywords, programs, extents, function.__name__, operands)
         self._is_busy = True
 
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
         self.machine.synchronize()
-        self.machine.flush()
-        self._is_busy = False
-        self.heap.reap()
+        self._complete_launches()
+
+    def close(self) -> None:
+        """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
+
+        A second time does nothing. Raises what a kernel raised that nobody had waited for; all is freed even then. A
+        machine that was stopped by an error before closes without a word.
+        """
+        if self._closed_at is not None:
+            return
+        self._closed_at = user_line()
+        try:
+            if not self.machine.is_stopped:
+                self.synchronize()
+                self._free_all()
+                self.synchronize()
+                self.heap.close()
+        finally:
+            self._free_all()
+
+    def __enter__(self) -> Context:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except Exception:  # whatever it is, what went wrong in the block was first
+            if error is None:
+                raise
 
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
@@ -255,25 +305,44 @@ class Context:
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy to the device, after all that was launched."""
-        self.synchronize()
+        self._complete_launches()
         self.machine.host_write(pieces, buffer)
 
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         """Copy from the device, after all that was launched."""
-        self.synchronize()
+        self._complete_launches()
         return self.machine.host_read(pieces, size_bytes)
 
     def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Any:
         """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
         if not self._is_busy:
-            self.synchronize()
+            self._complete_launches()
         try:
             return self.heap.allocate(name, shape, dtype, policy)
         except CapacityError:
             if not self.heap.n_buried:
                 raise
-        self.synchronize()
+        self._complete_launches()
         return self.heap.allocate(name, shape, dtype, policy)
+
+    def _complete_launches(self) -> None:
+        """Wait for the kernels launched so far, compute their values, and reap the tensors that nobody has any more."""
+        self.machine.complete_launches()
+        self.machine.flush()
+        self._is_busy = False
+        self.heap.reap()
+
+    def _free_all(self) -> None:
+        """Free what is not freed, in the order of addresses."""
+        living = [storage for storage in self._storages if not storage.freed]
+        for storage in sorted(living, key=lambda storage: storage.shards.va):
+            storage.free(f"with its context at {self._closed_at}")
+
+    def _require_open(self) -> None:
+        if self._closed_at is not None:
+            raise UsageError(
+                f"this context is closed (at {self._closed_at}); begin a new simulation, as in kb.simulate('tiny')"
+            )
 
     def _filled(
         self,
@@ -286,6 +355,7 @@ class Context:
         device: str = DEVICE,
     ) -> Tensor:
         """A tensor with the values that ``make(shape)`` gives, once there is room for it."""
+        self._require_open()
         label = self._named(name)
         there = (
             None

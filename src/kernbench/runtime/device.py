@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kernbench.config.schema import TopologySpec
-from kernbench.memory.direct_map import DirectMap, Pieces
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
@@ -31,7 +32,6 @@ class Device(Protocol):
 
     spec: TopologySpec
     mode: str
-    translator: DirectMap
     store: MemoryStore
 
     @property
@@ -41,6 +41,14 @@ class Device(Protocol):
     @property
     def now_ps(self) -> int:
         """Simulated time."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an error stopped it for good."""
+
+    @property
+    def tlb_entries(self) -> int:
+        """Pages that the smallest TLB holds."""
 
     def slice_of(self, pe: int) -> Region:
         """The part of HBM that belongs to PE number ``pe``."""
@@ -62,11 +70,21 @@ class Device(Protocol):
         programs: Sequence[Program],
         grid: tuple[int, int, int],
         name: str,
+        operands: Sequence[TensorMapping],
     ) -> None:
-        """Start a kernel behind all that was launched before; returns at once."""
+        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once."""
+
+    def map(self, mapping: TensorMapping) -> None:
+        """Begin to make a tensor's pages valid for all PEs; returns at once."""
+
+    def unmap(self, mappings: Sequence[TensorMapping]) -> None:
+        """Make the pages of tensors invalid; returns when no PE can reach them any more."""
 
     def synchronize(self) -> None:
-        """Let simulated time pass until every launch is complete; raise what a kernel raised."""
+        """Let simulated time pass until every launch and map is complete; raise what a kernel raised."""
+
+    def complete_launches(self) -> None:
+        """The same, of launches only."""
 
     def flush(self) -> None:
         """Evaluate every value up to now (Phase 2)."""

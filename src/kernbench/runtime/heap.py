@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
+from kernbench.config.rules import directory_bytes
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.memory.allocator import PEMemAllocator, VirtualAllocator
 from kernbench.memory.cut import Grid
+from kernbench.memory.mapping import Block, TensorMapping
 from kernbench.memory.shards import Copy, ShardGrid, ShardMap
+from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.runtime.device import Device
 from kernbench.runtime.placement import DPPolicy, place
 
@@ -17,35 +21,57 @@ class Heap:
     """The memory of one device, for one context.
 
     A tensor's virtual range is contiguous and row-major; each cell of its grid lies in the HBM slice (or an SRAM
-    bank) of every PE that holds it. Freed tensors are *buried* at once and *reaped* (unmapped, their memory reused)
-    when nothing timed can touch them any more.
+    bank) of every PE that holds it; each cube keeps its page-table entries. Freed tensors are *buried* at once and
+    *reaped* (unmapped, their memory reused) when nothing timed can touch them any more. ``mapped``, if it is set, is
+    told of every tensor before it is mapped, also of one without bytes.
     """
 
     def __init__(self, device: Device) -> None:
+        spec = device.spec
         self.device = device
-        self.virtual = VirtualAllocator(device.spec.pe.mmu.page_bytes)
+        self.virtual = VirtualAllocator(spec.pe.mmu.page_bytes, spec.host.fit)
+        self.mappings: dict[VirtualAddress, TensorMapping] = {}
+        self.mapped: Callable[[TensorMapping, DPPolicy], None] | None = None
         self._physical: dict[tuple[int, int], PEMemAllocator] = {}
+        self._directories: dict[PEMemAllocator, PhysicalAddress] = {}
         self._buried: list[tuple[ShardMap, str]] = []
+        self._pes_per_cube = spec.cube.pes.count
+        self._has_tables = spec.pe.mmu.miss == "walk"
+        self._directory_bytes = directory_bytes(spec.pe.mmu)
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> ShardMap:
-        """Place a tensor and make its addresses valid.
+        """Place a tensor and begin to make its pages valid.
 
         Raises:
-            CapacityError: a PE that is to hold a part has no room for it; nothing is then allocated.
+            CapacityError: a PE that is to hold a part, or a cube that is to hold the table's entries, has no room for
+                it, or a preloaded TLB has not; nothing is then allocated.
         """
         sharding = place(shape, dtype, policy, self.device.spec)
         size_bytes = sharding.grid.rows * sharding.grid.row_bytes
-        copies = self._copies(name, sharding, policy)
-        shards = ShardMap(
-            name=name,
-            va=self.virtual.allocate(size_bytes, repr(name)),
-            shape=shape,
-            dtype=dtype,
-            grid=sharding.grid,
-            copies=copies,
-            pes=self.device.pes,
-        )
-        self.device.translator.map(shards)
+        with ExitStack() as undo:
+            copies = self._copies(name, sharding, policy, undo)
+            va = self.virtual.allocate(size_bytes, repr(name))
+            undo.callback(self.virtual.release, va, size_bytes)
+            shards = ShardMap(
+                name=name,
+                va=va,
+                shape=shape,
+                dtype=dtype,
+                grid=sharding.grid,
+                copies=copies,
+                pes=self.device.pes,
+            )
+            mapping = TensorMapping(shards, self.device.spec.pe.mmu.page_bytes)
+            if mapping.n_pages and self._has_tables:
+                self._place_entries(mapping, undo)
+            elif mapping.n_pages:
+                self._require_tlb_room(mapping)
+            undo.pop_all()
+        if self.mapped is not None:
+            self.mapped(mapping, policy)
+        if mapping.n_pages:
+            self.mappings[va] = mapping
+            self.device.map(mapping)
         return shards
 
     def bury(self, shards: ShardMap, space: str) -> None:
@@ -58,24 +84,65 @@ class Heap:
         return len(self._buried)
 
     def reap(self) -> None:
-        """Unmap the buried tensors and give their memory back; nothing must be under way."""
-        while self._buried:
-            shards, space = self._buried.pop()
-            self.device.translator.unmap(shards)
+        """Unmap the buried tensors and give their memory back; no kernel must be under way."""
+        buried, self._buried = self._buried, []
+        mappings = [self.mappings.pop(shards.va) for shards, _ in buried if shards.va in self.mappings]
+        self.device.unmap(mappings)
+        for mapping in mappings:
+            self._free_entries(mapping)
+        for shards, space in buried:
             self.virtual.release(shards.va, shards.size_bytes)
             self._free(shards.copies, shards.grid, space)
 
-    def _copies(self, name: str, sharding: ShardGrid, policy: DPPolicy) -> list[list[Copy]]:
+    def close(self) -> None:
+        """Give the page directories back too; all tensors are reaped."""
+        for memory, pa in self._directories.items():
+            memory.release(pa, self._directory_bytes)
+        self._directories.clear()
+
+    def memories(self) -> Iterator[PEMemAllocator]:
+        """Every physical memory that was ever used, by its first address."""
+        return (memory for _, memory in sorted(self._physical.items(), key=lambda item: item[0][1]))
+
+    def _place_entries(self, mapping: TensorMapping, undo: ExitStack) -> None:
+        """Room for the entries in every cube, with the PEs taking turns by page; the directory is at the first PE's."""
+        size_bytes = mapping.leaf_bytes(self._pes_per_cube)
+        label = f"page table of {mapping.shards.name!r}"
+        for cube in range(len(self.device.pes) // self._pes_per_cube):
+            memory = self._entries_memory(mapping, cube)
+            leaf_pa = memory.allocate(size_bytes, label)
+            undo.callback(memory.release, leaf_pa, size_bytes)
+            first = self._memory(cube * self._pes_per_cube, "hbm")
+            mapping.blocks[cube] = Block(memory.owner, leaf_pa, first.owner, self._directories[first])
+
+    def _free_entries(self, mapping: TensorMapping) -> None:
+        size_bytes = mapping.leaf_bytes(self._pes_per_cube)
+        for cube, block in mapping.blocks.items():
+            self._entries_memory(mapping, cube).release(block.leaf_pa, size_bytes)
+
+    def _entries_memory(self, mapping: TensorMapping, cube: int) -> PEMemAllocator:
+        turn = mapping.first_page % self._pes_per_cube
+        return self._memory(cube * self._pes_per_cube + turn, "hbm")
+
+    def _require_tlb_room(self, mapping: TensorMapping) -> None:
+        held = {m.shards.name: m.n_pages for m in self.mappings.values()}
+        n_entries, n_taken = self.device.tlb_entries, sum(m.n_pages for m in self.mappings.values())
+        if n_taken + mapping.n_pages > n_entries:
+            named = ", ".join(f"{name!r} {n_pages}" for name, n_pages in sorted(held.items(), key=_by_size))
+            raise CapacityError(
+                f"PE_MMU: no room for {mapping.shards.name!r}: it needs {mapping.n_pages} pages; free entries of a "
+                f"TLB: {n_entries - n_taken} of {n_entries}; mapped: {named or 'nothing'}; free a tensor, use larger "
+                "pages (pe.mmu.page), or let misses walk (pe.mmu.miss: walk)"
+            )
+
+    def _copies(self, name: str, sharding: ShardGrid, policy: DPPolicy, undo: ExitStack) -> list[list[Copy]]:
         copies: list[list[Copy]] = [[] for _ in sharding.holders]
-        try:
-            for cell, holders in enumerate(sharding.holders):
-                for pe in holders:
-                    memory = self._memory(pe, policy.space)
-                    pa = memory.allocate(sharding.grid.cell_bytes(cell), repr(name))
-                    copies[cell].append(Copy(pe, memory.owner, pa))
-        except CapacityError:
-            self._free(copies, sharding.grid, policy.space)
-            raise
+        undo.callback(self._free, copies, sharding.grid, policy.space)
+        for cell, holders in enumerate(sharding.holders):
+            for pe in holders:
+                memory = self._memory(pe, policy.space)
+                pa = memory.allocate(sharding.grid.cell_bytes(cell), repr(name))
+                copies[cell].append(Copy(pe, memory.owner, pa))
         return copies
 
     def _free(self, copies: Sequence[Sequence[Copy]], grid: Grid, space: str) -> None:
@@ -99,5 +166,14 @@ class Heap:
         memory = self._physical.get((owner, base))
         if memory is None:
             burst_bytes = self.device.spec.cube.hbm.timing.burst_bytes
-            memory = self._physical[owner, base] = PEMemAllocator(where, owner, base, size_bytes, burst_bytes)
+            memory = self._physical[owner, base] = PEMemAllocator(
+                where, owner, base, size_bytes, burst_bytes, self.device.spec.host.fit
+            )
+            if self._has_tables and space == "hbm" and name.pe == 0:
+                self._directories[memory] = memory.allocate(self._directory_bytes, "page directory")
         return memory
+
+
+def _by_size(item: tuple[str, int]) -> tuple[int, str]:
+    name, n_pages = item
+    return -n_pages, name

@@ -23,7 +23,7 @@ def place_programs(grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[
     """Every program of ``grid``, in order, with its PE.
 
     Programs are counted with the first axis fastest. With ``place`` None, program p of G runs on the
-    (p * n // G)-th of the n PEs that hold shards of the first sharded argument, or of all PEs when none is
+    (p * n // G)-th of the n PEs that hold parts of the first sharded argument, or of all PEs when none is
     sharded. "cyclic" deals programs to the same PEs in turn. A list names the PE of each program, a function
     that of the program with given ids; a PE is a number, a :class:`PeId`, or a name like "sip0.cube1.pe3".
     """
@@ -57,11 +57,14 @@ def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) 
 
 
 def _holders(args: Sequence[Any], n_pes: int) -> Sequence[int]:
-    """The PEs that hold shards of the first sharded argument, in order; all when none is sharded."""
+    """The PEs that hold parts of the first sharded argument, in order; all when none is sharded.
+
+    An empty view of a sharded tensor lies nowhere, and does not count.
+    """
     for argument in args:
         for tensor in tensors_in(argument):
-            if isinstance(tensor, DeviceTensor) and tensor.shards.grid.n_cells > 1:
-                return tensor.shards.holders
+            if isinstance(tensor, DeviceTensor) and tensor.shards.grid.n_cells > 1 and tensor.nbytes:
+                return tensor.holders
     return range(n_pes)
 
 
@@ -103,7 +106,7 @@ def check_arg(context: Context, kernel_name: str, name: str, argument: Any) -> N
         if tensor.context is not context:
             raise UsageError(f"{what}, a tensor of another simulation; copy it by way of numpy()")
         if tensor.is_freed:
-            raise UsageError(f"{what}, which was freed; make a new tensor, or free it later")
+            raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
 
 
 def kernel_arg(argument: Any) -> Any:
@@ -114,8 +117,7 @@ def kernel_arg(argument: Any) -> Any:
         return {key: kernel_arg(inner) for key, inner in argument.items()}
     if not isinstance(argument, DeviceTensor):
         return argument
-    shards = argument.shards
-    return TensorArg(argument.name, shards.va, argument.dtype, argument.shape, argument.nbytes)
+    return TensorArg(argument.name, argument.data_ptr(), argument.dtype, argument.shape, argument.nbytes)
 
 
 def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:

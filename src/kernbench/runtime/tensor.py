@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import types
-import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,8 @@ from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
 from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.storage import Storage, user_line
+from kernbench.runtime.views import flattened, narrowed, part, row_major, squeezed, unsqueezed, viewed
 
 if TYPE_CHECKING:
     from kernbench.runtime.context import Context
@@ -65,8 +66,8 @@ class Tensor(ABC):
         return self.shape if dim is None else self.shape[dim]
 
     def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
-        """Elements from one index to the next, per dimension or of one: row-major without gaps."""
-        strides = tuple(math.prod(self.shape[d + 1 :]) for d in range(len(self.shape)))
+        """Elements from one index to the next, per dimension or of one."""
+        strides = self._strides()
         return strides if dim is None else strides[dim]
 
     def __len__(self) -> int:
@@ -91,9 +92,7 @@ class Tensor(ABC):
 
     def __bool__(self) -> bool:
         if self.numel() != 1:
-            raise UsageError(
-                f"{self.name!r}{list(self.shape)} is neither true nor false; read it, as in x.numpy().any()"
-            )
+            raise UsageError(f"{self._label} is neither true nor false; read it, as in x.numpy().any()")
         return bool(self.item())
 
     @abstractmethod
@@ -108,7 +107,7 @@ class Tensor(ABC):
     def item(self) -> Any:
         """The value of a tensor with one element, as a Python number."""
         if self.numel() != 1:
-            raise ShapeError(f"{self.name!r}{list(self.shape)} has {self.numel()} elements; item() needs one")
+            raise ShapeError(f"{self._label} has {self.numel()} elements; item() needs one")
         return self.numpy().reshape(-1)[0].item()
 
     def tolist(self) -> Any:
@@ -131,6 +130,46 @@ class Tensor(ABC):
     @abstractmethod
     def copy_(self, source: Tensor | Array) -> Tensor:
         """Take the values of ``source``, which has the same shape and dtype."""
+
+    def view(self, *shape: int | Sequence[int]) -> Self:
+        """The same memory by another shape of as many elements; an extent of -1 is what the others leave."""
+        return self._reshaped(viewed(f"view of {self._label}", self.numel(), shape))
+
+    def view_as(self, other: Tensor) -> Self:
+        """The same memory by the shape of ``other``."""
+        return self.view(other.shape)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Self:
+        """As :meth:`view`; of a host array with gaps, a copy where there is no such view."""
+        return self._reshaped(viewed(f"reshape of {self._label}", self.numel(), shape))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
+        """The dimensions from ``start_dim`` to ``end_dim``, both included, as one; shares memory as :meth:`reshape`."""
+        return self._reshaped(flattened(f"flatten of {self._label}", self.shape, start_dim, end_dim))
+
+    def squeeze(self, dim: int | Sequence[int] | None = None) -> Self:
+        """The same memory without its dimensions of extent 1, or without those of them that ``dim`` names."""
+        return self._reshaped(squeezed(f"squeeze of {self._label}", self.shape, dim))
+
+    def unsqueeze(self, dim: int) -> Self:
+        """The same memory with a dimension of extent 1 more, which becomes dimension ``dim``."""
+        return self._reshaped(unsqueezed(f"unsqueeze of {self._label}", self.shape, dim))
+
+    @abstractmethod
+    def narrow(self, dim: int, start: int, length: int) -> Self:
+        """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on."""
+
+    @abstractmethod
+    def _reshaped(self, shape: tuple[int, ...]) -> Self:
+        """The tensor by a shape of as many elements."""
+
+    @abstractmethod
+    def _strides(self) -> tuple[int, ...]:
+        """Elements from one index to the next, per dimension."""
+
+    @property
+    def _label(self) -> str:
+        return f"{self.name!r}{list(self.shape)}"
 
     def _checked(self, source: Tensor | Array) -> Array:
         """The values of ``source`` when shape and dtype are this tensor's."""
@@ -165,9 +204,31 @@ class HostTensor(Tensor):
         self.array[...] = self._checked(source)
         return self
 
+    def view(self, *shape: int | Sequence[int]) -> Self:
+        """The same memory by another shape, as the array's strides allow."""
+        view = super().view(*shape)
+        if view.numel() and not np.may_share_memory(view.array, self.array):
+            raise ShapeError(
+                f"view of {self._label}: shape {list(view.shape)} is not compatible with its strides "
+                f"{list(self._strides())}; use reshape(), which copies"
+            )
+        return view
+
+    def narrow(self, dim: int, start: int, length: int) -> Self:
+        """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on."""
+        dim, first = narrowed(f"narrow of {self._label}", self.shape, dim, start, length)
+        index = (*[slice(None)] * dim, slice(first, first + length))
+        return type(self)(self.context, self.array[index], self.name)
+
     def __getitem__(self, index: Any) -> Array:
-        part: Array = self.array[index]
-        return part
+        found: Array = self.array[index]
+        return found
+
+    def _reshaped(self, shape: tuple[int, ...]) -> Self:
+        return type(self)(self.context, self.array.reshape(shape), self.name)
+
+    def _strides(self) -> tuple[int, ...]:
+        return tuple(n // self.element_size() for n in self.array.strides)
 
     def __repr__(self) -> str:
         values = np.array2string(self.array, threshold=8, edgeitems=3, separator=", ")
@@ -175,69 +236,95 @@ class HostTensor(Tensor):
 
 
 class DeviceTensor(Tensor):
-    """A tensor in the device's memory: one virtual range, shards by ``policy``.
+    """A tensor in the device's memory, or a view of one: a range of virtual addresses, row-major without gaps.
 
-    Reading and writing wait for the kernels launched before and take simulated time. The memory returns when the
-    tensor is freed: by :meth:`free`, at the end of a ``with`` block, or when nobody refers to it any more.
+    ``policy`` placed the memory; a view has its own shape and the name of what it was made from. Reading and writing
+    wait for the kernels launched before and take simulated time. The memory returns, for the tensor and all its
+    views, when one of them is freed, by :meth:`free` or at the end of a ``with`` block; when nobody refers to any of
+    them any more; or when their context ends.
     """
 
     device = DEVICE
 
-    def __init__(self, context: Context, shards: ShardMap, policy: DPPolicy, name: str) -> None:
-        super().__init__(context, shards.shape, shards.dtype, name)
-        self.policy = policy
-        self._shards = shards
-        self._burial = weakref.finalize(self, context.heap.bury, shards, policy.space)
-        self._burial.atexit = False
+    def __init__(
+        self, context: Context, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0
+    ) -> None:
+        shards = storage.shards
+        super().__init__(context, shape, shards.dtype, shards.name)
+        self._storage = storage
+        self._start_bytes = start_bytes
+
+    @property
+    def policy(self) -> DPPolicy:
+        """Where the memory was placed."""
+        return self._storage.policy
+
+    @property
+    def freed(self) -> str:
+        """How and where the memory was freed, as in "at my_bench.py:12"; empty before."""
+        return self._storage.freed
 
     @property
     def is_freed(self) -> bool:
-        """Whether its memory was given back."""
-        return not self._burial.alive
+        """Whether the memory was given back."""
+        return bool(self.freed)
 
     @property
     def shards(self) -> ShardMap:
-        """Where the tensor lies; UsageError after it was freed."""
-        if self.is_freed:
-            raise UsageError(
-                f"{self.name!r}{list(self.shape)} was freed; make a new tensor, or free it later"
-            )
-        return self._shards
+        """Where the memory lies, of a view all that it shares; UsageError after it was freed."""
+        return self._living_storage().shards
+
+    @property
+    def holders(self) -> tuple[int, ...]:
+        """The numbers of the PEs that hold a part of its bytes, in order."""
+        return self.shards.holders_of(self.data_ptr(), self.nbytes)
 
     def data_ptr(self) -> int:
         """The virtual address of its first byte."""
-        return self.shards.va
+        return self.shards.va + self._start_bytes
+
+    def narrow(self, dim: int, start: int, length: int) -> Self:
+        """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on, where that is one range."""
+        what = f"narrow of {self._label}"
+        dim, first = narrowed(what, self.shape, dim, start, length)
+        shape = (*self.shape[:dim], int(length), *self.shape[dim + 1 :])
+        if math.prod(self.shape[:dim]) > 1 and 0 < math.prod(shape) < self.numel():
+            shown = ", ".join([*":" * dim, f"{first}:{first + length}"])
+            raise ShapeError(
+                f"{what}: that part of dimension {dim} is not one range of memory, as a view on the device is; "
+                f"narrow dimension 0, or read the part, as in x[{shown}]"
+            )
+        return self._viewed(shape, first * math.prod(self.shape[dim + 1 :]) * self.element_size())
 
     def numpy(self) -> Array:
-        """Gather all shards into one array; of copies, the first.
+        """Gather its shards into one array; of copies, the first.
 
         Raises:
             ForcedValueError: in mode ``timing``, which computes no values.
         """
-        return self._read(_whole(self.shards))
+        return self._read(self._part(...))
 
     def fetch(self) -> None:
-        """Move all shards to the host in simulated time, as :meth:`numpy` does, and look at no value: any mode."""
-        self._fetch(_whole(self.shards))
+        """Move its bytes to the host in simulated time, as :meth:`numpy` does, and look at no value: any mode."""
+        self._fetch(self._part(...))
 
     def copy_(self, source: Tensor | Array) -> DeviceTensor:
         """Scatter ``source`` (an array, a host tensor, or a device tensor by way of the host) to every copy."""
-        shards = self.shards
-        access, array = _whole(shards), self._checked(source)
+        access, array = self._part(...), self._checked(source)
         if self.nbytes:
-            self.context.host_write(shards.pieces_of_all_copies(access), bytes_of(array, access))
+            self.context.host_write(self.shards.pieces_of_all_copies(access), bytes_of(array, access))
         return self
 
     def __getitem__(self, index: Any) -> Any:
         """Read a part by numpy's basic indexing (integers, slices, ``...``, None); only its bytes move."""
-        part = self._read(_part(self.shards, index, self.name))
-        return part if part.ndim else part[()]
+        found = self._read(self._part(index))
+        return found if found.ndim else found[()]
 
     def free(self) -> None:
-        """Give the memory back; a second time is an error."""
+        """Give the memory back, that of all views of it too; a second time is an error."""
         if self.is_freed:
-            raise UsageError(f"{self.name!r}{list(self.shape)} was freed before; free a tensor once")
-        self._burial()
+            raise UsageError(f"{self._label} was freed before, {self.freed}; free a tensor once")
+        self._storage.free(f"at {user_line()}")
 
     def __enter__(self) -> DeviceTensor:
         return self
@@ -246,11 +333,29 @@ class DeviceTensor(Tensor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         if not self.is_freed:
-            self._burial()
+            self._storage.free(f"at the end of its with block at {user_line()}")
 
     def __repr__(self) -> str:
         where = "freed" if self.is_freed else str(self.policy)
         return f"Tensor({self.name!r}, {list(self.shape)}, {self.dtype}, {DEVICE}: {where})"
+
+    def _reshaped(self, shape: tuple[int, ...]) -> Self:
+        return self._viewed(shape)
+
+    def _strides(self) -> tuple[int, ...]:
+        return row_major(self.shape)
+
+    def _viewed(self, shape: tuple[int, ...], start_bytes: int = 0) -> Self:
+        """A view of ``shape`` from byte ``start_bytes`` of this one on."""
+        return type(self)(self.context, self._living_storage(), shape, self._start_bytes + start_bytes)
+
+    def _living_storage(self) -> Storage:
+        if self.is_freed:
+            raise UsageError(f"{self._label} was freed {self.freed}; make a new tensor, or free it later")
+        return self._storage
+
+    def _part(self, index: Any) -> Access:
+        return part(self.name, self.data_ptr(), self.shape, self.dtype, index)
 
     def _read(self, access: Access) -> Array:
         if self.context.machine.mode == "timing":
@@ -264,40 +369,3 @@ class DeviceTensor(Tensor):
         size_bytes = access.size_bytes
         pieces = self.shards.pieces_for(upward(access)[0], pe=-1) if size_bytes else ()
         return self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
-
-
-def _whole(shards: ShardMap) -> Access:
-    """All of a tensor."""
-    return _part(shards, ..., shards.name)
-
-
-def _part(shards: ShardMap, index: Any, name: str) -> Access:
-    """The access that numpy's basic indexing with ``index`` asks for."""
-    terms = index if isinstance(index, tuple) else (index,)
-    for term in terms:
-        if isinstance(term, bool) or not (
-            term is None or term is ... or isinstance(term, (int, slice, np.integer))
-        ):
-            raise UsageError(
-                f"{name!r}[...]: {term!r} is no integer, slice, ... or None; read the tensor, then index it"
-            )
-    itemsize = shards.dtype.size_bytes
-    if ... not in terms:
-        terms = (*terms, ...)  # numpy then gives a view also for a single element, instead of reading it
-    # numpy's own rules on a view of the right shape and strides; it has no memory behind it and is never read.
-    start = np.zeros(1, np.dtype((np.void, itemsize)))
-    strides = tuple(itemsize * math.prod(shards.shape[d + 1 :]) for d in range(len(shards.shape)))
-    whole = np.lib.stride_tricks.as_strided(start, shards.shape, strides, writeable=False)
-    try:
-        part = whole[terms]
-    except IndexError as error:
-        raise UsageError(f"{name!r}{list(shards.shape)}: {error}") from None
-    first = part.__array_interface__["data"][0] - start.__array_interface__["data"][0]
-    return Access(
-        va=shards.va + first,
-        itemsize=itemsize,
-        block_shape=part.shape,
-        shape=part.shape,
-        strides=part.strides,
-        origin=(0,) * part.ndim,
-    )

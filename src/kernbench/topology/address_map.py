@@ -1,8 +1,8 @@
 """The one physical address space of a machine: which memory controller owns which byte.
 
-A physical address is ``window | offset``: the window number is that of the cube in (sip, cube) order, its size the
-power of two that holds a cube's memory. Within a window the HBM comes first, channel after channel, PE slice after
-PE slice; then the shared SRAM, bank after bank; the rest of a window is owned by nobody.
+A physical address is ``PA_BASE | window | offset``: the window number is that of the cube in (sip, cube) order, its
+size the power of two that holds a cube's memory. Within a window the HBM comes first, channel after channel, PE slice
+after PE slice; then the shared SRAM, bank after bank; the rest of a window is owned by nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import NamedTuple
 from kernbench.errors import PageFaultError
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
+
+PA_BASE = 1 << 47
+"""Bit 47 is set in every physical address and clear in every virtual one: neither is ever taken for the other."""
 
 
 class Region(NamedTuple):
@@ -41,7 +44,7 @@ class AddressMap:
 
     @property
     def size(self) -> int:
-        """The end of the address space."""
+        """The bytes of all windows: the space ends at ``PA_BASE + size``."""
         return self._n_cubes << self._window_bits
 
     def owner(self, pa: int) -> int:
@@ -50,7 +53,7 @@ class AddressMap:
 
     def region(self, pa: int) -> Region:
         """The channel or bank that ``pa`` lies in. Raises PageFaultError where there is no memory."""
-        cube, offset = divmod(pa, 1 << self._window_bits)
+        cube, offset = divmod(pa - PA_BASE, 1 << self._window_bits)
         if not 0 <= cube < self._n_cubes or offset >= self._end:
             raise PageFaultError(f"physical address {pa:#x} belongs to no memory; {self._nearest(pa)}")
         if offset < self._hbm_bytes:
@@ -81,15 +84,18 @@ class AddressMap:
 
     def _channel(self, cube: int, channel: int) -> Region:
         size = self._layout.channel_bytes
-        base = (cube << self._window_bits) + channel * size
+        base = self._window(cube) + channel * size
         return Region(self._channels[cube * self._layout.n_channels + channel], base, size)
 
     def _bank(self, cube: int, bank: int) -> Region:
-        base = (cube << self._window_bits) + self._hbm_bytes + bank * self._bank_bytes
+        base = self._window(cube) + self._hbm_bytes + bank * self._bank_bytes
         return Region(self._banks[cube * self._n_banks + bank], base, self._bank_bytes)
 
+    def _window(self, cube: int) -> int:
+        return PA_BASE + (cube << self._window_bits)
+
     def _nearest(self, pa: int) -> str:
-        cube = min(max(pa >> self._window_bits, 0), self._n_cubes - 1)
+        cube = min(max((pa - PA_BASE) >> self._window_bits, 0), self._n_cubes - 1)
         sip, local = divmod(cube, self._cubes_per_sip)
-        base = cube << self._window_bits
+        base = self._window(cube)
         return f"sip{sip}.cube{local} has {base:#x}..{base + self._end - 1:#x}"

@@ -26,6 +26,7 @@ PE_UNITS = {
     "pe_cpu": "cpu",
     "pe_scheduler": "scheduler",
     "pe_dma": "dma",
+    "pe_mmu": "mmu",
     "pe_tcm": "tcm",
     "pe_fetch_store": "fetch_store",
     "pe_gemm": "gemm",
@@ -34,10 +35,11 @@ PE_UNITS = {
 """The nodes of a PE, and the part of its spec each has (the NIU belongs to the mesh)."""
 
 PE_INTERNAL_EDGES = {
-    "niu": ("pe_dma", "pe_cpu"),
+    "niu": ("pe_dma", "pe_cpu", "pe_mmu"),
     "pe_cpu": ("niu", "pe_scheduler"),
     "pe_scheduler": ("pe_cpu", "pe_dma", "pe_fetch_store"),
-    "pe_dma": ("niu", "pe_tcm", "pe_fetch_store", "pe_scheduler"),
+    "pe_dma": ("niu", "pe_mmu", "pe_tcm", "pe_fetch_store", "pe_scheduler"),
+    "pe_mmu": ("niu",),
     "pe_fetch_store": ("pe_tcm", "pe_gemm", "pe_math", "pe_dma", "pe_scheduler"),
     "pe_gemm": ("pe_fetch_store", "pe_scheduler"),
     "pe_math": ("pe_fetch_store", "pe_scheduler"),
@@ -54,6 +56,7 @@ PE_COMP_OFFSETS = {
     "pe_cpu": (0.12, 0.15),
     "pe_scheduler": (0.53, 0.15),
     "pe_dma": (0.36, 0.50),
+    "pe_mmu": (0.30, 0.28),
     "pe_tcm": (0.20, 0.85),
     "pe_fetch_store": (0.53, 0.85),
     "pe_gemm": (0.70, 0.50),
@@ -68,6 +71,7 @@ _SHARED_KEYS = {
     "hbm_ctrl": ("capacity", "channels", "pseudo_channels", "attach", "org", "map"),
     "sram": ("size", "banks", "at"),
     "m_cpu": ("at",),
+    "pe_mmu": ("page", "miss", "walk_reads"),
 }
 
 

@@ -163,6 +163,11 @@ class TopologyGraph:
             )
         return (pe.sip * cubes + pe.cube) * count + pe.pe
 
+    def pes_of_sip(self, sip: int) -> range:
+        """The numbers of the PEs of one SIP."""
+        n_pes = self.n_pes // self.spec.system.sips.count
+        return range(sip * n_pes, (sip + 1) * n_pes)
+
     def niu_of(self, pe: int) -> int:
         """The node index of PE number ``pe``'s network interface: where its fabric traffic starts and ends."""
         return self._units[pe]

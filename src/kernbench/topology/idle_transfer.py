@@ -39,12 +39,29 @@ class IdleServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requester:
-    """One end of a transfer: its window, and how its own memory takes or gives a chunk."""
+    """One end of a transfer: its window, and how its own memory takes or gives a chunk.
+
+    If it has pages (of ``page_bytes``, 0: none), it looks each up before the first packet from it; the transfer begins
+    ``page_offset`` bytes into one.
+    """
 
     node: int
     max_inflight_bytes: int
     port: IdleServer
     port_latency_ps: int
+    page_bytes: int = 0
+    page_offset: int = 0
+    look_up_ps: int = 0
+
+    def packets(self, size_bytes: int, packet_bytes: int) -> Iterator[tuple[int, int, int]]:
+        """``(place in the transfer, bytes, time to look its page up before it)`` of each packet, within its page."""
+        pages = _cut(size_bytes, self.page_bytes, self.page_offset) if self.page_bytes else (size_bytes,)
+        at = 0
+        for page in pages:
+            look_up_ps = self.look_up_ps
+            for packet in _cut(page, packet_bytes):
+                yield at, packet, look_up_ps
+                at, look_up_ps = at + packet, 0
 
 
 def idle_transfer_ps(
@@ -59,7 +76,7 @@ def idle_transfer_ps(
     """Time from the first request to the last byte in its place (a write: to the last acknowledgement's arrival).
 
     ``size_bytes`` lie side by side, from the beginning of a burst on, at the memory controller with node index
-    ``memory``; set-up is not included.
+    ``memory``; set-up is not included, looking up pages that the TLB holds is.
     """
     there = IdleRoute(stages(graph, routes.route(requester.node, memory)))
     back = IdleRoute(stages(graph, routes.route(memory, requester.node)))
@@ -92,11 +109,11 @@ def _read(
     noc = graph.spec.cube.noc
     window = _Window(requester.max_inflight_bytes)
     now_ps = done_ps = 0
-    for packet in _cut(size_bytes, noc.packet_bytes):
-        now_ps = window.take(packet, now_ps)
+    for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
+        now_ps = window.take(packet, now_ps + look_up_ps)
         asked = there.cross(noc.header_bytes, Arrival(now_ps, now_ps))
         header = noc.header_bytes
-        for payload, share in _shares(graph, packet):
+        for payload, share in _shares(graph, at, packet):
             served = memory.pass_(share, Arrival(asked.tail_ps, asked.tail_ps))
             data = Arrival(served.head_ps + latency_ps, served.tail_ps + latency_ps)
             came = back.cross(payload + header, data)
@@ -118,10 +135,10 @@ def _write(
     noc = graph.spec.cube.noc
     window = _Window(requester.max_inflight_bytes)
     now_ps = done_ps = 0
-    for packet in _cut(size_bytes, noc.packet_bytes):
-        now_ps = window.take(packet, now_ps)
+    for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
+        now_ps = window.take(packet, now_ps + look_up_ps)
         header = noc.header_bytes
-        for payload, share in _shares(graph, packet):
+        for payload, share in _shares(graph, at, packet):
             given = requester.port.pass_(payload, Arrival(now_ps, now_ps))
             latency = requester.port_latency_ps
             came = there.cross(payload + header, Arrival(given.head_ps + latency, given.tail_ps + latency))
@@ -151,11 +168,14 @@ class _Window:
         self.returns.append((size_bytes, at_ps))
 
 
-def _shares(graph: TopologyGraph, packet_bytes: int) -> Iterator[tuple[int, int]]:
-    """The payload of each chunk of a packet, and what the memory moves for it: whole bursts for the packet."""
+def _shares(graph: TopologyGraph, at: int, packet_bytes: int) -> Iterator[tuple[int, int]]:
+    """The payload of each chunk of a packet, and what the memory moves for it: whole bursts for the packet.
+
+    ``at`` is how far behind the beginning of a burst the packet begins.
+    """
     cube = graph.spec.cube
     burst = cube.hbm.timing.burst_bytes
-    moved_bytes = ceil_div(packet_bytes, burst) * burst
+    moved_bytes = (ceil_div(at + packet_bytes, burst) - at // burst) * burst
     done_bytes = shared_bytes = 0
     for payload in _cut(packet_bytes, cube.noc.chunk_bytes):
         done_bytes += payload
@@ -164,6 +184,10 @@ def _shares(graph: TopologyGraph, packet_bytes: int) -> Iterator[tuple[int, int]
         yield payload, share
 
 
-def _cut(size_bytes: int, most_bytes: int) -> Iterator[int]:
-    for at in range(0, size_bytes, most_bytes):
-        yield min(most_bytes, size_bytes - at)
+def _cut(size_bytes: int, most_bytes: int, offset: int = 0) -> Iterator[int]:
+    """Parts of up to ``most_bytes``, cut at multiples of it; the first part begins ``offset`` behind one."""
+    end = offset + size_bytes
+    while offset < end:
+        part = min(most_bytes - offset % most_bytes, end - offset)
+        yield part
+        offset += part

@@ -13,6 +13,7 @@ import kernbench.components.pe.pe_dma
 import kernbench.components.pe.pe_fetch_store
 import kernbench.components.pe.pe_gemm
 import kernbench.components.pe.pe_math
+import kernbench.components.pe.pe_mmu
 import kernbench.components.pe.pe_scheduler
 import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
@@ -22,7 +23,7 @@ from kernbench.engine.channel import Chunk
 from kernbench.engine.log import OpLog
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.fabric import LaunchMsg, PacketKind, Piece
+from kernbench.messages.fabric import LaunchMsg, PacketKind, PagePieces, Piece
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.topology.builder import PE_INTERNAL_EDGES, PE_UNITS
 from kernbench.topology.graph import Node
@@ -30,7 +31,6 @@ from kernbench.units import Rate
 
 MEMORY, M_CPU = 100, 101
 FABRIC_PS = 10_000  # one way
-TRANSLATION_PS = 1_000
 
 
 class FakeFabric:
@@ -85,10 +85,10 @@ class FakeFabric:
             self.engine.at(now_ps + FABRIC_PS, 1, self.niu.receive, ack)
 
 
-class FlatTranslator:
-    """All addresses are in one memory, at the same physical address."""
+class FlatPageTable:
+    """All addresses are in page 0, which every TLB holds, and in one memory, at the same physical address."""
 
-    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[tuple[Piece, ...], int]:
+    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[PagePieces, ...]:
         size = access.itemsize
         if access.addresses is not None:
             runs = [(int(va), size, size, 1) for va in access.addresses]
@@ -105,7 +105,7 @@ class FlatTranslator:
         for pa, run, pitch, count in runs:
             pieces.append(Piece(MEMORY, pa, run, pitch, count, offset, run))
             offset += run * count
-        return tuple(pieces), TRANSLATION_PS
+        return (PagePieces(0, tuple(pieces)),) if pieces else ()
 
 
 class ListStream:
@@ -140,7 +140,7 @@ class Pe:
                 engine=self.engine,
                 fabric=self.fabric,
                 log=self.log,
-                translator=FlatTranslator(),
+                page_table=FlatPageTable(),
                 pe=0,
                 pe_spec=spec,
                 noc=noc,
@@ -153,6 +153,7 @@ class Pe:
             for dst in ends:
                 self.units[src].ports[dst] = self.units[dst]
         self.fabric.niu = self.units["niu"]
+        self.units["pe_mmu"].fill(0)
         for unit in self.units.values():
             unit.start()
         self.streams: list[ListStream] = []
@@ -167,7 +168,7 @@ class Pe:
         """Launch ``programs`` on this PE and let everything happen; the log."""
         streams = [ListStream(list(items), self.engine) for items in programs]
         self.streams += streams
-        launch = LaunchMsg(launch=0, programs={0: streams}, reply_to=M_CPU, size_bytes=64)
+        launch = LaunchMsg(job=0, programs={0: streams}, reply_to=M_CPU, size_bytes=64)
         for chunk in self.fabric.packet(PacketKind.CONTROL, launch, launch.size_bytes):
             self.engine.at(self.engine.now_ps, 0, self.niu.receive, chunk)
         self.engine.run()

@@ -149,7 +149,7 @@ def test_every_command_completes_exactly_once_and_everything_comes_home(ran, dat
     pe, commands = ran(data)
     committed = Counter(record.seq for record in pe.log.values)
     assert committed == Counter(c.seq for c in commands if not isinstance(c, WaitCmd))
-    assert [done.launch for _, done in pe.fabric.done] == [0]
+    assert [done.job for _, done in pe.fabric.done] == [0]
     scheduler = pe.pe_scheduler
     assert not scheduler.scoreboard.flights
     assert scheduler.scoreboard.live_bytes == 0

@@ -72,7 +72,7 @@ def test_a_launch_ends_when_its_last_store_is_acknowledged(pe, kit):
     (end,) = pe.records(OpCode.END)
     assert (end.ready_ps, end.start_ps, end.end_ps) == (START_PS + ISSUE_PS, write.end_ps, write.end_ps)
     ((done_ps, done),) = pe.fabric.done
-    assert (done_ps, done.launch, done.n_pes) == (write.end_ps, 0, 1)
+    assert (done_ps, done.job, done.n_pes) == (write.end_ps, 0, 1)
 
 
 def test_it_issues_no_faster_than_the_scheduler_takes(make_pe, kit):
@@ -96,4 +96,4 @@ def test_launches_follow_each_other(pe, kit):
     first_ps = pe.engine.now_ps
     pe.run([kit.load((32,))])
     assert pe.spans(OpCode.START)[1] == (first_ps, first_ps + START_PS)
-    assert [done.launch for _, done in pe.fabric.done] == [0, 0]
+    assert [done.job for _, done in pe.fabric.done] == [0, 0]

@@ -1,16 +1,27 @@
-"""The host: copies over PCIe without IO_CPU's help, and launches through IO_CPU."""
+"""The host: copies over PCIe without IO_CPU's help; launches, maps and unmaps through IO_CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Site
-from kernbench.components.packets import burst_bytes, packets
+from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Credits, ProcessBody, Server, Signal
 from kernbench.engine.channel import Chunk
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, PacketKind, Piece, Transaction, Vc
+from kernbench.memory.mapping import TensorMapping
+from kernbench.messages.fabric import (
+    DoneMsg,
+    LaunchMsg,
+    MmuMapMsg,
+    MmuUnmapMsg,
+    PacketKind,
+    Piece,
+    Transaction,
+    Vc,
+)
 from kernbench.messages.oplog import OpCode
 
 
@@ -37,6 +48,17 @@ class HostCopy:
             self.done.fire(self.engine.now_ps)
 
 
+class _Job:
+    """What the host asked all SIPs for, and how many have yet to report."""
+
+    __slots__ = ("done", "finish", "n_left")
+
+    def __init__(self, done: Signal, n_left: int, finish: Callable[[], object]) -> None:
+        self.done = done
+        self.n_left = n_left
+        self.finish = finish
+
+
 @COMPONENTS.register("host_v1")
 class Host(Component):
     """Has one copy engine per SIP, with ``max_inflight`` bytes outstanding each, and one memory they share."""
@@ -49,7 +71,7 @@ class Host(Component):
         self.params: HostSpec = site.node.spec
         self.dram = Server(self.params.dram_rate)
         self.windows: dict[int, Credits] = {}
-        self.launches: dict[int, tuple[Signal, int]] = {}
+        self.jobs: dict[int, _Job] = {}
 
     def copy(self, pieces: Iterable[Piece], *, is_write: bool) -> HostCopy:
         """Start moving ``pieces``, the SIPs side by side; ``.done`` fires when the last byte is in place."""
@@ -76,16 +98,7 @@ class Host(Component):
 
     def _request(self, part: Piece, copy: HostCopy) -> None:
         now_ps = self.engine.now_ps
-        transaction = Transaction(
-            is_write=copy.is_write,
-            memory=part.owner,
-            requester=self.node.index,
-            size_bytes=part.size_bytes,
-            burst_bytes=burst_bytes(part, self.site.burst_bytes),
-            owner=copy,
-            piece=part,
-        )
-        transaction.issued_ps = now_ps
+        transaction = transaction_for(self.site, part, copy, self.node.index, is_write=copy.is_write)
         kind = PacketKind.WRITE_REQUEST if copy.is_write else PacketKind.READ_REQUEST
         for chunk in self.fabric.packet(kind, transaction, part.size_bytes if copy.is_write else 0):
             tail_ps, serial_ps = now_ps, 0
@@ -97,7 +110,7 @@ class Host(Component):
     def receive(self, chunk: Chunk) -> bool:
         """Take data, acknowledgements and completions as they come."""
         if chunk.kind is PacketKind.CONTROL:
-            self._finish_launch(chunk.body)
+            self._count_done(chunk.body)
             return True
         transaction: Transaction = chunk.body
         copy: HostCopy = transaction.owner
@@ -116,30 +129,63 @@ class Host(Component):
     def log_copy(self, copy: HostCopy) -> int:
         """Record a finished copy."""
         op = OpCode.HOST_WRITE if copy.is_write else OpCode.HOST_READ
-        start, end = copy.start_ps, self.engine.now_ps
-        return self.log.append(self.node.index, op, -1, -1, -1, start, start, end, size_bytes=copy.size_bytes)
+        return self._log(op, copy.start_ps, copy.size_bytes)
 
-    def launch(self, launch: int, programs: dict[int, Any], size_bytes: int) -> Signal:
+    def _log(self, op: OpCode, start_ps: int, size_bytes: int, va: int = -1) -> int:
+        now_ps = self.engine.now_ps
+        return self.log.append(
+            self.node.index, op, -1, -1, -1, start_ps, start_ps, now_ps, va=va, size_bytes=size_bytes
+        )
+
+    def launch(self, job: int, programs: dict[int, Any], size_bytes: int) -> Signal:
         """Start ``programs`` (by PE number); the signal fires when all SIPs have reported completion."""
-        graph = self.fabric.graph
         shares: dict[int, dict[int, Any]] = {}
         for pe, streams in programs.items():
-            io_cpu = graph.node(f"sip{graph.pes[pe].sip}.io_cpu").index
-            shares.setdefault(io_cpu, {})[pe] = streams
-        done = Signal(self.engine)
-        self.launches[launch] = (done, len(shares))
-        for node, share in shares.items():
-            message = LaunchMsg(
-                launch=launch, programs=share, reply_to=self.node.index, size_bytes=size_bytes
-            )
-            for chunk in self.fabric.packet(PacketKind.CONTROL, message, size_bytes):
-                self.fabric.post(chunk, self.node.index, node, Vc.CTL, self.engine.now_ps, 0)
-        return done
+            shares.setdefault(self.fabric.graph.pes[pe].sip, {})[pe] = streams
+        return self._send(
+            job,
+            {
+                sip: LaunchMsg(job=job, programs=share, reply_to=self.node.index, size_bytes=size_bytes)
+                for sip, share in shares.items()
+            },
+        )
 
-    def _finish_launch(self, message: DoneMsg) -> None:
-        done, n_left = self.launches[message.launch]
-        if n_left == 1:
-            del self.launches[message.launch]
-            done.fire(self.engine.now_ps)
-        else:
-            self.launches[message.launch] = (done, n_left - 1)
+    def map(self, job: int, mapping: TensorMapping) -> Signal:
+        """Make the pages of ``mapping`` valid for every PE; the signal fires when all SIPs have reported."""
+        return self._map(job, mapping, MmuMapMsg)
+
+    def unmap(self, job: int, mapping: TensorMapping) -> Signal:
+        """Make them invalid again, likewise."""
+        return self._map(job, mapping, MmuUnmapMsg)
+
+    def _map(self, job: int, mapping: TensorMapping, kind: type[MmuMapMsg]) -> Signal:
+        messages, size_bytes, start_ps = {}, 0, self.engine.now_ps
+        for sip in range(self.fabric.graph.spec.system.sips.count):
+            pes = self.fabric.graph.pes_of_sip(sip)
+            share_bytes = mapping.range_bytes() if kind is MmuUnmapMsg else mapping.message_bytes(pes)
+            size_bytes += share_bytes
+            messages[sip] = kind(
+                job=job, mapping=mapping, pes=pes, reply_to=self.node.index, size_bytes=share_bytes
+            )
+        op = OpCode.HOST_UNMAP if kind is MmuUnmapMsg else OpCode.HOST_MAP
+        log = partial(self._log, op, start_ps, size_bytes, va=mapping.shards.va)
+        return self._send(job, messages, log)
+
+    def _send(
+        self, job: int, messages: Mapping[int, LaunchMsg | MmuMapMsg], finish: Callable[[], object] = int
+    ) -> Signal:
+        """Send each SIP its message; the signal fires when all have reported, after ``finish()``."""
+        self.jobs[job] = _Job(Signal(self.engine), len(messages), finish)
+        for sip, message in messages.items():
+            io_cpu = self.fabric.graph.node(f"sip{sip}.io_cpu").index
+            for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
+                self.fabric.post(chunk, self.node.index, io_cpu, Vc.CTL, self.engine.now_ps, 0)
+        return self.jobs[job].done
+
+    def _count_done(self, message: DoneMsg) -> None:
+        job = self.jobs[message.job]
+        job.n_left -= 1
+        if job.n_left == 0:
+            del self.jobs[message.job]
+            job.finish()
+            job.done.fire(self.engine.now_ps)

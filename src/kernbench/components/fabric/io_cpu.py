@@ -1,14 +1,19 @@
-"""IO_CPU: hands a SIP's launches to its cubes."""
+"""IO_CPU: hands a SIP's launches and maps to its cubes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kernbench.components.base import COMPONENTS
-from kernbench.components.control_cpu import ControlCpu
+from kernbench.components.control_cpu import ControlCpu, Request
+from kernbench.engine import ProcessBody
+from kernbench.memory.mapping import TensorMapping
+from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg
 
 
 @COMPONENTS.register("io_cpu_v1")
 class IoCpu(ControlCpu):
-    """One per SIP, on the IO die."""
+    """One per SIP, on the IO die. A page is valid in its SIP when all cubes have it, and until one is to lose it."""
 
     kind = "io_cpu"
 
@@ -16,3 +21,21 @@ class IoCpu(ControlCpu):
         """The M_CPU of the PE's cube."""
         at = self.fabric.graph.pes[pe]
         return self.fabric.graph.node(f"sip{at.sip}.cube{at.cube}.m_cpu").index
+
+    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
+        """A map carries every segment that the cube's PEs use."""
+        mapping: TensorMapping = message.mapping
+        return mapping.range_bytes() if isinstance(message, MmuUnmapMsg) else mapping.message_bytes(pes)
+
+    def prepare(self, message: MmuMapMsg) -> ProcessBody:
+        """Pages that are to go are invalid from now on."""
+        assert self.site.page_table is not None
+        if isinstance(message, MmuUnmapMsg):
+            self.site.page_table.unmap(message.mapping)
+        yield from ()
+
+    def conclude(self, message: Request) -> None:
+        """New pages are valid from now on."""
+        assert self.site.page_table is not None
+        if type(message) is MmuMapMsg:
+            self.site.page_table.map(message.mapping)

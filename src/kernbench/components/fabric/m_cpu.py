@@ -1,17 +1,103 @@
-"""M_CPU: hands a cube's launches to its PEs."""
+"""M_CPU: hands a cube's launches and maps to its PEs, and keeps the cube's page table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
 from kernbench.components.base import COMPONENTS
 from kernbench.components.control_cpu import ControlCpu
+from kernbench.components.packets import packets, transaction_for
+from kernbench.engine import ProcessBody, Signal
+from kernbench.engine.channel import Chunk
+from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Transaction, Vc
+from kernbench.messages.oplog import OpCode
+
+
+class TableWrite:
+    """One packet written to the page table; it is the owner of its transaction."""
+
+    __slots__ = ("acknowledged",)
+
+    def __init__(self, acknowledged: Signal) -> None:
+        self.acknowledged = acknowledged
+
+    def landed(self, transaction: Transaction) -> None:
+        """It is in memory; M_CPU learns of it by the acknowledgement."""
 
 
 @COMPONENTS.register("m_cpu_v1")
 class MCpu(ControlCpu):
-    """One per cube, at a router of its mesh."""
+    """One per cube, at a router of its mesh.
+
+    Before it tells the PE_MMUs of a map, it writes the entries and then the directory that leads to them; before it
+    tells them of an unmap, it clears the directory. It writes a packet at a time. Preloaded TLBs need no table.
+    """
 
     kind = "m_cpu"
 
     def share_of(self, pe: int) -> int:
         """The PE's own network interface."""
         return self.fabric.graph.niu_of(pe)
+
+    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
+        """A PE_MMU hears of the pages; one whose TLB is preloaded gets their entries too."""
+        mapping = message.mapping
+        if isinstance(message, MmuUnmapMsg) or self._has_table:
+            return int(mapping.range_bytes())
+        return int(mapping.range_bytes() + mapping.entry_bytes)
+
+    @property
+    def _has_table(self) -> bool:
+        return self.fabric.graph.spec.pe.mmu.miss == "walk"
+
+    def prepare(self, message: MmuMapMsg) -> ProcessBody:
+        """Write to the table of this cube."""
+        if not self._has_table:
+            return
+        start_ps = self.engine.now_ps
+        self.station.begin(start_ps)
+        size_bytes = 0
+        for packet in self._table_packets(message):
+            size_bytes += packet.size_bytes
+            yield self._write(packet)
+        now_ps = self.engine.now_ps
+        self.meter.stall("table write", now_ps - start_ps)
+        record = self.log.append(
+            self.node.index,
+            OpCode.TABLE_WRITE,
+            message.job,
+            -1,
+            -1,
+            start_ps,
+            start_ps,
+            now_ps,
+            va=message.mapping.shards.va,
+            size_bytes=size_bytes,
+        )
+        self.station.free(now_ps, record)
+
+    def _table_packets(self, message: MmuMapMsg) -> Iterator[Piece]:
+        spec = self.fabric.graph.spec
+        cube = self.node.sip * spec.sip.cubes.count + self.node.cube
+        mapping = message.mapping
+        pieces = [mapping.directory_piece(cube)]
+        if not isinstance(message, MmuUnmapMsg):
+            pieces.insert(0, mapping.leaf_piece(cube, spec.cube.pes.count))
+        packet_bytes = self.site.noc.packet_bytes
+        return chain.from_iterable(packets(piece, packet_bytes) for piece in pieces)
+
+    def _write(self, packet: Piece) -> Signal:
+        """Send ``packet``; what to yield until it is acknowledged."""
+        write = TableWrite(Signal(self.engine))
+        transaction = transaction_for(self.site, packet, write, self.node.index, is_write=True)
+        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
+            self.fabric.post(chunk, self.node.index, packet.owner, Vc.REQ, self.engine.now_ps, 0)
+        return write.acknowledged
+
+    def receive(self, chunk: Chunk) -> bool:
+        """Queue a message, if there is a place; an acknowledgement always has one."""
+        if chunk.kind is PacketKind.WRITE_ACK:
+            chunk.body.owner.acknowledged.fire()
+            return True
+        return super().receive(chunk)

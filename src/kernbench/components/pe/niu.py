@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
 from kernbench.engine.channel import Chunk
-from kernbench.messages.fabric import PacketKind
+from kernbench.messages.fabric import LaunchMsg, PacketKind
 
 
 @COMPONENTS.register("niu_v1")
 class Niu(Component):
-    """Sorts what arrives: answers to PE_DMA, control messages to PE_CPU. Never refuses: room was kept at issue."""
+    """Sorts what arrives: answers to who asked, launches to PE_CPU, maps to PE_MMU. Never refuses: room was kept."""
 
     kind = "niu"
     always_sinks = True
@@ -17,7 +17,8 @@ class Niu(Component):
     def receive(self, chunk: Chunk) -> bool:
         """Take a chunk whose last byte is here."""
         if chunk.kind is not PacketKind.CONTROL:
-            self.ports["pe_dma"].receive(chunk)
+            chunk.body.owner.receive(chunk)
         elif chunk.is_last:
-            self.ports["pe_cpu"].inbox.put(chunk.body)
+            unit = "pe_cpu" if isinstance(chunk.body, LaunchMsg) else "pe_mmu"
+            self.ports[unit].inbox.put(chunk.body)
         return True

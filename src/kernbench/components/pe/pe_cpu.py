@@ -141,7 +141,7 @@ class PeCpu(Component):
         return self._bell
 
     def _report(self, launch: LaunchMsg) -> None:
-        done = DoneMsg(launch=launch.launch, n_pes=1, size_bytes=0)
+        done = DoneMsg(job=launch.job, n_pes=1, size_bytes=0)
         niu = self.ports["niu"].node.index
         for chunk in self.fabric.packet(PacketKind.CONTROL, done, done.size_bytes):
             self.fabric.post(chunk, niu, launch.reply_to, Vc.CTL, self.engine.now_ps, 0)

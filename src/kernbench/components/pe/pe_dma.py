@@ -7,13 +7,13 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Meter, Site
-from kernbench.components.packets import burst_bytes, packets
+from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import DmaSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
-from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
+from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
 from kernbench.messages.tokens import Stage, StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
@@ -51,6 +51,10 @@ class Descriptor:
         self.last: Transaction | None = None
         self.answered = Signal(dma.engine)
 
+    def receive(self, chunk: Chunk) -> None:
+        """An answer is here: data of a read, or the acknowledgement of a write."""
+        self.dma.receive(chunk)
+
     def answer(self, size_bytes: int, end_ps: int, transaction: Transaction) -> None:
         """``size_bytes`` more are dealt with; their last byte is in its place at ``end_ps``."""
         self.channel.window.give(size_bytes)
@@ -71,23 +75,24 @@ class Descriptor:
         """How ``[start_ps, now)`` splits: see :class:`~kernbench.messages.oplog.OpRecord`."""
         if self.last is None:
             return ()
-        spent = [0, 0, 0, 0]
+        spent = [0, 0, 0, 0, 0]
         left_ps = self.dma.engine.now_ps
         transaction: Transaction | None = self.last
         while transaction is not None and left_ps > start_ps:
             begins = (
+                transaction.issued_ps - transaction.walk_ps,
                 transaction.issued_ps,
                 transaction.arrived_ps,
                 transaction.started_ps,
                 transaction.served_ps,
             )
-            for phase in (3, 2, 1, 0):
+            for phase in (4, 3, 2, 1, 0):
                 begin_ps = max(begins[phase], start_ps)
                 if begin_ps < left_ps:
                     spent[phase] += left_ps - begin_ps
                     left_ps = begin_ps
             transaction = transaction.behind
-        return tuple(accumulate(spent[:3], initial=left_ps))
+        return tuple(accumulate(spent[:4], initial=left_ps))
 
 
 class Channel:
@@ -110,10 +115,10 @@ class Channel:
 class PeDma(PipelineUnit):
     """Two channels, for reads and writes.
 
-    A descriptor takes ``setup`` and its translation; then its packets leave as the window has room, and the set-up of
-    the next descriptor overlaps with them. A read is done when its last byte is in TCM, a write when its last
-    packet is acknowledged. The record of a descriptor begins where the one before it in its channel ended, if that
-    is later than its own set-up: a channel retires one at a time.
+    A descriptor takes ``setup``; then PE_MMU looks up its pages, one after the other, and the packets of a page leave
+    when it is known, as the window has room. The set-up of the next descriptor overlaps with them. A read is done when
+    its last byte is in TCM, a write when its last packet is acknowledged. The record of a descriptor begins where the
+    one before it in its channel ended, if that is later than its own set-up: a channel retires one at a time.
     """
 
     kind = "pe_dma"
@@ -147,7 +152,7 @@ class PeDma(PipelineUnit):
             yield f"{name}.retire", self.retire(channel)
 
     def send(self, channel: Channel) -> ProcessBody:
-        """Take a token; for each of its stages here: set up, translate, send."""
+        """Take a token; for each of its stages here: translate, set up, and send page by page."""
         while True:
             token: TileToken = yield channel.inbox.get()
             stages = stages_here(token)
@@ -158,21 +163,33 @@ class PeDma(PipelineUnit):
                 yield channel.in_flight.put(descriptor)
                 access = stage.access
                 assert access is not None
-                line = token.context.command.line
-                pieces, translation_ps = self.site.translator.translate(self.pe, access, line)
-                yield self.params.setup_ps + translation_ps
-                descriptor.left_bytes = sum(piece.size_bytes for piece in pieces)
+                pages = self.ports["pe_mmu"].translate(access, token.context.command.line)
+                yield self.params.setup_ps
+                descriptor.left_bytes = sum(piece.size_bytes for page in pages for piece in page.pieces)
                 self._fill(descriptor)
-                for packet in self._packets(pieces, access):
-                    asked_ps = self.engine.now_ps
-                    yield channel.window.take(packet.size_bytes)
-                    behind = descriptor.last if self.engine.now_ps > asked_ps else None
-                    if channel is self.rd:
-                        self._read(descriptor, packet, behind)
-                    else:
-                        self._write(descriptor, packet, behind)
-                if not pieces:
+                yield from self._send_pages(descriptor, pages, access)
+                if not pages:
                     descriptor.answered.fire()
+
+    def _send_pages(
+        self, descriptor: Descriptor, pages: tuple[PagePieces, ...], access: Access
+    ) -> ProcessBody:
+        channel, mmu, niu = descriptor.channel, self.ports["pe_mmu"], self.ports["niu"].node.index
+        send = self._read if channel is self.rd else self._write
+        before: Transaction | None = None
+        for page, pieces in pages:
+            walk_ps = yield from mmu.look_up(page, descriptor.token.context.command)
+            for packet in self._packets(pieces, access):
+                asked_ps = self.engine.now_ps
+                yield channel.window.take(packet.size_bytes)
+                is_write = channel is self.wr
+                transaction = transaction_for(self.site, packet, descriptor, niu, is_write=is_write)
+                if self.engine.now_ps > asked_ps:
+                    transaction.behind = descriptor.last
+                else:
+                    transaction.behind, transaction.walk_ps = before, walk_ps
+                send(descriptor, transaction)
+                before, walk_ps = transaction, 0
 
     def retire(self, channel: Channel) -> ProcessBody:
         """Wait for the oldest descriptor, log it, pass its token on after its last stage here."""
@@ -225,37 +242,19 @@ class PeDma(PipelineUnit):
                 most_bytes = min(limit_bytes, n_runs * piece.run_bytes)
             yield from packets(piece, most_bytes)
 
-    def _transaction(
-        self, descriptor: Descriptor, packet: Piece, behind: Transaction | None, *, is_write: bool
-    ) -> Transaction:
-        transaction = Transaction(
-            is_write=is_write,
-            memory=packet.owner,
-            requester=self.ports["niu"].node.index,
-            size_bytes=packet.size_bytes,
-            burst_bytes=burst_bytes(packet, self.site.burst_bytes),
-            owner=descriptor,
-            piece=packet,
-        )
-        transaction.behind = behind
-        transaction.issued_ps = self.engine.now_ps
-        return transaction
-
-    def _read(self, descriptor: Descriptor, packet: Piece, behind: Transaction | None) -> None:
-        """Ask for ``packet``; only the runs of a gather need an address each."""
-        transaction = self._transaction(descriptor, packet, behind, is_write=False)
-        access = descriptor.stage.access
+    def _read(self, descriptor: Descriptor, transaction: Transaction) -> None:
+        """Ask for a packet; only the runs of a gather need an address each."""
+        access, packet = descriptor.stage.access, transaction.piece
         is_gather = access is not None and access.addresses is not None
         address_bytes = ADDRESS_BYTES * (packet.n_runs - 1) if is_gather else 0
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
         self._post(request, transaction, self.engine.now_ps, 0)
 
-    def _write(self, descriptor: Descriptor, packet: Piece, behind: Transaction | None) -> None:
-        """Send ``packet``, each chunk as TCM reads it; data known to the kernel are there at once."""
-        transaction = self._transaction(descriptor, packet, behind, is_write=True)
+    def _write(self, descriptor: Descriptor, transaction: Transaction) -> None:
+        """Send a packet, each chunk as TCM reads it; data known to the kernel are there at once."""
         now_ps = self.engine.now_ps
         is_known = descriptor.stage.tcm_bytes == 0
-        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
+        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, transaction.size_bytes):
             if is_known:
                 self._post(chunk, transaction, now_ps, 0)
                 continue

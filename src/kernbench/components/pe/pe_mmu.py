@@ -1,0 +1,172 @@
+"""PE_MMU: what a PE's virtual addresses mean, and what it costs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from kernbench.components.base import COMPONENTS, Component, Meter, Site
+from kernbench.components.packets import packets, transaction_for
+from kernbench.components.pipeline import Station
+from kernbench.config.schema import MmuSpec
+from kernbench.engine import Credits, ProcessBody, Signal
+from kernbench.engine.channel import Chunk
+from kernbench.messages.access import Access
+from kernbench.messages.commands import Command
+from kernbench.messages.fabric import (
+    DoneMsg,
+    MmuMapMsg,
+    MmuUnmapMsg,
+    PacketKind,
+    PagePieces,
+    Piece,
+    Vc,
+)
+from kernbench.messages.oplog import OpCode
+
+
+class WalkRead:
+    """One packet of a page walk; it is the owner of its transaction. ``answered`` fires with its last byte."""
+
+    __slots__ = ("answered", "left_bytes")
+
+    def __init__(self, mmu: PeMmu, size_bytes: int) -> None:
+        self.answered = Signal(mmu.engine)
+        self.left_bytes = size_bytes
+
+    def receive(self, chunk: Chunk) -> None:
+        """Data of the read has arrived."""
+        self.left_bytes -= chunk.payload_bytes
+        if self.left_bytes == 0:
+            self.answered.fire()
+
+
+@COMPONENTS.register("pe_mmu_v1")
+class PeMmu(Component):
+    """A TLB of ``tlb_entries`` pages, least recently used out first, and one page walker.
+
+    A look-up takes ``hit``. A page that is not held is walked for: ``walk_reads`` reads of HBM, one after the other,
+    the last of the page's entry, which may be several packets. One walk at a time; hits go on meanwhile. A map or
+    unmap message takes ``update``, and as much again for each entry of the TLB that it fills or drops.
+    """
+
+    kind = "pe_mmu"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: MmuSpec = site.node.spec
+        assert site.page_table is not None
+        self.table = site.page_table
+        self.station = Station(self.meter)
+        self.walker = Credits(site.engine, 1, f"{site.node.name}.walker")
+        self.n_hits = self.n_misses = self.n_walks = 0
+        self._held: dict[int, None] = {}  # by last use
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """What takes messages."""
+        yield "messages", self.run()
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The walker's, brought up to the present instant where that is at rest."""
+        if self.walker.free:
+            self.station.settle(self.engine.now_ps)
+        yield "walker", self.meter
+
+    def translate(self, access: Access, line: Any) -> tuple[PagePieces, ...]:
+        """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped."""
+        return self.table.translate(self.pe, access, line)
+
+    def look_up(self, page: int, command: Command) -> Generator[Any, Any, int]:
+        """Spend the time it takes to know ``page`` of a translated access; of that, what was more than a hit, in ps."""
+        yield self.params.hit_ps
+        if self._use(page):
+            self.n_hits += 1
+            return 0
+        self.n_misses += 1
+        missed_ps = self.engine.now_ps
+        yield self.walker.take(1)
+        if not self._use(page):
+            yield from self._walk(page, command)
+        self.walker.give(1)
+        return self.engine.now_ps - missed_ps
+
+    def fill(self, page: int) -> None:
+        """Hold ``page``; the one that was not used for longest leaves if there is no room."""
+        if len(self._held) == self.params.tlb_entries:
+            del self._held[next(iter(self._held))]
+        self._held[page] = None
+
+    def _use(self, page: int) -> bool:
+        if page not in self._held:
+            return False
+        del self._held[page]
+        self._held[page] = None
+        return True
+
+    def _walk(self, page: int, command: Command) -> ProcessBody:
+        start_ps = self.engine.now_ps
+        self.station.begin(start_ps)
+        self.n_walks += 1
+        size_bytes = 0
+        for piece in self._entry_pieces(page):
+            for packet in packets(piece, self.site.noc.packet_bytes):
+                size_bytes += packet.size_bytes
+                yield self._read(packet)
+        self.fill(page)
+        now_ps = self.engine.now_ps
+        self.meter.busy_ps += now_ps - start_ps
+        record = self.log.append(
+            self.node.index,
+            OpCode.WALK,
+            command.program,
+            command.seq,
+            -1,
+            start_ps,
+            start_ps,
+            now_ps,
+            va=page * self.params.page_bytes,
+            size_bytes=size_bytes,
+        )
+        self.station.free(now_ps, record)
+
+    def _entry_pieces(self, page: int) -> Iterator[Piece]:
+        cube, local_pe = divmod(self.pe, self.fabric.graph.spec.cube.pes.count)
+        return self.table.mapping_of(page).walk(page, cube, local_pe, self.params.walk_reads)
+
+    def _read(self, packet: Piece) -> Signal:
+        """Ask for ``packet``; what to yield until it is here."""
+        read = WalkRead(self, packet.size_bytes)
+        niu = self.ports["niu"].node.index
+        transaction = transaction_for(self.site, packet, read, niu, is_write=False)
+        (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
+        self.fabric.post(request, niu, packet.owner, Vc.REQ, self.engine.now_ps, 0)
+        return read.answered
+
+    def run(self) -> ProcessBody:
+        """Take a message, keep the TLB true to it, report."""
+        while True:
+            message: MmuMapMsg = yield self.inbox.get()
+            start_ps = self.engine.now_ps
+            pages = message.mapping.pages
+            changed = self._changed(message, pages)
+            yield self.params.update_ps * (1 + len(changed))
+            for page in changed:
+                if isinstance(message, MmuUnmapMsg):
+                    self._held.pop(page, None)
+                else:
+                    self.fill(page)
+            now_ps = self.engine.now_ps
+            self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
+            self._report(message)
+
+    def _changed(self, message: MmuMapMsg, pages: range) -> list[int]:
+        """The entries that a message fills (in preloaded TLBs) or drops."""
+        if isinstance(message, MmuUnmapMsg):
+            return [page for page in self._held if page in pages]
+        return list(pages) if self.params.miss == "preload" else []
+
+    def _report(self, message: MmuMapMsg) -> None:
+        done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
+        niu = self.ports["niu"].node.index
+        for chunk in self.fabric.packet(PacketKind.CONTROL, done, done.size_bytes):
+            self.fabric.post(chunk, niu, message.reply_to, Vc.CTL, self.engine.now_ps, 0)

@@ -1,0 +1,197 @@
+"""Page tables: which tensor a virtual page belongs to, and the pieces of memory that an access to it means."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from kernbench.errors import PageFaultError
+from kernbench.memory.blocks import upward
+from kernbench.memory.cut import Ints, run_starts
+from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.shards import ShardMap
+from kernbench.messages.access import Access
+from kernbench.messages.commands import SourceLine
+from kernbench.messages.fabric import PagePieces, Piece
+from kernbench.topology.ids import PeId
+from kernbench.units import format_bytes
+
+Pages = tuple[PagePieces, ...]
+Pieces = tuple[Piece, ...]
+N_CACHED = 1 << 16  # translations kept: a speed setting, without effect on any result
+N_NAMED = 3  # other tensors that a fault names
+
+
+class PageTable:
+    """The valid pages of one SIP. ``pes`` are the machine's PEs by number.
+
+    An access must lie inside one tensor (each lane of a dense one in some tensor); else it is a page fault.
+    """
+
+    def __init__(self, pes: Sequence[PeId], page_bytes: int) -> None:
+        self.pes = pes
+        self.page_bytes = page_bytes
+        self._bases: list[int] = []
+        self._mappings: list[TensorMapping] = []
+        self._cache: dict[tuple[object, ...], Pages] = {}
+
+    def __len__(self) -> int:
+        return len(self._mappings)
+
+    @property
+    def n_pages(self) -> int:
+        """Valid pages."""
+        return sum(mapping.n_pages for mapping in self._mappings)
+
+    def map(self, mapping: TensorMapping) -> None:
+        """Make a tensor's pages valid; its virtual range is its own."""
+        at = bisect_right(self._bases, mapping.shards.va)
+        self._bases.insert(at, mapping.shards.va)
+        self._mappings.insert(at, mapping)
+
+    def unmap(self, mapping: TensorMapping) -> None:
+        """Make them invalid again."""
+        at = bisect_left(self._bases, mapping.shards.va)
+        if self._mappings[at] is not mapping:
+            raise AssertionError(f"{mapping.shards.name!r} is not mapped")
+        del self._bases[at], self._mappings[at]
+        self._cache.clear()
+
+    def mapping_below(self, va: int) -> TensorMapping | None:
+        """The tensor that begins at or nearest below ``va``."""
+        at = bisect_right(self._bases, va) - 1
+        return self._mappings[at] if at >= 0 else None
+
+    def mapping_of(self, page: int) -> TensorMapping:
+        """The tensor of a valid page."""
+        mapping = self.mapping_below((page + 1) * self.page_bytes - 1)
+        assert mapping is not None
+        return mapping
+
+    def resolve(self, va: int) -> ShardMap | None:
+        """The tensor that ``va`` lies in, if it is mapped."""
+        shards = self._below(va)
+        return shards if shards is not None and va < shards.end else None
+
+    def translate(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+        """The pieces of ``access`` at the copies nearest to PE number ``pe``, page by page.
+
+        Raises:
+            PageFaultError: a byte lies outside of all tensors; names PE, kernel ``line``, address, nearest tensor, and
+                what else is mapped.
+        """
+        if access.addresses is not None:
+            return self._gather(pe, access, line)
+        shards = self._below(access.va)
+        key = (access.va, access.itemsize, access.shape, access.strides, shards.view_of(pe) if shards else -1)
+        pages = self._cache.get(key)
+        if pages is None:
+            if len(self._cache) >= N_CACHED:
+                self._cache.clear()
+            pages = self._cache[key] = self._affine(pe, upward(access)[0], line)
+        return pages
+
+    def _below(self, va: int) -> ShardMap | None:
+        mapping = self.mapping_below(va)
+        return None if mapping is None else mapping.shards
+
+    def _affine(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+        low, high = access.bounds()
+        if low == high:
+            return ()
+        shards = self._below(low)
+        if shards is None or high > shards.end:
+            va, run_bytes, outer, _ = access.runs()
+            raise self._fault(pe, run_starts(va, outer), run_bytes, line)
+        return shards.pages_for(access, pe, self.page_bytes)
+
+    def _gather(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+        starts, size_bytes = access.addresses, access.itemsize
+        assert starts is not None
+        pages: Pages = ()
+        lanes = np.arange(len(starts))
+        while len(lanes):  # once for each tensor that is touched
+            shards = self._below(int(starts[lanes[0]]))
+            if shards is None:
+                raise self._fault(pe, starts, size_bytes, line)
+            inside = (starts[lanes] >= shards.va) & (starts[lanes] + size_bytes <= shards.end)
+            if not inside[0]:
+                raise self._fault(pe, starts, size_bytes, line)
+            here = lanes[inside]
+            pages += shards.pages_of_lanes(starts[here], here * size_bytes, size_bytes, pe, self.page_bytes)
+            lanes = lanes[~inside]
+        return pages
+
+    def _fault(self, pe: int, starts: Ints, run_bytes: int, line: SourceLine | None) -> PageFaultError:
+        """The error that names the first byte, in memory order, that is in no tensor."""
+        address = self._first_unmapped(starts, run_bytes)
+        who = str(self.pes[pe]) if pe >= 0 else "host"
+        where = f"{who}: {line}" if line else who
+        if not self._mappings:
+            return PageFaultError(f"{where}: address {address:#_x} is not mapped; no tensor is")
+        tensor, *others = sorted((m.shards for m in self._mappings), key=lambda m: _distance(m, address))
+        is_past = address >= tensor.end
+        distance = format_bytes(_distance(tensor, address) + is_past)
+        side = "past the end" if is_past else "before the beginning"
+        return PageFaultError(
+            f"{where}: address {address:#_x} is not mapped; it is {distance} {side} of "
+            f"{tensor.name!r} {list(tensor.shape)} {tensor.dtype} ({_range(tensor)}); {_listed(others)}; "
+            "mask the lanes outside or check the strides"
+        )
+
+    def _first_unmapped(self, starts: Ints, run_bytes: int) -> int:
+        for start in starts.tolist():
+            tensor = self._below(start)
+            if tensor is None or start >= tensor.end:
+                return int(start)
+            if start + run_bytes > tensor.end:
+                return tensor.end
+        raise AssertionError("a fault without an unmapped byte")
+
+
+def _distance(tensor: ShardMap, address: int) -> int:
+    return max(tensor.va - address, address - tensor.end, 0)
+
+
+def _range(tensor: ShardMap) -> str:
+    return f"{tensor.va:#_x}..{tensor.end - 1:#_x}"
+
+
+def _listed(tensors: Sequence[ShardMap]) -> str:
+    """What a fault says of the tensors that are further away."""
+    named = [f"{tensor.name!r} {_range(tensor)}" for tensor in tensors[:N_NAMED]]
+    if len(tensors) > N_NAMED:
+        named.append(f"{len(tensors) - N_NAMED} more")
+    return f"also mapped here: {', '.join(named)}" if named else "nothing else is mapped here"
+
+
+class PageTables:
+    """One table for each SIP of a machine."""
+
+    def __init__(self, pes: Sequence[PeId], page_bytes: int) -> None:
+        self.pes = pes
+        self.by_sip = [PageTable(pes, page_bytes) for _ in range(pes[-1].sip + 1)]
+
+    def of(self, pe: int) -> PageTable:
+        """The table of the SIP of PE number ``pe``."""
+        return self.by_sip[self.pes[pe].sip]
+
+    def map(self, mapping: TensorMapping) -> None:
+        """Make a tensor's pages valid everywhere, at once."""
+        for table in self.by_sip:
+            table.map(mapping)
+
+    def unmap(self, mappings: Iterable[TensorMapping]) -> None:
+        """Make the pages of tensors invalid everywhere, at once."""
+        for mapping in mappings:
+            for table in self.by_sip:
+                table.unmap(mapping)
+
+    def pieces(self, pe: int, access: Access, line: SourceLine | None) -> Pieces:
+        """Where the bytes of ``access`` are for PE number ``pe``; PageFaultError as :meth:`PageTable.translate`."""
+        pages = self.of(pe).translate(pe, access, line)
+        if len(pages) == 1:
+            return pages[0].pieces
+        return tuple(piece for page in pages for piece in page.pieces)
