@@ -14,6 +14,8 @@ from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "fabric.md"
+ONE_LOAD = PAGE.with_name("one-load.md")
+BEFORE_PS, TCM_PS = 17_000, 6_000  # set-up and look-up; of a load, not of a walk's read
 ITEM_BYTES = 4
 
 
@@ -42,3 +44,12 @@ def test_a_local_load_takes_what_the_page_derives(preset, size, size_bytes):
     assert load.end_ps - load.start_ps == by_hand(size)[preset]
     _, dispatch = (record for record in simulation.machine.log if record.op == OpCode.DISPATCH)
     assert dispatch.end_ps == load.start_ps
+
+
+def test_the_page_walk_of_one_load_is_the_sum_of_its_two_reads():
+    """The table's row is what the op log says; the second read is the page's load of 32 B from request to NIU."""
+    text = ONE_LOAD.read_text()
+    (row,) = re.findall(r"a walk of two reads \| [\d.]+ \| ([\d.]+) \|", text)
+    place, entry, both = map(Decimal, re.search(r"([\d.]+) \+ ([\d.]+) = ([\d.]+) ns", text).groups())
+    assert place + entry == both == Decimal(row)
+    assert entry * 1000 == by_hand("32 B")["tiny"] - BEFORE_PS - TCM_PS
