@@ -144,6 +144,13 @@ def pages(simulation):
         simulation.torch.launch(load_kernel, (1,), (x, at), place=[0])
 
 
+def many_maps(simulation):
+    """Forty tensors, mapped at once."""
+    x = [simulation.torch.empty(1 << 16, dtype="int8") for _ in range(40)]
+    simulation.torch.synchronize()
+    del x[:]
+
+
 def stores(simulation):
     x = simulation.torch.empty(1 << 16, dtype="int8")
     simulation.torch.launch(stores_kernel, (1,), (x, 49152), {"BLOCK": 16384}, place=[0])
@@ -206,6 +213,8 @@ WORKLOADS = {
     "pages": Workload(pages),
     "forcing": Workload(forcing, mode="timed"),
     "many loads": Workload(many_loads),
+    "maps, IO_CPU fast": Workload(many_maps, ("sip.io_die.io_cpu.cmd_ns=1",)),
+    "maps, M_CPU slow": Workload(many_maps, ("cube.m_cpu.cmd_ns=250",)),
 }
 """Programs for ``tiny`` with ``machine`` changed."""
 
@@ -313,6 +322,8 @@ MOVES = {
     "pe.mmu.hit_ns": Change("gemm", 2),
     "pe.mmu.walk_reads": Change("gemm", 4),
     "pe.mmu.update_ns": Change("gemm", 8),
+    "sip.io_die.io_cpu.queue_depth": Change("maps, M_CPU slow", 1),
+    "cube.m_cpu.queue_depth": Change("maps, IO_CPU fast", 1),
     "pe.tcm.size": Change("many loads", "32 KiB"),
     "pe.tcm.read_bw": Change("gemm", 32),
     "pe.tcm.write_bw": Change("gemm", 32),
@@ -399,8 +410,6 @@ ONE_LAUNCH = (
 DRAWINGS = "places of nodes, for drawings"
 
 INERT = {
-    "sip.io_die.io_cpu.queue_depth": Inert(1, ONE_LAUNCH),
-    "cube.m_cpu.queue_depth": Inert(1, ONE_LAUNCH),
     "sip.ucie.modules": Inert(4, RATE_IS_BW),
     "sip.ucie.gtps": Inert(32, RATE_IS_BW),
     "sip.ucie.flit": Inert(64, "small packets pay their own bytes; `eff` is the framing of long ones"),
