@@ -27,7 +27,7 @@ CAUSES: dict[str, str] = {
     "readback": "the kernel needed a value or a completion: need it later, or keep the decision in a mask",
     "dispatch": "PE_SCHEDULER plans one command at a time: use larger blocks, so fewer commands",
     "dma setup and window": "PE_DMA prepares descriptors or its window is full: use larger blocks, or load earlier",
-    "page walk": "the TLB did not hold the page: use larger pages, or touch fewer at a time",
+    "page walk": "the TLB did not hold the page: touch fewer pages, or fit their size to the shards",
     "request on the fabric": "requests and acknowledgements travel: place data nearer, or load earlier",
     "hbm queue": "other requests are first at this memory: spread the data over more channels, or rotate the order",
     "hbm": "the memory's own latency and rate: load larger runs, or reuse what was loaded",
