@@ -81,6 +81,15 @@ def format_ps(ps: int) -> str:
     return f"{ps / 1000:g} ns"
 
 
+def format_range(first: int, size_bytes: int) -> str:
+    """The addresses of ``size_bytes`` bytes; of none, where they would begin.
+
+    >>> format_range(0x4000_0000, 256), format_range(0x4000_0000, 0)
+    ('0x4000_0000..0x4000_00ff', '0x4000_0000')
+    """
+    return f"{first:#_x}..{first + size_bytes - 1:#_x}" if size_bytes else f"{first:#_x}"
+
+
 def format_bytes(size: int) -> str:
     """A size for people, in binary units.
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.components.control_cpu import map_bytes
 from kernbench.dtypes import as_dtype
 from kernbench.errors import PageFaultError
 from kernbench.memory.blocks import block_of, bytes_of, upward
@@ -12,6 +13,7 @@ from kernbench.memory.cut import cut, run_starts
 from kernbench.memory.mapping import Block
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
+from kernbench.messages.fabric import MmuMapMsg
 from kernbench.runtime.placement import WAYS, DPPolicy
 
 VA = 0x4000_0000
@@ -277,8 +279,8 @@ def test_a_map_message_carries_the_copies_that_its_pes_use(machine, policy, copi
     """64 rows of 64 B on 2 SIPs x 2 cubes x 4 PEs, in one page: 16 B of range, 32 B for each copy or entry."""
     machine.tensor((64, 16), "fp32", policy)
     mapping, (of_sip, of_cube) = machine.mapping, copies
-    assert mapping.message_bytes(range(8)) == 16 + 32 * of_sip
-    assert mapping.message_bytes(range(4)) == 16 + 32 * of_cube
+    assert map_bytes(MmuMapMsg, mapping, range(8)) == 16 + 32 * of_sip
+    assert map_bytes(MmuMapMsg, mapping, range(4)) == 16 + 32 * of_cube
     assert mapping.leaf_bytes(4) == 32 * leaf_entries
 
 

@@ -40,7 +40,7 @@ def test_programs_go_to_the_holders_of_the_first_sharded_argument(new_torch, n_p
     everywhere = torch.empty(4, policy=REPLICATED)
     sharded = torch.empty(rows, 4)
     single = torch.empty(2, 1, policy=DPPolicy("row_wise", "replicate", "replicate"))
-    holders = sharded.shards.holders
+    holders = sharded.holders
     expected = [holders[p * len(holders) // n_programs] for p in range(n_programs)]
     assert pes(torch, n_programs, (everywhere, sharded)) == expected
     assert pes(torch, n_programs, (everywhere,), {"y": sharded, "n": single}) == expected

@@ -22,6 +22,11 @@ from kernbench.units import GIB, KIB, MIB
 PRESETS = ["tiny", "default", "big"]
 
 
+def offsets(size_bytes):
+    """Any byte of so many, the ends often."""
+    return st.sampled_from([0, size_bytes - 1]) | st.integers(0, size_bytes - 1)
+
+
 @pytest.fixture(scope="module")
 def map_of(graph_of):
     made = {}
@@ -58,7 +63,7 @@ def test_each_controller_owns_one_region(map_of, name):
 def test_an_address_is_owned_by_the_region_it_lies_in(map_of, name, data):
     _, addresses = map_of(name)
     region = data.draw(st.sampled_from(addresses.regions()))
-    offset = data.draw(st.sampled_from([0, region.size_bytes - 1]) | st.integers(0, region.size_bytes - 1))
+    offset = data.draw(offsets(region.size_bytes))
     assert addresses.region(region.base + offset) == region
     assert addresses.owner(region.base + offset) == region.owner
 
@@ -188,7 +193,7 @@ def test_bit_47_is_set_in_every_physical_address_and_clear_in_every_virtual_one(
 def test_no_memory_has_a_virtual_address(map_of, name, data):
     graph, addresses = map_of(name)
     first, size_bytes = data.draw(st.sampled_from(virtual_tensors(graph)))
-    va = first + data.draw(st.sampled_from([0, size_bytes - 1]) | st.integers(0, size_bytes - 1))
+    va = first + data.draw(offsets(size_bytes))
     assert page_table(graph).translate(0, byte_at(va), None)
     with pytest.raises(PageFaultError, match=f"^physical address {va:#x} belongs to no memory; "):
         addresses.region(va)
@@ -200,9 +205,7 @@ def test_no_memory_has_a_virtual_address(map_of, name, data):
 def test_no_page_table_translates_a_physical_address(map_of, name, data):
     graph, addresses = map_of(name)
     region = data.draw(st.sampled_from(addresses.regions()))
-    pa = region.base + data.draw(
-        st.sampled_from([0, region.size_bytes - 1]) | st.integers(0, region.size_bytes - 1)
-    )
+    pa = region.base + data.draw(offsets(region.size_bytes))
     assert addresses.region(pa) == region
     with pytest.raises(PageFaultError, match=f": address {pa:#_x} is not mapped; "):
         page_table(graph).translate(0, byte_at(pa), None)

@@ -31,7 +31,7 @@ COMMANDS = {
     "probe": "Time single transfers against their closed forms.",
     "list": "List benches, topologies, components, algorithms and ops.",
     "check": "Check configuration files and print what they mean.",
-    "show": "Draw a machine to scale, or print its peaks.",
+    "show": "Draw a machine; print its peaks or a bench's memory map.",
     "init": "Copy a topology, a kernel and a bench to start from.",
 }
 """What there is, each in the file of its name, and the first line of its help."""

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from kernbench.errors import UsageError
+
 
 def load_plugins(files: Iterable[str]) -> None:
     """Run the user's files, which register what is in them."""
@@ -16,6 +18,21 @@ def load_plugins(files: Iterable[str]) -> None:
         from kernbench.simulation import load_plugin
 
         load_plugin(Path(name))
+
+
+def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """``name=value`` texts as a dict; the last one of a name holds.
+
+    >>> assignments(["m=512", "dtype=bf16"])
+    {'m': '512', 'dtype': 'bf16'}
+    """
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"-p {text}: write name=value, as in -p m=512")
+        values[name] = value
+    return values
 
 
 def whole_number(text: str) -> int:

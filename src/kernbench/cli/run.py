@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, TopologyName, whole_number
+from kernbench.cli.options import (
+    Debug,
+    JsonTarget,
+    Overrides,
+    Plugins,
+    TopologyName,
+    assignments,
+    whole_number,
+)
 from kernbench.errors import UsageError
 from kernbench.reports.files import written_whole
 
@@ -102,21 +110,6 @@ def _require_apart(json: str | None, trace: str | None) -> None:
         raise UsageError("--trace -: a trace goes to a file; name one, as in --trace trace.json")
     if trace is not None and json not in (None, STDOUT) and Path(json).resolve() == Path(trace).resolve():
         raise UsageError(f"--json and --trace both name {trace}; give each a file of its own")
-
-
-def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """``name=value`` texts as a dict; the last one of a name holds.
-
-    >>> assignments(["m=512", "dtype=bf16"])
-    {'m': '512', 'dtype': 'bf16'}
-    """
-    values = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise UsageError(f"-p {text}: write name=value, as in -p m=512")
-        values[name] = value
-    return values
 
 
 def machine_of(topology: str, overrides: list[str] | tuple[str, ...]) -> str:

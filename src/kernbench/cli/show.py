@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
-from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins
-from kernbench.cli.run import assignments
+from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, assignments
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
@@ -76,7 +75,7 @@ def command(
     json: JsonTarget = None,
     debug: Debug = False,
 ) -> None:
-    """Draw a machine to scale, or print its peaks.
+    """Draw a machine; print its peaks or a bench's memory map.
 
     --memory runs a bench without simulated time, to print its tensors' virtual pages, shards and use of memory.
     """

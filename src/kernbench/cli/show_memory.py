@@ -12,7 +12,7 @@ from kernbench.cli.console import QUIET, Output, sign_of_life
 from kernbench.cli.options import load_plugins
 from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.reports.tables import plural, settings
-from kernbench.units import format_bytes
+from kernbench.units import format_bytes, format_range
 
 if TYPE_CHECKING:
     from kernbench.config.schema import Config
@@ -139,7 +139,7 @@ def _layout_rows(layout: Layout) -> Iterator[tuple[str, str]]:
     sram, in_banks = format_bytes(layout.sram_bytes), format_bytes(layout.bank_bytes)
     yield (
         "virtual",
-        f"{_range(layout.va_base, layout.va_end - layout.va_base)}, in pages of {page}; "
+        f"{format_range(layout.va_base, layout.va_end - layout.va_base)}, in pages of {page}; "
         "a page that is not mapped follows each tensor",
     )
     yield (
@@ -165,18 +165,13 @@ def _page_cells(tensor: TensorRow) -> tuple[str, ...]:
     least, most = tensor.segments
     return (
         tensor.name,
-        _range(tensor.va, tensor.size_bytes),
+        format_range(tensor.va, tensor.size_bytes),
         str(tensor.n_pages),
         str(tensor.n_split_pages),
         str(most) if least == most else f"{least}..{most}",
         str(tensor.n_copies),
         format_bytes(tensor.table_bytes) if tensor.table_bytes else "none",
     )
-
-
-def _range(first: int, size_bytes: int) -> str:
-    """The addresses of ``size_bytes`` bytes; of none, where they would begin."""
-    return f"{first:#_x}..{first + size_bytes - 1:#_x}" if size_bytes else f"{first:#_x}"
 
 
 def _print_shards(output: Output, tensor: TensorRow) -> None:
@@ -196,7 +191,7 @@ def _print_shards(output: Output, tensor: TensorRow) -> None:
 def _shard_cells(shard: Shard) -> tuple[str, ...]:
     bank = f" in {shard.memory.rpartition('.')[2]}" if shard.kind == "sram" else ""
     place = f"{shard.pe}{bank}"
-    return place, shard.part, _range(shard.pa, shard.size_bytes), format_bytes(shard.size_bytes)
+    return place, shard.part, format_range(shard.pa, shard.size_bytes), format_bytes(shard.size_bytes)
 
 
 def _use_cells(kind: KindOfUse) -> tuple[str, ...]:

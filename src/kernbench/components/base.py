@@ -10,6 +10,7 @@ from kernbench.engine import Engine, Process, ProcessBody, Queue
 from kernbench.engine.channel import Fabric
 from kernbench.engine.log import OpLog
 from kernbench.memory.page_table import PageTable
+from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node
 
@@ -114,6 +115,11 @@ class Component:
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """``(name, generator)`` of each independent activity."""
         return iter(())
+
+    def send_control(self, message: Any, src: int, dst: int) -> None:
+        """Post a control message, whole, from the end point ``src`` to ``dst``, both node indices."""
+        for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
+            self.fabric.post(chunk, src, dst, Vc.CTL, self.engine.now_ps, 0)
 
     def start(self) -> list[Process]:
         """Start all activities."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine import ProcessBody
 from kernbench.engine.channel import Chunk
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
+from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
+from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg
 from kernbench.messages.oplog import OpCode
 
 Request = LaunchMsg | MmuMapMsg
+
+
+def map_bytes(kind: type[MmuMapMsg], mapping: TensorMapping, pes: Iterable[int]) -> int:
+    """The size of a message of ``kind`` for ``pes``: the pages, and of a map every segment that they use."""
+    is_unmap = issubclass(kind, MmuUnmapMsg)
+    return RANGE_BYTES if is_unmap else RANGE_BYTES + mapping.segment_bytes(pes)
 
 
 class ControlCpu(Component):
@@ -78,7 +85,7 @@ class ControlCpu(Component):
                     yield from self.prepare(message)
                 shares = self._split(message)
                 for node, share in shares.items():
-                    self._send(node, share)
+                    self.send_control(share, self.node.index, node)
                 waiting[message.job] = (message, len(shares), 0)
                 continue
             request, n_left, n_pes = waiting[message.job]
@@ -88,7 +95,7 @@ class ControlCpu(Component):
                 yield from self._spend(message.job)
                 self.conclude(request)
                 done = DoneMsg(job=message.job, n_pes=n_pes + message.n_pes, size_bytes=0)
-                self._send(request.reply_to, done)
+                self.send_control(done, self.node.index, request.reply_to)
 
     def _spend(self, job: int) -> ProcessBody:
         start_ps = self.engine.now_ps
@@ -115,7 +122,3 @@ class ControlCpu(Component):
         return type(message)(
             job=message.job, mapping=message.mapping, pes=pes, reply_to=me, size_bytes=size_bytes
         )
-
-    def _send(self, node: int, message: Request | DoneMsg) -> None:
-        for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
-            self.fabric.post(chunk, self.node.index, node, Vc.CTL, self.engine.now_ps, 0)

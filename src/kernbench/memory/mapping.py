@@ -21,8 +21,7 @@ from kernbench.units import ceil_div
 ENTRY_BYTES = 32  # one segment of an entry: owner and PA, run, pitch, count
 RANGE_BYTES = 16  # pages as a message names them: the first, and how many
 POINTER_BYTES = 8  # a place in a directory
-NODE_BYTES = DIRECTORY_NODE_BYTES  # a directory, at each level of a walk but the last
-LEAF_PAGES = NODE_BYTES // POINTER_BYTES  # pages whose entries one directory place leads to
+LEAF_PAGES = DIRECTORY_NODE_BYTES // POINTER_BYTES  # pages whose entries one directory place leads to
 
 
 class Block(NamedTuple):
@@ -96,22 +95,17 @@ class TensorMapping:
         """A cube's copy of the entries: once for its ``n_pes`` PEs, or for each if they use copies of their own."""
         return self.entry_bytes * (n_pes if self.shards.is_private else 1)
 
-    def message_bytes(self, pes: Iterable[int]) -> int:
-        """A map message for ``pes``: the pages, and every segment of the tensor that they use."""
-        return RANGE_BYTES + ENTRY_BYTES * self.shards.copies_used_by(pes)
+    def segment_bytes(self, pes: Iterable[int]) -> int:
+        """Every segment of the tensor that ``pes`` use, as a map message carries them."""
+        return ENTRY_BYTES * self.shards.copies_used_by(pes)
 
-    @staticmethod
-    def range_bytes() -> int:
-        """An unmap message: the pages."""
-        return RANGE_BYTES
-
-    def directory_piece(self, cube: int, level: int = 0) -> Piece:
-        """The places in a directory of ``cube`` that lead to the leaf."""
+    def directory_piece(self, cube: int) -> Piece:
+        """The places in the directory of ``cube`` that lead to the leaf."""
         block = self.blocks[cube]
-        first, last = self.first_page // LEAF_PAGES, self.pages[-1] // LEAF_PAGES
-        size_bytes = POINTER_BYTES * min(last - first + 1, LEAF_PAGES)
-        at = min(first % LEAF_PAGES * POINTER_BYTES, NODE_BYTES - size_bytes)
-        return _whole(block.directory_owner, block.directory_pa + level * NODE_BYTES + at, size_bytes)
+        n_leaves = self.pages[-1] // LEAF_PAGES - self.first_page // LEAF_PAGES + 1
+        size_bytes = POINTER_BYTES * min(n_leaves, LEAF_PAGES)
+        at = min(_directory_place(self.first_page), DIRECTORY_NODE_BYTES - size_bytes)
+        return _whole(block.directory_owner, block.directory_pa + at, size_bytes)
 
     def leaf_piece(self, cube: int, n_pes: int) -> Piece:
         """All entries that ``cube`` keeps."""
@@ -120,14 +114,18 @@ class TensorMapping:
 
     def walk(self, page: int, cube: int, local_pe: int, n_reads: int) -> Iterator[Piece]:
         """What a walk for ``page`` reads, one after the other: ``n_reads - 1`` directories, last the page's entry."""
-        block, page = self.blocks[cube], page - self.first_page
-        place = (self.first_page + page) // LEAF_PAGES % LEAF_PAGES * POINTER_BYTES
+        block, nth = self.blocks[cube], page - self.first_page
         for level in range(n_reads - 1):
-            at = block.directory_pa + level * NODE_BYTES + place
+            at = block.directory_pa + level * DIRECTORY_NODE_BYTES + _directory_place(page)
             yield _whole(block.directory_owner, at, POINTER_BYTES)
-        first = self.entries.first(page) + (local_pe * self.entries.total if self.shards.is_private else 0)
-        size_bytes = ENTRY_BYTES * self.entries.segments(page)
+        first = self.entries.first(nth) + (local_pe * self.entries.total if self.shards.is_private else 0)
+        size_bytes = ENTRY_BYTES * self.entries.segments(nth)
         yield _whole(block.owner, block.leaf_pa + ENTRY_BYTES * first, size_bytes)
+
+
+def _directory_place(page: int) -> int:
+    """Where in a directory the pointer to the leaf of ``page`` is, in bytes."""
+    return page // LEAF_PAGES % LEAF_PAGES * POINTER_BYTES
 
 
 def _whole(owner: int, pa: int, size_bytes: int) -> Piece:

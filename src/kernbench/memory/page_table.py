@@ -16,7 +16,7 @@ from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.topology.ids import PeId
-from kernbench.units import format_bytes
+from kernbench.units import format_bytes, format_range
 
 Pages = tuple[PagePieces, ...]
 Pieces = tuple[Piece, ...]
@@ -39,11 +39,6 @@ class PageTable:
 
     def __len__(self) -> int:
         return len(self._mappings)
-
-    @property
-    def n_pages(self) -> int:
-        """Valid pages."""
-        return sum(mapping.n_pages for mapping in self._mappings)
 
     def map(self, mapping: TensorMapping) -> None:
         """Make a tensor's pages valid; its virtual range is its own."""
@@ -137,7 +132,8 @@ class PageTable:
         side = "past the end" if is_past else "before the beginning"
         return PageFaultError(
             f"{where}: address {address:#_x} is not mapped; it is {distance} {side} of "
-            f"{tensor.name!r} {list(tensor.shape)} {tensor.dtype} ({_range(tensor)}); {_listed(others)}; "
+            f"{tensor.name!r} {list(tensor.shape)} {tensor.dtype} "
+            f"({format_range(tensor.va, tensor.size_bytes)}); {_listed(others)}; "
             "mask the lanes outside or check the strides"
         )
 
@@ -155,13 +151,9 @@ def _distance(tensor: ShardMap, address: int) -> int:
     return max(tensor.va - address, address - tensor.end, 0)
 
 
-def _range(tensor: ShardMap) -> str:
-    return f"{tensor.va:#_x}..{tensor.end - 1:#_x}"
-
-
 def _listed(tensors: Sequence[ShardMap]) -> str:
     """What a fault says of the tensors that are further away."""
-    named = [f"{tensor.name!r} {_range(tensor)}" for tensor in tensors[:N_NAMED]]
+    named = [f"{tensor.name!r} {format_range(tensor.va, tensor.size_bytes)}" for tensor in tensors[:N_NAMED]]
     if len(tensors) > N_NAMED:
         named.append(f"{len(tensors) - N_NAMED} more")
     return f"also mapped here: {', '.join(named)}" if named else "nothing else is mapped here"

@@ -66,11 +66,6 @@ class ShardMap:
         """Bytes of the tensor, one copy of each."""
         return self.grid.rows * self.grid.row_bytes
 
-    @property
-    def holders(self) -> tuple[int, ...]:
-        """The numbers of the PEs that hold a part, in order."""
-        return tuple(sorted({copy.pe for of_cell in self.copies for copy in of_cell}))
-
     def holders_of(self, va: int, size_bytes: int) -> tuple[int, ...]:
         """The numbers of the PEs that hold a part of the ``size_bytes`` bytes at ``va``, in order."""
         cells = {runs.cell for runs in cut(self.grid, va - self.va, size_bytes, ())}

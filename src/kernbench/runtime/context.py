@@ -255,7 +255,7 @@ class Context:
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
         self.machine.synchronize()
-        self._complete_launches()
+        self._settle()
 
     def close(self) -> None:
         """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
@@ -326,8 +326,12 @@ class Context:
         return self.heap.allocate(name, shape, dtype, policy)
 
     def _complete_launches(self) -> None:
-        """Wait for the kernels launched so far, compute their values, and reap the tensors that nobody has any more."""
+        """Wait for the kernels launched so far, whatever is still being mapped."""
         self.machine.complete_launches()
+        self._settle()
+
+    def _settle(self) -> None:
+        """With no kernel under way: compute what they made, and reap the tensors that nobody has any more."""
         self.machine.flush()
         self._is_busy = False
         self.heap.reap()

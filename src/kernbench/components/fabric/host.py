@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Site
+from kernbench.components.control_cpu import map_bytes
 from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Credits, ProcessBody, Server, Signal
@@ -53,7 +54,7 @@ class _Job:
 
     __slots__ = ("done", "finish", "n_left")
 
-    def __init__(self, done: Signal, n_left: int, finish: Callable[[], object]) -> None:
+    def __init__(self, done: Signal, n_left: int, finish: Callable[[], object] | None) -> None:
         self.done = done
         self.n_left = n_left
         self.finish = finish
@@ -162,7 +163,7 @@ class Host(Component):
         messages, size_bytes, start_ps = {}, 0, self.engine.now_ps
         for sip in range(self.fabric.graph.spec.system.sips.count):
             pes = self.fabric.graph.pes_of_sip(sip)
-            share_bytes = mapping.range_bytes() if kind is MmuUnmapMsg else mapping.message_bytes(pes)
+            share_bytes = map_bytes(kind, mapping, pes)
             size_bytes += share_bytes
             messages[sip] = kind(
                 job=job, mapping=mapping, pes=pes, reply_to=self.node.index, size_bytes=share_bytes
@@ -172,14 +173,15 @@ class Host(Component):
         return self._send(job, messages, log)
 
     def _send(
-        self, job: int, messages: Mapping[int, LaunchMsg | MmuMapMsg], finish: Callable[[], object] = int
+        self,
+        job: int,
+        messages: Mapping[int, LaunchMsg | MmuMapMsg],
+        finish: Callable[[], object] | None = None,
     ) -> Signal:
-        """Send each SIP its message; the signal fires when all have reported, after ``finish()``."""
+        """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""
         self.jobs[job] = _Job(Signal(self.engine), len(messages), finish)
         for sip, message in messages.items():
-            io_cpu = self.fabric.graph.node(f"sip{sip}.io_cpu").index
-            for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
-                self.fabric.post(chunk, self.node.index, io_cpu, Vc.CTL, self.engine.now_ps, 0)
+            self.send_control(message, self.node.index, self.fabric.graph.node(f"sip{sip}.io_cpu").index)
         return self.jobs[job].done
 
     def _count_done(self, message: DoneMsg) -> None:
@@ -187,5 +189,6 @@ class Host(Component):
         job.n_left -= 1
         if job.n_left == 0:
             del self.jobs[message.job]
-            job.finish()
+            if job.finish is not None:
+                job.finish()
             job.done.fire(self.engine.now_ps)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernbench.components.base import COMPONENTS
-from kernbench.components.control_cpu import ControlCpu, Request
+from kernbench.components.control_cpu import ControlCpu, Request, map_bytes
 from kernbench.engine import ProcessBody
-from kernbench.memory.mapping import TensorMapping
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg
 
 
@@ -24,8 +23,7 @@ class IoCpu(ControlCpu):
 
     def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
         """A map carries every segment that the cube's PEs use."""
-        mapping: TensorMapping = message.mapping
-        return mapping.range_bytes() if isinstance(message, MmuUnmapMsg) else mapping.message_bytes(pes)
+        return map_bytes(type(message), message.mapping, pes)
 
     def prepare(self, message: MmuMapMsg) -> ProcessBody:
         """Pages that are to go are invalid from now on."""

@@ -10,6 +10,7 @@ from kernbench.components.control_cpu import ControlCpu
 from kernbench.components.packets import packets, transaction_for
 from kernbench.engine import ProcessBody, Signal
 from kernbench.engine.channel import Chunk
+from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Transaction, Vc
 from kernbench.messages.oplog import OpCode
 
@@ -42,10 +43,10 @@ class MCpu(ControlCpu):
 
     def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
         """A PE_MMU hears of the pages; one whose TLB is preloaded gets their entries too."""
-        mapping = message.mapping
+        mapping: TensorMapping = message.mapping
         if isinstance(message, MmuUnmapMsg) or self._has_table:
-            return int(mapping.range_bytes())
-        return int(mapping.range_bytes() + mapping.entry_bytes)
+            return RANGE_BYTES
+        return RANGE_BYTES + mapping.entry_bytes
 
     @property
     def _has_table(self) -> bool:

@@ -11,7 +11,7 @@ from kernbench.components.stream import Clock, CommandStream, Force, Issued, Pro
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command, WaitCmd
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, PacketKind, Vc
+from kernbench.messages.fabric import DoneMsg, LaunchMsg
 from kernbench.messages.oplog import OpCode
 
 
@@ -142,9 +142,7 @@ class PeCpu(Component):
 
     def _report(self, launch: LaunchMsg) -> None:
         done = DoneMsg(job=launch.job, n_pes=1, size_bytes=0)
-        niu = self.ports["niu"].node.index
-        for chunk in self.fabric.packet(PacketKind.CONTROL, done, done.size_bytes):
-            self.fabric.post(chunk, niu, launch.reply_to, Vc.CTL, self.engine.now_ps, 0)
+        self.send_control(done, self.ports["niu"].node.index, launch.reply_to)
 
     def _log(
         self,

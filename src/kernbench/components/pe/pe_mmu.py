@@ -9,10 +9,10 @@ from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import MmuSpec
-from kernbench.engine import Credits, ProcessBody, Signal
+from kernbench.engine import Credits, Engine, ProcessBody, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
-from kernbench.messages.commands import Command
+from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.fabric import (
     DoneMsg,
     MmuMapMsg,
@@ -30,8 +30,8 @@ class WalkRead:
 
     __slots__ = ("answered", "left_bytes")
 
-    def __init__(self, mmu: PeMmu, size_bytes: int) -> None:
-        self.answered = Signal(mmu.engine)
+    def __init__(self, engine: Engine, size_bytes: int) -> None:
+        self.answered = Signal(engine)
         self.left_bytes = size_bytes
 
     def receive(self, chunk: Chunk) -> None:
@@ -72,7 +72,7 @@ class PeMmu(Component):
             self.station.settle(self.engine.now_ps)
         yield "walker", self.meter
 
-    def translate(self, access: Access, line: Any) -> tuple[PagePieces, ...]:
+    def translate(self, access: Access, line: SourceLine | None) -> tuple[PagePieces, ...]:
         """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped."""
         return self.table.translate(self.pe, access, line)
 
@@ -135,7 +135,7 @@ class PeMmu(Component):
 
     def _read(self, packet: Piece) -> Signal:
         """Ask for ``packet``; what to yield until it is here."""
-        read = WalkRead(self, packet.size_bytes)
+        read = WalkRead(self.engine, packet.size_bytes)
         niu = self.ports["niu"].node.index
         transaction = transaction_for(self.site, packet, read, niu, is_write=False)
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
@@ -157,16 +157,11 @@ class PeMmu(Component):
                     self.fill(page)
             now_ps = self.engine.now_ps
             self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
-            self._report(message)
+            done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
+            self.send_control(done, self.ports["niu"].node.index, message.reply_to)
 
     def _changed(self, message: MmuMapMsg, pages: range) -> list[int]:
         """The entries that a message fills (in preloaded TLBs) or drops."""
         if isinstance(message, MmuUnmapMsg):
             return [page for page in self._held if page in pages]
         return list(pages) if self.params.miss == "preload" else []
-
-    def _report(self, message: MmuMapMsg) -> None:
-        done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
-        niu = self.ports["niu"].node.index
-        for chunk in self.fabric.packet(PacketKind.CONTROL, done, done.size_bytes):
-            self.fabric.post(chunk, niu, message.reply_to, Vc.CTL, self.engine.now_ps, 0)
