@@ -65,5 +65,9 @@ class ForcedValueError(ProgramError):
     """A kernel needed a value in ``timing`` mode, where there are none."""
 
 
+class QueueError(ProgramError):
+    """A launch ended with messages that nobody received, or with slots that nobody freed."""
+
+
 class DeadlockError(ProgramError):
     """Nothing is left to happen and something still waits."""

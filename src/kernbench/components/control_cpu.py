@@ -10,10 +10,11 @@ from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine import ProcessBody
 from kernbench.engine.channel import Chunk
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg
+from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
+from kernbench.messages.ipcq import END_BYTES, QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
 
-Request = LaunchMsg | MmuMapMsg
+Request = LaunchMsg | MmuMapMsg | QueuesMsg
 
 
 def map_bytes(kind: type[MmuMapMsg], mapping: TensorMapping, pes: Iterable[int]) -> int:
@@ -22,14 +23,19 @@ def map_bytes(kind: type[MmuMapMsg], mapping: TensorMapping, pes: Iterable[int])
     return RANGE_BYTES if is_unmap else RANGE_BYTES + mapping.segment_bytes(pes)
 
 
+def queue_bytes(wiring: Wiring, pes: Iterable[int]) -> int:
+    """The size of a message that installs or removes the queues of ``pes``: each end of each."""
+    return END_BYTES * sum(len(wiring.sites[pe].ends) for pe in pes)
+
+
 class ControlCpu(Component):
     """Handles one message at a time, ``cmd_ps`` each.
 
-    A launch, map or unmap is split by :meth:`share_of`, sent down, and answered upward once all that were told have
+    A launch, a map or queues are split by :meth:`share_of`, sent down, and answered upward once all that were told have
     reported. Counting a completion is done by hardware and is free; passing the sum on costs one command.
     """
 
-    always_sinks = False
+    sinks: frozenset[Vc] = frozenset()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -115,6 +121,11 @@ class ControlCpu(Component):
 
     def _share(self, message: Request, pes: list[int]) -> Request:
         me = self.node.index
+        if isinstance(message, QueuesMsg):
+            size_bytes = queue_bytes(message.wiring, pes)
+            return type(message)(
+                job=message.job, wiring=message.wiring, pes=pes, reply_to=me, size_bytes=size_bytes
+            )
         if isinstance(message, LaunchMsg):
             programs = {pe: message.programs[pe] for pe in pes}
             return LaunchMsg(job=message.job, programs=programs, reply_to=me, size_bytes=message.size_bytes)

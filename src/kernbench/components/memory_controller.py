@@ -18,7 +18,7 @@ class MemoryController(Component):
     byte is in memory.
     """
 
-    always_sinks = False
+    sinks: frozenset[Vc] = frozenset()
 
     def __init__(self, site: Site, model: MemoryModel, n_entries: int) -> None:
         super().__init__(site)

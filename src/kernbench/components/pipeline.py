@@ -21,6 +21,10 @@ UNIT_OF = {
     StageType.MATH: "pe_math",
     StageType.STORE: "pe_fetch_store",
     StageType.DMA_WRITE: "pe_dma",
+    StageType.SLOT: "pe_ipcq",
+    StageType.SEND: "pe_dma",
+    StageType.RECV: "pe_ipcq",
+    StageType.DRAIN: "pe_dma",
 }
 """The kind of unit that does a stage."""
 
@@ -31,6 +35,10 @@ OP_OF = {
     StageType.MATH: OpCode.MATH,
     StageType.STORE: OpCode.STORE,
     StageType.DMA_WRITE: OpCode.DMA_WRITE,
+    StageType.SLOT: OpCode.SLOT,
+    StageType.SEND: OpCode.IPCQ_COPY,
+    StageType.RECV: OpCode.RECV,
+    StageType.DRAIN: OpCode.DRAIN,
 }
 """What a finished stage is in the op log."""
 
@@ -84,8 +92,8 @@ class PipelineUnit(Component):
         """``tile_queue`` tiles wait before a unit."""
         return self.site.pe_spec.scheduler.tile_queue
 
-    def entry(self, stage: StageType) -> Queue:
-        """The queue in which tokens for ``stage`` wait."""
+    def entry(self, token: TileToken) -> Queue:
+        """The queue in which ``token`` waits for its stage here."""
         return self.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
@@ -139,8 +147,8 @@ class PipelineUnit(Component):
                 token.context.record = record
                 self.ports["pe_scheduler"].completions.put(token.context)
             return
-        now_ps, kind = self.engine.now_ps, token.stage.kind
-        yield self.ports[UNIT_OF[kind]].entry(kind).put(token)
+        now_ps = self.engine.now_ps
+        yield self.ports[UNIT_OF[token.stage.kind]].entry(token).put(token)
         if self.engine.now_ps > now_ps:
             station.meter.stall("downstream", self.engine.now_ps - now_ps)
             station.free(self.engine.now_ps, record)

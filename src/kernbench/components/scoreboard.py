@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from kernbench.engine import Signal
 from kernbench.messages.access import Access
-from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
+    MathCmd,
+)
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType
 
 
@@ -33,10 +41,11 @@ class Flight:
     """A command between admission and completion. ``done`` fires when it is complete.
 
     ``cause`` is the record of its admission, which ended at ``admitted_ps``. ``streams`` says that its tiles come
-    from memory on their way.
+    from memory on their way; ``is_release`` that it waits for all earlier accesses to memory: a send, which may tell
+    another PE that they are done.
     """
 
-    __slots__ = ("admitted_ps", "cause", "context", "done", "plan", "streams", "touches")
+    __slots__ = ("admitted_ps", "cause", "context", "done", "is_release", "plan", "streams", "touches")
 
     def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
         self.plan = plan
@@ -47,6 +56,7 @@ class Flight:
         self.streams = plan.staging_bytes > 0 and any(
             tile.stages[0].kind is StageType.DMA_READ for tile in plan.tiles
         )
+        self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = tuple(_touches(plan.command))
 
     @property
@@ -68,10 +78,11 @@ def _touches(command: Command) -> Iterable[_Touch]:
 class _Value:
     """A value in TCM: alive until it is released, complete, and no command in flight reads it."""
 
-    __slots__ = ("is_released", "maker", "readers", "size_bytes")
+    __slots__ = ("holds_slots", "is_released", "maker", "readers", "size_bytes")
 
     def __init__(self, size_bytes: int, maker: Flight) -> None:
         self.size_bytes = size_bytes
+        self.holds_slots = isinstance(maker.command, IpcqRecvCmd) and not maker.command.is_copied
         self.maker: Flight | None = maker
         self.readers: list[Flight] = []
         self.is_released = False
@@ -80,10 +91,12 @@ class _Value:
 class Scoreboard:
     """Commands in flight by number, in program order, and the values they make and read.
 
-    ``live_bytes`` is what the values alive *in program order* occupy: what was admitted and not released.
+    ``live_bytes`` is what the values alive *in program order* occupy: what was admitted and not released. ``freed``
+    lists the values that were slots of a queue and are not any more; whoever frees the slots empties it.
     """
 
     def __init__(self) -> None:
+        self.freed: list[int] = []
         self.flights: dict[int, Flight] = {}
         self.live_bytes = 0
         self._values: dict[int, _Value] = {}
@@ -145,12 +158,14 @@ class Scoreboard:
         for seq in flight.plan.behind:
             if seq in self.flights:
                 return self.flights[seq]
-        return self._conflicting(flight) if flight.touches else None
+        return self._conflicting(flight) if flight.touches or flight.is_release else None
 
     def _conflicting(self, flight: Flight) -> Flight | None:
         for earlier in self.flights.values():
             if earlier is flight:
                 return None
+            if flight.is_release and earlier.touches:
+                return earlier
             for touch in earlier.touches:
                 for own in flight.touches:
                     if own.conflicts(touch):
@@ -177,6 +192,8 @@ class Scoreboard:
         if not value.is_released or value.maker is not None or value.readers:
             return 0
         del self._values[version]
+        if value.holds_slots:
+            self.freed.append(version)
         return value.size_bytes
 
 

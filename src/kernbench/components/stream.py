@@ -20,10 +20,20 @@ class Clock(NamedTuple):
     """The program asks for the time at which all it issued so far is issued."""
 
 
+class Test:
+    """The program asks whether the work of ``version`` is done by the time that all it issued so far is issued."""
+
+    __slots__ = ("is_done", "version")
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.is_done = False
+
+
 class CommandStream(Protocol):
     """One program's commands, in order."""
 
-    def next_item(self) -> Command | Force | Clock | None:
+    def next_item(self) -> Command | Force | Clock | Test | None:
         """The next command or question; None at the end.
 
         Asking for the item after a question tells the program that its answer is due: it is simulated time now.

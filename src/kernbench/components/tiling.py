@@ -21,11 +21,14 @@ from kernbench.messages.commands import (
     DmaReadCmd,
     DmaWriteCmd,
     GemmCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
     MathCmd,
     Operand,
     SourceLine,
     Space,
 )
+from kernbench.messages.ipcq import parts_of
 from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
@@ -37,6 +40,10 @@ def generate_plan(command: Command, pe: PeSpec, acc_state: AccumulatorFile) -> P
         return generate_gemm_plan(command, pe, acc_state)
     if isinstance(command, MathCmd):
         return generate_math_plan(command, pe, acc_state)
+    if isinstance(command, IpcqSendCmd):
+        return generate_send_plan(command, acc_state)
+    if isinstance(command, IpcqRecvCmd):
+        return generate_recv_plan(command)
     return generate_dma_plan(command, acc_state)
 
 
@@ -81,6 +88,36 @@ def _write_stage(command: DmaWriteCmd) -> Stage:
     return Stage(
         StageType.DMA_WRITE, size_bytes=size_bytes, access=access, tcm_bytes=0 if is_known else size_bytes
     )
+
+
+# -- queues ---------------------------------------------------------------------------------------------------
+
+
+def generate_send_plan(command: IpcqSendCmd, acc_state: AccumulatorFile) -> PipelinePlan:
+    """A tile for each slot; what of it is still in the accumulators is stored to TCM on the way."""
+    needs = _Needs(command)
+    source = command.operands[0]
+    store_bytes = sum(needs.in_tcm(source, acc_state))
+    parts = parts_of(source.size_bytes, command.queue.ring.slot_bytes)
+    tiles = []
+    for i, size_bytes in enumerate(parts):
+        stages = [Stage(StageType.SLOT), Stage(StageType.SEND, size_bytes=size_bytes)]
+        if store_bytes:
+            done, so_far = (i, len(parts)), (i + 1, len(parts))
+            stages.insert(0, Stage(StageType.STORE, size_bytes=_share(store_bytes, done, so_far)))
+        tiles.append(TilePlan(tuple(stages)))
+    return needs.plan(tiles)
+
+
+def generate_recv_plan(command: IpcqRecvCmd) -> PipelinePlan:
+    """A tile for each slot: matched, and copied into TCM if that is where the value is to be."""
+    assert command.result is not None
+    tiles = []
+    for size_bytes in parts_of(command.result.size_bytes, command.queue.ring.slot_bytes):
+        match = Stage(StageType.RECV)
+        copy = (Stage(StageType.DRAIN, size_bytes=size_bytes),) if command.is_copied else ()
+        tiles.append(TilePlan((match, *copy)))
+    return _Needs(command).plan(tiles)
 
 
 # -- GEMM -----------------------------------------------------------------------------------------------------

@@ -201,6 +201,19 @@ def _receive_rings_fit_the_tcm(spec: TopologySpec) -> Iterator[tuple[str, str]]:
         )
 
 
+def _a_poll_takes_time(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    if not spec.pe.ipcq.poll_ps:
+        yield (
+            "pe.ipcq.poll_ns",
+            "0 is no interval; write how often a sender looks, or let it sleep (ccl.yaml)",
+        )
+
+
+def _slots_hold_bytes(spec: TopologySpec) -> Iterator[tuple[str, str]]:
+    if not spec.pe.ipcq.slot_bytes:
+        yield "pe.ipcq.slot_size", "0 B hold no message; write 1 or more"
+
+
 def _the_register_file_holds_elements(spec: TopologySpec) -> Iterator[tuple[str, str]]:
     needed = 2 * max(dtype.size_bytes for dtype in DTYPES)
     if spec.pe.regfile.operands_bytes < needed:
@@ -250,6 +263,8 @@ TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _dtypes_are_known,
     _every_rate_class_has_a_rate,
     _receive_rings_fit_the_tcm,
+    _a_poll_takes_time,
+    _slots_hold_bytes,
     _the_register_file_holds_elements,
     _pages_are_powers_of_two,
     _a_page_holds_a_burst,

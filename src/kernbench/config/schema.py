@@ -41,6 +41,7 @@ NODE_KINDS = (
     "pe_fetch_store",
     "pe_gemm",
     "pe_math",
+    "pe_ipcq",
 )
 """Every kind of node a machine can have; ``components.yaml`` names an implementation for each."""
 
@@ -512,12 +513,13 @@ class MathSpec(Spec):
 
 
 class IpcqSpec(Spec):
-    """PE_IPCQ: the queues to the neighbours."""
+    """PE_IPCQ: the queues to the neighbours, and the rings that queues have unless ``ccl.yaml`` says otherwise."""
 
     directions: tuple[Side, ...]
     slots: Count
     slot_bytes: Size = Field(alias="slot_size")
     buffer: Literal["tcm", "sram", "hbm"]
+    install_ps: Ns = Field(alias="install_ns")
     poll_ps: Ns = Field(alias="poll_ns")
     credit_return: Literal["bottleneck_bw"]
     credit_bytes: Size = Field(alias="credit_size")
@@ -611,16 +613,18 @@ class CclAlgorithmSpec(Spec):
     slots: Count | None = None
     slot_bytes: Size | None = Field(alias="slot_size", default=None)
     backpressure: Literal["poll", "sleep"] | None = None
+    credit_batch: Count | None = None
     world_size: Count | None = None
 
 
 class CclDefaultsSpec(Spec):
-    """Queue settings every algorithm starts from."""
+    """Queue settings every algorithm starts from; rings that are not described are the machine's (``pe.ipcq``)."""
 
-    buffer_kind: Literal["tcm", "sram", "hbm"]
-    slots: Count
-    slot_bytes: Size = Field(alias="slot_size")
+    buffer_kind: Literal["tcm", "sram", "hbm"] | None = None
+    slots: Count | None = None
+    slot_bytes: Size | None = Field(alias="slot_size", default=None)
     backpressure: Literal["poll", "sleep"]
+    credit_batch: Count
 
 
 class CclSpec(Spec):

@@ -27,9 +27,9 @@ from kernbench.units import PS_PER_NS, ceil_div
 
 @runtime_checkable
 class Receiver(Protocol):
-    """An end point. ``always_sinks`` promises that :meth:`receive` never refuses."""
+    """An end point. Of the channels in ``sinks``, :meth:`receive` promises never to refuse."""
 
-    always_sinks: bool
+    sinks: frozenset[Vc]
 
     def receive(self, chunk: Chunk) -> bool:
         """Take a chunk whose last byte has arrived; False: no room, the wire holds it until ``resume``."""
@@ -97,6 +97,11 @@ class Link:
         self.free = 0
         self.size_bytes = 0
         self.queues: dict[Vc, VcQueue] = {}
+
+    @property
+    def free_ps(self) -> int:
+        """When it is free, rounded up."""
+        return ceil_div(self.free, self.scale)
 
     @property
     def busy_ps(self) -> int:
@@ -199,6 +204,7 @@ class Fabric:
         self._paths: dict[tuple[int, int, Vc], tuple[VcQueue, ...]] = {}
         self._queues: dict[Vc, dict[int, VcQueue]] = {vc: {} for vc in Vc}
         self._sources: dict[tuple[int, Vc, PacketKind], VcQueue] = {}
+        self._credit_ps: dict[tuple[int, int, int], int] = {}
 
     def packet(self, kind: PacketKind, body: Any, payload_bytes: int) -> list[Chunk]:
         """The chunks of one packet; the first carries the header."""
@@ -232,6 +238,20 @@ class Fabric:
         if source.is_idle:
             source.is_idle = False
             self._schedule_ask(source)
+
+    def credit(self, body: Any, src: int, dst: int, size_bytes: int) -> None:
+        """Send ``body`` to ``dst`` beside the data: after the latency of its route and the bottleneck's time for it."""
+        path = self._paths.get((src, dst, Vc.CTL)) or self._path(src, dst, Vc.CTL)
+        delay_ps = self._credit_ps.get((src, dst, size_bytes))
+        if delay_ps is None:
+            links = [queue.link for queue in path if queue.link is not None]
+            serial_ps = max(ceil_div(size_bytes * link.per_byte, link.scale) for link in links)
+            delay_ps = serial_ps + sum(link.latency_ps for link in links)
+            self._credit_ps[src, dst, size_bytes] = delay_ps
+        chunk = Chunk(PacketKind.CREDIT, body, 0, size_bytes, 0, True)
+        receiver = path[-1].receiver
+        assert receiver is not None
+        self.engine.at(self.engine.now_ps + delay_ps, path[-1].rank, receiver.receive, chunk)
 
     def resume(self, node: int) -> None:
         """The receiver at ``node`` has room again: offer it what the wire holds."""
@@ -399,7 +419,7 @@ class Fabric:
         path = tuple([queues.get(edge.index) or self._queue(edge, vc) for edge in edges])
         if path[-1].receiver is None:
             path[-1].receiver = receiver = self.receiver(dst)
-            path[-1].is_sink = receiver.always_sinks
+            path[-1].is_sink = vc in receiver.sinks
         self._paths[src, dst, vc] = path
         return path
 

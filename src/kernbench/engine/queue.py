@@ -109,6 +109,12 @@ class Credits:
         self.name = name
         self.takers: list[tuple[Process, int]] = []
 
+    def resize(self, total: int) -> None:
+        """Make the budget ``total``, while nothing is taken."""
+        if self.free != self.total or total < 0:
+            raise AssertionError(f"{self.name}: {self.free} of {self.total} free, to become {total}")
+        self.total = self.free = total
+
     def take(self, n: int) -> _Take | _Done:
         """What to yield to take ``n``."""
         if n > self.total:

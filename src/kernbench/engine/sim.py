@@ -85,7 +85,7 @@ class Engine:
         heappush(self.calendar, (self.now_ps, process.rank, 0, None, process))
         return process
 
-    def at(self, time_ps: int, rank: int, call: Callable[[Any], None], argument: Any) -> None:
+    def at(self, time_ps: int, rank: int, call: Callable[[Any], object], argument: Any) -> None:
         """Run ``call(argument)`` at ``time_ps``, which is not in the past."""
         if time_ps < self.now_ps:
             raise AssertionError(f"event at {time_ps} ps in the past of {self.now_ps} ps")

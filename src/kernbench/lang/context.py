@@ -76,7 +76,8 @@ class ProgramContext:
     def _send(self, command: Command) -> None:
         if isinstance(command, GemmCmd) and command.acc is not None and command.acc.version in self.dead:
             assert command.result is not None
-            if command.result.size_bytes == command.acc.size_bytes:
+            is_as_large = command.result.size_bytes == command.acc.size_bytes
+            if is_as_large and self.scratch.owns(command.acc.version):
                 self.dead.remove(command.acc.version)
                 command.inherits = command.acc.version
                 command.tcm_bytes = 0

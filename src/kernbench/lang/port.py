@@ -7,13 +7,14 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from kernbench.messages.commands import Command
+from kernbench.messages.ipcq import RankSite
 
 
 class KernelPort(Protocol):
     """One program's way to its PE.
 
     ``strict`` asks for the compiler's shape checks; ``tcm_bytes`` is what a PE can hold; ``pe_name`` and
-    ``grid`` are for messages and ``program_id``.
+    ``grid`` are for messages and ``program_id``; ``site`` its rank and queues (None: none are installed).
     """
 
     pe_name: str
@@ -22,6 +23,7 @@ class KernelPort(Protocol):
     grid: tuple[int, int, int]
     tcm_bytes: int
     strict: bool
+    site: RankSite | None
 
     def next_seq(self) -> int:
         """A fresh command number of this PE."""
@@ -34,6 +36,9 @@ class KernelPort(Protocol):
 
     def force(self, version: int) -> npt.NDArray[Any]:
         """The value of ``version``: waits, in simulated time, until it exists, then for the readback."""
+
+    def is_done(self, version: int) -> bool:
+        """Whether the work of ``version`` is done once PE_CPU has issued every command so far; it never waits."""
 
     def clock_ps(self) -> int:
         """Simulated time, once PE_CPU has issued every command so far."""

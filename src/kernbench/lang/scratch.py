@@ -40,6 +40,11 @@ class Scratch:
         self.live: dict[int, LiveValue] = {}
         self._holes: list[tuple[int, int]] = [(0, tcm_bytes)]
 
+    def owns(self, version: int) -> bool:
+        """Whether a live value has bytes of its own here; a received one may lie in the slots of its queue."""
+        value = self.live.get(version)
+        return value is not None and value.size_bytes > 0
+
     def admit(self, command: Command) -> None:
         """Free what ``command`` releases, then place its result; fills in the addresses of its operands.
 

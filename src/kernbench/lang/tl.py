@@ -38,7 +38,7 @@ from kernbench.dtypes import (
     uint64,
 )
 from kernbench.errors import DTypeError, ShapeError, UsageError
-from kernbench.lang import transfer
+from kernbench.lang import queues, transfer
 from kernbench.lang.block import Block, active
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import dtype_of, extent_tuple
@@ -275,9 +275,81 @@ def composite(op: str, *operands: Any, out: Ref, **attrs: Any) -> Future:
     return transfer.composite(active(), op, operands, out, attrs)
 
 
-def wait(*what: Any) -> None:
-    """Issue nothing more until all of ``what`` (futures, handles) are complete."""
+def wait(*what: Any) -> Any:
+    """Issue nothing more until all of ``what`` (futures, handles) are complete.
+
+    Gives the block of a ``recv_async``, a tuple where there are several futures, None for those of other work.
+    """
     transfer.wait(active(), what)
+    blocks = tuple([x.handle if isinstance(x, queues.RecvFuture) else None for x in what])
+    return blocks[0] if len(blocks) == 1 else blocks if any(x is not None for x in blocks) else None
+
+
+def test(future: Any) -> bool:
+    """Whether the work of ``future`` is done by now; costs a readback, and waits for nothing."""
+    program = active()
+    if not isinstance(future, (Future, TensorHandle)):
+        raise UsageError(f"{here()}: tl.test takes a future or a block, not {type(future).__name__}")
+    program.flush()
+    return program.port.is_done(future.value.version)
+
+
+# -- queues -----------------------------------------------------------------------------------------------
+
+
+def send(dir: str, src: Any) -> None:
+    """Send the block ``src`` through the queue ``dir``; go on when its last byte has left this PE.
+
+    It starts when ``src`` exists and all earlier loads and stores are complete; each slot that it takes needs a credit.
+    A pointer or ``tl.ref`` is loaded first.
+    """
+    queues.send(active(), dir, src, blocks=True)
+
+
+def send_async(dir: str, src: Any) -> Future:
+    """The same without waiting: ``tl.wait`` waits until the last byte has left."""
+    return queues.send(active(), dir, src, blocks=False)
+
+
+def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
+    """Wait for the next message of the queue ``dir``, a block ``shape`` of ``dtype``: exactly what was sent.
+
+    The block lies in the queue's slots, which are free when its last handle is gone. (It is copied into TCM, and the
+    slots are free with that, if the ring is not in TCM or cannot hold a whole message.) With ``dst``, a pointer or
+    ``tl.ref``, it is stored there and nothing is returned.
+    """
+    program = active()
+    received = queues.recv(program, dir, shape, dtype, blocks=True)
+    if dst is None:
+        return received.handle
+    queues.store_received(program, received.handle, dst)
+    return None
+
+
+def recv_async(dir: str, shape: Any, dtype: Any) -> Future:
+    """The same without waiting: ``tl.wait`` gives the block, ``tl.test`` says whether it is there."""
+    return queues.recv(active(), dir, shape, dtype, blocks=False)
+
+
+def rank() -> int:
+    """This PE's rank among those whose queues were installed together."""
+    return queues.site_of(active(), "rank()").rank
+
+
+def num_ranks() -> int:
+    """How many they are."""
+    return queues.site_of(active(), "num_ranks()").n_ranks
+
+
+def coords() -> tuple[int, int]:
+    """This PE's ``(x, y)`` in the grid of all PEs of the machine; x grows to the east, y to the south."""
+    return queues.site_of(active(), "coords()").coords
+
+
+def neighbor(dir: str) -> int | None:
+    """The rank at the other end of the queue ``dir``; None if there is no such queue here."""
+    end = queues.site_of(active(), f'neighbor("{dir}")').ends.get(dir)
+    return None if end is None else end.peer.rank
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The machine without time: mode ``data``. Every command is evaluated when it is issued, programs run one by one."""
+"""The machine without time: mode ``data``. Every command takes effect when it is issued; programs take turns."""
 
 from __future__ import annotations
 
@@ -6,42 +6,106 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy.typing as npt
+from greenlet import getcurrent, greenlet
 
 from kernbench.components.tiling import macs_per_cycle
 from kernbench.config.schema import Config, GemmSpec
+from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program
+from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.kernel_runner import ProgramPort
 from kernbench.machine.machine import Hardware, Say
+from kernbench.memory.ipcq_waits import cycle_line
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
-from kernbench.messages.commands import Command, GemmCmd
+from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd
+from kernbench.messages.ipcq import Wiring
 from kernbench.topology.graph import TopologyGraph
 
 
 class ImmediateProgram(ProgramPort):
-    """A program whose commands take effect as they are issued."""
+    """A program whose commands take effect as they are issued.
 
-    def __init__(self, *, executor: ImmediateExecutor, pe: int, array: GemmSpec, **who: Any) -> None:
+    It runs until it has to wait for a queue, and goes on when it is given a turn and need not wait any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        body: Callable[[ImmediateProgram], None],
+        executor: ImmediateExecutor,
+        queues: DataQueues,
+        pe: int,
+        array: GemmSpec,
+        **who: Any,
+    ) -> None:
         super().__init__(**who)
         self.executor = executor
+        self.queues = queues
         self.pe = pe
         self.array = array
+        self.awaits: tuple[int, ...] = ()
+        self._hub: greenlet | None = None
+        self._kernel = greenlet(lambda: body(self))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the kernel has returned."""
+        return self._kernel.dead
+
+    @property
+    def waits(self) -> bool:
+        """Whether it could do nothing with a turn."""
+        unfinished = self.queues.unfinished
+        return bool(unfinished) and any(version in unfinished for version in self.awaits)
+
+    def take_turn(self) -> None:
+        """Run until the end, or until it has to wait."""
+        self._hub = getcurrent()
+        self._kernel.switch()
 
     def issue(self, command: Command) -> None:
         """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""
+        self.n_spins = 0
         if isinstance(command, GemmCmd):
             macs_per_cycle(command.a.dtype, self.array, command.line)
-        self.executor.execute(self.pe, command)
+        self.queues.release(command.releases)
+        if isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
+            self.queues.issue(command)
+        else:
+            self.executor.execute(self.pe, command)
+        if command.awaits is not None:
+            self._wait_for(command.awaits)
+
+    def _wait_for(self, versions: tuple[int, ...]) -> None:
+        self.awaits = versions
+        while self.waits:
+            self._switch_to_hub()
+        self.awaits = ()
+
+    def _switch_to_hub(self) -> None:
+        assert self._hub is not None
+        self._hub.switch()
 
     def force(self, version: int) -> npt.NDArray[Any]:
-        """The value, which exists already."""
+        """The value, once it is received."""
+        self._wait_for((version,))
         return self.executor.value(version)
+
+    def is_done(self, version: int) -> bool:
+        """Whether a transfer is done; if not, the others get a turn first."""
+        if version in self.queues.unfinished:
+            self._switch_to_hub()
+        return self.count_spin(version not in self.queues.unfinished)
 
     def finish(self, releases: tuple[int, ...]) -> None:
         """Nothing will read ``releases`` any more."""
+        self.queues.release(releases)
         self.executor.values.release(releases)
+        if self.site is not None:
+            self.queues.end_program(self.pe, self.site.ends.values())
 
     def clock_ps(self) -> int:
         """No time passes here."""
@@ -62,6 +126,7 @@ class DataMachine(Hardware):
     def __init__(self, config: Config, graph: TopologyGraph, *, say: Say, strict: bool = True) -> None:
         super().__init__(config, graph, say, strict=strict)
         self.executor = ImmediateExecutor(self.store, self.page_tables)
+        self.queues = DataQueues(self.executor, graph.pes)
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Put ``buffer`` at ``pieces``."""
@@ -80,16 +145,68 @@ class DataMachine(Hardware):
         grid: tuple[int, int, int],
         name: str,
         operands: Sequence[TensorMapping],
+        wiring: Wiring | None,
     ) -> None:
-        """Run all programs, in order."""
-        for program in programs:
-            port = ImmediateProgram(
+        """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
+        ports = [
+            ImmediateProgram(
+                body=lambda port: run_program(kernel, args, meta, port),
                 executor=self.executor,
+                queues=self.queues,
                 pe=program.pe,
                 array=self.graph.unit(program.pe, "pe_gemm").spec,
-                **self.who(program, grid),
+                **self.who(program, grid, wiring),
             )
-            run_program(kernel, args, meta, port)
+            for program in programs
+        ]
+        try:
+            self._take_turns(ports)
+            self._require_done()
+        except BaseException:
+            self.queues.clear()
+            raise
+
+    def _take_turns(self, programs: list[ImmediateProgram]) -> None:
+        while programs:
+            waiting: list[ImmediateProgram] = []
+            held: set[int] = set()
+            n_turns = 0
+            for program in programs:
+                if program.pe not in held and not program.waits:
+                    n_turns += 1
+                    program.take_turn()
+                    if program.has_ended:
+                        continue
+                held.add(program.pe)
+                waiting.append(program)
+            if not n_turns:
+                raise DeadlockError(self._stuck(f"{len(held)} PEs wait for each other for ever:"))
+            programs = waiting
+
+    def _require_done(self) -> None:
+        if self.queues.unfinished:
+            raise DeadlockError(self._stuck("all programs have ended, and what they began waits for ever:"))
+        error = self.queues.left_over()
+        if error is not None:
+            raise error
+
+    def _stuck(self, head: str) -> str:
+        """The map of a run in which nothing can move."""
+        waiters = list(self.queues.waiters())
+        waiting = sorted(waiters, key=lambda waiter: (waiter.end.pe, waiter.command.seq))
+        lines = [f"{self.pes[waiter.end.pe]}  {waiter.text(self.pes)}" for waiter in waiting]
+        cycle = cycle_line(waiters, self.pes)
+        return "\n  ".join([head, *lines, *([cycle] if cycle else [])])
+
+    def install(self, wiring: Wiring) -> None:
+        """Install queues."""
+        self.reserve_rings(wiring)
+        self.queues.install(wiring)
+
+    def remove(self, wiring: Wiring) -> None:
+        """Remove queues."""
+        self.queues.remove(wiring)
+        self.release_rings(wiring)
 
     def map(self, mapping: TensorMapping) -> None:
         """Make a tensor's pages valid."""

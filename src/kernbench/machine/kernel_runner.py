@@ -14,12 +14,14 @@ from typing import Any
 import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
-from kernbench.components.stream import Clock, Force
-from kernbench.errors import ForcedValueError
+from kernbench.components.stream import Clock, Force, Test
+from kernbench.errors import DeadlockError, ForcedValueError
 from kernbench.memory.replay import DataExecutor
 from kernbench.messages.commands import Command
+from kernbench.messages.ipcq import RankSite
 from kernbench.units import format_ps
 
+MOST_SPINS = 100_000  # tests in a row without a command between them; beyond that a program spins for ever
 RUN_AHEAD = 64  # commands; bounds memory, not time
 VERSIONS_PER_PE = 1 << 40
 
@@ -47,6 +49,7 @@ class ProgramPort:
         program_ids: tuple[int, int, int],
         grid: tuple[int, int, int],
         tcm_bytes: int,
+        site: RankSite | None,
         strict: bool,
         say: Callable[[str], None],
     ) -> None:
@@ -56,6 +59,8 @@ class ProgramPort:
         self.program_ids = program_ids
         self.grid = grid
         self.tcm_bytes = tcm_bytes
+        self.site = site
+        self.n_spins = 0
         self.strict = strict
         self.say = say
 
@@ -68,6 +73,20 @@ class ProgramPort:
         """A fresh version id."""
         self.counters.next_version += 1
         return self.counters.next_version - 1
+
+    def count_spin(self, is_done: bool) -> bool:
+        """Note the answer of a test.
+
+        Raises:
+            DeadlockError: a program does nothing but test, and never gets another answer.
+        """
+        self.n_spins = 0 if is_done else self.n_spins + 1
+        if self.n_spins > MOST_SPINS:
+            raise DeadlockError(
+                f"program {self.program} on {self.pe_name} tested {MOST_SPINS} times in a row and did nothing else; "
+                "wait for the future instead (tl.wait), so that a deadlock is found and mapped"
+            )
+        return is_done
 
 
 class Program(ProgramPort):
@@ -89,7 +108,7 @@ class Program(ProgramPort):
         self.executor = executor
         self.now_ps = now_ps
         self._ahead: deque[Command] = deque()
-        self._asks: Force | Clock | None = None
+        self._asks: Force | Clock | Test | None = None
         self._hub: greenlet | None = None
         self._kernel = greenlet(lambda: body(self))
 
@@ -97,6 +116,7 @@ class Program(ProgramPort):
 
     def issue(self, command: Command) -> None:
         """Append a command; hand over when far enough ahead."""
+        self.n_spins = 0
         if self.executor is not None:
             self.executor.admit(command)
         self._ahead.append(command)
@@ -114,6 +134,12 @@ class Program(ProgramPort):
         self.executor.run_until(self.now_ps())
         return self.executor.value(version)
 
+    def is_done(self, version: int) -> bool:
+        """Whether the work of ``version`` is done once everything so far is issued."""
+        asked = Test(version)
+        self._ask(asked)
+        return self.count_spin(asked.is_done)
+
     def clock_ps(self) -> int:
         """Simulated time once everything so far is issued."""
         self._ask(Clock())
@@ -129,7 +155,7 @@ class Program(ProgramPort):
         if self.executor is not None:
             self.executor.values.release(releases)
 
-    def _ask(self, what: Force | Clock) -> None:
+    def _ask(self, what: Force | Clock | Test) -> None:
         self._asks = what
         self._switch_to_hub()
 
@@ -139,7 +165,7 @@ class Program(ProgramPort):
 
     # -- PE_CPU's side ------------------------------------------------------------------------------------
 
-    def next_item(self) -> Command | Force | Clock | None:
+    def next_item(self) -> Command | Force | Clock | Test | None:
         """The next command; a question, once its answer is due; None at the end."""
         if not self._ahead and self._asks is None and not self._kernel.dead:
             self._hub = getcurrent()

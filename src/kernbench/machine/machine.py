@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from kernbench.components.fabric.host import Host, HostCopy
+from kernbench.components.pe.pe_ipcq import PeIpcq
 from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
@@ -17,11 +18,13 @@ from kernbench.errors import UsageError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
+from kernbench.memory.ipcq_waits import cycle_line, left_over
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTables, Pieces
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
+from kernbench.messages.ipcq import QueuesMsg, QueuesRemoveMsg, Wiring
 from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
@@ -89,6 +92,7 @@ class Hardware:
         banks = [r for r in self.addresses.regions() if graph.nodes[r.owner].kind == "sram"]
         self.store = MemoryStore((base, size_bytes) for _, base, size_bytes in (*slices, *banks))
         self.counters: dict[int, PeCounters] = {}
+        self.ring_bytes: Counter[int] = Counter()  # of TCM, by PE
 
     @property
     def pes(self) -> Sequence[PeId]:
@@ -111,7 +115,20 @@ class Hardware:
         banks = range(self.spec.cube.sram.banks)
         return [self.addresses.sram_bank(at.sip, at.cube, bank) for bank in banks]
 
-    def who(self, program: Any, grid: tuple[int, int, int]) -> dict[str, Any]:
+    def tcm_left_bytes(self, pe: int) -> int:
+        """TCM of PE number ``pe`` beside the rings of the queues installed there."""
+        size_bytes: int = self.graph.unit(pe, "pe_tcm").spec.size_bytes
+        return size_bytes - self.ring_bytes[pe]
+
+    def reserve_rings(self, wiring: Wiring) -> None:
+        """Take the TCM of a wiring's rings from kernels."""
+        self.ring_bytes.update({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
+
+    def release_rings(self, wiring: Wiring) -> None:
+        """Give it back."""
+        self.ring_bytes.subtract({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
+
+    def who(self, program: Any, grid: tuple[int, int, int], wiring: Wiring | None) -> dict[str, Any]:
         """What a program's port is told about itself."""
         pe = program.pe
         return {
@@ -120,7 +137,8 @@ class Hardware:
             "program": program.index,
             "program_ids": program.ids,
             "grid": grid,
-            "tcm_bytes": self.graph.unit(pe, "pe_tcm").spec.size_bytes,
+            "tcm_bytes": self.tcm_left_bytes(pe),
+            "site": None if wiring is None else wiring.sites.get(pe),
             "strict": self.strict,
             "say": self.say,
         }
@@ -202,6 +220,7 @@ class Machine(Hardware):
         grid: tuple[int, int, int],
         name: str,
         operands: Sequence[TensorMapping],
+        wiring: Wiring | None,
     ) -> None:
         """Start a kernel behind all that was launched before, when its operands are mapped; returns at once."""
         self.complete_launches()
@@ -213,7 +232,7 @@ class Machine(Hardware):
                     body=lambda port: run_program(kernel, args, meta, port),
                     executor=self.executor,
                     now_ps=lambda: self.engine.now_ps,
-                    **self.who(program, grid),
+                    **self.who(program, grid, wiring),
                 )
             )
         self.host_time_ps += self.spec.host.sw_launch_ps
@@ -238,6 +257,18 @@ class Machine(Hardware):
         self._complete_maps(mappings)
         for done in [self.host.unmap(self._next_job(), mapping) for mapping in mappings]:
             self._run_until(done)
+
+    def install(self, wiring: Wiring) -> None:
+        """Install queues behind all that was launched; returns when every PE_IPCQ has them."""
+        self.complete_launches()
+        self.reserve_rings(wiring)
+        self._run_until(self.host.queues(self._next_job(), wiring, QueuesMsg))
+
+    def remove(self, wiring: Wiring) -> None:
+        """Remove queues; returns when no PE_IPCQ has them any more."""
+        self.complete_launches()
+        self._run_until(self.host.queues(self._next_job(), wiring, QueuesRemoveMsg))
+        self.release_rings(wiring)
 
     def _complete_maps(self, mappings: Iterable[TensorMapping]) -> None:
         for mapping in mappings:
@@ -272,7 +303,20 @@ class Machine(Hardware):
             done_ps = self._run_until(done)
             if self.log.keep:
                 self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
+            self._require_received()
         self.flush()
+
+    def _require_received(self) -> None:
+        """QueueError if a launch left a message or a slot behind, once all that was sent has arrived."""
+        ipcqs = self._ipcqs()
+        rings = {end: rings for ipcq in ipcqs for end, rings in ipcq.rings.items()}
+        if any(mine.send_ring.tail != rings[end.peer].recv_ring.tail for end, mine in rings.items()):
+            self.engine.run()
+        left = [found for ipcq in ipcqs for found in ipcq.left_over()]
+        if left:
+            error = left_over(left, self.graph.pes)
+            self._failure = in_one_line(error)
+            raise error
 
     def moved(self) -> Moved:
         """Bytes moved since the beginning of time."""
@@ -310,5 +354,12 @@ class Machine(Hardware):
             for line in unit.waiting()
         ]
         lines += self.fabric.stuck()
+        waiters = [waiter for ipcq in self._ipcqs() for waiter in ipcq.waiters()]
+        cycle = cycle_line(waiters, self.graph.pes)
         head = f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:"
-        return "\n  ".join([head, *lines])
+        return "\n  ".join([head, *lines, *([cycle] if cycle else [])])
+
+    def _ipcqs(self) -> list[PeIpcq]:
+        """Those that were ever used, by PE."""
+        units = [unit for unit in self.assembly.components.values() if isinstance(unit, PeIpcq)]
+        return sorted(units, key=lambda unit: unit.pe)

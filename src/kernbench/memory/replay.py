@@ -6,6 +6,7 @@ each command as it is issued (mode ``data``). Both call :func:`evaluate_command`
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any, Protocol
@@ -21,10 +22,13 @@ from kernbench.messages.commands import (
     DmaReadCmd,
     DmaWriteCmd,
     GemmCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
     MathCmd,
     Operand,
     Space,
 )
+from kernbench.messages.ipcq import QueueEnd
 from kernbench.ops import dot_form, evaluate, evaluate_dot
 from kernbench.ops.numerics import as_array, convert
 
@@ -68,10 +72,12 @@ class Values:
 
     :meth:`expect` is called for each command in program order, :meth:`settle` once it is evaluated. A value leaves
     when it is released and every command that was to read it is settled, so memory holds what is alive and
-    no more. An array is never changed once it is here.
+    no more. An array is never changed once it is here. ``mail`` are those sent and not yet received, by the end they
+    went to.
     """
 
     def __init__(self) -> None:
+        self.mail: dict[QueueEnd, deque[Array]] = {}
         self._arrays: dict[int, Array] = {}
         self._dot_forms: dict[int, Array] = {}
         self._readers: dict[int, int] = {}
@@ -232,6 +238,11 @@ class Evaluation:
             self.finish(self.dot(command), command.target)
         elif isinstance(command, MathCmd):
             self.finish(self.math(command), command.target)
+        elif isinstance(command, IpcqSendCmd):
+            mail = self.values.mail.setdefault(command.queue.peer, deque())
+            mail.append(self.fetch(command.operands[0]))
+        elif isinstance(command, IpcqRecvCmd):
+            self.make(self.values.mail[command.queue].popleft())
 
     def dot(self, command: GemmCmd) -> Array:
         """``a @ b (+ acc)`` in the dtype of where it goes."""

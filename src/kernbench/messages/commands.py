@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
+from kernbench.messages.ipcq import QueueEnd
 
 
 class Space(IntEnum):
@@ -80,10 +81,12 @@ class Command:
     ``operands`` are read, ``result`` is made (None for a command that makes no value). ``releases`` are the
     versions that died since the command before. ``tcm_bytes`` is what the feeder allocates for ``result``;
     0 when it inherits the accumulator's bytes (``inherits`` is then the accumulator's version).
-    ``depends`` are further versions this command waits for.
+    ``depends`` are further versions this command waits for. PE_CPU issues nothing more until the versions in ``awaits``
+    are complete (None: it goes on at once).
     """
 
     __slots__ = (
+        "awaits",
         "depends",
         "inherits",
         "line",
@@ -106,7 +109,9 @@ class Command:
         operands: tuple[Operand, ...] = (),
         result: Operand | None = None,
         depends: tuple[int, ...] = (),
+        awaits: tuple[int, ...] | None = None,
     ) -> None:
+        self.awaits = awaits
         self.seq = seq
         self.program = program
         self.line = line
@@ -202,8 +207,48 @@ class MathCmd(Command):
         self.target = target
 
 
+class IpcqSendCmd(Command):
+    """``operands[0]`` (TCM) into the ring at the far end of ``queue``; ``result`` is a completion of no size."""
+
+    __slots__ = ("queue",)
+    name = "send"
+
+    def __init__(self, *, queue: QueueEnd, **base: Any) -> None:
+        super().__init__(**base)
+        self.queue = queue
+
+
+class IpcqRecvCmd(Command):
+    """The next message of ``queue`` becomes ``result``.
+
+    Its bytes are the slots themselves, freed when the value is, unless it ``is_copied`` into TCM slot by slot: from a
+    ring in memory, or when no ring in TCM could hold it.
+    """
+
+    __slots__ = ("is_copied", "queue")
+    name = "recv"
+
+    def __init__(self, *, queue: QueueEnd, **base: Any) -> None:
+        super().__init__(**base)
+        assert self.result is not None
+        self.queue = queue
+        self.is_copied = queue.ring.kind != "tcm" or self.n_slots > queue.ring.slots
+        if not self.is_copied:
+            self.tcm_bytes = 0
+
+    @property
+    def n_slots(self) -> int:
+        """Slots that the message takes."""
+        assert self.result is not None
+        return self.queue.ring.n_slots(self.result.size_bytes)
+
+
 class WaitCmd(Command):
-    """PE_CPU issues nothing more until the versions in ``depends`` are complete. Makes no value, uses no unit."""
+    """PE_CPU waits until the versions in ``depends`` are complete. Makes no value, uses no unit."""
 
     __slots__ = ()
     name = "wait"
+
+    def __init__(self, **base: Any) -> None:
+        super().__init__(**base)
+        self.awaits = self.depends

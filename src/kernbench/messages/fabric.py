@@ -52,6 +52,8 @@ class PacketKind(IntEnum):
     WRITE_REQUEST = 2
     WRITE_ACK = 3
     CONTROL = 4
+    QUEUE = 5  # part of a slot of a queue
+    CREDIT = 6
 
 
 class Requester(Protocol):

@@ -30,6 +30,11 @@ class OpCode(IntEnum):
     TABLE_WRITE = 15  # M_CPU wrote entries
     HOST_MAP = 16  # a tensor's pages became valid, as the host sees it
     HOST_UNMAP = 17
+    SLOT = 18  # PE_IPCQ gave a part of a message its slot
+    IPCQ_COPY = 19  # PE_DMA sent it
+    RECV = 20  # PE_IPCQ matched a slot that has arrived with a receive
+    DRAIN = 21  # PE_DMA copied a slot into TCM
+    HOST_QUEUES = 22  # queues were installed or removed, as the host sees it
 
 
 class OpRecord(NamedTuple):

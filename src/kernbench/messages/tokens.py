@@ -7,6 +7,7 @@ from typing import Any
 
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
+from kernbench.messages.ipcq import IpcqDmaToken
 
 
 class StageType(IntEnum):
@@ -18,6 +19,10 @@ class StageType(IntEnum):
     MATH = 3
     STORE = 4
     DMA_WRITE = 5
+    SLOT = 6  # a part of a message gets its slot
+    SEND = 7
+    RECV = 8  # a slot that has arrived is matched
+    DRAIN = 9  # a slot is copied into TCM
 
 
 class Stage:
@@ -132,10 +137,10 @@ class TileToken:
     """One tile on its way; owned by the unit that holds it.
 
     ``at`` is its place in ``plan.stages``; ``cause`` the record that brought it here; ``asked_ps`` when it came,
-    ``arrived_ps`` when there was room for it as well.
+    ``arrived_ps`` when there was room for it as well. ``parcel`` is the slot it sends or has received.
     """
 
-    __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "plan")
+    __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "parcel", "plan")
 
     def __init__(self, plan: TilePlan, context: PipelineContext, index: int) -> None:
         self.plan = plan
@@ -145,6 +150,7 @@ class TileToken:
         self.cause = -1
         self.asked_ps = 0
         self.arrived_ps = 0
+        self.parcel: IpcqDmaToken | None = None
 
     @property
     def stage(self) -> Stage:

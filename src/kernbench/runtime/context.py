@@ -17,6 +17,7 @@ from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import SourceLine
+from kernbench.messages.ipcq import Wiring
 from kernbench.ops.numerics import as_array, convert
 from kernbench.registry import did_you_mean
 from kernbench.runtime.device import Device
@@ -94,6 +95,7 @@ class Context:
         self.machine = machine
         self.heap = Heap(machine)
         self.generator = Generator(seed)
+        self.wirings: list[Wiring] = []
         self._n_named = 0
         self._is_busy = False
         self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
@@ -229,12 +231,14 @@ class Context:
         meta: Mapping[str, Any] | None = None,
         *,
         place: Place = None,
+        queues: Wiring | None = None,
     ) -> None:
         """Run ``kernel`` on every program of ``grid``; returns at once.
 
         ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
         function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
-        PE run in turn.
+        PE run in turn. Programs see their queues of ``queues``, and program p of G runs on its rank p * n // G; without
+        it, they see those that were installed last.
         """
         self._require_open()
         function, keywords = as_kernel(kernel), dict(meta or {})
@@ -242,6 +246,11 @@ class Context:
         for name, argument in named.items():
             check_arg(self, function.__name__, name, argument)
         extents = grid_of(grid, named)
+        if queues is not None:
+            self._require_installed(queues)
+        if queues is not None and place is None:
+            n, n_programs = len(queues.pes), math.prod(extents)
+            place = [queues.pes[p * n // n_programs] for p in range(n_programs)]
         programs = place_programs(extents, list(named.values()), place, self.machine.pes)
         positional = tuple(map(kernel_arg, args))
         keywords = {
@@ -249,8 +258,39 @@ class Context:
         }
         tensors = {x.shards.va: None for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)}
         operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
-        self.machine.launch(function, positional, keywords, programs, extents, function.__name__, operands)
+        wiring = queues or (self.wirings[-1] if self.wirings else None)
+        self.machine.launch(
+            function, positional, keywords, programs, extents, function.__name__, operands, wiring
+        )
         self._is_busy = True
+
+    def install_queues(self, wiring: Wiring) -> Wiring:
+        """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
+
+        Raises:
+            CapacityError: the rings do not fit.
+        """
+        self._require_open()
+        self._complete_launches()
+        self.heap.place_rings(wiring)
+        self.machine.install(wiring)
+        self.wirings.append(wiring)
+        return wiring
+
+    def remove_queues(self, wiring: Wiring) -> None:
+        """Remove queues again, likewise, and free their rings."""
+        self._complete_launches()
+        self._require_installed(wiring)
+        self.machine.remove(wiring)
+        self._forget_queues(wiring)
+
+    def _forget_queues(self, wiring: Wiring) -> None:
+        self.wirings.remove(wiring)
+        self.heap.free_rings(wiring)
+
+    def _require_installed(self, wiring: Wiring) -> None:
+        if wiring not in self.wirings:
+            raise UsageError("these queues are not installed here, or not any more; install them again")
 
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
@@ -269,11 +309,15 @@ class Context:
         try:
             if not self.machine.is_stopped:
                 self.synchronize()
+                for wiring in reversed(self.wirings.copy()):
+                    self.remove_queues(wiring)
                 self._free_all()
                 self.synchronize()
                 self.heap.close()
         finally:
             self._free_all()
+            for wiring in self.wirings.copy():
+                self._forget_queues(wiring)
 
     def __enter__(self) -> Context:
         self._require_open()

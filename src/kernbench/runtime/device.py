@@ -10,6 +10,7 @@ from kernbench.config.schema import TopologySpec
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.messages.ipcq import Wiring
 from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
 
@@ -71,8 +72,21 @@ class Device(Protocol):
         grid: tuple[int, int, int],
         name: str,
         operands: Sequence[TensorMapping],
+        wiring: Wiring | None,
     ) -> None:
-        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once."""
+        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once.
+
+        Its programs see their queues of ``wiring``.
+        """
+
+    def tcm_left_bytes(self, pe: int) -> int:
+        """TCM of PE number ``pe`` beside the rings of the queues installed there."""
+
+    def install(self, wiring: Wiring) -> None:
+        """Install queues, whose rings have their memory, behind all that was launched; returns when they are there."""
+
+    def remove(self, wiring: Wiring) -> None:
+        """Remove queues, which are empty; returns when they are gone."""
 
     def map(self, mapping: TensorMapping) -> None:
         """Begin to make a tensor's pages valid for all PEs; returns at once."""

@@ -13,8 +13,10 @@ from kernbench.memory.cut import Grid
 from kernbench.memory.mapping import Block, TensorMapping
 from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
+from kernbench.messages.ipcq import Wiring
 from kernbench.runtime.device import Device
 from kernbench.runtime.placement import DPPolicy, place
+from kernbench.units import format_bytes
 
 
 class Heap:
@@ -73,6 +75,46 @@ class Heap:
             self.mappings[va] = mapping
             self.device.map(mapping)
         return shards
+
+    def place_rings(self, wiring: Wiring) -> None:
+        """Find room for the receive rings of a wiring: in each PE's TCM, its HBM slice or its turn of the SRAM.
+
+        Raises:
+            CapacityError: there is too little somewhere; names the sum, and nothing is taken then.
+        """
+        kind = wiring.ring.kind
+        with ExitStack() as undo:
+            for pe in wiring.pes:
+                size_bytes = wiring.ring_bytes(pe)
+                if not size_bytes:
+                    continue
+                if kind == "tcm":
+                    self._require_tcm(wiring, pe)
+                    continue
+                memory = self._memory(pe, kind)
+                pa = memory.allocate(size_bytes, f"the queues of {self.device.pes[pe]}, {_sum(wiring, pe)}")
+                undo.callback(memory.release, pa, size_bytes)
+                for i, end in enumerate(wiring.sites[pe].ends.values()):
+                    end.owner, end.pa = memory.owner, pa + i * wiring.ring.size_bytes
+            undo.pop_all()
+
+    def _require_tcm(self, wiring: Wiring, pe: int) -> None:
+        left_bytes, needed = self.device.tcm_left_bytes(pe), wiring.ring_bytes(pe)
+        if needed > left_bytes:
+            raise CapacityError(
+                f"{self.device.pes[pe]}: its queues need {_sum(wiring, pe)} = {format_bytes(needed)} of TCM, and "
+                f"{format_bytes(left_bytes)} are left; use fewer or smaller slots, or a ring in sram or hbm (ccl.yaml)"
+            )
+
+    def free_rings(self, wiring: Wiring) -> None:
+        """Give the memory of the rings back."""
+        if wiring.ring.kind == "tcm":
+            return
+        for pe in wiring.pes:
+            ends = list(wiring.sites[pe].ends.values())
+            if ends:
+                pa = PhysicalAddress(ends[0].pa)
+                self._memory(pe, wiring.ring.kind).release(pa, wiring.ring_bytes(pe))
 
     def bury(self, shards: ShardMap, space: str) -> None:
         """Note that nobody will use a tensor again; may be called at any time, also by the garbage collector."""
@@ -172,6 +214,11 @@ class Heap:
             if self._has_tables and space == "hbm" and name.pe == 0:
                 self._directories[memory] = memory.allocate(self._directory_bytes, "page directory")
         return memory
+
+
+def _sum(wiring: Wiring, pe: int) -> str:
+    ring = wiring.ring
+    return f"{len(wiring.sites[pe].ends)} x {ring.slots} slots x {format_bytes(ring.slot_bytes)}"
 
 
 def _by_size(item: tuple[str, int]) -> tuple[int, str]:

@@ -31,18 +31,20 @@ PE_UNITS = {
     "pe_fetch_store": "fetch_store",
     "pe_gemm": "gemm",
     "pe_math": "math",
+    "pe_ipcq": "ipcq",
 }
 """The nodes of a PE, and the part of its spec each has (the NIU belongs to the mesh)."""
 
 PE_INTERNAL_EDGES = {
-    "niu": ("pe_dma", "pe_cpu", "pe_mmu"),
+    "niu": ("pe_dma", "pe_cpu", "pe_mmu", "pe_ipcq"),
     "pe_cpu": ("niu", "pe_scheduler"),
-    "pe_scheduler": ("pe_cpu", "pe_dma", "pe_fetch_store"),
-    "pe_dma": ("niu", "pe_mmu", "pe_tcm", "pe_fetch_store", "pe_scheduler"),
+    "pe_scheduler": ("pe_cpu", "pe_dma", "pe_fetch_store", "pe_ipcq"),
+    "pe_dma": ("niu", "pe_mmu", "pe_tcm", "pe_fetch_store", "pe_ipcq", "pe_scheduler"),
     "pe_mmu": ("niu",),
-    "pe_fetch_store": ("pe_tcm", "pe_gemm", "pe_math", "pe_dma", "pe_scheduler"),
+    "pe_fetch_store": ("pe_tcm", "pe_gemm", "pe_math", "pe_dma", "pe_ipcq", "pe_scheduler"),
     "pe_gemm": ("pe_fetch_store", "pe_scheduler"),
     "pe_math": ("pe_fetch_store", "pe_scheduler"),
+    "pe_ipcq": ("niu", "pe_dma", "pe_scheduler"),
 }
 """Which unit hands commands and tile tokens to which."""
 
@@ -61,6 +63,7 @@ PE_COMP_OFFSETS = {
     "pe_fetch_store": (0.53, 0.85),
     "pe_gemm": (0.70, 0.50),
     "pe_math": (0.90, 0.50),
+    "pe_ipcq": (0.90, 0.15),
 }
 """Places of a PE's units, as shares of its block."""
 
@@ -72,6 +75,7 @@ _SHARED_KEYS = {
     "sram": ("size", "banks", "at"),
     "m_cpu": ("at",),
     "pe_mmu": ("page", "miss", "walk_reads"),
+    "pe_ipcq": ("directions", "slots", "slot_size", "buffer"),
 }
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Site
-from kernbench.components.control_cpu import map_bytes
+from kernbench.components.control_cpu import map_bytes, queue_bytes
 from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Credits, ProcessBody, Server, Signal
@@ -23,6 +23,7 @@ from kernbench.messages.fabric import (
     Transaction,
     Vc,
 )
+from kernbench.messages.ipcq import QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
 
 
@@ -65,7 +66,7 @@ class Host(Component):
     """Has one copy engine per SIP, with ``max_inflight`` bytes outstanding each, and one memory they share."""
 
     kind = "host"
-    always_sinks = True
+    sinks = frozenset(Vc)
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -172,10 +173,29 @@ class Host(Component):
         log = partial(self._log, op, start_ps, size_bytes, va=mapping.shards.va)
         return self._send(job, messages, log)
 
+    def queues(self, job: int, wiring: Wiring, kind: type[QueuesMsg]) -> Signal:
+        """Install (or remove, by ``kind``) the queues of ``wiring``; the signal fires when all SIPs have reported."""
+        graph, start_ps = self.fabric.graph, self.engine.now_ps
+        by_sip: dict[int, list[int]] = {}
+        for pe in sorted(wiring.pes):
+            by_sip.setdefault(graph.pes[pe].sip, []).append(pe)
+        messages = {
+            sip: kind(
+                job=job,
+                wiring=wiring,
+                pes=pes,
+                reply_to=self.node.index,
+                size_bytes=queue_bytes(wiring, pes),
+            )
+            for sip, pes in by_sip.items()
+        }
+        log = partial(self._log, OpCode.HOST_QUEUES, start_ps, queue_bytes(wiring, wiring.pes))
+        return self._send(job, messages, log)
+
     def _send(
         self,
         job: int,
-        messages: Mapping[int, LaunchMsg | MmuMapMsg],
+        messages: Mapping[int, LaunchMsg | MmuMapMsg | QueuesMsg],
         finish: Callable[[], object] | None = None,
     ) -> Signal:
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""

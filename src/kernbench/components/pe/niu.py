@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
 from kernbench.engine.channel import Chunk
-from kernbench.messages.fabric import LaunchMsg, PacketKind
+from kernbench.messages.fabric import LaunchMsg, PacketKind, Vc
+from kernbench.messages.ipcq import QueuesMsg
 
 
 @COMPONENTS.register("niu_v1")
 class Niu(Component):
-    """Sorts what arrives: answers to who asked, launches to PE_CPU, maps to PE_MMU. Never refuses: room was kept."""
+    """Sorts what arrives: answers to who asked, launches to PE_CPU, maps to PE_MMU, queues to PE_DMA and PE_IPCQ.
+
+    Room was kept for all but a slot of a ring in memory, which PE_DMA may hold back.
+    """
 
     kind = "niu"
-    always_sinks = True
+    sinks = frozenset(Vc) - {Vc.COMM}
 
     def receive(self, chunk: Chunk) -> bool:
-        """Take a chunk whose last byte is here."""
-        if chunk.kind is not PacketKind.CONTROL:
+        """Take a chunk whose last byte is here, if there is room."""
+        kind = chunk.kind
+        if kind is PacketKind.QUEUE:
+            taken: bool = self.ports["pe_dma"].land(chunk)
+            return taken
+        if kind is PacketKind.CREDIT:
+            self.ports["pe_ipcq"].credit(chunk.body)
+        elif kind is not PacketKind.CONTROL:
             chunk.body.owner.receive(chunk)
         elif chunk.is_last:
-            unit = "pe_cpu" if isinstance(chunk.body, LaunchMsg) else "pe_mmu"
-            self.ports[unit].inbox.put(chunk.body)
+            self._unit_for(chunk.body).inbox.put(chunk.body)
         return True
+
+    def _unit_for(self, message: object) -> Component:
+        """Who is to act on a control message."""
+        unit = "pe_mmu"
+        if isinstance(message, LaunchMsg):
+            unit = "pe_cpu"
+        elif isinstance(message, QueuesMsg):
+            unit = "pe_ipcq"
+        found: Component = self.ports[unit]
+        return found

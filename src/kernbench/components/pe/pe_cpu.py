@@ -7,10 +7,10 @@ from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.pipeline import Station
-from kernbench.components.stream import Clock, CommandStream, Force, Issued, ProgramEnd
+from kernbench.components.stream import Clock, CommandStream, Force, Issued, ProgramEnd, Test
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine import ProcessBody, Signal
-from kernbench.messages.commands import Command, WaitCmd
+from kernbench.messages.commands import Command
 from kernbench.messages.fabric import DoneMsg, LaunchMsg
 from kernbench.messages.oplog import OpCode
 
@@ -20,7 +20,8 @@ class PeCpu(Component):
     """Takes a launch, pays ``start``, issues each command of each program at ``issue``, and reports the end.
 
     The next program issues when the last command of the one before is issued. A forced value is waited for and read
-    back at ``readback``; a wait command waits without reading. A launch ends when all its commands are complete, stores
+    back at ``readback``, which is also the price of a test; a wait, a send or a receive that blocks waits without
+    reading. A launch ends when all its commands are complete, stores
     in memory included.
     """
 
@@ -76,14 +77,21 @@ class PeCpu(Component):
     def _run_program(self, program: CommandStream) -> ProcessBody:
         number = -1
         while (asked := program.next_item()) is not None:
-            if isinstance(asked, Force):
+            if isinstance(asked, Test):
+                yield from self._test(asked)
+            elif isinstance(asked, Force):
                 yield from self._read_back((asked.version,), self.params.readback_ps, number)
             elif not isinstance(asked, Clock):
                 number = asked.program
                 yield from self._issue(asked)
-                if isinstance(asked, WaitCmd):
-                    yield from self._read_back(asked.depends, 0, number)
+                if asked.awaits is not None:
+                    yield from self._read_back(asked.awaits, 0, number)
         yield from self._hand_over(ProgramEnd(number))
+
+    def _test(self, asked: Test) -> ProcessBody:
+        """Look at a completion, at the price of a readback."""
+        yield self.params.readback_ps
+        asked.is_done = asked.version not in self._unmade
 
     def _issue(self, command: Command) -> ProcessBody:
         start_ps = self.engine.now_ps

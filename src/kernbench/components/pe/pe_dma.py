@@ -7,6 +7,7 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Meter, Site
+from kernbench.components.comm import CommChannel
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import DmaSpec
@@ -113,7 +114,7 @@ class Channel:
 
 @COMPONENTS.register("pe_dma_v1")
 class PeDma(PipelineUnit):
-    """Two channels, for reads and writes.
+    """Three channels: for reads, for writes, and for queues (see :class:`~kernbench.components.comm.CommChannel`).
 
     A descriptor takes ``setup``; then PE_MMU looks up its pages, one after the other, and the packets of a page leave
     when it is known, as the window has room. The set-up of the next descriptor overlaps with them. A read is done when
@@ -128,19 +129,23 @@ class PeDma(PipelineUnit):
         self.params: DmaSpec = site.node.spec
         self.rd = self._channel("rd")
         self.wr = self._channel("wr")
+        self.comm = CommChannel(self, self.params.max_inflight_bytes, self.params.setup_ps)
 
     def _channel(self, name: str) -> Channel:
         return Channel(
             self.engine, f"{self.node.name}.{name}", self.inbox_depth(), self.params.max_inflight_bytes
         )
 
-    def entry(self, stage: StageType) -> Queue:
+    def entry(self, token: TileToken) -> Queue:
         """Each channel has its own queue."""
-        return self.rd.inbox if stage is StageType.DMA_READ else self.wr.inbox
+        kind = token.stage.kind
+        if kind is StageType.DMA_READ:
+            return self.rd.inbox
+        return self.wr.inbox if kind is StageType.DMA_WRITE else self.comm.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
         """One for each channel, brought up to the present instant where that is at rest."""
-        for name, channel in (("rd", self.rd), ("wr", self.wr)):
+        for name, channel in (("rd", self.rd), ("wr", self.wr), ("comm", self.comm)):
             if channel.n_open == 0:
                 channel.station.settle(self.engine.now_ps)
             yield name, channel.station.meter
@@ -150,6 +155,12 @@ class PeDma(PipelineUnit):
         for name, channel in (("rd", self.rd), ("wr", self.wr)):
             yield name, self.send(channel)
             yield f"{name}.retire", self.retire(channel)
+        yield "comm", self.comm.send()
+        yield "comm.retire", self.comm.retire()
+
+    def land(self, chunk: Chunk) -> bool:
+        """Part of a slot of a queue has come; False: no room."""
+        return self.comm.land(chunk)
 
     def send(self, channel: Channel) -> ProcessBody:
         """Take a token; for each of its stages here: translate, set up, and send page by page."""

@@ -33,9 +33,9 @@ class PeFetchStore(PipelineUnit):
         self.ready = Queue(site.engine, None, f"{site.node.name}.ready")
         self.freed_by = -1
 
-    def entry(self, stage: StageType) -> Queue:
+    def entry(self, token: TileToken) -> Queue:
         """Fetches wait for registers first, stores do not."""
-        return self.inbox if stage is StageType.FETCH else self.ready
+        return self.inbox if token.stage.kind is StageType.FETCH else self.ready
 
     def free_operands(self, record: int) -> None:
         """A computing unit has used a half of the operand registers, as ``record`` says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from typing import Any
 
 from kernbench.components.accumulators import AccumulatorFile
@@ -14,7 +14,16 @@ from kernbench.components.tiling import generate_plan, staged_bytes
 from kernbench.config.schema import SchedulerSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.errors import CapacityError
-from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, WaitCmd
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
+    MathCmd,
+    WaitCmd,
+)
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType, TileToken
 from kernbench.units import format_bytes
@@ -25,7 +34,7 @@ LANES: dict[type[Command], str] = {
     GemmCmd: "gemm",
     MathCmd: "math",
 }
-"""In which queue a command waits for its turn."""
+"""In which lane a command waits for its turn; sends and receives have one for each queue."""
 
 
 class Lane:
@@ -66,17 +75,15 @@ class PeScheduler(PipelineUnit):
         self.accumulators = AccumulatorFile(spec.regfile.accumulators_bytes)
         self.tcm = Credits(site.engine, spec.tcm.size_bytes, f"{site.node.name}.tcm")
         self.completions = Queue(site.engine, None, f"{site.node.name}.completions")
-        self.lanes = {
-            name: Lane(site.engine, f"{site.node.name}.{name}", self.params.tile_queue)
-            for name in LANES.values()
-        }
+        self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
         self.freed_by = -1
+        self._has_ended = False
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The feeder, the lanes, the counter."""
         yield "feeder", self.feed()
         for name, lane in self.lanes.items():
-            yield name, self.start_commands(lane)
+            yield f"{name}", self.start_commands(lane)
         yield "completions", self.complete()
 
     def waiting(self) -> Iterator[str]:
@@ -88,6 +95,24 @@ class PeScheduler(PipelineUnit):
             yield f"{command.line}: {command.name}, {context.n_left} of {context.n_tiles} tiles left{behind}"
         for _, wanted_bytes in self.tcm.takers:
             yield f"{format_bytes(wanted_bytes)} of TCM wanted, {format_bytes(self.tcm.free)} free"
+
+    def _new_lane(self, name: str) -> Lane:
+        return Lane(self.engine, f"{self.node.name}.{name}", self.params.tile_queue)
+
+    def _lane_of(self, command: Command) -> Lane:
+        if not isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
+            return self.lanes[LANES[type(command)]]
+        key = (command.queue, command.name)
+        lane = self.lanes.get(key)
+        if lane is None:
+            name = f"{command.queue.name}.{command.name}"
+            lane = self.lanes[key] = self._new_lane(name)
+            self.engine.process(self.start_commands(lane), lane.flights.name)
+        return lane
+
+    def reserve(self, size_bytes: int) -> None:
+        """Take ``size_bytes`` of TCM for rings, or give them back (negative), while no command is under way."""
+        self.tcm.resize(self.tcm.total - size_bytes)
 
     # -- the feeder -------------------------------------------------------------------------------------------
 
@@ -102,16 +127,18 @@ class PeScheduler(PipelineUnit):
         while True:
             ticket: Issued | ProgramEnd = yield self.inbox.get()
             if isinstance(ticket, ProgramEnd):
-                self._release(self.scoreboard.alive())
+                self._release(self.scoreboard.alive(), self.freed_by)
+                self._has_ended = True
+                self._give_back()
                 continue
             command, cause = ticket.command, station.cause(ticket.issued_ps, ticket.record)
             station.begin(self.engine.now_ps)
-            self._release(command.releases)
+            self._release(command.releases, cause)
             flight = None if isinstance(command, WaitCmd) else self._admit(command)
             if flight is not None:
                 if (yield from self._wait_for_tcm(flight)):
                     cause = self.freed_by
-                lane = self.lanes[LANES[type(command)]]
+                lane = self._lane_of(command)
                 if (yield from self._wait_for_place(lane)):
                     cause = lane.cause
             start_ps = self.engine.now_ps
@@ -123,7 +150,7 @@ class PeScheduler(PipelineUnit):
                 self.ports["pe_cpu"].completed(command, record)
             else:
                 flight.cause, flight.admitted_ps = record, self.engine.now_ps
-                yield self.lanes[LANES[type(command)]].flights.put(flight)
+                yield self._lane_of(command).flights.put(flight)
 
     def _admit(self, command: Command) -> Flight:
         plan = generate_plan(command, self.site.pe_spec, self.accumulators)
@@ -180,10 +207,25 @@ class PeScheduler(PipelineUnit):
             size_bytes=command.tcm_bytes,
         )
 
-    def _release(self, versions: tuple[int, ...] | list[int]) -> None:
+    def _release(self, versions: tuple[int, ...] | list[int], cause: int) -> None:
         for version in versions:
             self.accumulators.drop(version)
         self.tcm.give(self.scoreboard.release(versions))
+        self._free_slots(cause)
+
+    def _free_slots(self, cause: int) -> None:
+        """Tell PE_IPCQ of values that are slots and died, as the record ``cause`` says."""
+        freed = self.scoreboard.freed
+        if freed:
+            for version in freed:
+                self.ports["pe_ipcq"].release(version, cause)
+            freed.clear()
+
+    def _give_back(self) -> None:
+        """Behind the last command of a program, credits wait for no batch."""
+        if self._has_ended and not self.scoreboard.flights:
+            self._has_ended = False
+            self.ports["pe_ipcq"].give_back(self.station.last_record)
 
     # -- the lanes --------------------------------------------------------------------------------------------
 
@@ -207,8 +249,8 @@ class PeScheduler(PipelineUnit):
                 if context.staging is not None:
                     yield from self._wait_for_staging(lane, token)
                 token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
-                first, asked_ps = token.stage.kind, self.engine.now_ps
-                yield self.ports[UNIT_OF[first]].entry(first).put(token)
+                asked_ps = self.engine.now_ps
+                yield self.ports[UNIT_OF[token.stage.kind]].entry(token).put(token)
                 if self.engine.now_ps > asked_ps:
                     lane.turned_ps, lane.is_behind = self.engine.now_ps, True
             lane.places.give(1)
@@ -242,5 +284,7 @@ class PeScheduler(PipelineUnit):
                 self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)
             self.freed_by = context.record
             self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
+            self._free_slots(context.record)
+            self._give_back()
             flight.done.fire()
             self.ports["pe_cpu"].completed(command, context.record)

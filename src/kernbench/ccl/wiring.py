@@ -1,0 +1,212 @@
+"""Who is joined to whom: N, S, E and W of the grid of all PEs, and the queues that an algorithm declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
+from kernbench.errors import UsageError
+from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
+from kernbench.topology.ids import PeId
+
+OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
+STEP = {"N": (0, -1), "S": (0, 1), "E": (1, 0), "W": (-1, 0)}
+Coords = tuple[int, int]
+Join = tuple[tuple[int, str], tuple[int, str]]  # (rank, name) of either end
+
+
+class QueuePair(NamedTuple):
+    """Queues that an algorithm declares: ``name`` of rank r is joined to ``peer_name`` of rank ``peer(r, n_ranks)``.
+
+    ``peer`` gives None where rank r has no such queue. A ring of ranks is
+    ``QueuePair("next", "prev", lambda r, n: (r + 1) % n)``: one line joins both names.
+    """
+
+    name: str
+    peer_name: str
+    peer: Callable[[int, int], int | None]
+
+
+def install_queues(
+    torch: Any,
+    queues: Iterable[QueuePair] = (),
+    *,
+    pes: Sequence[int] | None = None,
+    directions: Sequence[str] | None = None,
+    settings: CclAlgorithmSpec | None = None,
+    buffer_kind: BufferKind | None = None,
+    slots: int | None = None,
+    slot_bytes: int | None = None,
+    backpressure: Backpressure | None = None,
+    credit_batch: int | None = None,
+    first: int = 0,
+) -> Wiring:
+    """Install N, S, E, W and ``queues`` on ``pes``, in the order of their ranks (all PEs, if left out).
+
+    ``directions`` are those of N, S, E, W to install (all that the machine has, if left out). The rings are as the
+    arguments say, else as the algorithm's ``settings``, else as ``ccl.yaml``'s defaults, else as the machine's
+    (``pe.ipcq``). ``first`` is where counters start. Takes simulated time; a kernel sees the queues when it is launched
+    with ``queues=`` what this returns, or without it until others are installed. ``torch.remove_queues`` frees them.
+
+    Raises:
+        UsageError: a PE is listed twice or does not exist, or the declared queues do not match.
+        CapacityError: the rings do not fit.
+    """
+    device = torch.machine
+    ring = ring_of(
+        device.spec,
+        device.config.ccl.defaults,
+        settings,
+        {
+            "kind": buffer_kind,
+            "slots": slots,
+            "slot_bytes": slot_bytes,
+            "backpressure": backpressure,
+            "credit_batch": credit_batch,
+        },
+        first,
+    )
+    wiring = wire(device.spec, device.pes, ring, queues, pes=pes, directions=directions)
+    installed: Wiring = torch.install_queues(wiring)
+    return installed
+
+
+def ring_of(
+    spec: TopologySpec,
+    defaults: CclDefaultsSpec,
+    settings: CclAlgorithmSpec | None,
+    given: Mapping[str, Any],
+    first: int,
+) -> RingSpec:
+    """The rings that the first who says something describes: the call, the algorithm, the defaults, the machine."""
+    keys = {"kind": "buffer_kind"}
+    ipcq = spec.pe.ipcq
+    machine = {"kind": ipcq.buffer, "slots": ipcq.slots, "slot_bytes": ipcq.slot_bytes}
+
+    def choose(key: str) -> Any:
+        layers = [given.get(key)]
+        layers += [getattr(layer, keys.get(key, key)) for layer in (settings, defaults) if layer is not None]
+        return next((value for value in layers if value is not None), machine.get(key))
+
+    for key in ("slots", "slot_bytes", "credit_batch"):
+        if given.get(key) is not None and given[key] < 1:
+            raise UsageError(f"install_queues: {key}={given[key]}; give 1 or more")
+    return RingSpec(**{key: choose(key) for key in RingSpec._fields if key != "first"}, first=first)
+
+
+def wire(
+    spec: TopologySpec,
+    machine_pes: Sequence[PeId],
+    ring: RingSpec,
+    queues: Iterable[QueuePair] = (),
+    *,
+    pes: Sequence[int] | None = None,
+    directions: Sequence[str] | None = None,
+) -> Wiring:
+    """The queue ends of every rank, joined."""
+    ranks = checked_ranks(range(len(machine_pes)) if pes is None else pes, machine_pes)
+    coords = [coords_of(spec, machine_pes[pe]) for pe in ranks]
+    wanted = spec.pe.ipcq.directions if directions is None else directions
+    joins = [*grid_joins(spec, coords, wanted), *declared_joins(queues, len(ranks))]
+    ends: list[dict[str, QueueEnd]] = [{} for _ in ranks]
+    for pair in joins:
+        made = [QueueEnd(name=name, pe=ranks[rank], rank=rank, ring=ring) for rank, name in pair]
+        for (rank, name), end, peer in zip(pair, made, reversed(made), strict=True):
+            end.peer = peer
+            ends[rank][name] = end
+    sites = {pe: RankSite(r, len(ranks), coords[r], ends[r]) for r, pe in enumerate(ranks)}
+    return Wiring(ranks, ring, sites)
+
+
+def checked_ranks(pes: Sequence[int], machine_pes: Sequence[PeId]) -> Sequence[int]:
+    """``pes``, each a PE of the machine and once."""
+    for rank, pe in enumerate(pes):
+        if not 0 <= pe < len(machine_pes):
+            raise UsageError(
+                f"install_queues: rank {rank} is PE {pe}, and PEs are 0..{len(machine_pes) - 1}; name one of them"
+            )
+    if len(set(pes)) != len(pes):
+        twice = next(pe for pe in pes if list(pes).count(pe) > 1)
+        raise UsageError(f"install_queues: PE {twice} has two ranks; list each PE once")
+    return pes
+
+
+def coords_of(spec: TopologySpec, pe: PeId) -> Coords:
+    """``(x, y)`` of a PE in the grid of all PEs: SIPs, cubes and PEs side by side as they lie."""
+    x = y = 0
+    for index, (columns, rows) in (
+        (pe.sip, spec.system.sips.grid),
+        (pe.cube, spec.sip.cubes.grid),
+        (pe.pe, spec.cube.pes.grid),
+    ):
+        x, y = x * columns + index % columns, y * rows + index // columns
+    return x, y
+
+
+def grid_extents(spec: TopologySpec) -> Coords:
+    """Columns and rows of the grid of all PEs."""
+    grids = (spec.system.sips.grid, spec.sip.cubes.grid, spec.cube.pes.grid)
+    columns = rows = 1
+    for x, y in grids:
+        columns, rows = columns * x, rows * y
+    return columns, rows
+
+
+def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequence[str]) -> list[Join]:
+    """E of each rank to W of the one beside it, S to N of the one below; around the edges if the machine wraps."""
+    for name in directions:
+        if name not in spec.pe.ipcq.directions:
+            raise UsageError(
+                f"install_queues: there is no direction {name!r}; the machine has {', '.join(spec.pe.ipcq.directions)}"
+            )
+    at = {place: rank for rank, place in enumerate(coords)}
+    columns, rows = grid_extents(spec)
+    joins: list[Join] = []
+    for rank, (x, y) in enumerate(coords):
+        for name in ("E", "S"):
+            if name not in directions or OPPOSITE[name] not in directions:
+                continue
+            there = (x + STEP[name][0], y + STEP[name][1])
+            if spec.neighbours.wrap:
+                there = (there[0] % columns, there[1] % rows)
+            peer = at.get(there)
+            if peer is not None and peer != rank:
+                joins.append(((rank, name), (peer, OPPOSITE[name])))
+    return joins
+
+
+def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
+    """The joins that an algorithm declares; a pair that is declared from both of its ends is one.
+
+    Raises:
+        UsageError: a queue would have two peers, or lead to itself, to no rank, or have a direction's name.
+    """
+    found: dict[tuple[int, str], tuple[int, str]] = {}
+    for pair in queues:
+        if OPPOSITE.keys() & {pair.name, pair.peer_name}:
+            raise UsageError(
+                f"install_queues: {pair.name!r} and {pair.peer_name!r}: N, S, E and W are the grid's"
+            )
+        for rank in range(n_ranks):
+            peer = pair.peer(rank, n_ranks)
+            if peer is None:
+                continue
+            here, there = (rank, pair.name), (peer, pair.peer_name)
+            if not 0 <= peer < n_ranks:
+                raise UsageError(f"install_queues: {named(here)} leads to rank {peer} of {n_ranks}")
+            if here == there or peer == rank:
+                raise UsageError(f"install_queues: {named(here)} leads to its own rank; give None there")
+            for end, other in ((here, there), (there, here)):
+                if found.setdefault(end, other) != other:
+                    raise UsageError(
+                        f"install_queues: {named(end)} is joined to {named(found[end])} and to {named(other)}; "
+                        "a queue has one peer: declare one more queue"
+                    )
+    joins = {tuple(sorted(join)): join for join in found.items()}
+    return list(joins.values())
+
+
+def named(end: tuple[int, str]) -> str:
+    """A queue end in an error."""
+    return f"queue {end[1]!r} of rank {end[0]}"

@@ -1,0 +1,240 @@
+"""The comm channel of PE_DMA: slots out to other PEs, slots in from them, and slots copied into TCM."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kernbench.components.base import Meter
+from kernbench.components.packets import packets, transaction_for
+from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.engine import Credits, ProcessBody, Queue, Signal
+from kernbench.engine.channel import Chunk
+from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
+from kernbench.messages.ipcq import IpcqDmaToken, parts_of
+from kernbench.messages.tokens import StageType, TcmRequest, TileToken
+from kernbench.units import transfer_ps
+
+
+class Outgoing:
+    """A slot that is being sent or copied; ``done`` fires when ``end_ps`` is known."""
+
+    __slots__ = ("begin_ps", "done", "end_ps", "n_left", "token")
+
+    def __init__(self, token: TileToken, comm: CommChannel) -> None:
+        self.token = token
+        self.begin_ps = self.end_ps = comm.engine.now_ps
+        self.n_left = 0
+        self.done = Signal(comm.engine)
+
+
+class Drain:
+    """A slot that is read from a ring in memory; it is the owner of its transactions."""
+
+    __slots__ = ("comm", "left_bytes", "out")
+
+    def __init__(self, comm: CommChannel, out: Outgoing, size_bytes: int) -> None:
+        self.comm = comm
+        self.out = out
+        self.left_bytes = size_bytes
+
+    def receive(self, chunk: Chunk) -> None:
+        """Data of the read has come: into TCM."""
+        comm, out = self.comm, self.out
+        comm.window.give(chunk.payload_bytes)
+        landed_ps = comm.tcm_ps(True, chunk.payload_bytes, chunk.ready_ps, comm.engine.now_ps)
+        out.end_ps = max(out.end_ps, landed_ps)
+        self.left_bytes -= chunk.payload_bytes
+        if self.left_bytes == 0:
+            out.done.fire()
+
+
+class Landing:
+    """A slot that is being written to a ring in memory; it is the owner of its transactions."""
+
+    __slots__ = ("comm", "parcel", "unwritten_bytes")
+
+    def __init__(self, comm: CommChannel, parcel: IpcqDmaToken) -> None:
+        self.comm = comm
+        self.parcel = parcel
+        self.unwritten_bytes = parcel.size_bytes
+
+    def write(self, chunk: Chunk, offset: int) -> None:
+        """Send ``chunk``, ``offset`` bytes into the slot, on to memory as it came: a packet of its own."""
+        comm, size_bytes = self.comm, chunk.payload_bytes
+        piece = Piece(self.parcel.to.owner, self.parcel.pa + offset, size_bytes, size_bytes, 1, 0, size_bytes)
+        transaction = transaction_for(comm.dma.site, piece, self, comm.niu, is_write=True)
+        (onward,) = comm.fabric.packet(PacketKind.WRITE_REQUEST, transaction, size_bytes)
+        now_ps = comm.engine.now_ps
+        comm.fabric.post(onward, comm.niu, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
+
+    def landed(self, transaction: Transaction) -> None:
+        """It is in memory; the receiver learns of it by the acknowledgement."""
+
+    def receive(self, chunk: Chunk) -> None:
+        """It is acknowledged. With the last byte the slot is here."""
+        size_bytes = chunk.body.size_bytes
+        self.unwritten_bytes -= size_bytes
+        self.comm.make_room(size_bytes)
+        if self.unwritten_bytes == 0:
+            self.comm.arrive(self.parcel, self.comm.engine.now_ps)
+
+
+class CommChannel:
+    """Moves slots in the order it is given them.
+
+    Outbound, a slot takes ``setup``; its packets leave as TCM reads them and ``max_inflight`` bytes wait for the first
+    link. It is sent when its last byte has left. Inbound, bytes go to the ring as they come: at TCM's write port, or on
+    to memory, of which ``max_inflight`` bytes may be unacknowledged; beyond that the wire holds them.
+    """
+
+    def __init__(self, dma: PipelineUnit, window_bytes: int, setup_ps: int) -> None:
+        self.dma = dma
+        self.engine = dma.engine
+        self.fabric = dma.fabric
+        self.setup_ps = setup_ps
+        name = f"{dma.node.name}.comm"
+        self.inbox = Queue(dma.engine, dma.inbox_depth(), name)
+        self.in_flight = Queue(dma.engine, None, f"{name}.in_flight")
+        self.window = Credits(dma.engine, window_bytes, f"{name}.window")
+        self.room_bytes = window_bytes
+        self.is_refusing = False
+        self.station = Station(Meter())
+        self.n_open = 0
+        self._landings: dict[IpcqDmaToken, Landing] = {}
+
+    @property
+    def niu(self) -> int:
+        """The node index of the PE's network interface."""
+        index: int = self.dma.ports["niu"].node.index
+        return index
+
+    # -- outbound ---------------------------------------------------------------------------------------------
+
+    def send(self) -> ProcessBody:
+        """Take a token, set up, move its slot."""
+        while True:
+            token: TileToken = yield self.inbox.get()
+            self.n_open += 1
+            out = Outgoing(token, self)
+            yield self.in_flight.put(out)
+            yield self.setup_ps
+            if token.stage.kind is StageType.SEND:
+                yield from self._send(out)
+            elif token.parcel is not None and token.parcel.to.ring.kind == "tcm":
+                self._copy(out)
+            else:
+                yield from self._read(out)
+
+    def _send(self, out: Outgoing) -> ProcessBody:
+        parcel = out.token.parcel
+        assert parcel is not None
+        if parcel.part + 1 == parcel.metadata.n_slots:
+            self.dma.ports["pe_ipcq"].sent(out.token.context)
+        there = self.fabric.graph.niu_of(parcel.to.pe)
+        packets_bytes = parts_of(parcel.size_bytes, self.dma.site.noc.packet_bytes)
+        out.n_left = sum(len(parts_of(size, self.fabric.chunk_bytes)) for size in packets_bytes)
+        for size_bytes in packets_bytes:
+            yield self.window.take(size_bytes)
+            for chunk in self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes):
+                chunk.leaving = partial(self._left, out)
+                tail_ps = self.tcm_ps(False, chunk.payload_bytes, self.engine.now_ps)
+                serial_ps = transfer_ps(chunk.payload_bytes, self.dma.site.pe_spec.tcm.read_rate)
+                self.fabric.post(chunk, self.niu, there, Vc.COMM, tail_ps, serial_ps)
+
+    def _left(self, out: Outgoing, chunk: Chunk) -> None:
+        """The first link takes ``chunk``: its last byte has left when the link is free again."""
+        link = chunk.path[0].link
+        assert link is not None
+        out.end_ps = link.free_ps
+        self.window.give(chunk.payload_bytes)
+        out.n_left -= 1
+        if out.n_left == 0:
+            out.done.fire()
+
+    def _copy(self, out: Outgoing) -> None:
+        """From a ring in TCM into its scratch region: through both ports."""
+        size_bytes, now_ps = out.token.stage.size_bytes, self.engine.now_ps
+        read_ps = self.tcm_ps(False, size_bytes, now_ps)
+        out.end_ps = self.tcm_ps(True, size_bytes, now_ps, read_ps)
+        out.done.fire()
+
+    def _read(self, out: Outgoing) -> ProcessBody:
+        parcel = out.token.parcel
+        assert parcel is not None
+        size_bytes = parcel.size_bytes
+        drain = Drain(self, out, size_bytes)
+        if not size_bytes:
+            out.done.fire()
+            return
+        piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
+        for packet in packets(piece, self.dma.site.noc.packet_bytes):
+            yield self.window.take(packet.size_bytes)
+            transaction = transaction_for(self.dma.site, packet, drain, self.niu, is_write=False)
+            (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
+            self.fabric.post(request, self.niu, transaction.memory, Vc.REQ, self.engine.now_ps, 0)
+
+    def retire(self) -> ProcessBody:
+        """Wait for the oldest slot, log it, pass its token on."""
+        station = self.station
+        while True:
+            out: Outgoing = yield self.in_flight.get()
+            yield out.done
+            if out.end_ps > self.engine.now_ps:
+                yield out.end_ps - self.engine.now_ps
+            start_ps = max(out.begin_ps, station.free_ps)
+            station.begin(start_ps)
+            station.meter.busy_ps += self.engine.now_ps - start_ps
+            self.n_open -= 1
+            token, kind, parcel = out.token, out.token.stage.kind, out.token.parcel
+            record = self.dma.log_stage(token, station, start_ps)
+            assert parcel is not None
+            if kind is StageType.SEND:
+                parcel.record = record
+            else:
+                self.dma.ports["pe_ipcq"].free(parcel.to, parcel.number, record)
+            yield from self.dma.pass_on(token, station, record)
+
+    # -- inbound ----------------------------------------------------------------------------------------------
+
+    def land(self, chunk: Chunk) -> bool:
+        """Take a chunk of a slot, if there is room for it."""
+        parcel: IpcqDmaToken = chunk.body
+        size_bytes = chunk.payload_bytes
+        if parcel.to.ring.kind == "tcm":
+            landed_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, self.engine.now_ps)
+            parcel.landed_ps = max(parcel.landed_ps, landed_ps)
+            parcel.left_bytes -= size_bytes
+            if parcel.left_bytes == 0:
+                self.arrive(parcel, parcel.landed_ps)
+            return True
+        if size_bytes > self.room_bytes:
+            self.is_refusing = True
+            return False
+        parcel.left_bytes -= size_bytes
+        if not parcel.size_bytes:
+            self.arrive(parcel, self.engine.now_ps)
+            return True
+        self.room_bytes -= size_bytes
+        landing = self._landings.get(parcel) or self._landings.setdefault(parcel, Landing(self, parcel))
+        landing.write(chunk, parcel.size_bytes - parcel.left_bytes - size_bytes)
+        if parcel.left_bytes == 0:
+            del self._landings[parcel]
+        return True
+
+    def make_room(self, size_bytes: int) -> None:
+        """``size_bytes`` are in memory."""
+        self.room_bytes += size_bytes
+        if self.is_refusing:
+            self.is_refusing = False
+            self.fabric.resume(self.niu)
+
+    def arrive(self, parcel: IpcqDmaToken, landed_ps: int) -> None:
+        """All of ``parcel`` is in its ring at ``landed_ps``: bytes and metadata are visible then, both at once."""
+        ipcq = self.dma.ports["pe_ipcq"]
+        self.engine.at(landed_ps, ipcq.rank, ipcq.arrive, parcel)
+
+    def tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
+        """When TCM has taken or given the last of ``size_bytes``."""
+        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
+        end_ps: int = self.dma.ports["pe_tcm"].access(request)
+        return end_ps

@@ -1,0 +1,262 @@
+"""PE_IPCQ: the control plane of the queues to other PEs. It moves no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kernbench.components.base import COMPONENTS, Meter, Site
+from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.config.schema import IpcqSpec
+from kernbench.engine import Engine, ProcessBody, Queue, Signal
+from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
+from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
+from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
+from kernbench.messages.fabric import DoneMsg
+from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, Metadata, QueueEnd, QueuesMsg, QueuesRemoveMsg
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelineContext, StageType, TileToken
+from kernbench.units import format_ps
+
+
+class Side:
+    """One direction of a queue end. ``waiting`` is the command of the token that waits here, if any.
+
+    ``moved_ps`` is when anything last happened in this direction.
+    """
+
+    __slots__ = ("changed", "inbox", "moved_ps", "record", "station", "waiting")
+
+    def __init__(self, engine: Engine, name: str, depth: int) -> None:
+        self.inbox = Queue(engine, depth, name)
+        self.station = Station(Meter())
+        self.changed: Signal | None = None
+        self.record = -1
+        self.moved_ps = engine.now_ps
+        self.waiting: Command | None = None
+
+
+class Rings:
+    """A queue end's two directions: the peer's ring that it sends into, and its own."""
+
+    __slots__ = ("arrived", "recv", "recv_ring", "send", "send_ring")
+
+    def __init__(self, engine: Engine, end: QueueEnd, name: str, depth: int) -> None:
+        ring = end.ring
+        self.send = Side(engine, f"{name}.send", depth)
+        self.send_ring = SendRing(ring.slots, ring.first)
+        self.recv = Side(engine, f"{name}.recv", depth)
+        self.recv_ring = ReceiveRing(ring.slots, ring.first)
+        self.arrived = Queue(engine, None, f"{name}.arrived")
+
+
+@COMPONENTS.register("pe_ipcq_v1")
+class PeIpcq(PipelineUnit):
+    """Keeps the rings of each installed queue end.
+
+    A part of a message waits here for a credit, then has its slot at no further cost; a receive waits for a slot. With
+    ``poll``, a sender looks every ``poll`` from when it asked; with ``sleep``, the credit wakes it. Freed slots become
+    credits of ``credit_size`` bytes on the fast path. Installing or removing queues takes ``install`` for each end.
+    """
+
+    kind = "pe_ipcq"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.params: IpcqSpec = site.node.spec
+        self.rings: dict[QueueEnd, Rings] = {}
+        self._held: dict[int, tuple[QueueEnd, list[int]]] = {}
+
+    def inbox_depth(self) -> int | None:
+        """Installations come one at a time."""
+        return None
+
+    def entry(self, token: TileToken) -> Queue:
+        """Each direction of each queue has its own."""
+        rings = self.rings[end_of(token.context.command)]
+        return rings.send.inbox if token.stage.kind is StageType.SLOT else rings.recv.inbox
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """None: waiting is all it does, and the kernel's breakdown says for what."""
+        return iter(())
+
+    def waiting(self) -> Iterator[str]:
+        """The commands that wait here."""
+        for waiter in self.waiters():
+            yield waiter.text(self.fabric.graph.pes)
+
+    def waiters(self) -> Iterator[Waiter]:
+        """Each direction's oldest command that waits here."""
+        for end, rings in self.rings.items():
+            for side in (rings.send, rings.recv):
+                if side.waiting is not None:
+                    yield Waiter(
+                        end,
+                        side.waiting,
+                        credits=rings.send_ring.credits,
+                        filled=rings.recv_ring.filled,
+                        progress=format_ps(side.moved_ps),
+                    )
+
+    def left_over(self) -> Iterator[LeftOver]:
+        """What a launch must not leave: messages that nobody received, slots that were never freed or told of."""
+        for end, rings in self.rings.items():
+            metadata = [parcel.metadata for parcel in rings.arrived.items if parcel.part == 0]
+            n_kept = rings.recv_ring.taken - rings.recv_ring.told
+            if metadata or n_kept:
+                yield LeftOver(end, metadata, n_kept)
+
+    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
+        """What takes messages; each queue adds two of its own."""
+        yield "messages", self.run()
+
+    def run(self) -> ProcessBody:
+        """Take a message, install or remove, report."""
+        while True:
+            message: QueuesMsg = yield self.inbox.get()
+            start_ps = self.engine.now_ps
+            ends = message.wiring.sites[self.pe].ends.values()
+            yield self.params.install_ps * len(ends)
+            removes = isinstance(message, QueuesRemoveMsg)
+            for end in ends:
+                if removes:
+                    self._remove(end)
+                else:
+                    self._install(end)
+            size_bytes = message.wiring.tcm_bytes(self.pe)
+            self.ports["pe_scheduler"].reserve(-size_bytes if removes else size_bytes)
+            now_ps = self.engine.now_ps
+            self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
+            done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
+            self.send_control(done, self.ports["niu"].node.index, message.reply_to)
+
+    def _install(self, end: QueueEnd) -> None:
+        name = f"{self.node.name}.{end.name}"
+        depth = self.site.pe_spec.scheduler.tile_queue
+        rings = self.rings[end] = Rings(self.engine, end, name, depth)
+        self.engine.process(self.send(end, rings), f"{name}.send")
+        self.engine.process(self.recv(end, rings), f"{name}.recv")
+
+    def _remove(self, end: QueueEnd) -> None:
+        rings = self.rings.pop(end)
+        rings.send.inbox.put(None)
+        rings.recv.inbox.put(None)
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def send(self, end: QueueEnd, rings: Rings) -> ProcessBody:
+        """Take a part of a message, wait for a credit, give it its slot."""
+        side, ring = rings.send, rings.send_ring
+        while (token := (yield side.inbox.get())) is not None:
+            start_ps = self.engine.now_ps
+            if not ring.credits:
+                side.waiting = token.context.command
+                yield from self._wait_for_credit(side, ring, end)
+                side.waiting = None
+                token.cause = side.record
+            token.parcel = parcel_of(token, end, ring.push())
+            side.moved_ps = self.engine.now_ps
+            record = self.log_stage(token, side.station, start_ps)
+            yield from self.pass_on(token, side.station, record)
+
+    def _wait_for_credit(self, side: Side, ring: SendRing, end: QueueEnd) -> ProcessBody:
+        asked_ps = self.engine.now_ps
+        while not ring.credits:
+            side.changed = Signal(self.engine)
+            yield side.changed
+            if end.ring.backpressure == "poll":
+                yield (asked_ps - self.engine.now_ps) % self.params.poll_ps
+
+    def credit(self, message: CreditMsg) -> None:
+        """Credits have come back."""
+        rings = self.rings[message.to]
+        rings.send_ring.credit(message.head)
+        side = rings.send
+        side.record, side.moved_ps = message.record, self.engine.now_ps
+        if side.changed is not None:
+            changed, side.changed = side.changed, None
+            changed.fire()
+
+    def sent(self, context: PipelineContext) -> None:
+        """The last part of a message is leaving: its bytes are what its operand is now."""
+        context.commit_ps = now_ps = self.engine.now_ps
+        scheduler = self.ports["pe_scheduler"].node.index
+        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
+
+    # -- receiving --------------------------------------------------------------------------------------------
+
+    def arrive(self, parcel: IpcqDmaToken) -> None:
+        """A slot is in its ring, with its metadata."""
+        rings = self.rings[parcel.to]
+        rings.recv_ring.arrive(parcel.number)
+        rings.recv.moved_ps = self.engine.now_ps
+        rings.arrived.put(parcel)
+
+    def recv(self, end: QueueEnd, rings: Rings) -> ProcessBody:
+        """Take a receive, wait for a slot, match the two."""
+        side, ring = rings.recv, rings.recv_ring
+        while (token := (yield side.inbox.get())) is not None:
+            start_ps = self.engine.now_ps
+            command: IpcqRecvCmd = token.context.command
+            side.waiting = command
+            parcel: IpcqDmaToken = yield rings.arrived.get()
+            side.waiting = None
+            self._check(command, parcel.metadata, end)
+            if self.engine.now_ps > start_ps:
+                token.cause = parcel.record
+            token.parcel = parcel
+            number = ring.take()
+            side.moved_ps = self.engine.now_ps
+            if not command.is_copied:
+                assert command.result is not None
+                self._held.setdefault(command.result.version, (end, []))[1].append(number)
+            record = self.log_stage(token, side.station, start_ps)
+            yield from self.pass_on(token, side.station, record)
+
+    def _check(self, command: IpcqRecvCmd, metadata: Metadata, end: QueueEnd) -> None:
+        """What came must be what is received; an error that names both lines if not."""
+        found = mismatch(command, metadata, end, self.fabric.graph.pes)
+        if found is not None:
+            raise found
+
+    def release(self, version: int, record: int) -> None:
+        """Nothing reads the value ``version`` any more: its slots are free."""
+        end, numbers = self._held.pop(version)
+        for number in numbers:
+            self.free(end, number, record)
+
+    def free(self, end: QueueEnd, number: int, record: int) -> None:
+        """A slot is free; tell the sender, if that makes a batch."""
+        ring = self.rings[end].recv_ring
+        ring.free(number)
+        self._tell(end, end.ring.credit_batch, record)
+
+    def give_back(self, record: int) -> None:
+        """A program has ended: credits that wait for their batch to fill travel now."""
+        for end, rings in self.rings.items():
+            if rings.recv_ring.withheld:
+                self._tell(end, rings.recv_ring.withheld, record)
+
+    def _tell(self, end: QueueEnd, batch: int, record: int) -> None:
+        src, dst = self.ports["niu"].node.index, self.fabric.graph.niu_of(end.peer.pe)
+        for head in self.rings[end].recv_ring.tell(batch):
+            self.fabric.credit(CreditMsg(end.peer, head, record), src, dst, self.params.credit_bytes)
+
+
+def end_of(command: Command) -> QueueEnd:
+    """The queue end that a command uses."""
+    assert isinstance(command, (IpcqSendCmd, IpcqRecvCmd))
+    return command.queue
+
+
+def parcel_of(token: TileToken, end: QueueEnd, number: int) -> IpcqDmaToken:
+    """The slot ``number`` of the peer's ring, filled with a token's part of its message."""
+    command = token.context.command
+    source = command.operands[0]
+    n_slots = end.ring.n_slots(source.size_bytes)
+    return IpcqDmaToken(
+        to=end.peer,
+        number=number,
+        part=token.index,
+        size_bytes=token.plan.stages[-1].size_bytes,
+        metadata=Metadata(source.shape, source.dtype, n_slots, str(command.line)),
+    )

@@ -1,0 +1,105 @@
+"""Sends and receives: one command each, through a queue that the PE has by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.errors import UsageError
+from kernbench.lang import transfer
+from kernbench.lang.block import Block
+from kernbench.lang.context import ProgramContext, dtype_of, extent_tuple
+from kernbench.lang.handle import Future, Ref, TensorHandle
+from kernbench.lang.pointer import Pointer
+from kernbench.lang.source import here
+from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
+from kernbench.messages.ipcq import QueueEnd, RankSite
+from kernbench.registry import did_you_mean
+
+
+class RecvFuture(Future):
+    """A receive under way; ``tl.wait`` gives its block."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: TensorHandle) -> None:
+        super().__init__(handle.value)
+        self.handle = handle
+
+
+def send(program: ProgramContext, queue: str, source: Any, *, blocks: bool) -> Future:
+    """Send ``source``; PE_CPU waits until its last byte has left, or goes on at once."""
+    end = end_of(program, "send", queue)
+    if isinstance(source, (Ref, Pointer)):
+        pointer = transfer.pointer_to(source, None, "the source of tl.send")
+        source = transfer.load(program, pointer, None, None)
+    # Held until the command is pushed: what is made here must not die before its user is issued.
+    handle = program.materialised(program.block(source, "the source of tl.send"))
+    done = program.result((0,), handle.dtype)
+    program.push(
+        IpcqSendCmd(
+            queue=end,
+            operands=(handle.operand,),
+            result=done.operand,
+            awaits=(done.operand.version,) if blocks else None,
+            seq=program.port.next_seq(),
+            program=program.port.program,
+            line=here(),
+        )
+    )
+    return Future(done.value)
+
+
+def recv(program: ProgramContext, queue: str, shape: Any, dtype: Any, *, blocks: bool) -> RecvFuture:
+    """Receive the next message; PE_CPU waits for it, or goes on at once."""
+    end = end_of(program, "recv", queue)
+    handle = program.result(extent_tuple(shape, "the shape"), dtype_of(dtype))
+    program.push(
+        IpcqRecvCmd(
+            queue=end,
+            result=handle.operand,
+            awaits=(handle.operand.version,) if blocks else None,
+            seq=program.port.next_seq(),
+            program=program.port.program,
+            line=here(),
+        )
+    )
+    return RecvFuture(handle)
+
+
+def store_received(program: ProgramContext, handle: TensorHandle, destination: Any) -> None:
+    """Copy a received block to memory; its slots are free when it is there."""
+    if not isinstance(destination, (Block, int)):
+        raise UsageError(f"{here()}: dst= must be a pointer or a tl.ref, not {type(destination).__name__}")
+    pointer = transfer.pointer_to(destination, handle.dtype, "dst=")
+    transfer.store(program, pointer, handle, None)
+
+
+def site_of(program: ProgramContext, what: str) -> RankSite:
+    """The program's rank and queues.
+
+    Raises:
+        UsageError: no queues are installed where it runs.
+    """
+    site = program.port.site
+    if site is None:
+        raise UsageError(
+            f"{here()}: tl.{what}: no queues are installed on {program.port.pe_name}; install them before the launch, "
+            "as in install_queues(torch), on this PE too"
+        )
+    return site
+
+
+def end_of(program: ProgramContext, what: str, queue: str) -> QueueEnd:
+    """The queue end that ``queue`` names.
+
+    Raises:
+        UsageError: the PE has none of that name.
+    """
+    ends = site_of(program, f'{what}("{queue}")').ends
+    end = ends.get(queue)
+    if end is None:
+        raise UsageError(
+            f'{here()}: tl.{what}("{queue}"): {program.port.pe_name} has no queue {queue!r}; '
+            f'{did_you_mean(str(queue), ends)}; tl.neighbor("{queue}") is None where there is none'
+        )
+    return end
