@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
 from kernbench.errors import UsageError
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
+from kernbench.registry import did_you_mean
 from kernbench.topology.ids import PeId
 
 OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
@@ -89,9 +90,16 @@ def ring_of(
         layers += [getattr(layer, keys.get(key, key)) for layer in (settings, defaults) if layer is not None]
         return next((value for value in layers if value is not None), machine.get(key))
 
-    for key in ("slots", "slot_bytes", "credit_batch"):
-        if given.get(key) is not None and given[key] < 1:
-            raise UsageError(f"install_queues: {key}={given[key]}; give 1 or more")
+    for key, kinds in (("kind", BufferKind), ("backpressure", Backpressure)):
+        name = given.get(key)
+        if name is not None and name not in get_args(kinds):
+            raise UsageError(
+                f"install_queues: unknown {keys.get(key, key)} {name!r}; {did_you_mean(str(name), get_args(kinds))}"
+            )
+    for key, least in (("slots", 1), ("slot_bytes", 1), ("credit_batch", 1), ("first", 0)):
+        number = first if key == "first" else given.get(key)
+        if number is not None and not (is_whole(number) and number >= least):
+            raise UsageError(f"install_queues: {key}={number!r}; give {least} or more")
     return RingSpec(**{key: choose(key) for key in RingSpec._fields if key != "first"}, first=first)
 
 
@@ -121,10 +129,12 @@ def wire(
 
 def checked_ranks(pes: Sequence[int], machine_pes: Sequence[PeId]) -> Sequence[int]:
     """``pes``, each a PE of the machine and once."""
+    if not len(pes):
+        raise UsageError("install_queues: pes names no PE; name those that are to have queues")
     for rank, pe in enumerate(pes):
-        if not 0 <= pe < len(machine_pes):
+        if not (is_whole(pe) and 0 <= pe < len(machine_pes)):
             raise UsageError(
-                f"install_queues: rank {rank} is PE {pe}, and PEs are 0..{len(machine_pes) - 1}; name one of them"
+                f"install_queues: rank {rank} is PE {pe!r}, and PEs are 0..{len(machine_pes) - 1}; name one of them"
             )
     if len(set(pes)) != len(pes):
         twice = next(pe for pe in pes if list(pes).count(pe) > 1)
@@ -193,8 +203,8 @@ def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
             if peer is None:
                 continue
             here, there = (rank, pair.name), (peer, pair.peer_name)
-            if not 0 <= peer < n_ranks:
-                raise UsageError(f"install_queues: {named(here)} leads to rank {peer} of {n_ranks}")
+            if not (is_whole(peer) and 0 <= peer < n_ranks):
+                raise UsageError(f"install_queues: {named(here)} leads to rank {peer!r} of {n_ranks}")
             if here == there or peer == rank:
                 raise UsageError(f"install_queues: {named(here)} leads to its own rank; give None there")
             for end, other in ((here, there), (there, here)):
@@ -205,6 +215,11 @@ def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
                     )
     joins = {tuple(sorted(join)): join for join in found.items()}
     return list(joins.values())
+
+
+def is_whole(x: Any) -> bool:
+    """Whether ``x`` counts something: Python's or NumPy's integer, no bool."""
+    return hasattr(x, "__index__") and not isinstance(x, bool)
 
 
 def named(end: tuple[int, str]) -> str:

@@ -20,6 +20,12 @@ from kernbench.lang.source import line_of
 from kernbench.ops.numerics import int_limits
 
 
+class PerProgram(tuple[Any, ...]):
+    """An argument of a launch that differs from program to program: program p gets element p."""
+
+    __slots__ = ()
+
+
 def run_program(
     kernel: JITFunction | Callable[..., Any],
     args: tuple[Any, ...],
@@ -28,14 +34,16 @@ def run_program(
 ) -> None:
     """Run ``kernel(*args, **meta)`` as the program that ``port`` says, to its end.
 
-    Host tensors among the arguments arrive as :class:`~kernbench.lang.pointer.TensorArg`.
+    Host tensors among the arguments arrive as :class:`~kernbench.lang.pointer.TensorArg`; of a :class:`PerProgram` the
+    program gets its own.
 
     Raises:
         KernelError: the kernel raised an exception of its own; it names the kernel's line.
         KernBenchError: the kernel asked for something that cannot be (shape, capacity, page fault ...).
     """
-    function = as_kernel(kernel)
-    arguments = arguments_of(function, function.bind(args, meta))
+    function, number = as_kernel(kernel), port.program
+    own = tuple([x[number] if isinstance(x, PerProgram) else x for x in args])
+    arguments = arguments_of(function, function.bind(own, meta))
     program = ProgramContext(port)
     token = ACTIVE.set(program)
     try:

@@ -268,9 +268,12 @@ class Context:
         """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
 
         Raises:
+            UsageError: they are installed already.
             CapacityError: the rings do not fit.
         """
         self._require_open()
+        if wiring in self.wirings:
+            raise UsageError("these queues are installed already; remove them first, or wire others")
         self._complete_launches()
         self.heap.place_rings(wiring)
         self.machine.install(wiring)

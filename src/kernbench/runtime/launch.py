@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction
 from kernbench.lang.pointer import TensorArg
+from kernbench.lang.program import PerProgram
 from kernbench.runtime.device import Program
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.topology.ids import PeId
@@ -85,10 +86,10 @@ def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers:
 
 
 def tensors_in(argument: Any) -> Iterator[Tensor]:
-    """The tensors of an argument: itself, or those in a tuple, list or dict, to any depth."""
+    """The tensors of an argument: itself, or those in a tuple, list, dict or PerProgram, to any depth."""
     if isinstance(argument, Tensor):
         yield argument
-    elif type(argument) in (tuple, list, dict):
+    elif type(argument) in (tuple, list, dict, PerProgram):
         for inner in argument.values() if type(argument) is dict else argument:
             yield from tensors_in(inner)
 
@@ -111,7 +112,7 @@ def check_arg(context: Context, kernel_name: str, name: str, argument: Any) -> N
 
 def kernel_arg(argument: Any) -> Any:
     """``argument`` as a kernel takes it: a device tensor as its addresses, all else as it is."""
-    if type(argument) in (tuple, list):
+    if type(argument) in (tuple, list, PerProgram):
         return type(argument)([kernel_arg(inner) for inner in argument])
     if type(argument) is dict:
         return {key: kernel_arg(inner) for key, inner in argument.items()}

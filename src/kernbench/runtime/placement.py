@@ -27,16 +27,20 @@ class DPPolicy:
     (splits the last), ``tiled`` (splits the first over the rows of the level's grid and the last over its columns).
     A part is split into ceil-size pieces, so the last ones may be smaller or empty. A tensor of one
     dimension has only that one to split. ``space`` is the memory: the PE's slice of HBM, or its cube's shared SRAM,
-    where PEs that would replicate share one copy.
+    where PEs that would replicate share one copy. ``only``, a PE's number, puts all of it there, whatever the levels
+    say.
     """
 
     sip: str = "replicate"
     cube: str = "row_wise"
     pe: str = "row_wise"
     space: str = "hbm"
+    only: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
+            if field.name == "only":
+                continue
             value, known = getattr(self, field.name), SPACES if field.name == "space" else WAYS
             if value not in known:
                 raise UsageError(
@@ -45,6 +49,8 @@ class DPPolicy:
 
     def __str__(self) -> str:
         where = "" if self.space == "hbm" else f", space={self.space}"
+        if self.only is not None:
+            return f"only PE {self.only}{where}"
         return f"sip={self.sip}, cube={self.cube}, pe={self.pe}{where}"
 
 
@@ -92,6 +98,12 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
         return ShardGrid(Grid(1, 0, (0, 1), (0,)), ())
     is_line = len(shape) <= 1
     rows, columns = (1, math.prod(shape)) if is_line else (shape[0], shape[-1])
+    if policy.only is not None:
+        n_pes = math.prod(level.count for level in levels)
+        if not 0 <= policy.only < n_pes:
+            raise UsageError(f"DPPolicy: only={policy.only} is no PE; PEs are 0..{n_pes - 1}")
+        whole = _grid((0, rows), (0, columns), math.prod(shape[1:-1]), dtype.size_bytes)
+        return ShardGrid(whole, ((policy.only,),))
     parts = [level.parts(is_line=is_line) for level in levels]
     row_ranges = _ranges(rows, [down for down, _ in parts])
     col_ranges = _ranges(columns, [across for _, across in parts])

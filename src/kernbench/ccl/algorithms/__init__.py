@@ -1,0 +1,1 @@
+"""Collectives as kernels: one file and one registration each."""

@@ -1,0 +1,111 @@
+"""A group of ranks with the queues of its algorithms: launches a collective on their tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernbench.ccl.algorithm import Algorithm, Group, require_served
+from kernbench.ccl.wiring import coords_of, install_queues
+from kernbench.config.schema import CclAlgorithmSpec
+from kernbench.errors import UsageError
+from kernbench.lang.program import PerProgram
+from kernbench.messages.ipcq import Wiring
+from kernbench.runtime.tensor import DeviceTensor
+
+
+class Communicator:
+    """The ranks ``pes`` (numbers) of the machine of ``torch``.
+
+    An algorithm's queues are installed when it is first used. ``rings`` are settings of
+    :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here.
+    """
+
+    def __init__(self, torch: Any, pes: Sequence[int], **rings: Any) -> None:
+        device = torch.machine
+        self.torch = torch
+        self.pes = tuple(pes)
+        names = tuple(device.pes[pe] for pe in pes)
+        self.group = Group(tuple(coords_of(device.spec, name) for name in names), names)
+        self._rings = rings
+        self._wirings: dict[str, Wiring] = {}
+
+    def install(self, name: str) -> Wiring:
+        """The queues of the algorithm ``name``, installed once."""
+        wiring = self._wirings.get(name)
+        if wiring is None:
+            algorithm = require_served(name, self.group)
+            wiring = self._wirings[name] = install_queues(
+                self.torch,
+                algorithm.queues(self.group),
+                pes=self.pes,
+                directions=algorithm.directions,
+                settings=self._settings(name),
+                **self._rings,
+            )
+        return wiring
+
+    def _settings(self, name: str) -> CclAlgorithmSpec | None:
+        algorithms: Mapping[str, CclAlgorithmSpec] = self.torch.machine.config.ccl.algorithms
+        return algorithms.get(name)
+
+    def remove(self) -> None:
+        """Remove all queues again."""
+        for wiring in reversed(self._wirings.values()):
+            self.torch.remove_queues(wiring)
+        self._wirings.clear()
+
+    def run(
+        self,
+        name: str,
+        sources: Sequence[DeviceTensor],
+        destinations: Sequence[DeviceTensor],
+        *,
+        n_elem: int,
+        op: str = "sum",
+        root: int = 0,
+    ) -> None:
+        """Launch the algorithm ``name``: rank r reads ``sources[r]`` and writes ``destinations[r]``; returns at once.
+
+        ``n_elem`` are the elements of the smaller of a rank's buffers.
+        """
+        wiring, algorithm = self.install(name), require_served(name, self.group)
+        itemsize = sources[0].dtype.size_bytes if sources else 1
+        if wiring.ring.slot_bytes < itemsize:
+            raise UsageError(f"{name}: a slot of {wiring.ring.slot_bytes} B holds no element of {itemsize} B")
+        given = {
+            **algorithm.kernel_args(self.group.n_ranks, n_elem),
+            **algorithm.layout(self.group),
+            "op": op,
+            "root": root,
+            "slice_elems": wiring.ring.slot_bytes // itemsize,
+            "slots": wiring.ring.slots,
+        }
+        named = inspect.signature(algorithm.kernel).parameters
+        keywords = {key: value for key, value in given.items() if key in named}
+        self.torch.launch(
+            on_each_rank,
+            (self.group.n_ranks,),
+            (Constant(algorithm), self._of_each(sources), self._of_each(destinations), Constant(keywords)),
+            queues=wiring,
+        )
+
+    def _of_each(self, tensors: Sequence[DeviceTensor]) -> PerProgram:
+        """One for each rank; None where a collective moves nothing."""
+        return PerProgram(tensors or [None] * self.group.n_ranks)
+
+
+class Constant:
+    """An argument that reaches the kernel as it is: no tensor, no number."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def on_each_rank(algorithm: Constant, src: Any, dst: Any, named: Constant) -> None:
+    """Run the algorithm's kernel on this rank's tensors."""
+    chosen: Algorithm = algorithm.value
+    chosen.kernel(src, dst, **named.value)
