@@ -18,6 +18,7 @@ from kernbench.dtypes import DType
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
+from kernbench.machine.ideal_machine import IdealMachine, IdealModel
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import NOTHING_MEASURED, Measured, Window
 from kernbench.registry import did_you_mean, registering_from
@@ -32,9 +33,9 @@ class Simulation:
     """One machine and its host context, ``torch``. Two of them in one process do not see each other.
 
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
-    ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks;
-    ``keep_log`` keeps the op log of the present window for reports (without it, a run of any length has flat memory).
-    At the end of a ``with`` block, ``torch`` is closed.
+    ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``ideal``
+    gives mode ``data`` the times of a model. ``keep_log`` keeps the op log of the present window for reports (without
+    it, a run of any length has flat memory). At the end of a ``with`` block, ``torch`` is closed.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Simulation:
         strict: bool = True,
         keep_log: bool = True,
         tie_seed: int | None = None,
+        ideal: IdealModel | None = None,
     ) -> None:
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {mode!r}; {did_you_mean(mode, MODES)}")
@@ -56,7 +58,9 @@ class Simulation:
         self.graph = build_graph(config.topology)
         require_registered(config)
         self.machine: Machine | DataMachine
-        if mode == "data":
+        if ideal is not None:
+            self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict)
+        elif mode == "data":
             self.machine = DataMachine(config, self.graph, say=say, strict=strict)
         else:
             self.machine = Machine(

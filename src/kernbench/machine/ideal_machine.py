@@ -1,0 +1,215 @@
+"""The ideal machine: a link to each peer, one math engine for each rank, and nothing else takes time.
+
+It runs the same programs as mode ``data`` and gives every value the time at which it would exist, by the model that
+closed forms of collectives assume. Times are exact fractions of a picosecond, and follow from the order of each
+program's own commands alone: it needs no calendar.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from kernbench.config.schema import Config
+from kernbench.machine.data_machine import DataMachine, ImmediateProgram
+from kernbench.machine.data_queues import DataQueues, Transfer
+from kernbench.machine.machine import Say
+from kernbench.memory.replay import ImmediateExecutor
+from kernbench.messages.access import Access
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
+    MathCmd,
+)
+from kernbench.messages.ipcq import QueueEnd
+from kernbench.topology.graph import TopologyGraph
+from kernbench.topology.ids import PeId
+
+ZERO = Fraction(0)
+
+
+class IdealModel(NamedTuple):
+    """``alpha`` ps from the last byte sent to its arrival, ``beta`` ps per byte of a link, ``gamma`` per byte of math.
+
+    ``is_crossbar``: a rank has one egress port for all its peers, instead of a link to each.
+    """
+
+    alpha: Fraction
+    beta: Fraction
+    gamma: Fraction
+    is_crossbar: bool = False
+
+
+class Written:
+    """When each byte that a rank has stored exists: disjoint intervals ``[low, high)`` in order."""
+
+    def __init__(self) -> None:
+        self._lows: list[int] = []
+        self._spans: list[tuple[int, Fraction]] = []  # (high, when)
+
+    def __setitem__(self, bounds: tuple[int, int], when: Fraction) -> None:
+        low, high = bounds
+        if low == high:
+            return
+        first, last = self._overlapping(low, high)
+        lows, spans = [low], [(high, when)]
+        if first < last and self._lows[first] < low:
+            lows.insert(0, self._lows[first])
+            spans.insert(0, (low, self._spans[first][1]))
+        if first < last and self._spans[last - 1][0] > high:
+            lows.append(high)
+            spans.append(self._spans[last - 1])
+        self._lows[first:last], self._spans[first:last] = lows, spans
+
+    def __getitem__(self, bounds: tuple[int, int]) -> Fraction:
+        first, last = self._overlapping(*bounds)
+        return max((when for _, when in self._spans[first:last]), default=ZERO)
+
+    def _overlapping(self, low: int, high: int) -> tuple[int, int]:
+        first = bisect_right(self._lows, low)
+        if first and self._spans[first - 1][0] > low:
+            first -= 1
+        last = first
+        while last < len(self._lows) and self._lows[last] < high:
+            last += 1
+        return first, last
+
+
+class RankTimes:
+    """One PE's clock, its engine, its links, and when what it has made exists."""
+
+    def __init__(self) -> None:
+        self.now = ZERO
+        self.math_free = ZERO
+        self.memory_done = ZERO
+        self.last = ZERO
+        self.link_free: defaultdict[QueueEnd | None, Fraction] = defaultdict(Fraction)
+        self.done: dict[int, Fraction] = {}
+        self.written = Written()
+
+    def end(self, when: Fraction) -> Fraction:
+        """Note that something ends at ``when``."""
+        self.last = max(self.last, when)
+        return when
+
+    def ready(self, command: Command) -> Fraction:
+        """When all that ``command`` reads exists, and its program has come to it."""
+        versions = [*(x.version for x in command.operands), *command.depends]
+        when = max([self.now, *(self.done[v] for v in versions if v in self.done)])
+        for operand in command.operands:
+            if operand.access is not None:
+                when = max(when, self.written[operand.access.bounds()])
+        return when
+
+
+class IdealQueues(DataQueues):
+    """Queues that know when a message left and when it arrives. A sender never waits for a credit in time."""
+
+    def __init__(self, executor: ImmediateExecutor, pes: Sequence[PeId], model: IdealModel) -> None:
+        super().__init__(executor, pes)
+        self.model = model
+        self.times: defaultdict[int, RankTimes] = defaultdict(RankTimes)
+        self._arrivals: defaultdict[QueueEnd, deque[Fraction]] = defaultdict(deque)
+
+    def issue(self, command: IpcqSendCmd | IpcqRecvCmd) -> None:
+        """Begin a transfer; a send starts when its value exists, earlier accesses are done and its link is free."""
+        if isinstance(command, IpcqSendCmd):
+            times, model = self.times[command.queue.pe], self.model
+            port = None if model.is_crossbar else command.queue
+            start = max(times.ready(command), times.memory_done, times.link_free[port])
+            left = times.link_free[port] = times.end(start + model.beta * command.operands[0].size_bytes)
+            assert command.result is not None
+            times.done[command.result.version] = left
+            self._arrivals[command.queue.peer].append(left + model.alpha)
+        super().issue(command)
+
+    def _finish(self, transfer: Transfer) -> None:
+        command = transfer.command
+        if isinstance(command, IpcqRecvCmd):
+            assert command.result is not None
+            times = self.times[command.queue.pe]
+            times.done[command.result.version] = times.end(self._arrivals[command.queue].popleft())
+        super()._finish(transfer)
+
+
+class IdealProgram(ImmediateProgram):
+    """A program with a clock."""
+
+    queues: IdealQueues
+
+    @property
+    def times(self) -> RankTimes:
+        """Its PE's."""
+        return self.queues.times[self.pe]
+
+    def issue(self, command: Command) -> None:
+        """Give what ``command`` makes its time, then let it take effect."""
+        self._spend(command)
+        super().issue(command)
+        for version in command.releases:
+            self.times.done.pop(version, None)
+
+    def _spend(self, command: Command) -> None:
+        times = self.times
+        when = times.ready(command)
+        if isinstance(command, (MathCmd, GemmCmd)):
+            out = command.target or command.result
+            assert out is not None
+            if not (isinstance(command, MathCmd) and command.op == "full"):
+                when = max(when, times.math_free) + self.queues.model.gamma * out.size_bytes
+                times.math_free = when
+        if isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
+            return
+        if command.result is not None:
+            times.done[command.result.version] = when
+        times.end(when)
+        for access in accesses(command):
+            times.memory_done = max(times.memory_done, when)
+            times.written[access.bounds()] = when
+        if isinstance(command, DmaReadCmd):
+            times.memory_done = max(times.memory_done, when)
+
+    def _wait_for(self, versions: tuple[int, ...]) -> None:
+        super()._wait_for(versions)
+        times = self.times
+        times.now = max([times.now, *(times.done[v] for v in versions if v in times.done)])
+
+    def clock_ps(self) -> int:
+        """Time on the PE's clock, rounded up."""
+        return -(-self.times.now.numerator // self.times.now.denominator)
+
+
+def accesses(command: Command) -> Iterator[Access]:
+    """What a command writes to memory."""
+    if isinstance(command, (DmaWriteCmd, MathCmd, GemmCmd)):
+        target = command.target
+        if target is not None and target.access is not None:
+            yield target.access
+
+
+class IdealMachine(DataMachine):
+    """A device on which only what ``model`` names takes time; ``time`` is what the last launch took, in ps."""
+
+    mode = "ideal"
+    program_kind = IdealProgram
+    queues: IdealQueues
+
+    def __init__(
+        self, config: Config, graph: TopologyGraph, model: IdealModel, *, say: Say, strict: bool = True
+    ) -> None:
+        super().__init__(config, graph, say=say, strict=strict)
+        self.queues = IdealQueues(self.executor, graph.pes, model)
+        self.time = ZERO
+
+    def launch(self, *args: Any, **named: Any) -> None:
+        """Run all programs from time 0 on."""
+        self.queues.times.clear()
+        super().launch(*args, **named)
+        self.time = max((times.last for times in self.queues.times.values()), default=ZERO)
