@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 
 from kernbench.components.base import Meter
@@ -10,7 +11,7 @@ from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.engine import Credits, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
-from kernbench.messages.ipcq import IpcqDmaToken, parts_of
+from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
 from kernbench.messages.tokens import StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
@@ -75,8 +76,7 @@ class Landing:
         size_bytes = chunk.body.size_bytes
         self.unwritten_bytes -= size_bytes
         self.comm.make_room(size_bytes)
-        if self.unwritten_bytes == 0:
-            self.comm.arrive(self.parcel, self.comm.engine.now_ps)
+        self.comm.settle(self.parcel.to)
 
 
 class CommChannel:
@@ -100,7 +100,12 @@ class CommChannel:
         self.is_refusing = False
         self.station = Station(Meter())
         self.n_open = 0
-        self._landings: dict[IpcqDmaToken, Landing] = {}
+        self._landings: dict[QueueEnd, deque[Landing]] = {}
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest packet that leaves."""
+        return min(self.dma.site.noc.packet_bytes, self.window.total)
 
     @property
     def niu(self) -> int:
@@ -131,7 +136,7 @@ class CommChannel:
         if parcel.part + 1 == parcel.metadata.n_slots:
             self.dma.ports["pe_ipcq"].sent(out.token.context)
         there = self.fabric.graph.niu_of(parcel.to.pe)
-        packets_bytes = parts_of(parcel.size_bytes, self.dma.site.noc.packet_bytes)
+        packets_bytes = parts_of(parcel.size_bytes, self.most_bytes)
         out.n_left = sum(len(parts_of(size, self.fabric.chunk_bytes)) for size in packets_bytes)
         for size_bytes in packets_bytes:
             yield self.window.take(size_bytes)
@@ -167,7 +172,7 @@ class CommChannel:
             out.done.fire()
             return
         piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
-        for packet in packets(piece, self.dma.site.noc.packet_bytes):
+        for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
             transaction = transaction_for(self.dma.site, packet, drain, self.niu, is_write=False)
             (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
@@ -207,19 +212,27 @@ class CommChannel:
             if parcel.left_bytes == 0:
                 self.arrive(parcel, parcel.landed_ps)
             return True
-        if size_bytes > self.room_bytes:
+        if size_bytes > self.room_bytes and self.room_bytes < self.window.total:
             self.is_refusing = True
             return False
+        landings = self._landings.setdefault(parcel.to, deque())
+        if not landings or landings[-1].parcel is not parcel:
+            landings.append(Landing(self, parcel))
         parcel.left_bytes -= size_bytes
-        if not parcel.size_bytes:
-            self.arrive(parcel, self.engine.now_ps)
-            return True
-        self.room_bytes -= size_bytes
-        landing = self._landings.get(parcel) or self._landings.setdefault(parcel, Landing(self, parcel))
-        landing.write(chunk, parcel.size_bytes - parcel.left_bytes - size_bytes)
-        if parcel.left_bytes == 0:
-            del self._landings[parcel]
+        if size_bytes:
+            self.room_bytes -= size_bytes
+            landings[-1].write(chunk, parcel.size_bytes - parcel.left_bytes - size_bytes)
+        else:
+            self.settle(parcel.to)
         return True
+
+    def settle(self, end: QueueEnd) -> None:
+        """The slots of a ring in memory are here in their order: one that is empty behind those that are written."""
+        landings = self._landings[end]
+        while landings and not landings[0].unwritten_bytes:
+            self.arrive(landings.popleft().parcel, self.engine.now_ps)
+        if not landings:
+            del self._landings[end]
 
     def make_room(self, size_bytes: int) -> None:
         """``size_bytes`` are in memory."""

@@ -45,7 +45,7 @@ class Flight:
     another PE that they are done.
     """
 
-    __slots__ = ("admitted_ps", "cause", "context", "done", "is_release", "plan", "streams", "touches")
+    __slots__ = ("admitted_ps", "cause", "context", "done", "is_release", "plan", "reads", "streams", "touches")
 
     def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
         self.plan = plan
@@ -58,6 +58,7 @@ class Flight:
         )
         self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = tuple(_touches(plan.command))
+        self.reads = _reads(plan.command)
 
     @property
     def command(self) -> Command:
@@ -105,7 +106,7 @@ class Scoreboard:
         """Enter the next command in program order."""
         command = flight.command
         self.flights[command.seq] = flight
-        for version in _reads(command):
+        for version in flight.reads:
             value = self._values.get(version)
             if value is not None:
                 value.readers.append(flight)
@@ -180,10 +181,10 @@ class Scoreboard:
         if command.result is not None and command.result.version >= 0:
             self._values[command.result.version].maker = None
             freed_bytes += self._try_free(command.result.version)
-        for version in dict.fromkeys(_reads(command)):
+        for version in flight.reads:
             value = self._values.get(version)
             if value is not None:
-                value.readers = [reader for reader in value.readers if reader is not flight]
+                value.readers.remove(flight)
                 freed_bytes += self._try_free(version)
         return freed_bytes
 
@@ -197,6 +198,7 @@ class Scoreboard:
         return value.size_bytes
 
 
-def _reads(command: Command) -> Iterable[int]:
-    yield from (operand.version for operand in command.operands if operand.version >= 0)
-    yield from command.depends
+def _reads(command: Command) -> list[int]:
+    """The versions that a command reads or waits for, each once."""
+    versions = [operand.version for operand in command.operands if operand.version >= 0]
+    return list(dict.fromkeys([*versions, *command.depends]))

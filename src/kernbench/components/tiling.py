@@ -459,17 +459,26 @@ class _Needs:
 
     def plan(self, tiles: list[TilePlan]) -> PipelinePlan:
         """The finished plan. A command that streams from memory stages two tiles' operands and one result."""
-        streams = not isinstance(self.command, (DmaReadCmd, DmaWriteCmd))
-        staging_bytes = 0
-        if streams:
+        command = self.command
+        staging_bytes = written_bytes = 0
+        if isinstance(command, DmaWriteCmd):
+            written_bytes = tiles[0].stages[-1].size_bytes
+        elif isinstance(command, (GemmCmd, MathCmd)) and _streams(command):
+            written_bytes = sum(
+                stage.size_bytes
+                for tile in tiles
+                for stage in tile.stages
+                if stage.kind is StageType.DMA_WRITE
+            )
             read = max(staged_bytes(tile, StageType.DMA_READ) for tile in tiles)
             written = max(staged_bytes(tile, StageType.DMA_WRITE) for tile in tiles)
             staging_bytes = 2 * read + written
-        self.behind.pop(self.command.seq, None)
+        self.behind.pop(command.seq, None)
         return PipelinePlan(
-            self.command,
+            command,
             tuple(tiles),
             after=tuple(self.after),
             behind=tuple(self.behind),
             staging_bytes=staging_bytes,
+            written_bytes=written_bytes,
         )

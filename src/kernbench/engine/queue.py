@@ -124,6 +124,13 @@ class Credits:
             return _DONE
         return _Take(self, n)
 
+    def try_take(self, n: int) -> bool:
+        """Take ``n`` if nobody has to wait for that."""
+        if self.takers or self.free < n:
+            return False
+        self.free -= n
+        return True
+
     def give(self, n: int) -> None:
         """Return ``n`` and serve who waits."""
         self.free += n

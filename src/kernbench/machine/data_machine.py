@@ -120,6 +120,7 @@ class DataMachine(Hardware):
     """A device that computes values only (see :class:`~kernbench.runtime.device.Device`)."""
 
     mode = "data"
+    program_kind: type[ImmediateProgram] = ImmediateProgram
     now_ps = 0
     is_stopped = False
 
@@ -149,7 +150,7 @@ class DataMachine(Hardware):
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
         ports = [
-            ImmediateProgram(
+            self.program_kind(
                 body=lambda port: run_program(kernel, args, meta, port),
                 executor=self.executor,
                 queues=self.queues,
@@ -164,6 +165,7 @@ class DataMachine(Hardware):
             self._require_done()
         except BaseException:
             self.queues.clear()
+            self.executor.clear()
             raise
 
     def _take_turns(self, programs: list[ImmediateProgram]) -> None:

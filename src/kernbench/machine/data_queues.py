@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from kernbench.errors import QueueError
@@ -55,8 +55,8 @@ class DataQueues:
         self.pes = pes
         self.into: dict[QueueEnd, Direction] = {}
         self.unfinished: dict[int, Transfer] = {}
-        self._n_unfinished: Counter[int] = Counter()  # by PE
-        self._ended: dict[int, list[QueueEnd]] = {}
+        self._seqs: defaultdict[int, dict[int, None]] = defaultdict(dict)  # unfinished, by PE
+        self._ended: defaultdict[int, deque[tuple[int, list[QueueEnd]]]] = defaultdict(deque)
         self._held: dict[int, tuple[Direction, list[int]]] = {}
         self._readers: dict[int, int] = {}
         self._dead: set[int] = set()
@@ -72,7 +72,7 @@ class DataQueues:
         self.executor.values.mail.clear()
         for table in (
             self.unfinished,
-            self._n_unfinished,
+            self._seqs,
             self._ended,
             self._held,
             self._readers,
@@ -100,7 +100,7 @@ class DataQueues:
             direction = self.into[command.queue]
             direction.recvs.append(transfer)
         self.unfinished[command.result.version] = transfer
-        self._n_unfinished[command.queue.pe] += 1
+        self._seqs[command.queue.pe][command.seq] = None
         self.advance(direction)
 
     def advance(self, direction: Direction) -> None:
@@ -151,16 +151,15 @@ class DataQueues:
             direction.recvs.popleft()
             self.executor.execute(command.queue.pe, command)
             self._finish(transfer)
-            self._free_if_dead(command.result.version)
 
     def _finish(self, transfer: Transfer) -> None:
         result = transfer.command.result
         assert result is not None
         del self.unfinished[result.version]
+        self._free_if_dead(result.version)
         pe = transfer.command.queue.pe
-        self._n_unfinished[pe] -= 1
-        if pe in self._ended and not self._n_unfinished[pe]:
-            self._give_back(self._ended.pop(pe))
+        del self._seqs[pe][transfer.command.seq]
+        self._give_back(pe)
 
     def release(self, versions: Iterable[int]) -> None:
         """Nothing will read ``versions`` any more, but for what was issued."""
@@ -181,17 +180,19 @@ class DataQueues:
 
     def end_program(self, pe: int, ends: Iterable[QueueEnd]) -> None:
         """Behind a program's last command, credits wait for no batch."""
-        if self._n_unfinished[pe]:
-            self._ended[pe] = list(ends)
-        else:
-            self._give_back(ends)
+        self._ended[pe].append((next(reversed(self._seqs[pe]), -1), list(ends)))
+        self._give_back(pe)
 
-    def _give_back(self, ends: Iterable[QueueEnd]) -> None:
-        for end in ends:
-            direction = self.into[end]
-            if direction.recv_ring.withheld:
-                direction.tell(direction.recv_ring.withheld)
-                self.advance(direction)
+    def _give_back(self, pe: int) -> None:
+        """Give back the credits of programs whose transfers are all done, whatever those behind them do."""
+        ended = self._ended[pe]
+        while ended and ended[0][0] < next(iter(self._seqs[pe]), ended[0][0] + 1):
+            _, ends = ended.popleft()
+            for end in ends:
+                direction = self.into[end]
+                if direction.recv_ring.withheld:
+                    direction.tell(direction.recv_ring.withheld)
+                    self.advance(direction)
 
     def waiters(self) -> Iterator[Waiter]:
         """The oldest send and receive of each direction that waits."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from kernbench.components.fabric.host import Host, HostCopy
-from kernbench.components.pe.pe_ipcq import PeIpcq
+from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
 from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
@@ -24,7 +24,7 @@ from kernbench.memory.page_table import PageTables, Pieces
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
-from kernbench.messages.ipcq import QueuesMsg, QueuesRemoveMsg, Wiring
+from kernbench.messages.ipcq import QueueEnd, QueuesMsg, QueuesRemoveMsg, Wiring
 from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
@@ -265,8 +265,11 @@ class Machine(Hardware):
         self._run_until(self.host.queues(self._next_job(), wiring, QueuesMsg))
 
     def remove(self, wiring: Wiring) -> None:
-        """Remove queues; returns when no PE_IPCQ has them any more."""
+        """Remove queues, once their last credits are home; returns when no PE_IPCQ has them any more."""
         self.complete_launches()
+        rings = self._rings()
+        if any(mine.send_ring.head != rings[end.peer].recv_ring.told for end, mine in rings.items()):
+            self.engine.run()
         self._run_until(self.host.queues(self._next_job(), wiring, QueuesRemoveMsg))
         self.release_rings(wiring)
 
@@ -308,11 +311,10 @@ class Machine(Hardware):
 
     def _require_received(self) -> None:
         """QueueError if a launch left a message or a slot behind, once all that was sent has arrived."""
-        ipcqs = self._ipcqs()
-        rings = {end: rings for ipcq in ipcqs for end, rings in ipcq.rings.items()}
+        rings = self._rings()
         if any(mine.send_ring.tail != rings[end.peer].recv_ring.tail for end, mine in rings.items()):
             self.engine.run()
-        left = [found for ipcq in ipcqs for found in ipcq.left_over()]
+        left = [found for ipcq in self._ipcqs() for found in ipcq.left_over()]
         if left:
             error = left_over(left, self.graph.pes)
             self._failure = in_one_line(error)
@@ -358,6 +360,10 @@ class Machine(Hardware):
         cycle = cycle_line(waiters, self.graph.pes)
         head = f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:"
         return "\n  ".join([head, *lines, *([cycle] if cycle else [])])
+
+    def _rings(self) -> dict[QueueEnd, Rings]:
+        """Those of all queue ends."""
+        return {end: rings for ipcq in self._ipcqs() for end, rings in ipcq.rings.items()}
 
     def _ipcqs(self) -> list[PeIpcq]:
         """Those that were ever used, by PE."""

@@ -27,10 +27,10 @@ class Operand:
 
     ``version`` names the value (-1 for an immediate or for memory); ``address`` is its place in the PE's TCM
     scratch region (TCM) or 0; ``access`` are its bytes (HBM); ``value`` is the known array or number
-    (IMMEDIATE). ``shape`` and ``dtype`` always hold.
+    (IMMEDIATE). ``shape`` and ``dtype``, and with them ``n_elem`` and ``size_bytes``, always hold.
     """
 
-    __slots__ = ("access", "address", "dtype", "shape", "space", "value", "version")
+    __slots__ = ("access", "address", "dtype", "n_elem", "shape", "size_bytes", "space", "value", "version")
 
     def __init__(
         self,
@@ -50,19 +50,11 @@ class Operand:
         self.address = address
         self.access = access
         self.value = value
-
-    @property
-    def n_elem(self) -> int:
-        """Elements."""
-        n = 1
-        for extent in self.shape:
-            n *= extent
-        return n
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes in memory."""
-        return self.n_elem * self.dtype.size_bytes
+        n_elem = 1
+        for extent in shape:
+            n_elem *= extent
+        self.n_elem = n_elem
+        self.size_bytes = n_elem * dtype.size_bytes
 
 
 class SourceLine(NamedTuple):

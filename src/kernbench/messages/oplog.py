@@ -1,6 +1,6 @@
 """The op log: what Phase 1 timed and Phase 2 replays, as int64 columns.
 
-``OpRecord`` is one row. Format 2: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
+``OpRecord`` is one row. Format 3: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
 """
 
 from __future__ import annotations

@@ -69,10 +69,10 @@ class PipelinePlan:
     """A command's tiles, in the order they are fed.
 
     The first tile starts when the versions in ``after`` and the commands in ``behind`` (by number) are complete.
-    ``staging_bytes`` of TCM belong to the command while it runs.
+    ``staging_bytes`` of TCM belong to the command while it runs; ``written_bytes`` go to memory.
     """
 
-    __slots__ = ("after", "behind", "command", "staging_bytes", "tiles")
+    __slots__ = ("after", "behind", "command", "staging_bytes", "tiles", "written_bytes")
 
     def __init__(
         self,
@@ -82,12 +82,14 @@ class PipelinePlan:
         after: tuple[int, ...] = (),
         behind: tuple[int, ...] = (),
         staging_bytes: int = 0,
+        written_bytes: int = 0,
     ) -> None:
         self.command = command
         self.tiles = tiles
         self.after = after
         self.behind = behind
         self.staging_bytes = staging_bytes
+        self.written_bytes = written_bytes
 
 
 class PipelineContext:

@@ -80,12 +80,12 @@ class PeCpu(Component):
             if isinstance(asked, Test):
                 yield from self._test(asked)
             elif isinstance(asked, Force):
-                yield from self._read_back((asked.version,), self.params.readback_ps, number)
+                yield from self._read_back((asked.version,), self.params.readback_ps, number, "a value the kernel needs")
             elif not isinstance(asked, Clock):
                 number = asked.program
                 yield from self._issue(asked)
                 if asked.awaits is not None:
-                    yield from self._read_back(asked.awaits, 0, number)
+                    yield from self._read_back(asked.awaits, 0, number, f"{asked.name} at {asked.line}")
         yield from self._hand_over(ProgramEnd(number))
 
     def _test(self, asked: Test) -> ProcessBody:
@@ -111,10 +111,10 @@ class PeCpu(Component):
             self.meter.stall("queue", self.engine.now_ps - asked_ps)
             self.station.last_record = scheduler.last_admission
 
-    def _read_back(self, versions: tuple[int, ...], cost_ps: int, program: int) -> ProcessBody:
+    def _read_back(self, versions: tuple[int, ...], cost_ps: int, program: int, what: str) -> ProcessBody:
         ready_ps = self.engine.now_ps
         waited = False
-        self._waits_for = "a value the kernel needs"
+        self._waits_for = what
         while not self._unmade.isdisjoint(versions):
             waited = True
             yield self._ring()

@@ -140,6 +140,7 @@ class PeIpcq(PipelineUnit):
         rings = self.rings.pop(end)
         rings.send.inbox.put(None)
         rings.recv.inbox.put(None)
+        self.ports["pe_scheduler"].forget_lanes(end)
 
     # -- sending ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Hashable, Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from kernbench.messages.commands import (
     MathCmd,
     WaitCmd,
 )
+from kernbench.messages.ipcq import QueueEnd
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType, TileToken
 from kernbench.units import format_bytes
@@ -77,7 +79,7 @@ class PeScheduler(PipelineUnit):
         self.completions = Queue(site.engine, None, f"{site.node.name}.completions")
         self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
         self.freed_by = -1
-        self._has_ended = False
+        self._ends: deque[int] = deque()
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The feeder, the lanes, the counter."""
@@ -110,6 +112,13 @@ class PeScheduler(PipelineUnit):
             self.engine.process(self.start_commands(lane), lane.flights.name)
         return lane
 
+    def forget_lanes(self, queue: QueueEnd) -> None:
+        """A queue is gone, and with it the lanes of its sends and receives."""
+        for key in [(queue, kind.name) for kind in (IpcqSendCmd, IpcqRecvCmd)]:
+            lane = self.lanes.pop(key, None)
+            if lane is not None:
+                lane.flights.put(None)
+
     def reserve(self, size_bytes: int) -> None:
         """Take ``size_bytes`` of TCM for rings, or give them back (negative), while no command is under way."""
         self.tcm.resize(self.tcm.total - size_bytes)
@@ -128,18 +137,19 @@ class PeScheduler(PipelineUnit):
             ticket: Issued | ProgramEnd = yield self.inbox.get()
             if isinstance(ticket, ProgramEnd):
                 self._release(self.scoreboard.alive(), self.freed_by)
-                self._has_ended = True
-                self._give_back()
+                self._ends.append(next(reversed(self.scoreboard.flights), -1))
+                self._give_back(station.last_record)
                 continue
             command, cause = ticket.command, station.cause(ticket.issued_ps, ticket.record)
             station.begin(self.engine.now_ps)
             self._release(command.releases, cause)
             flight = None if isinstance(command, WaitCmd) else self._admit(command)
             if flight is not None:
-                if (yield from self._wait_for_tcm(flight)):
+                need_bytes = command.tcm_bytes + flight.plan.staging_bytes
+                if not self.tcm.try_take(need_bytes) and (yield from self._wait_for_tcm(need_bytes)):
                     cause = self.freed_by
                 lane = self._lane_of(command)
-                if (yield from self._wait_for_place(lane)):
+                if not lane.places.try_take(1) and (yield from self._wait_for_place(lane)):
                     cause = lane.cause
             start_ps = self.engine.now_ps
             yield self.params.dispatch_ps
@@ -150,18 +160,13 @@ class PeScheduler(PipelineUnit):
                 self.ports["pe_cpu"].completed(command, record)
             else:
                 flight.cause, flight.admitted_ps = record, self.engine.now_ps
-                yield self._lane_of(command).flights.put(flight)
+                lane.flights.put(flight)
 
     def _admit(self, command: Command) -> Flight:
         plan = generate_plan(command, self.site.pe_spec, self.accumulators)
         self._check_capacity(plan)
         context = PipelineContext(command, len(plan.tiles), self.pe)
-        context.unwritten_bytes = sum(
-            stage.size_bytes
-            for tile in plan.tiles
-            for stage in tile.stages
-            if stage.kind is StageType.DMA_WRITE
-        )
+        context.unwritten_bytes = plan.written_bytes
         if plan.staging_bytes:
             context.staging = Credits(self.engine, plan.staging_bytes, f"{command.line} staging")
         flight = Flight(plan, context, Signal(self.engine))
@@ -178,10 +183,10 @@ class PeScheduler(PipelineUnit):
                 "use smaller blocks or drop values earlier"
             )
 
-    def _wait_for_tcm(self, flight: Flight) -> Generator[Any, Any, bool]:
-        """Take the command's bytes; whether that took time."""
+    def _wait_for_tcm(self, need_bytes: int) -> Generator[Any, Any, bool]:
+        """Take a command's bytes; whether that took time."""
         asked_ps = self.engine.now_ps
-        yield self.tcm.take(flight.command.tcm_bytes + flight.plan.staging_bytes)
+        yield self.tcm.take(need_bytes)
         self.meter.stall("tcm", self.engine.now_ps - asked_ps)
         return self.engine.now_ps > asked_ps
 
@@ -221,18 +226,21 @@ class PeScheduler(PipelineUnit):
                 self.ports["pe_ipcq"].release(version, cause)
             freed.clear()
 
-    def _give_back(self) -> None:
-        """Behind the last command of a program, credits wait for no batch."""
-        if self._has_ended and not self.scoreboard.flights:
-            self._has_ended = False
-            self.ports["pe_ipcq"].give_back(self.station.last_record)
+    def _give_back(self, cause: int) -> None:
+        """Behind the last command of a program, credits wait for no batch, as the record ``cause`` says."""
+        ends = self._ends
+        while ends and ends[0] < next(iter(self.scoreboard.flights), ends[0] + 1):
+            ends.popleft()
+            self.ports["pe_ipcq"].give_back(cause)
 
     # -- the lanes --------------------------------------------------------------------------------------------
 
     def start_commands(self, lane: Lane) -> ProcessBody:
         """Take the next command, wait until it may start, feed its tiles."""
         while True:
-            flight: Flight = yield lane.flights.get()
+            flight: Flight | None = yield lane.flights.get()
+            if flight is None:
+                return
             context = flight.context
             context.cause = lane.cause
             if flight.admitted_ps >= lane.turned_ps:
@@ -285,6 +293,6 @@ class PeScheduler(PipelineUnit):
             self.freed_by = context.record
             self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
             self._free_slots(context.record)
-            self._give_back()
+            self._give_back(context.record)
             flight.done.fire()
             self.ports["pe_cpu"].completed(command, context.record)
