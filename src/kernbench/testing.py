@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kernbench.ccl.wiring import QueuePair, install_queues
+from kernbench.lang.program import PerProgram
 from kernbench.machine.window import Measured
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
@@ -73,3 +75,72 @@ def run(
     if mode == "timing":
         return KernelRun(tuple(args), report)
     return KernelRun(tuple(arg.numpy() if isinstance(arg, DeviceTensor) else arg for arg in given), report)
+
+
+def run_ranks(
+    kernel: Callable[..., Any],
+    ranks: int | tuple[int, int],
+    args: Sequence[Any],
+    *,
+    queues: Iterable[QueuePair] = (),
+    rings: Mapping[str, Any] | None = None,
+    overrides: Iterable[str] = (),
+    mode: str = "data",
+    strict: bool = True,
+    **meta: Any,
+) -> KernelRun:
+    """Run ``kernel`` once on each of ``ranks`` PEs that are joined by queues: a fake machine for authors of kernels.
+
+    No topology is needed: the machine is one cube of as many PEs, in a line or in ``(columns, rows)``, otherwise as the
+    preset ``tiny``, in mode ``data`` (no times) unless another is asked for. N, S, E and W are there, and ``queues``
+    are declared; ``rings`` are settings of :func:`~kernbench.ccl.install_queues` (slots=, slot_bytes= ...). A list
+    among ``args`` holds an array for each rank, which lies on the rank's PE and comes back in the same way; an array is
+    spread over all PEs. Raises what the kernels' failure raises.
+
+    >>> from kernbench.lang import jit, tl
+    >>> @jit
+    ... def pass_on(x_ptr):
+    ...     if tl.rank() == 0:
+    ...         tl.send("E", tl.load(x_ptr, shape=(4,)))
+    ...     else:
+    ...         tl.store(x_ptr, tl.recv("W", (4,), tl.float32))
+    >>> done = run_ranks(pass_on, 2, [[np.ones(4, np.float32), np.zeros(4, np.float32)]])
+    >>> done.args[0][1].tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    columns, rows = (ranks, 1) if isinstance(ranks, int) else ranks
+    n_ranks = columns * rows
+    machine = (
+        f"cube.pes={{count: {n_ranks}, grid: [{columns}, {rows}]}}",
+        f"cube.hbm.channels={n_ranks}",
+        f"cube.hbm.capacity={16 * n_ranks} MiB",
+    )
+    simulation = Simulation.of("tiny", overrides=(*machine, *overrides), mode=mode, strict=strict)
+    torch = simulation.torch
+    wiring = install_queues(torch, queues, **(rings or {}))
+    given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
+    torch.launch(kernel, (n_ranks,), given, meta, queues=wiring)
+    torch.synchronize()
+    report = simulation.report()
+    if mode == "timing":
+        return KernelRun(tuple(args), report)
+    return KernelRun(tuple(map(_read, given)), report)
+
+
+def _placed(torch: Any, name: str, arg: Any) -> Any:
+    """An array as a tensor, a list of arrays as one for each rank on its PE, all else as it is."""
+    if isinstance(arg, np.ndarray):
+        return torch.from_numpy(arg, name=name).to("ahbm")
+    if isinstance(arg, list):
+        own = (
+            torch.from_numpy(x, name=f"{name}[{r}]").to("ahbm", policy=DPPolicy(only=r))
+            for r, x in enumerate(arg)
+        )
+        return PerProgram(own)
+    return arg
+
+
+def _read(arg: Any) -> Any:
+    if isinstance(arg, PerProgram):
+        return [tensor.numpy() for tensor in arg]
+    return arg.numpy() if isinstance(arg, DeviceTensor) else arg

@@ -197,7 +197,8 @@ class CommChannel:
                 parcel.record = record
             else:
                 self.dma.ports["pe_ipcq"].free(parcel.to, parcel.number, record)
-            yield from self.dma.pass_on(token, station, record)
+            if not self.dma.try_pass_on(token, record):
+                yield from self.dma.pass_on_late(token, station, record)
 
     # -- inbound ----------------------------------------------------------------------------------------------
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling import staged_bytes
@@ -101,12 +100,6 @@ class PipelineUnit(Component):
         self.station.settle(self.engine.now_ps)
         yield "", self.meter
 
-    def finish(self, token: TileToken, station: Station, start_ps: int) -> Generator[Any, Any, int]:
-        """Log the stage that began at ``start_ps``, pass the token on, and give the record's number."""
-        record = self.log_stage(token, station, start_ps)
-        yield from self.pass_on(token, station, record)
-        return record
-
     def log_stage(
         self, token: TileToken, station: Station, start_ps: int, *, va: int = -1, marks: tuple[int, ...] = ()
     ) -> int:
@@ -135,23 +128,31 @@ class PipelineUnit(Component):
             stage.work,
             *marks,
         )
-        token.at += 1
+        token.advance()
         token.cause, token.arrived_ps = record, now_ps
         station.free(now_ps, record)
         return record
 
-    def pass_on(self, token: TileToken, station: Station, record: int) -> ProcessBody:
-        """Hand the token to the unit of its next stage, or count its tile as done."""
-        if token.at == len(token.plan.stages):
-            if token.context.finish_tile():
-                token.context.record = record
-                self.ports["pe_scheduler"].completions.put(token.context)
-            return
+    def try_pass_on(self, token: TileToken, record: int) -> bool:
+        """Hand the token to the unit of its next stage, or count its tile as done; False if that unit has no place."""
+        if token.at < len(token.plan.stages):
+            return self._next_entry(token).try_put(token)
+        if token.context.finish_tile():
+            token.context.record = record
+            self.ports["pe_scheduler"].completions.put(token.context)
+        return True
+
+    def pass_on_late(self, token: TileToken, station: Station, record: int) -> ProcessBody:
+        """Wait for a place at the unit of the token's next stage."""
         now_ps = self.engine.now_ps
-        yield self.ports[UNIT_OF[token.stage.kind]].entry(token).put(token)
+        yield self._next_entry(token).put(token)
         if self.engine.now_ps > now_ps:
             station.meter.stall("downstream", self.engine.now_ps - now_ps)
             station.free(self.engine.now_ps, record)
+
+    def _next_entry(self, token: TileToken) -> Queue:
+        entry: Queue = self.ports[UNIT_OF[token.stage.kind]].entry(token)
+        return entry
 
     def free_staging(self, token: TileToken, kind: StageType, record: int) -> None:
         """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""
@@ -178,7 +179,9 @@ class ComputeUnit(PipelineUnit):
             busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
             yield busy_ps
             self.meter.busy_ps += busy_ps
-            record = yield from self.finish(token, station, start_ps)
+            record = self.log_stage(token, station, start_ps)
+            if not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, station, record)
             self.ports["pe_fetch_store"].free_operands(record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:

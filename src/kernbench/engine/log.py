@@ -7,7 +7,7 @@ nothing of the host: no paths, source lines, versions or wall clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from kernbench.messages.commands import Command
 from kernbench.messages.oplog import OpRecord
 
 BLOCK_ROWS = 1 << 16
-FORMAT = b"kernbench.oplog/2"
+FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
 
@@ -51,6 +51,8 @@ class OpLog:
         self._blocks: list[npt.NDArray[np.int64]] = []
         self._sha = hashlib.sha256(FORMAT)
         self._n_packed = 0
+        self._n_values = 0
+        self._drain: Callable[[int], None] = lambda now_ps: None
 
     def append(
         self,
@@ -104,9 +106,15 @@ class OpLog:
             self._pack()
         return number
 
+    def drain_at(self, n_values: int, drain: Callable[[int], None]) -> None:
+        """Call ``drain(now)`` when ``n_values`` wait for Phase 2, so that a long launch keeps no more."""
+        self._n_values, self._drain = n_values, drain
+
     def commit(self, commit_ps: int, node: int, seq: int, pe: int, command: Command) -> None:
         """Queue ``command`` for Phase 2."""
         self.values.append(ValueRecord(commit_ps, node, seq, pe, command))
+        if len(self.values) == self._n_values:
+            self._drain(commit_ps)
 
     def __len__(self) -> int:
         return self._n_packed + len(self._rows)

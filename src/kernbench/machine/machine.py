@@ -31,6 +31,7 @@ from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
 from kernbench.units import format_ps
 
+MOST_VALUES = 1 << 13  # commands that wait for Phase 2: bounds memory, not time
 ARG_BYTES = 8  # a kernel argument in a launch message
 PROGRAM_BYTES = 16  # first program and count of a PE's share
 Say = Callable[[str], None]
@@ -168,6 +169,7 @@ class Machine(Hardware):
         assert isinstance(host, Host)
         self.host = host
         self.executor = None if mode == "timing" else DataExecutor(self.log, self.store, self.page_tables)
+        self.log.drain_at(MOST_VALUES, self._drain)
         self.spans: list[LaunchSpan] = []
         self.host_time_ps = 0
         self._jobs = 0
@@ -340,6 +342,13 @@ class Machine(Hardware):
             sum(mmu.n_misses for mmu in mmus),
             sum(mmu.n_walks for mmu in mmus),
         )
+
+    def _drain(self, now_ps: int) -> None:
+        """Evaluate what took hold before the present instant, whose order is not complete yet."""
+        if self.executor is not None:
+            self.executor.run_until(now_ps - 1)
+        else:
+            self.log.values.clear()
 
     def flush(self) -> None:
         """Evaluate every value up to now."""

@@ -66,6 +66,7 @@ class LeftOver(NamedTuple):
 
 def left_over(found: Sequence[LeftOver], pes: Sequence[PeId]) -> QueueError:
     """The error that names the queues and the lines; one of several ends, with how many there are."""
+    found = sorted(found, key=lambda at: (at.end.pe, at.end.name))
     n_messages = sum(len(at.unreceived) for at in found)
     parts = []
     for end, unreceived, n_kept in found[:N_NAMED]:

@@ -132,7 +132,7 @@ class IpcqDmaToken:
     """One slot on its way: part ``part`` of a message, into slot ``number`` of the ring at ``to``.
 
     ``left_bytes`` of ``size_bytes`` have not arrived; ``landed_ps`` is when all that has is in the ring. ``record``
-    is that of its sending in the op log.
+    is that of its sending in the op log; while that is not written, of its getting the slot.
     """
 
     __slots__ = ("landed_ps", "left_bytes", "metadata", "number", "part", "record", "size_bytes", "to")

@@ -138,26 +138,29 @@ class PipelineContext:
 class TileToken:
     """One tile on its way; owned by the unit that holds it.
 
-    ``at`` is its place in ``plan.stages``; ``cause`` the record that brought it here; ``asked_ps`` when it came,
+    ``at`` is its place in ``plan.stages``, ``stage`` what is there (the last, when all are done); ``cause`` the record that brought it here; ``asked_ps`` when it came,
     ``arrived_ps`` when there was room for it as well. ``parcel`` is the slot it sends or has received.
     """
 
-    __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "parcel", "plan")
+    __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "parcel", "plan", "stage")
 
     def __init__(self, plan: TilePlan, context: PipelineContext, index: int) -> None:
         self.plan = plan
         self.context = context
         self.index = index
         self.at = 0
+        self.stage = plan.stages[0]
         self.cause = -1
         self.asked_ps = 0
         self.arrived_ps = 0
         self.parcel: IpcqDmaToken | None = None
 
-    @property
-    def stage(self) -> Stage:
-        """The stage this token is at."""
-        return self.plan.stages[self.at]
+    def advance(self) -> None:
+        """The stage is done."""
+        self.at = at = self.at + 1
+        stages = self.plan.stages
+        if at < len(stages):
+            self.stage = stages[at]
 
 
 class TcmRequest:

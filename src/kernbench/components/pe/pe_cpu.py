@@ -35,12 +35,17 @@ class PeCpu(Component):
         self._unmade: set[int] = set()
         self._bell: Signal | None = None
         self._last_completion = -1
-        self._waits_for = ""
+        self._waits_for: str | Command | Force = ""
 
     def waiting(self) -> Iterator[str]:
         """The launch under way, if any."""
-        if self._waits_for:
-            yield f"waits for {self._waits_for}; {self.n_in_flight} commands are not complete"
+        asked = self._waits_for
+        if isinstance(asked, Command):
+            asked = f"{asked.name} at {asked.line}"
+        elif isinstance(asked, Force):
+            asked = "a value the kernel needs"
+        if asked:
+            yield f"waits for {asked}; {self.n_in_flight} commands are not complete"
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The core."""
@@ -78,20 +83,23 @@ class PeCpu(Component):
         number = -1
         while (asked := program.next_item()) is not None:
             if isinstance(asked, Test):
-                yield from self._test(asked)
+                yield from self._test(asked, number)
             elif isinstance(asked, Force):
-                yield from self._read_back((asked.version,), self.params.readback_ps, number, "a value the kernel needs")
+                yield from self._read_back((asked.version,), self.params.readback_ps, number, asked)
             elif not isinstance(asked, Clock):
                 number = asked.program
                 yield from self._issue(asked)
                 if asked.awaits is not None:
-                    yield from self._read_back(asked.awaits, 0, number, f"{asked.name} at {asked.line}")
+                    yield from self._read_back(asked.awaits, 0, number, asked)
         yield from self._hand_over(ProgramEnd(number))
 
-    def _test(self, asked: Test) -> ProcessBody:
+    def _test(self, asked: Test, program: int) -> ProcessBody:
         """Look at a completion, at the price of a readback."""
+        start_ps = self.engine.now_ps
         yield self.params.readback_ps
         asked.is_done = asked.version not in self._unmade
+        cause = self.station.last_record
+        self._log(OpCode.READBACK, start_ps, cause=cause, program=program, version=asked.version)
 
     def _issue(self, command: Command) -> ProcessBody:
         start_ps = self.engine.now_ps
@@ -100,7 +108,9 @@ class PeCpu(Component):
         self.n_in_flight += 1
         if command.result is not None:
             self._unmade.add(command.result.version)
-        yield from self._hand_over(Issued(command, record, self.engine.now_ps))
+        ticket = Issued(command, record, self.engine.now_ps)
+        if not self.ports["pe_scheduler"].inbox.try_put(ticket):
+            yield from self._hand_over(ticket)
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
         asked_ps, scheduler = self.engine.now_ps, self.ports["pe_scheduler"]
@@ -111,10 +121,12 @@ class PeCpu(Component):
             self.meter.stall("queue", self.engine.now_ps - asked_ps)
             self.station.last_record = scheduler.last_admission
 
-    def _read_back(self, versions: tuple[int, ...], cost_ps: int, program: int, what: str) -> ProcessBody:
+    def _read_back(
+        self, versions: tuple[int, ...], cost_ps: int, program: int, asked: Command | Force
+    ) -> ProcessBody:
         ready_ps = self.engine.now_ps
         waited = False
-        self._waits_for = what
+        self._waits_for = asked
         while not self._unmade.isdisjoint(versions):
             waited = True
             yield self._ring()

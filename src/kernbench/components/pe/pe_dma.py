@@ -114,7 +114,7 @@ class Channel:
 
 @COMPONENTS.register("pe_dma_v1")
 class PeDma(PipelineUnit):
-    """Three channels: for reads, for writes, and for queues (see :class:`~kernbench.components.comm.CommChannel`).
+    """Three channels: for reads, for writes, and for slots of queues (``components/comm.py``).
 
     A descriptor takes ``setup``; then PE_MMU looks up its pages, one after the other, and the packets of a page leave
     when it is known, as the window has room. The set-up of the next descriptor overlaps with them. A read is done when
@@ -221,8 +221,8 @@ class PeDma(PipelineUnit):
             )
             if stage.kind is StageType.DMA_WRITE:
                 self.free_staging(token, stage.kind, record)
-            if not descriptor.is_chained:
-                yield from self.pass_on(token, station, record)
+            if not descriptor.is_chained and not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, station, record)
 
     def receive(self, chunk: Chunk) -> None:
         """An answer is here: data of a read, or the acknowledgement of a write."""

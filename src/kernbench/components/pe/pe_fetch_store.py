@@ -69,7 +69,9 @@ class PeFetchStore(PipelineUnit):
             busy_ps = self.busy_ps(token)
             yield busy_ps
             self.meter.busy_ps += busy_ps
-            record = yield from self.finish(token, station, start_ps)
+            record = self.log_stage(token, station, start_ps)
+            if not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, station, record)
             if is_fetch:
                 self.free_staging(token, StageType.DMA_READ, record)
 

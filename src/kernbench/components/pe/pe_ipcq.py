@@ -153,11 +153,12 @@ class PeIpcq(PipelineUnit):
                 side.waiting = token.context.command
                 yield from self._wait_for_credit(side, ring, end)
                 side.waiting = None
-                token.cause = side.record
-            token.parcel = parcel_of(token, end, ring.push())
+                token.cause, token.arrived_ps = side.record, start_ps
+            token.parcel = parcel = parcel_of(token, end, ring.push())
             side.moved_ps = self.engine.now_ps
-            record = self.log_stage(token, side.station, start_ps)
-            yield from self.pass_on(token, side.station, record)
+            parcel.record = record = self.log_stage(token, side.station, start_ps)
+            if not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, side.station, record)
 
     def _wait_for_credit(self, side: Side, ring: SendRing, end: QueueEnd) -> ProcessBody:
         asked_ps = self.engine.now_ps
@@ -170,9 +171,11 @@ class PeIpcq(PipelineUnit):
     def credit(self, message: CreditMsg) -> None:
         """Credits have come back."""
         rings = self.rings[message.to]
-        rings.send_ring.credit(message.head)
         side = rings.send
-        side.record, side.moved_ps = message.record, self.engine.now_ps
+        if not rings.send_ring.credits:
+            side.record = message.record
+        rings.send_ring.credit(message.head)
+        side.moved_ps = self.engine.now_ps
         if side.changed is not None:
             changed, side.changed = side.changed, None
             changed.fire()
@@ -203,7 +206,7 @@ class PeIpcq(PipelineUnit):
             side.waiting = None
             self._check(command, parcel.metadata, end)
             if self.engine.now_ps > start_ps:
-                token.cause = parcel.record
+                token.cause, token.arrived_ps = parcel.record, start_ps
             token.parcel = parcel
             number = ring.take()
             side.moved_ps = self.engine.now_ps
@@ -211,7 +214,8 @@ class PeIpcq(PipelineUnit):
                 assert command.result is not None
                 self._held.setdefault(command.result.version, (end, []))[1].append(number)
             record = self.log_stage(token, side.station, start_ps)
-            yield from self.pass_on(token, side.station, record)
+            if not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, side.station, record)
 
     def _check(self, command: IpcqRecvCmd, metadata: Metadata, end: QueueEnd) -> None:
         """What came must be what is received; an error that names both lines if not."""

@@ -136,7 +136,7 @@ class PeScheduler(PipelineUnit):
         while True:
             ticket: Issued | ProgramEnd = yield self.inbox.get()
             if isinstance(ticket, ProgramEnd):
-                self._release(self.scoreboard.alive(), self.freed_by)
+                self._release(self.scoreboard.alive(), max(self.freed_by, station.last_record))
                 self._ends.append(next(reversed(self.scoreboard.flights), -1))
                 self._give_back(station.last_record)
                 continue
