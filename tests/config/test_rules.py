@@ -61,7 +61,17 @@ def test_the_presets_break_no_rule(name):
             "pe.ipcq.slots=65",
             "4 rings of 65 x 4096 B are 1064960 B, more than the TCM's 1048576 B",
         ),
-        ('pe.ipcq.directions=["N", "N"]', "a direction is named twice"),
+        (
+            "pe.ipcq.slot_size=64 KiB",
+            "4 rings of 8 x 65536 B are 2097152 B, more than the TCM's 1048576 B",
+        ),
+        ('pe.ipcq.directions=["N", "S", "N"]', "a direction is named twice"),
+        ('pe.ipcq.directions=["N", "S", "E"]', "E is joined to W of the next PE; name both, or none"),
+        (
+            "pe.ipcq.poll_ns=0",
+            "0 is no interval; write how often a sender looks, or let it sleep (ccl.yaml)",
+        ),
+        ("pe.ipcq.slot_size=0", "must hold at least one byte"),
         ("pe.mmu.page=3000", "3000 B is not a power of two"),
         ("pe.mmu.page=16", "16 B is smaller than a burst of 32 B; write 32 or more"),
         (
@@ -128,4 +138,4 @@ def test_every_kind_of_node_needs_a_component(tmp_path):
     path.write_text("version: 1\ncomponents: {host: host_v1}\n")
     with pytest.raises(ConfigError) as caught:
         load_config("tiny", components=path)
-    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 19 more)"
+    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 20 more)"

@@ -170,12 +170,16 @@ def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequenc
             raise UsageError(
                 f"install_queues: there is no direction {name!r}; the machine has {', '.join(spec.pe.ipcq.directions)}"
             )
+        if OPPOSITE[name] not in directions:
+            raise UsageError(
+                f"install_queues: direction {name!r} is joined to {OPPOSITE[name]!r} of the next PE; give both, or none"
+            )
     at = {place: rank for rank, place in enumerate(coords)}
     columns, rows = grid_extents(spec)
     joins: list[Join] = []
     for rank, (x, y) in enumerate(coords):
         for name in ("E", "S"):
-            if name not in directions or OPPOSITE[name] not in directions:
+            if name not in directions:
                 continue
             there = (x + STEP[name][0], y + STEP[name][1])
             if spec.neighbours.wrap:

@@ -192,6 +192,9 @@ def _receive_rings_fit_the_tcm(spec: TopologySpec) -> Iterator[tuple[str, str]]:
     ipcq, tcm = spec.pe.ipcq, spec.pe.tcm
     if len(set(ipcq.directions)) != len(ipcq.directions):
         yield "pe.ipcq.directions", "a direction is named twice"
+    for name, other in (("N", "S"), ("S", "N"), ("E", "W"), ("W", "E")):
+        if name in ipcq.directions and other not in ipcq.directions:
+            yield "pe.ipcq.directions", f"{name} is joined to {other} of the next PE; name both, or none"
     rings = ring_bytes(ipcq)
     if ipcq.buffer == "tcm" and rings > tcm.size_bytes:
         yield (
@@ -207,11 +210,6 @@ def _a_poll_takes_time(spec: TopologySpec) -> Iterator[tuple[str, str]]:
             "pe.ipcq.poll_ns",
             "0 is no interval; write how often a sender looks, or let it sleep (ccl.yaml)",
         )
-
-
-def _slots_hold_bytes(spec: TopologySpec) -> Iterator[tuple[str, str]]:
-    if not spec.pe.ipcq.slot_bytes:
-        yield "pe.ipcq.slot_size", "0 B hold no message; write 1 or more"
 
 
 def _the_register_file_holds_elements(spec: TopologySpec) -> Iterator[tuple[str, str]]:
@@ -264,7 +262,6 @@ TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
     _every_rate_class_has_a_rate,
     _receive_rings_fit_the_tcm,
     _a_poll_takes_time,
-    _slots_hold_bytes,
     _the_register_file_holds_elements,
     _pages_are_powers_of_two,
     _a_page_holds_a_burst,

@@ -67,10 +67,11 @@ def recv(program: ProgramContext, queue: str, shape: Any, dtype: Any, *, blocks:
 
 
 def store_received(program: ProgramContext, handle: TensorHandle, destination: Any) -> None:
-    """Copy a received block to memory; its slots are free when it is there."""
+    """Copy a received block to memory, cast to what is there; its slots are free when it is there."""
     if not isinstance(destination, (Block, int)):
         raise UsageError(f"{here()}: dst= must be a pointer or a tl.ref, not {type(destination).__name__}")
-    pointer = transfer.pointer_to(destination, handle.dtype, "dst=")
+    dtype = None if isinstance(destination, (Ref, Pointer)) else handle.dtype
+    pointer = transfer.pointer_to(destination, dtype, "dst=")
     transfer.store(program, pointer, handle, None)
 
 

@@ -12,6 +12,7 @@ import kernbench.components.pe.pe_cpu
 import kernbench.components.pe.pe_dma
 import kernbench.components.pe.pe_fetch_store
 import kernbench.components.pe.pe_gemm
+import kernbench.components.pe.pe_ipcq
 import kernbench.components.pe.pe_math
 import kernbench.components.pe.pe_mmu
 import kernbench.components.pe.pe_scheduler
