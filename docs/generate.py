@@ -33,6 +33,7 @@ from typing import Any
 
 from docs.tables import TABLES
 from kernbench.bench import BENCHES, load_benches
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.cli.main import execute
 from kernbench.components import load_components
 from kernbench.components.base import COMPONENTS
@@ -52,7 +53,7 @@ ENVIRONMENT = (
 
 _BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TABLE = re.compile(r"^<!-- table: ([\w-]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
-_REGISTRIES: tuple[Any, ...] = (BENCHES, COMPONENTS, HBM_MODELS, OPS)
+_REGISTRIES: tuple[Any, ...] = (ALGORITHMS, BENCHES, COMPONENTS, HBM_MODELS, OPS)
 
 
 def normal(text: str) -> str:
@@ -68,6 +69,7 @@ def regenerated(page: Path) -> str:
 
 
 def _worked_through(text: str) -> str:
+    load_algorithms()
     load_benches()
     load_components()
     text = _TABLE.sub(lambda match: _table(*match.groups()), text)

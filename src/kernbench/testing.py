@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from kernbench.ccl.algorithm import load_algorithms
+from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.lang.program import PerProgram
 from kernbench.machine.window import Measured
@@ -108,6 +111,64 @@ def run_ranks(
     >>> done.args[0][1].tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
+    simulation = _machine(ranks, overrides, mode, strict)
+    torch = simulation.torch
+    wiring = install_queues(torch, queues, **(rings or {}))
+    given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
+    torch.launch(kernel, (len(wiring.pes),), given, meta, queues=wiring)
+    torch.synchronize()
+    report = simulation.report()
+    if mode == "timing":
+        return KernelRun(tuple(args), report)
+    return KernelRun(tuple(map(_read, given)), report)
+
+
+def run_collective(
+    algorithm: str,
+    sources: Sequence[npt.NDArray[Any]],
+    *,
+    op: str = "sum",
+    root: int = 0,
+    grid: tuple[int, int] | None = None,
+    rings: Mapping[str, Any] | None = None,
+    overrides: Iterable[str] = (),
+    mode: str = "data",
+) -> KernelRun:
+    """Run the registered ``algorithm`` on a rank for each of ``sources``, on the same fake machine; out of place.
+
+    ``grid`` is ``(columns, rows)``, a line without it. The result's ``args`` are the arrays the ranks end with, one for
+    each: as many elements as PyTorch's collective of that kind gives, and of no meaning where it gives none.
+
+    >>> done = run_collective("ring_allreduce", [np.full(3, r, np.float32) for r in range(4)])
+    >>> [x.tolist() for x in done.args][:2]
+    [[6.0, 6.0, 6.0], [6.0, 6.0, 6.0]]
+    """
+    n_ranks, n_source = len(sources), sources[0].size
+    collective = load_algorithms()[algorithm].collective
+    is_cut, is_joined = (
+        collective in ("reduce_scatter", "all_to_all"),
+        collective in ("all_gather", "all_to_all"),
+    )
+    n_elem = n_source // n_ranks if is_cut else n_source
+    simulation = _machine(grid or n_ranks, overrides, mode, strict=True)
+    torch: Any = simulation.torch
+    communicator = Communicator(torch, range(n_ranks), **(rings or {}))
+    given = _placed(torch, "source", list(sources))
+    n_made = n_elem * n_ranks if is_joined else n_elem
+    made = [torch.empty(n_made, dtype=sources[0].dtype, policy=DPPolicy(only=r)) for r in range(n_ranks)]
+    communicator.install(algorithm)
+    torch.synchronize()
+    simulation.begin_window()
+    communicator.run(algorithm, given, made, n_elem=n_elem, op=op, root=root)
+    torch.synchronize()
+    report = simulation.report()
+    if mode == "timing":
+        return KernelRun(tuple(sources), report)
+    return KernelRun(tuple(tensor.numpy() for tensor in made), report)
+
+
+def _machine(ranks: int | tuple[int, int], overrides: Iterable[str], mode: str, strict: bool) -> Simulation:
+    """One cube of as many PEs, otherwise the preset ``tiny``."""
     columns, rows = (ranks, 1) if isinstance(ranks, int) else ranks
     n_ranks = columns * rows
     machine = (
@@ -115,16 +176,7 @@ def run_ranks(
         f"cube.hbm.channels={n_ranks}",
         f"cube.hbm.capacity={16 * n_ranks} MiB",
     )
-    simulation = Simulation.of("tiny", overrides=(*machine, *overrides), mode=mode, strict=strict)
-    torch = simulation.torch
-    wiring = install_queues(torch, queues, **(rings or {}))
-    given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
-    torch.launch(kernel, (n_ranks,), given, meta, queues=wiring)
-    torch.synchronize()
-    report = simulation.report()
-    if mode == "timing":
-        return KernelRun(tuple(args), report)
-    return KernelRun(tuple(map(_read, given)), report)
+    return Simulation.of("tiny", overrides=(*machine, *overrides), mode=mode, strict=strict)
 
 
 def _placed(torch: Any, name: str, arg: Any) -> Any:
