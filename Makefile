@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORCH_VENV := .venv-torch
+TORCH_READY := $(TORCH_VENV)/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-torch check bench clean
 
 demo: $(READY)
 	$(BIN)/kernbench run gemm
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
+test-torch: $(TORCH_READY)
+	$(TORCH_VENV)/bin/python -m pytest tests/torch
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -21,11 +27,17 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/halo.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+$(TORCH_READY): pyproject.toml
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest --editable .
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(TORCH_VENV)

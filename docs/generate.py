@@ -11,8 +11,9 @@ The info string of a fenced block says what it is:
 
 A page is worked through from top to bottom, in an empty folder of its own. The commands ``kernbench``, ``python
 FILE``, ``make TARGET`` (the repository's), ``cd`` and ``echo $?`` run in this process; others, and what a pipe feeds,
-in a shell. ``<!-- table: NAME -->`` up to ``<!-- end -->`` encloses a table of ``docs/tables.py``. All else is the
-author's. ``tests/docs/test_documents_run.py`` compares; a difference in :data:`ENVIRONMENT` is none.
+in a shell. ``![...](NAME.svg)`` is a picture that a command made; it is kept beside the page. ``<!-- table: NAME -->``
+up to ``<!-- end -->`` encloses a table of ``docs/tables.py``. All else is the author's.
+``tests/docs/test_documents_run.py`` compares; a difference in :data:`ENVIRONMENT` is none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +55,7 @@ ENVIRONMENT = (
 
 _BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TABLE = re.compile(r"^<!-- table: ([\w-]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+_PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w-]+\.svg)\)$", re.MULTILINE)
 _REGISTRIES: tuple[Any, ...] = (ALGORITHMS, BENCHES, COMPONENTS, HBM_MODELS, OPS)
 
 
@@ -63,18 +66,21 @@ def normal(text: str) -> str:
     return text
 
 
-def regenerated(page: Path) -> str:
-    """The text of ``page`` as it should be."""
-    return copy_context().run(_worked_through, page.read_text(encoding="utf-8"))
+def regenerated(page: Path, pictures: Path | None = None) -> str:
+    """The text of ``page`` as it should be; the pictures that it shows and makes go to the folder ``pictures``."""
+    return copy_context().run(_worked_through, page.read_text(encoding="utf-8"), pictures)
 
 
-def _worked_through(text: str) -> str:
+def _worked_through(text: str, pictures: Path | None) -> str:
     load_algorithms()
     load_benches()
     load_components()
     text = _TABLE.sub(lambda match: _table(*match.groups()), text)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _plain_output():
-        return _BLOCK.sub(Reader().block, text)
+        text = _BLOCK.sub(Reader().block, text)
+        for name in _PICTURE.findall(text) if pictures is not None else ():
+            shutil.copyfile(name, pictures / name)
+        return text
 
 
 @contextlib.contextmanager
@@ -194,7 +200,7 @@ def _table(name: str, old: str) -> str:
 def main(names: list[str]) -> None:
     """Write the pages anew."""
     for page in [Path(name).resolve() for name in names] or PAGES:
-        new = regenerated(page)
+        new = regenerated(page, page.parent)
         if new != page.read_text(encoding="utf-8"):
             page.write_text(new, encoding="utf-8")
             sys.stderr.write(f"wrote {page}\n")

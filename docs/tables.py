@@ -14,6 +14,8 @@ from typing import Any
 
 import kernbench as kb
 from kernbench import tl
+from kernbench.ccl_bench import CclBench, Request
+from kernbench.cli.ccl_page import request_as_json, row_as_json
 from kernbench.cli.main import COMMANDS, _group
 from kernbench.components.base import COMPONENTS
 from kernbench.config.json_schema import json_schema
@@ -113,6 +115,22 @@ for _command in COMMANDS:
     TABLES[f"options-{_command}"] = _options(_command)
 
 
+@table("ccl-fields")
+def _ccl_fields(old: str) -> str:
+    """The fields of a collective's JSON with an example; the author says what each is."""
+    meaning = written(old, -1)
+    bench = CclBench(load_config("tiny"), Request(collective="all_reduce", is_ideal=True, n_warmup=0))
+    row = row_as_json(bench.row(64))
+    fields = [
+        *("schema", "topology", "config_sha256", *request_as_json(bench)),
+        *(f"rows[].{name}" for name in row),
+        *(f"rows[].out_of_place.{name}" for name in row["out_of_place"]),
+    ]
+    return markdown(
+        ("field", "what it is"), *((f"`{name}`", meaning.get(f"`{name}`", "")) for name in fields)
+    )
+
+
 @table("run-fields")
 def _run_fields(old: str) -> str:
     """The fields of a run's JSON with an example; the author says what each is."""
@@ -184,8 +202,12 @@ def _components(_old: str) -> str:
 
 @table("configuration-ccl")
 def _ccl(old: str) -> str:
+    """The keys of ``ccl.yaml``; all algorithms are one row, which counts them."""
     meaning = written(old, -1)
-    rows = [(f"`{path}`", text) for path, text in _leaves(load_tree("ccl", "default"))]
+    leaves = list(_leaves(load_tree("ccl", "default")))
+    rows = [(f"`{path}`", text) for path, text in leaves if not path.startswith("algorithms")]
+    names = {path.split(".")[1] for path, _ in leaves if path.startswith("algorithms.")}
+    rows.append(("`algorithms`", f"{len(names)} of them" if names else "{}"))
     return markdown(("key", "default", "what it is"), *((*row, meaning.get(row[0], "")) for row in rows))
 
 

@@ -1,13 +1,15 @@
-"""Transfers on an idle machine, one at a time: what the simulator says, and what the closed form says."""
+"""Transfers on an idle machine, one at a time, and queues: what the simulator says, and what the closed form says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
 
+from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.dtypes import int8
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.lang import tl
@@ -19,6 +21,7 @@ from kernbench.registry import did_you_mean
 from kernbench.reports.breakdown import column, record_at
 from kernbench.simulation import Simulation
 from kernbench.topology.closed_form import stages
+from kernbench.topology.idle_queue import IdleQueue, idle_queue
 from kernbench.topology.idle_transfer import (
     IdleServer,
     Requester,
@@ -26,13 +29,18 @@ from kernbench.topology.idle_transfer import (
     memory_rate,
 )
 from kernbench.topology.routes import Routes
-from kernbench.units import KIB, MIB, transfer_ps
+from kernbench.units import KIB, MIB, PS_PER_US, transfer_ps
 
 HOST_CASES = ("host-to-device", "device-to-host")
 PE_CASES = ("pe-to-local", "pe-to-same-cube", "pe-to-other-cube", "pe-to-other-sip")
 CASES = (*HOST_CASES, *PE_CASES)
 SIZES = tuple(4 * KIB << i for i in range(9))
 assert SIZES[-1] == MIB
+QUEUE_CASE = "queue"
+QUEUE_SIZES = (256, KIB, 4 * KIB)
+DEPTHS = tuple(range(1, 17))
+LAPS = 4  # round the ring; as many are measured as are waited for before
+START_MESSAGES = 16  # and what the first messages may bunch up to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +70,52 @@ class ProbeRow:
     hops: tuple[Hop, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """A stream of messages of ``size_bytes``, each in a slot of its own, through a queue of ``depth`` slots.
+
+    ``simulated_ps`` and ``closed_form_ps`` (rounded up) are the time of ``n_messages`` in the steady state;
+    ``error_ps`` is their difference beyond rounding: 0, or one of the two is wrong. ``limits`` says where the closed
+    form is from.
+    """
+
+    src: str
+    dst: str
+    size_bytes: int
+    depth: int
+    n_messages: int
+    simulated_ps: int
+    closed_form_ps: int
+    error_ps: int
+    limits: IdleQueue
+
+    @property
+    def messages_per_us(self) -> float:
+        """Throughput, simulated."""
+        return self.n_messages * PS_PER_US / self.simulated_ps
+
+    @property
+    def is_knee(self) -> bool:
+        """Whether this is the least depth at which more slots are of no use."""
+        return self.depth == self.limits.knee
+
+
 @jit
 def load_kernel(ptr: Any, offset: Any, BYTES: tl.constexpr) -> None:
     """Loads one block of bytes."""
     tl.load(ptr + offset, shape=(BYTES,))
+
+
+@jit
+def stream_kernel(ptr: Any, MESSAGES: tl.constexpr, BYTES: tl.constexpr) -> None:
+    """Rank 0 sends one block MESSAGES times, as fast as it can; rank 1 receives them one after the other."""
+    if tl.rank() == 0:
+        block = tl.load(ptr, shape=(BYTES,))
+        for _ in range(MESSAGES):
+            tl.send_async("next", block)
+        return
+    for _ in range(MESSAGES):
+        tl.recv("previous", (BYTES,), tl.int8)
 
 
 def run_probe(
@@ -202,3 +252,77 @@ class _Probe:
                 serial_ps=transfer_ps(size, stage.rate),
                 bytes_per_ns=float(stage.rate),
             )
+
+
+def run_queue_probe(
+    sizes: Sequence[int] = QUEUE_SIZES,
+    depths: Sequence[int] = DEPTHS,
+    *,
+    pes: tuple[int, int] = (0, 1),
+    topology: str = "default",
+    overrides: tuple[str, ...] = (),
+) -> tuple[QueueRow, ...]:
+    """A queue from one of ``pes`` to the other, at every size and depth, on a machine that does nothing else.
+
+    A ring that TCM does not hold beside one more message is left out.
+    """
+    for what, numbers in (("sizes are bytes", sizes), ("depths are slots", depths)):
+        if any(number < 1 for number in numbers):
+            raise UsageError(f"probe queue: {what} above 0, not {min(numbers)}")
+    simulation = Simulation.of(topology, overrides=overrides, mode="timing")
+    graph = simulation.graph
+    if pes[0] == pes[1] or not all(0 <= pe < graph.n_pes for pe in pes):
+        raise UsageError(
+            f"probe queue: a queue joins two PEs of 0..{graph.n_pes - 1}, not PE {pes[0]} and PE {pes[1]}"
+        )
+    src, dst = pes
+    tcm_bytes = min(graph.unit(pe, "pe_tcm").spec.size_bytes for pe in pes)
+    routes = Routes(graph)
+    rows = []
+    for size in sizes:
+        limits = idle_queue(graph, routes, src, dst, size)
+        for depth in depths:
+            if (depth + 1) * size > tcm_bytes:
+                continue
+            n_messages = LAPS * depth
+            simulated_ps = _stream(simulation, pes, size, depth, n_messages)
+            rows.append(
+                QueueRow(
+                    src=str(graph.pes[src]),
+                    dst=str(graph.pes[dst]),
+                    size_bytes=size,
+                    depth=depth,
+                    n_messages=n_messages,
+                    simulated_ps=simulated_ps,
+                    closed_form_ps=ceil(LAPS * limits.lap_ps(depth)),
+                    error_ps=limits.error_ps(depth, LAPS, simulated_ps),
+                    limits=limits,
+                )
+            )
+    return tuple(rows)
+
+
+def _stream(simulation: Simulation, pes: tuple[int, int], size: int, depth: int, n_messages: int) -> int:
+    """Simulated time of the last ``n_messages`` of a stream of so many more that it is steady."""
+    torch, machine = simulation.torch, simulation.machine
+    assert isinstance(machine, Machine)
+    wiring = install_queues(
+        torch,
+        [QueuePair("next", "previous", lambda rank, n_ranks: 1 if rank == 0 else None)],
+        pes=pes,
+        directions=(),
+        buffer_kind="tcm",
+        slots=depth,
+        slot_bytes=size,
+        backpressure="sleep",
+        credit_batch=1,
+    )
+    simulation.begin_window()  # the log of what was before is not needed
+    block = torch.empty(size, dtype=int8, name="block")
+    meta = {"MESSAGES": START_MESSAGES + 2 * n_messages, "BYTES": size}
+    torch.launch(stream_kernel, (2,), (block,), meta, queues=wiring)
+    torch.synchronize()
+    table = machine.log.table()
+    received_ps = column(table, "end_ps")[column(table, "op") == OpCode.RECV]
+    torch.remove_queues(wiring)
+    return int(received_ps[-1] - received_ps[-1 - n_messages])

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
+from kernbench.ccl.facade import add_distributed
 from kernbench.components import load_components
 from kernbench.config.load import config_sha256, load_config
 from kernbench.config.schema import Config
@@ -67,6 +68,7 @@ class Simulation:
                 config, self.graph, mode=mode, say=say, strict=strict, keep_log=keep_log, tie_seed=tie_seed
             )
         self.torch = Context(self.machine, seed=seed)
+        add_distributed(self.torch)
         self._window: Window | None = None
         self.begin_window()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 PS_PER_NS = 1000
+PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 

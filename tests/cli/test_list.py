@@ -1,9 +1,11 @@
 """``kernbench list`` shows what can be named, and only that."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from kernbench.ccl.algorithm import load_algorithms
 from kernbench.cli.list import SECTIONS
 from kernbench.config.load import load_config, preset_names
 from kernbench.config.plain import config_sha256
@@ -59,7 +61,14 @@ def test_ops_say_where_they_run(kernbench):
     assert {"name": "dot", "unit": "pe_gemm"} in rows
 
 
-def test_what_is_empty_says_so(kernbench):
+def test_every_algorithm_that_is_registered_is_in_ccl_yaml_with_its_module(kernbench):
+    rows = listed(kernbench, "algorithms")["algorithms"]
+    modules = {name: load_algorithms()[name].kernel.__module__ for name in load_algorithms()}
+    assert {row["name"]: row["module"] for row in rows} == modules
+
+
+def test_what_is_empty_says_so(kernbench, monkeypatch):
+    monkeypatch.setitem(SECTIONS, "algorithms", replace(SECTIONS["algorithms"], rows=list))
     assert kernbench("list", "algorithms").out == "algorithms\nccl.yaml\n  none\n"
 
 

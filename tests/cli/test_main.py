@@ -19,7 +19,7 @@ def test_an_unknown_command_gets_the_nearest_name(kernbench):
     assert kernbench("rnu") == (
         2,
         "",
-        "kernbench: unknown command 'rnu'; did you mean 'run'? (known: check, init, list, probe, run, show)\n",
+        "kernbench: unknown command 'rnu'; did you mean 'run'? (known: ccl, check, init, list, probe, run, show)\n",
     )
 
 

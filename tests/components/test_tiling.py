@@ -21,7 +21,7 @@ from kernbench.errors import CapacityError, DTypeError, UnknownNameError
 from kernbench.messages.access import Access
 from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 
-DMA_READ, FETCH, GEMM, MATH, STORE, DMA_WRITE = StageType
+DMA_READ, FETCH, GEMM, MATH, STORE, DMA_WRITE, SLOT, SEND, RECV, DRAIN = StageType
 ACC_BYTES = 64 << 10  # regfile.accumulators
 HALF_BYTES = 32 << 10  # half of regfile.operands
 

@@ -21,7 +21,7 @@ class Sink:
 
     def __init__(self, engine, n_places=None):
         self.engine = engine
-        self.always_sinks = n_places is None
+        self.sinks = frozenset(Vc) if n_places is None else frozenset()
         self.n_places = n_places
         self.taken = []
 

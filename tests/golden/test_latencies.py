@@ -17,9 +17,14 @@ REWRITE = "if it is meant, run `python tests/golden/test_latencies.py --write` a
 TOPOLOGIES = ("tiny", "default")
 TIMES = ("kernel_time_ps", "device_time_ps")
 SIZES = {
+    "ccl_allreduce": {"world_size": 4, "n": 300},
     "gemm": {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 64},
+    "halo_exchange": {"block": 16, "steps": 3},
+    "hello_send": {"n": 300},
+    "ping_pong": {"n": 300, "rounds": 5},
     "qkv_gemm": {"tokens": 64, "width": 128, "block_m": 32, "block_n": 32, "block_k": 64},
     "softmax": {"rows": 130, "columns": 200},
+    "stream": {"messages": 20, "n": 1000, "slots": 3},
     "vector_add": {"n": 20_000, "block": 256},
 }
 

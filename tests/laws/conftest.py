@@ -2,12 +2,19 @@
 
 from typing import Any, NamedTuple
 
+import pytest
+
 from kernbench.bench import Bench, load_benches
 
 SMALL = {
+    "ccl_allreduce": {"world_size": 3, "n": 100},
     "gemm": {"m": 64, "n": 96, "k": 64, "block_m": 32, "block_n": 32, "block_k": 32},
+    "halo_exchange": {"block": 8, "steps": 3},
+    "hello_send": {"n": 100},
+    "ping_pong": {"n": 100, "rounds": 2},
     "qkv_gemm": {"tokens": 32, "width": 64, "block_m": 16, "block_n": 16, "block_k": 32},
     "softmax": {"rows": 9, "columns": 100},
+    "stream": {"messages": 7, "n": 300, "slots": 3},
     "vector_add": {"n": 1000, "block": 128},
 }
 """What makes a bench small, by its name; a new bench needs an entry."""
@@ -16,6 +23,14 @@ SMALL = {
 class SmallBench(NamedTuple):
     bench: Bench
     params: dict[str, Any]
+
+    def typed(self, dtype: str) -> dict[str, Any]:
+        """The parameters with ``dtype``; a bench that has none of its own is its own at fp32."""
+        if "dtype" in self.bench.parameters:
+            return {**self.params, "dtype": dtype}
+        if dtype != "fp32":
+            pytest.skip(f"{self.bench.name} has one dtype")
+        return self.params
 
 
 def pytest_generate_tests(metafunc):

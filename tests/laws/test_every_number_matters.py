@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from kernbench.bench import load_bench
+from kernbench.ccl import QueuePair, install_queues
+from kernbench.ccl.communicator import Communicator
 from kernbench.config.load import load_config, preset_names
 from kernbench.config.plain import yaml_values
 from kernbench.errors import CapacityError, ConfigError
@@ -86,6 +88,30 @@ def empty_kernel(*_):
 def stores_kernel(x_ptr, at, BLOCK: tl.constexpr):
     """Stores one block of known bytes."""
     tl.store(x_ptr + at, tl.full((BLOCK,), 1, tl.int8))
+
+
+@jit
+def queue_kernel(BLOCK: tl.constexpr):
+    """Rank 0 sends blocks to the last one, which works on each before it frees its slots."""
+    x = tl.zeros((BLOCK,), tl.float32)
+    for _ in range(6):
+        if tl.neighbor("to") is not None:
+            tl.send("to", x)
+        if tl.neighbor("from") is not None:
+            y = tl.recv("from", (BLOCK,), tl.float32)
+            x = x + tl.exp(y) * y
+            del y
+
+
+def collective(name, n_elem=2048):
+    """An algorithm on all PEs, a tensor on each."""
+
+    def run(simulation):
+        torch = simulation.torch
+        tensors = [torch.zeros(n_elem, policy=DPPolicy(only=pe)) for pe in range(simulation.graph.n_pes)]
+        Communicator(torch, range(simulation.graph.n_pes)).run(name, tensors, tensors, n_elem=n_elem)
+
+    return run
 
 
 def copies(simulation):
@@ -171,6 +197,17 @@ def long_launch(simulation):
     simulation.torch.launch(empty_kernel, (4,), tuple(range(200)), place=[0, 1, 2, 3])
 
 
+def queue(n_elem):
+    """Blocks of ``n_elem`` through a queue from the first to the last PE."""
+
+    def run(simulation):
+        ends = QueuePair("to", "from", lambda rank, n_ranks: n_ranks - 1 if rank == 0 else None)
+        wiring = install_queues(simulation.torch, (ends,))
+        simulation.torch.launch(queue_kernel, (4,), meta={"BLOCK": n_elem}, queues=wiring)
+
+    return run
+
+
 class Workload(NamedTuple):
     run: Callable[[Simulation], None]
     machine: tuple[str, ...] = ()
@@ -187,6 +224,7 @@ TWO_CUBES = (
 ONE_CHUNK = ("cube.noc.buffer_per_vc=1056",)
 TWO_CHUNKS = ("cube.noc.buffer_per_vc=2112",)
 PRELOADED = ("pe.mmu.miss=preload",)
+ONE_SLOT = ("pe.ipcq.slots=1",)
 
 WORKLOADS = {
     "copies": Workload(copies),
@@ -215,6 +253,12 @@ WORKLOADS = {
     "many loads": Workload(many_loads),
     "maps, IO_CPU fast": Workload(many_maps, ("sip.io_die.io_cpu.cmd_ns=1",)),
     "maps, M_CPU slow": Workload(many_maps, ("cube.m_cpu.cmd_ns=250",)),
+    "queue": Workload(queue(128)),
+    "queue of one slot": Workload(queue(128), ONE_SLOT),
+    "polled queue of one slot": Workload(queue(128), (*ONE_SLOT, "ccl.defaults.backpressure=poll")),
+    "sliced ring": Workload(collective("ring_sliced_allreduce")),
+    "all to all": Workload(collective("pairwise_all_to_all")),
+    "queue, one chunk a buffer": Workload(queue(1024), (*ONE_CHUNK, "pe.ipcq.slot_size=2 KiB")),
 }
 """Programs for ``tiny`` with ``machine`` changed."""
 
@@ -291,6 +335,7 @@ MOVES = {
     "cube.noc.vcs.ctl": Change("launch, one chunk a buffer", 2),
     "cube.noc.vcs.req": Change("stores, one chunk a buffer", 2),
     "cube.noc.vcs.resp": Change("far copy, one chunk a buffer", 2),
+    "cube.noc.vcs.comm": Change("queue, one chunk a buffer", 2),
     "cube.noc.chunk": Change("copies", 512),
     "cube.noc.packet": Change("copies", 2048),
     "cube.noc.buffer_per_vc": Change("far copy", 1056),
@@ -349,6 +394,14 @@ MOVES = {
     "pe.math.latency_cycles": Change("math", 8),
     **{f"pe.math.rate.{name}": Change("math", 0.125) for name in ("add", "mul", "fma", "max", "cmp")},
     **{f"pe.math.rate.{name}": Change("math", 0.125) for name in ("div", "exp", "rsqrt")},
+    "pe.ipcq.slots": Change("queue", 1),
+    "pe.ipcq.slot_size": Change("queue", 256),
+    "pe.ipcq.install_ns": Change("queue", 8),
+    "pe.ipcq.poll_ns": Change("polled queue of one slot", 50),
+    "pe.ipcq.credit_size": Change("queue of one slot", 64),
+    "ccl.defaults.credit_batch": Change("queue", 2),
+    "ccl.algorithms.pairwise_all_to_all.slots": Change("all to all", 4),
+    "ccl.algorithms.ring_sliced_allreduce.slots": Change("sliced ring", 6),
 }
 """The leaves that move the device time of a workload."""
 
@@ -373,10 +426,6 @@ CHECKED = {
         "no room for 'tensor1': it needs 16 KiB, and of 8 KiB 8 KiB are free, 8 KiB in one piece; allocated: nothing; "
         f"{NO_ROOM}",
         "SRAM copy",
-    ),
-    "pe.ipcq.slots": Limit(1024, "4 rings of 1024 x 512 B are 2097152 B, more than the TCM's 65536 B"),
-    "pe.ipcq.slot_size": Limit(
-        "64 KiB", "pe.ipcq.slots: 4 rings of 2 x 65536 B are 524288 B, more than the TCM's 65536 B"
     ),
 }
 """Capacities that move no time: too little is refused."""
@@ -403,7 +452,6 @@ BANKS = (
 )
 IN_FLAT = "read by a bank-level HBM model; `flat_latency_ns` contains it"
 RATE_IS_BW = "says where `sip.ucie.bw` comes from, which is what links use"
-NO_QUEUES = "PE_IPCQ is later work: nothing is sent from PE to PE"
 ONE_LAUNCH = (
     "a launch waits for the one before, and completions are counted at no time: never more than one waits"
 )
@@ -413,7 +461,6 @@ INERT = {
     "sip.ucie.modules": Inert(4, RATE_IS_BW),
     "sip.ucie.gtps": Inert(32, RATE_IS_BW),
     "sip.ucie.flit": Inert(64, "small packets pay their own bytes; `eff` is the framing of long ones"),
-    "cube.noc.vcs.comm": Inert(2, NO_QUEUES),
     "cube.hbm.ctrl_frontend_ns": Inert(24, IN_FLAT),
     "cube.hbm.ctrl_backend_ns": Inert(16, IN_FLAT),
     **{
@@ -426,10 +473,6 @@ INERT = {
     **{f"cube.hbm.org.{name}": Inert(8, BANKS) for name in ("stack_ids", "bank_groups", "banks_per_group")},
     "cube.hbm.org.row": Inert(2048, BANKS),
     "pe.tcm.banks": Inert(1, "a TCM port gives its rate for any pattern: bank conflicts are left out"),
-    "pe.ipcq.poll_ns": Inert(50, NO_QUEUES),
-    "pe.ipcq.credit_size": Inert(64, NO_QUEUES),
-    "ccl.defaults.slots": Inert(4, NO_QUEUES),
-    "ccl.defaults.slot_size": Inert(2048, NO_QUEUES),
     "geometry.router_pitch_mm": Inert(5, DRAWINGS),
     "geometry.die_gap_mm": Inert(5, DRAWINGS),
     "geometry.io_die_mm": Inert(5, DRAWINGS),
@@ -498,7 +541,7 @@ def test_a_capacity_that_is_too_small_is_refused_and_a_larger_one_moves_no_time(
     assert str(raised.value).partition(": ")[2] == text
     spec = load_config("tiny").topology
     enough = {"cube.hbm.capacity": spec.cube.hbm.capacity_bytes, "cube.sram.size": spec.cube.sram.size_bytes}
-    larger = 2 * enough.get(leaf, 4)
+    larger = 2 * enough[leaf]
     assert seen(workload, (f"{leaf}={larger}",)) == seen(workload)
 
 
@@ -510,7 +553,7 @@ def test_a_number_of_which_only_one_is_understood_refuses_others(leaf):
 
 
 @pytest.mark.parametrize("leaf", INERT)
-@pytest.mark.parametrize("workload", ["gemm", "copy to the other SIP"])
+@pytest.mark.parametrize("workload", ["gemm", "copy to the other SIP", "queue"])
 def test_a_leaf_that_is_said_to_move_nothing_moves_nothing(leaf, workload):
     value, _ = INERT[leaf]
     assert seen(workload, (f"{leaf}={value}",)) == seen(workload)

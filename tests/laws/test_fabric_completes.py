@@ -29,9 +29,9 @@ ONE_SLOT = (
 
 
 class Requester:
-    """A PE's network interface that sinks every answer; ``window`` requests outstanding."""
+    """A PE's network interface that sinks every answer and message; ``window`` requests outstanding."""
 
-    always_sinks = True
+    sinks = frozenset(Vc)
 
     def __init__(self, traffic, node, rng):
         self.traffic, self.node, self.rng = traffic, node, rng

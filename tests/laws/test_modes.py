@@ -36,37 +36,34 @@ TWO_BY_TWO = Path(__file__).with_name("two_by_two.yaml")
 
 def bits_of_bench(small_bench, dtype, mode, overrides=()):
     """The bits of a bench's results."""
-    bench, params = small_bench
+    bench = small_bench.bench
     simulation = Simulation.of("tiny", mode=mode, overrides=overrides)
-    outcome = bench.run(simulation.torch, **bench.bind({**params, "dtype": dtype}))
+    outcome = bench.run(simulation.torch, **bench.bind(small_bench.typed(dtype)))
     return [tensor.numpy().tobytes() for tensor in outcome.outputs]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_timed_and_data_make_the_same_bits_on_every_bench_and_dtype(small_bench, dtype):
     """Or refuse it with the same words; where only the array lacks a rate, it is given one."""
-    bench, params = small_bench
+    bench, params = small_bench.bench, small_bench.typed(dtype)
     modes, text = REFUSED.get((bench.name, dtype), ((), ""))
     for mode in modes:
         with pytest.raises(DTypeError, match=rf"{bench.name}\.py:\d+: {re.escape(text)}\Z"):
-            run_bench(bench, topology="tiny", params={**params, "dtype": dtype}, mode=mode)
+            run_bench(bench, topology="tiny", params=params, mode=mode)
     if modes and text != NO_FP64_ARRAY:
         return
     overrides = ("pe.gemm.macs_per_cycle.fp64=64",) if modes else ()
     timed, computed = (bits_of_bench(small_bench, dtype, mode, overrides) for mode in ("timed", "data"))
     assert timed == computed
-    result = run_bench(
-        bench, topology="tiny", overrides=overrides, params={**params, "dtype": dtype}, mode="data"
-    )
+    result = run_bench(bench, topology="tiny", overrides=overrides, params=params, mode="data")
     assert result.check.ok
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "fp8"])
 def test_timing_has_the_op_log_of_timed_on_every_bench(small_bench, dtype):
-    bench, params = small_bench
+    bench, params = small_bench.bench, small_bench.typed(dtype)
     timed, timing = (
-        run_bench(bench, topology="tiny", params={**params, "dtype": dtype}, mode=mode)
-        for mode in ("timed", "timing")
+        run_bench(bench, topology="tiny", params=params, mode=mode) for mode in ("timed", "timing")
     )
     assert timing.oplog_sha256 == timed.oplog_sha256
     assert (timing.device_time_ps, timing.kernel_time_ps) == (timed.device_time_ps, timed.kernel_time_ps)

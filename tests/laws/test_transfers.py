@@ -219,7 +219,7 @@ def test_busy_stalled_and_idle_of_each_unit_sum_to_the_makespan():
                 total = meter.busy_ps + sum(meter.stalled_ps.values()) + meter.idle_ps
                 assert total == simulation.machine.now_ps, unit.node.name
                 n_seen += 1
-    assert n_seen == 4 * 5
+    assert n_seen == 4 * 6  # PE_DMA has three channels
 
 
 def test_writes_take_their_closed_form_too():

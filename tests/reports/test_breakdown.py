@@ -19,7 +19,7 @@ from kernbench.reports.breakdown import (
 )
 from kernbench.topology.graph import Node, TopologyGraph
 
-KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math")
+KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math", "pe_ipcq")
 HOST = 2 * len(KINDS)
 UNIT_OF = {
     OpCode.DISPATCH: "pe_scheduler",
@@ -29,12 +29,17 @@ UNIT_OF = {
     OpCode.STORE: "pe_fetch_store",
     OpCode.GEMM: "pe_gemm",
     OpCode.MATH: "pe_math",
+    OpCode.SLOT: "pe_ipcq",
+    OpCode.IPCQ_COPY: "pe_dma",
+    OpCode.RECV: "pe_ipcq",
+    OpCode.DRAIN: "pe_dma",
 }
 HOST_OPS = {
     OpCode.HOST_MAP: "map",
     OpCode.HOST_UNMAP: "unmap",
     OpCode.HOST_WRITE: "host to device",
     OpCode.HOST_READ: "device to host",
+    OpCode.HOST_QUEUES: "queues",
 }
 NO_MARKS = (-1,) * 5
 
@@ -267,12 +272,100 @@ def test_a_cause_that_comes_later_is_a_bug():
         log.kernel()
 
 
+# --- queues: the way back crosses to other PEs ---
+
+
+def test_a_message_leads_to_what_its_sender_did():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    log.add(OpCode.START, 10, 30, pe=1)
+    math = log.add(OpCode.MATH, 20, 120, start)
+    copy = log.add(OpCode.IPCQ_COPY, 125, 150, math)
+    log.add(OpCode.END, 150, 150, copy)
+    recv = log.add(OpCode.RECV, 36, 190, copy, ready_ps=36, pe=1)
+    log.add(OpCode.END, 192, 192, recv, pe=1)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "math": 100,
+        "send": 25,
+        "message on the fabric": 40,
+        "pe_dma busy": 5,
+        "kernel end": 2,
+    }
+
+
+def test_a_credit_leads_to_what_freed_the_slot():
+    log = Log()
+    log.add(OpCode.START, 0, 20)
+    start = log.add(OpCode.START, 5, 25, pe=1)
+    math = log.add(OpCode.MATH, 25, 160, start, pe=1)  # reads the block, which then dies
+    log.add(OpCode.END, 160, 160, math, pe=1)
+    slot = log.add(OpCode.SLOT, 30, 200, math, ready_ps=26)
+    copy = log.add(OpCode.IPCQ_COPY, 200, 216, slot)
+    log.add(OpCode.END, 216, 216, copy)
+    assert log.kernel() == {
+        "launch skew": 5,  # of the other PE
+        "kernel start": 20,
+        "math": 135,
+        "credit return": 40,
+        "send": 16,
+    }
+
+
+def test_a_part_of_a_message_that_has_its_slot_at_once_waited_for_nobody():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    first = log.add(OpCode.SLOT, 22, 22, start, ready_ps=22)
+    second = log.add(OpCode.SLOT, 30, 30, first, ready_ps=21)  # the first one waited for PE_DMA until 30
+    copy = log.add(OpCode.IPCQ_COPY, 30, 46, second)
+    drain = log.add(OpCode.DRAIN, 46, 60, copy)
+    log.add(OpCode.END, 60, 60, drain)
+    assert log.kernel() == {
+        "kernel start": 20,
+        "send": 16,
+        "slot to tcm": 14,
+        "pe_ipcq busy": 8,
+        "hand-over": 2,
+    }
+
+
+@pytest.mark.parametrize(("sender_ps", "skew_ps"), [(0, 0), (300, 200)])
+def test_what_starts_late_is_skew_only_where_the_way_back_ends(sender_ps, skew_ps):
+    # PE 1 begins at 100, ends last, and waited for PE 0 from its first command on.
+    log = Log()
+    start = log.add(OpCode.START, sender_ps, sender_ps + 20)
+    log.add(OpCode.START, 100, 120, pe=1)
+    copy = log.add(OpCode.IPCQ_COPY, sender_ps + 20, sender_ps + 90, start)
+    log.add(OpCode.END, sender_ps + 90, sender_ps + 90, copy)
+    recv = log.add(OpCode.RECV, 121, 500, copy, pe=1)
+    log.add(OpCode.END, 500, 500, recv, pe=1)
+    parts = {
+        "launch skew": skew_ps,
+        "kernel start": 20,
+        "send": 70,
+        "message on the fabric": 500 - sender_ps - 90,
+    }
+    assert log.kernel() == {name: ps for name, ps in parts.items() if ps}
+
+
+def test_a_credit_for_what_a_launch_before_received_is_waited_for_from_the_start_on():
+    log = Log()
+    before = log.add(OpCode.RECV, 0, 90, pe=1)
+    log.add(OpCode.START, 100, 120)
+    log.add(OpCode.START, 110, 130, pe=1)
+    log.add(OpCode.END, 140, 140, pe=1)
+    slot = log.add(OpCode.SLOT, 130, 150, before)
+    log.add(OpCode.END, 150, 150, slot)
+    assert log.kernel(sent_ps=95) == {"credit return": 50}
+
+
 # --- any kernel ---
 
 NEVER_A_CAUSE = {OpCode.CONTROL, OpCode.WALK, OpCode.TABLE_WRITE, *HOST_OPS}
 OWN = [op for op in OpCode if op not in (OpCode.START, OpCode.END) and op not in NEVER_A_CAUSE]
 WORK = st.tuples(
     st.sampled_from(OWN),
+    st.integers(0, 1),  # its PE
     st.integers(0, 100),  # how far back its cause lies
     st.integers(-50, 50),  # ready, from the cause's end
     st.integers(0, 50),  # start, from ready
@@ -280,27 +373,29 @@ WORK = st.tuples(
 )
 
 
-def chain(works, first_ps):
-    """A log in which each record's cause is some earlier one, wherever their times then fall."""
+def chain(works, first_ps, other_ps):
+    """A log of two PEs in which each record's cause is some earlier one, wherever their times then fall."""
     log = Log()
-    log.add(OpCode.START, first_ps, first_ps + 20)
-    for op, back, ready, wait, parts in works:
+    for pe, start_ps in enumerate((first_ps, other_ps)):
+        log.add(OpCode.START, start_ps, start_ps + 20, pe=pe)
+    for op, pe, back, ready, wait, parts in works:
         cause = max(0, len(log.rows) - 1 - back)
         ready_ps = max(0, log.rows[cause].end_ps + ready)
         times = [ready_ps + wait]
         for part in parts:
             times.append(times[-1] + part)
         marks = times[1:6] if op in (OpCode.DMA_READ, OpCode.DMA_WRITE) else NO_MARKS
-        log.add(op, times[0], times[6], cause, ready_ps=ready_ps, marks=marks)
+        log.add(op, times[0], times[6], cause, ready_ps=ready_ps, pe=pe, marks=marks)
     cause = len(log.rows) - 1
     end_ps = max(row.end_ps for row in log.rows)
-    log.add(OpCode.END, end_ps, end_ps + 5, cause)
+    for pe in range(2):
+        log.add(OpCode.END, end_ps, end_ps + 5, cause, pe=pe)
     return log
 
 
-@given(st.lists(WORK, max_size=30), st.integers(0, 1000))
-def test_the_causes_sum_to_the_kernel_time_whatever_the_records_say(works, first_ps):
-    log = chain(works, first_ps)
+@given(st.lists(WORK, max_size=30), st.integers(0, 1000), st.integers(0, 1000))
+def test_the_causes_sum_to_the_kernel_time_whatever_the_records_say(works, first_ps, other_ps):
+    log = chain(works, first_ps, other_ps)
     span, parts = log.span(), log.kernel()
     assert sum(parts.values()) == span.time_ps
     assert all(ps > 0 for ps in parts.values())

@@ -200,15 +200,19 @@ def test_the_inner_edges_of_a_pe_are_arrows():
         "niu to pe_dma": True,
         "niu to pe_cpu": True,
         "niu to pe_mmu": True,
+        "niu to pe_ipcq": True,
         "pe_cpu to pe_scheduler": True,
         "pe_scheduler to pe_dma": True,
         "pe_scheduler to pe_fetch_store": True,
+        "pe_scheduler to pe_ipcq": True,
         "pe_dma to pe_mmu": False,
         "pe_dma to pe_tcm": False,
         "pe_dma to pe_fetch_store": True,
+        "pe_dma to pe_ipcq": True,
         "pe_fetch_store to pe_tcm": False,
         "pe_fetch_store to pe_gemm": True,
         "pe_fetch_store to pe_math": True,
+        "pe_fetch_store to pe_ipcq": False,
         "pe_gemm to pe_scheduler": False,
         "pe_math to pe_scheduler": False,
     }
@@ -236,6 +240,13 @@ def test_every_unit_of_a_pe_says_its_name(name):
 def test_pe_mmu_says_its_pages_its_tlb_and_its_hit():
     texts = [text for text, _ in labels(picture("default", "pe"))]
     assert {"PE_MMU", "pages of 2 MiB", "TLB of 64", "hit 1 ns"} <= set(texts)
+
+
+def test_pe_ipcq_says_its_queues_and_the_slots_of_each():
+    texts = [text for text, _ in labels(picture("default", "pe"))]
+    assert {"PE_IPCQ", "4 queues", "8 x 4 KiB"} <= set(texts)
+    texts = [text for text, _ in labels(picture("default", "pe", 'pe.ipcq.directions=["E", "W"]'))]
+    assert "2 queues" in texts
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ NODES = [
     Node(1, "sip0.io_cpu", "io_cpu", None, 0, 0, 0),
     Node(2, "sip0.cube0.m_cpu", "m_cpu", None, 0, 0, 0, 0),
     *(
-        Node(3 + 3 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
+        Node(3 + 4 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
         for pe in range(11)
-        for i, kind in enumerate(("pe_dma", "pe_mmu", "pe_gemm"))
+        for i, kind in enumerate(("pe_dma", "pe_mmu", "pe_gemm", "pe_ipcq"))
     ),
 ]
 GRAPH = TopologyGraph(None, NODES, [], [])
-HOST, IO_CPU, M_CPU, DMA, MMU, GEMM = range(6)
+HOST, IO_CPU, M_CPU, DMA, MMU, GEMM, IPCQ = range(7)
 
 
 def row(node, op, start_ps, end_ps, **fields):
@@ -162,6 +162,28 @@ def test_what_becomes_of_a_map_is_seen_on_its_way_and_walks_go_on_meanwhile():
         "control": None,
         "table_write": 4096,
         "walk": 40,
+    }
+
+
+def test_waits_of_several_queues_get_a_lane_each_and_all_slots_pass_one_channel():
+    found = events(
+        row(HOST, OpCode.HOST_QUEUES, 0, 9_000_000),
+        row(IPCQ, OpCode.CONTROL, 0, 1_000_000),
+        row(IPCQ, OpCode.SLOT, 2_000_000, 5_000_000),
+        row(IPCQ, OpCode.SLOT, 3_000_000, 4_000_000),
+        row(IPCQ, OpCode.RECV, 2_000_000, 6_000_000),
+        row(DMA, OpCode.IPCQ_COPY, 5_000_000, 6_000_000, size_bytes=512),
+        row(DMA, OpCode.DRAIN, 6_000_000, 7_000_000, size_bytes=512),
+        row(DMA, OpCode.DMA_READ, 5_000_000, 7_000_000),
+    )
+    assert threads_of(found) == {
+        ("host", "host.queues 0"): [(0, 9)],
+        ("sip0.cube0.pe0", "pe_ipcq"): [(0, 1)],
+        ("sip0.cube0.pe0", "pe_ipcq.send 0"): [(2, 5)],
+        ("sip0.cube0.pe0", "pe_ipcq.send 1"): [(3, 4)],
+        ("sip0.cube0.pe0", "pe_ipcq.recv 0"): [(2, 6)],
+        ("sip0.cube0.pe0", "pe_dma.comm 0"): [(5, 6), (6, 7)],
+        ("sip0.cube0.pe0", "pe_dma.rd 0"): [(5, 7)],
     }
 
 

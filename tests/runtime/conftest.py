@@ -12,6 +12,7 @@ from kernbench.topology.ids import PeId
 SLICE_BYTES = 1 << 14
 BANK_BYTES = 1 << 12
 BANKS = 2
+TCM_BYTES = 1 << 16
 PAGE, BURST = 4096, 32
 COPY_PS, KERNEL_PS = 1_000_000, 5_000_000
 
@@ -32,7 +33,11 @@ class FakeDevice:
             cube=SimpleNamespace(
                 pes=level(pes), hbm=SimpleNamespace(timing=SimpleNamespace(burst_bytes=BURST))
             ),
-            pe=SimpleNamespace(mmu=SimpleNamespace(page_bytes=PAGE, miss="walk", walk_reads=2)),
+            pe=SimpleNamespace(
+                mmu=SimpleNamespace(page_bytes=PAGE, miss="walk", walk_reads=2),
+                ipcq=SimpleNamespace(directions=("N", "S", "E", "W")),
+            ),
+            neighbours=SimpleNamespace(wrap=False),
         )
         counts = [grid[0] * grid[1] for grid in (sips, cubes, pes)]
         self.pes = [
@@ -47,6 +52,7 @@ class FakeDevice:
         self.now_ps = 0
         self.written, self.read = [], []
         self.queued, self.launched = [], []
+        self.ring_bytes = dict.fromkeys(range(len(self.pes)), 0)
 
     def slice_of(self, pe):
         return 100 + pe, pe * SLICE_BYTES, SLICE_BYTES
@@ -77,9 +83,24 @@ class FakeDevice:
         assert not self.queued
         self.page_tables.unmap(mappings)
 
-    def launch(self, kernel, args, meta, programs, grid, name, operands):
+    def tcm_left_bytes(self, pe):
+        return TCM_BYTES - self.ring_bytes[pe]
+
+    def install(self, wiring):
+        assert not self.queued
+        for pe in wiring.pes:
+            self.ring_bytes[pe] += wiring.tcm_bytes(pe)
+
+    def remove(self, wiring):
+        assert not self.queued
+        for pe in wiring.pes:
+            self.ring_bytes[pe] -= wiring.tcm_bytes(pe)
+
+    def launch(self, kernel, args, meta, programs, grid, name, operands, wiring):
         self.queued.append(
-            SimpleNamespace(kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name)
+            SimpleNamespace(
+                kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name, wiring=wiring
+            )
         )
 
     def synchronize(self):

@@ -53,6 +53,7 @@ def test_there_are_as_many_nodes_of_each_kind_as_the_counts_say(graph_of, name):
         pe_fetch_store=n_pes,
         pe_gemm=n_pes,
         pe_math=n_pes,
+        pe_ipcq=n_pes,
     )
 
 

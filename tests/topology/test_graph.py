@@ -56,6 +56,7 @@ def test_the_units_of_a_pe_are_found_by_its_number(graph_of):
         "pe_fetch_store",
         "pe_gemm",
         "pe_math",
+        "pe_ipcq",
     ]
 
 
@@ -77,7 +78,8 @@ def test_nothing_of_a_graph_can_be_changed(graph_of, part):
         ("x", "known: host, sip_switch, sip0, sip1"),
         (
             "sip0.cube1.pe3",
-            "its parts are niu, pe_cpu, pe_scheduler, pe_dma, pe_mmu, pe_tcm, pe_fetch_store, pe_gemm, pe_math",
+            "its parts are niu, pe_cpu, pe_scheduler, pe_dma, pe_mmu, pe_tcm, pe_fetch_store, pe_gemm, pe_math, "
+            "pe_ipcq",
         ),
     ],
 )

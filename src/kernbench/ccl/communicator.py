@@ -11,7 +11,7 @@ from kernbench.ccl.wiring import coords_of, install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
 from kernbench.lang.program import PerProgram
-from kernbench.messages.ipcq import Wiring
+from kernbench.messages.ipcq import RingSpec, Wiring
 from kernbench.runtime.tensor import DeviceTensor
 
 
@@ -80,7 +80,7 @@ class Communicator:
             "op": op,
             "root": root,
             "slice_elems": wiring.ring.slot_bytes // itemsize,
-            "slots": wiring.ring.slots,
+            "slots": usable_slots(name, wiring.ring),
         }
         named = inspect.signature(algorithm.kernel).parameters
         keywords = {key: value for key, value in given.items() if key in named}
@@ -94,6 +94,21 @@ class Communicator:
     def _of_each(self, tensors: Sequence[DeviceTensor]) -> PerProgram:
         """One for each rank; None where a collective moves nothing."""
         return PerProgram(tensors or [None] * self.group.n_ranks)
+
+
+def usable_slots(name: str, ring: RingSpec) -> int:
+    """Slots that a kernel may count on, since up to ``credit_batch`` - 1 credits wait for others.
+
+    Raises:
+        UsageError: it is none.
+    """
+    usable = ring.slots - ring.credit_batch + 1
+    if usable < 1:
+        raise UsageError(
+            f"{name}: {ring.slots} slots cannot fill a batch of {ring.credit_batch} credits; give "
+            f"credit_batch {ring.slots} or less"
+        )
+    return usable
 
 
 class Constant:

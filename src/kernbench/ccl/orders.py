@@ -1,11 +1,18 @@
-"""Orders of ranks: which rank is next to which in an algorithm's ring."""
+"""Orders of ranks: who is next to whom in an algorithm's rings, grids and trees, and the queues between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kernbench.ccl.algorithm import Group
 from kernbench.ccl.wiring import Coords, QueuePair
+from kernbench.errors import UsageError
+
+Places = tuple[tuple[int, ...], ...]  # of each rank: its place along every axis of a grid of rings
+Parents = tuple[int | None, ...]  # of each rank: the rank it hangs on in a tree; None: the root
+
+
+# -- rings ------------------------------------------------------------------------------------------------------------
 
 
 def ring_order(group: Group) -> tuple[int, ...]:
@@ -16,11 +23,22 @@ def ring_order(group: Group) -> tuple[int, ...]:
     only the way from the last to the first is long.
     """
     at = {place: rank for rank, place in enumerate(group.coords)}
-    xs, ys = sorted({x for x, _ in at}), sorted({y for _, y in at})
-    is_full = len(xs) * len(ys) == len(at) and xs == list(range(xs[0], xs[-1] + 1))
-    if is_full and ys == list(range(ys[0], ys[-1] + 1)) and min(len(xs), len(ys)) > 1 and len(at) % 2 == 0:
+    xs, ys = _sides(group)
+    if is_rectangle(group) and min(len(xs), len(ys)) > 1 and len(at) % 2 == 0:
         return tuple(at[place] for place in _cycle(xs, ys))
     return tuple(at[place] for place in _there_and_back(sorted(at, key=lambda place: place[::-1])))
+
+
+def _sides(group: Group) -> tuple[list[int], list[int]]:
+    return sorted({x for x, _ in group.coords}), sorted({y for _, y in group.coords})
+
+
+def is_rectangle(group: Group) -> bool:
+    """Whether the ranks are all the PEs of a rectangle of the grid."""
+    sides = _sides(group)
+    return len(sides[0]) * len(sides[1]) == group.n_ranks and all(
+        side == list(range(side[0], side[-1] + 1)) for side in sides
+    )
 
 
 def _cycle(xs: Sequence[int], ys: Sequence[int]) -> list[Coords]:
@@ -55,3 +73,206 @@ def ring_queues(group: Group) -> tuple[QueuePair, ...]:
 def ring_layout(group: Group) -> dict[str, tuple[int, ...]]:
     """``order``: the rank at each place of the ring."""
     return {"order": ring_order(group)}
+
+
+# -- grids of rings ---------------------------------------------------------------------------------------------------
+
+
+def torus_places(group: Group) -> Places:
+    """Each rank's column and row: the last of a row is next to the first."""
+    xs, ys = _sides(group)
+    return tuple((x - xs[0], y - ys[0]) for x, y in group.coords)
+
+
+def mesh_places(group: Group) -> Places:
+    """Each rank's place in its row and its column, folded: no two that are neighbours there are more than 2 apart.
+
+    The order along a side of six is 0, 2, 4, 5, 3, 1.
+    """
+    xs, ys = _sides(group)
+    folded = [
+        {at: i for i, at in enumerate([*side[::2], *reversed(side[1::2])])} for side in (list(xs), list(ys))
+    ]
+    return tuple((folded[0][x], folded[1][y]) for x, y in group.coords)
+
+
+def level_places(group: Group) -> Places:
+    """Each rank's place within its cube, of its cube within its SIP, and of its SIP; cubes and PEs in ring order."""
+    sips, cubes = _levels(group)
+    sips = {sip: _ring_of_cubes(group, sip, found, cubes) for sip, found in sips.items()}
+    places: dict[int, tuple[int, ...]] = {}
+    for (sip, cube), ranks in cubes.items():
+        inside = Group(tuple(group.coords[r] for r in ranks), tuple(group.pes[r] for r in ranks))
+        for i, at in enumerate(ring_order(inside)):
+            places[ranks[at]] = (i, sips[sip].index(cube), list(sips).index(sip))
+    return tuple(places[rank] for rank in range(group.n_ranks))
+
+
+def _ring_of_cubes(
+    group: Group, sip: int, numbers: Sequence[int], cubes: Mapping[tuple[int, int], Sequence[int]]
+) -> list[int]:
+    """The cubes of a SIP in ring order, each where its first PE is."""
+    firsts = [min(group.coords[rank] for rank in cubes[sip, number]) for number in numbers]
+    xs, ys = (sorted({place[axis] for place in firsts}) for axis in (0, 1))
+    coords = tuple((xs.index(x), ys.index(y)) for x, y in firsts)
+    grid = Group(coords, tuple(group.pes[cubes[sip, number][0]] for number in numbers))
+    return [numbers[at] for at in ring_order(grid)]
+
+
+def _levels(group: Group) -> tuple[dict[int, list[int]], dict[tuple[int, int], list[int]]]:
+    """The cubes of each SIP, and the ranks of each cube."""
+    cubes: dict[tuple[int, int], list[int]] = {}
+    for rank, pe in sorted(enumerate(group.pes), key=lambda found: found[1]):
+        cubes.setdefault((pe.sip, pe.cube), []).append(rank)
+    sips: dict[int, list[int]] = {}
+    for sip, cube in cubes:
+        sips.setdefault(sip, []).append(cube)
+    return sips, cubes
+
+
+def ragged_levels(group: Group) -> str | None:
+    """Why the ranks are no grid of PEs, cubes and SIPs; None if they are."""
+    sips, cubes = _levels(group)
+    n_ranks = {f"sip{sip}.cube{cube}": len(ranks) for (sip, cube), ranks in cubes.items()}
+    n_cubes = {f"sip{sip}": len(found) for sip, found in sips.items()}
+    for counts, what, each in ((n_ranks, "ranks", "cube"), (n_cubes, "cubes", "SIP")):
+        (first, n), *others = counts.items()
+        for name, count in others:
+            if count != n:
+                return f"{first} has {n} {what} and {name} has {count}; every {each} needs as many"
+    return None
+
+
+def no_rectangle(group: Group) -> str | None:
+    """Why the ranks are no mesh; None if they are."""
+    return None if is_rectangle(group) else "the ranks do not fill a rectangle"
+
+
+def no_torus(group: Group) -> str | None:
+    """Why the ranks are no torus; None if they are."""
+    is_torus = is_rectangle(group) and min(map(len, _sides(group))) > 1
+    return None if is_torus else "the ranks do not fill a rectangle with sides of 2 or more"
+
+
+def axis_queues(places_of: Callable[[Group], Places]) -> Callable[[Group], tuple[QueuePair, ...]]:
+    """``next0``, ``prev0``, ``next1`` ...: the rings along each axis that has more than one place."""
+
+    def queues(group: Group) -> tuple[QueuePair, ...]:
+        places = places_of(group)
+        at = {place: rank for rank, place in enumerate(places)}
+        extents = [1 + max(found) for found in zip(*places, strict=True)]
+
+        def after(axis: int) -> Callable[[int, int], int]:
+            def peer(rank: int, n_ranks: int) -> int:
+                place = list(places[rank])
+                place[axis] = (place[axis] + 1) % extents[axis]
+                return at[tuple(place)]
+
+            return peer
+
+        axes = [axis for axis, extent in enumerate(extents) if extent > 1]
+        return tuple(QueuePair(f"next{axis}", f"prev{axis}", after(axis)) for axis in axes)
+
+    return queues
+
+
+def axis_layout(places_of: Callable[[Group], Places]) -> Callable[[Group], dict[str, Places]]:
+    """``places``: of each rank, along every axis."""
+    return lambda group: {"places": places_of(group)}
+
+
+# -- trees ------------------------------------------------------------------------------------------------------------
+
+
+def heap_parents(group: Group) -> Parents:
+    """A binary tree on the ring order: place i hangs on place (i - 1) // 2."""
+    order = ring_order(group)
+    at = {rank: i for i, rank in enumerate(order)}
+    return tuple(order[(at[rank] - 1) // 2] if at[rank] else None for rank in range(group.n_ranks))
+
+
+def double_parents(group: Group) -> tuple[Parents, Parents]:
+    """Two binary trees on the ring order: what has children in one is a leaf in the other (NCCL's trees).
+
+    In the first, places with an odd number are leaves. The second is its mirror image, or if their number is odd, the
+    first moved by one place.
+    """
+    order, n = ring_order(group), group.n_ranks
+    parents: list[dict[int, int | None]] = [{}, {}]
+    for i in range(n):
+        up = _parent_place(i, n)
+        parents[0][order[i]] = None if up is None else order[up]
+        there = [n - 1 - x if n % 2 == 0 else (x + 1) % n for x in (i, *(() if up is None else (up,)))]
+        parents[1][order[there[0]]] = order[there[1]] if len(there) > 1 else None
+    first, second = (tuple(found[rank] for rank in range(n)) for found in parents)
+    return first, second
+
+
+def _parent_place(i: int, n: int) -> int | None:
+    """Place 0 is the root. ``i`` with the lowest bit that is set moved up, or taken away where that is beyond n."""
+    bit = i & -i
+    if not bit:
+        return None
+    up = (i ^ bit) | (bit << 1)
+    return up if up < n else i ^ bit
+
+
+def tree_queues(parents: Parents, label: str = "") -> tuple[QueuePair, ...]:
+    """``up`` of each rank is joined to ``down0``, ``down1`` ... of its parent, each name behind ``label``."""
+    children: list[list[int]] = [[] for _ in parents]
+    for rank, parent in enumerate(parents):
+        if parent is not None:
+            children[parent].append(rank)
+
+    def child(k: int) -> Callable[[int, int], int | None]:
+        return lambda rank, n_ranks: children[rank][k] if k < len(children[rank]) else None
+
+    return tuple(QueuePair(f"{label}down{k}", f"{label}up", child(k)) for k in range(max(map(len, children))))
+
+
+# -- ranks that are a power of two apart ------------------------------------------------------------------------------
+
+
+def n_powers(n_ranks: int) -> int:
+    """Powers of two below ``n_ranks``: log2 of it, rounded up.
+
+    >>> [n_powers(n) for n in (1, 2, 3, 4, 5)]
+    [0, 1, 2, 2, 3]
+    """
+    return (n_ranks - 1).bit_length()
+
+
+def power_queues(group: Group) -> tuple[QueuePair, ...]:
+    """``to0``, ``to1`` ... to the rank 1, 2, 4 ... higher, round from the last to the first; ``from0`` ... back."""
+
+    def higher(k: int) -> Callable[[int, int], int]:
+        return lambda rank, n_ranks: (rank + (1 << k)) % n_ranks
+
+    return tuple(QueuePair(f"to{k}", f"from{k}", higher(k)) for k in range(n_powers(group.n_ranks)))
+
+
+def exchange_queues(n_ranks: int) -> tuple[QueuePair, ...]:
+    """``x0``, ``x1`` ... between those of the first ``n_ranks``, a power of two, that differ in bit 0, 1 ..."""
+
+    def other(k: int) -> Callable[[int, int], int | None]:
+        return lambda rank, n_all: rank ^ (1 << k) if rank < n_ranks else None
+
+    return tuple(QueuePair(f"x{k}", f"x{k}", other(k)) for k in range(n_powers(n_ranks)))
+
+
+def even_blocks(n_elem: int, n_ranks: int) -> int:
+    """Elements of each of ``n_ranks`` blocks.
+
+    Raises:
+        UsageError: they are not all as long.
+    """
+    if n_elem % n_ranks:
+        raise UsageError(
+            f"{n_elem} elements are no even blocks for {n_ranks} ranks; give a multiple of {n_ranks} elements"
+        )
+    return n_elem // n_ranks
+
+
+def no_power_of_two(group: Group) -> str | None:
+    """Why the ranks cannot pair up in every bit of their number; None if they can."""
+    return None if group.n_ranks & (group.n_ranks - 1) == 0 else "needs a power of two"

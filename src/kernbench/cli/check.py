@@ -167,10 +167,14 @@ def _meaning_of_components(config: Config) -> list[tuple[str, str]]:
 def _meaning_of_ccl(config: Config) -> list[tuple[str, str]]:
     from kernbench.units import format_bytes
 
-    queues = config.ccl.defaults
+    queues, machines = config.ccl.defaults, "the machine's (pe.ipcq)"
+    size_bytes = queues.slot_bytes
     return [
-        ("queues", f"{queues.slots} slots of {format_bytes(queues.slot_bytes)} in {queues.buffer_kind}"),
+        ("slots", machines if queues.slots is None else str(queues.slots)),
+        ("slot size", machines if size_bytes is None else format_bytes(size_bytes)),
+        ("memory", queues.buffer_kind or machines),
         ("back-pressure", queues.backpressure),
+        ("credits together", str(queues.credit_batch)),
         *((name, algorithm.module) for name, algorithm in config.ccl.algorithms.items()),
     ]
 

@@ -28,10 +28,11 @@ from kernbench.registry import did_you_mean
 
 COMMANDS = {
     "run": "Run a bench: is its result right, how long does it take, and why.",
-    "probe": "Time single transfers against their closed forms.",
+    "ccl": "Time a collective size by size, check it, and compare it with theory.",
+    "probe": "Time single transfers, or a queue, against their closed forms.",
     "list": "List benches, topologies, components, algorithms and ops.",
     "check": "Check configuration files and print what they mean.",
-    "show": "Draw a machine; print its peaks or a bench's memory map.",
+    "show": "Draw a machine or ranks; print its peaks or a bench's memory map.",
     "init": "Copy a topology, a kernel and a bench to start from.",
 }
 """What there is, each in the file of its name, and the first line of its help."""
@@ -46,6 +47,7 @@ EXAMPLES = """\b
 Examples:
   kernbench run gemm -p m=512 -p dtype=bf16
   kernbench probe pe-to-other-cube --hops
+  kernbench ccl all_reduce --ranks 8
   kernbench init my_accelerator
 
 \b

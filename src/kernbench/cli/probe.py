@@ -1,4 +1,4 @@
-"""``kernbench probe``: one transfer at a time on an idle machine, simulated and by closed form."""
+"""``kernbench probe``: single transfers, and a queue, on an idle machine, simulated and by closed form."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName
+from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.units import format_bytes, format_ps
 
 if TYPE_CHECKING:
     from kernbench.cli.console import Output
-    from kernbench.probe import ProbeRow
+    from kernbench.probe import ProbeRow, QueueRow
 
 SCHEMA = "kernbench.probe/1"
 WRONG = 1
+QUEUE = "queue"
 EXAMPLES = """\b
 Examples:
   kernbench probe
   kernbench probe pe-to-other-cube --hops
   kernbench probe host-to-device --sizes 4KiB,1MiB --topology big
+  kernbench probe queue --pes 0,31 --depths 1..12 --plot knee.png
 """
 
 
@@ -32,7 +35,7 @@ def command(
         typer.Argument(
             metavar="CASE",
             help="One of host-to-device, device-to-host, pe-to-local, pe-to-same-cube, pe-to-other-cube, "
-            "pe-to-other-sip; all that the machine has, if left out.",
+            "pe-to-other-sip; all of these that the machine has, if left out. Or queue: a queue between two PEs.",
             show_default=False,
         ),
     ] = None,
@@ -41,28 +44,60 @@ def command(
         typer.Option(
             "--sizes",
             metavar="SIZE,...",
-            help="Bytes, or numbers with KiB or MiB; 4 KiB to 1 MiB, doubling, if left out.",
+            help="Bytes, or numbers with KiB or MiB; 4 KiB to 1 MiB, doubling, if left out (queue: 256 B, 1 KiB, "
+            "4 KiB).",
         ),
     ] = None,
-    hops: Annotated[bool, typer.Option("--hops", help="Show every hop of the routes.")] = False,
+    hops: Annotated[
+        bool,
+        typer.Option(
+            "--hops", help="Show every hop of the routes (queue: all that the closed forms are made of)."
+        ),
+    ] = False,
+    pes: Annotated[
+        str | None,
+        typer.Option("--pes", metavar="SRC,DST", help="queue: from which PE to which; 0,1 if left out."),
+    ] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(
+            "--depths", metavar="N,...", help="queue: slots, as in 1,2,4 or 1..8; 1..16 if left out."
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="queue: draw throughput against depth to FILE, .png or .svg."
+        ),
+    ] = None,
     topology: TopologyName = "default",
     overrides: Overrides = None,
     json: JsonTarget = None,
     debug: Debug = False,
 ) -> None:
-    """Time single transfers against their closed forms.
+    """Time single transfers, or a queue, against their closed forms.
 
     On an idle machine the two agree to the picosecond: an error that is not 0 makes the exit code 1.
     """
-    require_writable(json)
+    require_writable(json, plot)
     sizes_bytes = parse_sizes(sizes) if sizes is not None else None
     from kernbench.cli.console import Output, sign_of_life
-    from kernbench.config.load import load_config
-    from kernbench.config.plain import config_sha256
+
+    if case == QUEUE:
+        queue_rows = _probe_queue(sizes_bytes, depths, pes, plot, topology, tuple(overrides or ()))
+        _write(json, topology, overrides, as_json(queue_rows))
+        if json != STDOUT:
+            print_rows(Output(), queue_rows, with_hops=hops)
+        if any(row.error_ps for row in queue_rows):
+            raise typer.Exit(WRONG)
+        return
+    for option, value in (("--pes", pes), ("--depths", depths), ("--plot", plot)):
+        if value is not None:
+            raise UsageError(f"{option} is for a queue: kernbench probe queue {option} {value}")
     from kernbench.probe import CASES, SIZES, run_probe
 
     if case is not None and case not in CASES:
-        raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, CASES)}")
+        raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, (*CASES, QUEUE))}")
     with sign_of_life("probing"):
         rows = run_probe(
             (case,) if case else CASES,
@@ -75,15 +110,56 @@ def command(
             f"probe {case}: {topology} has no such place, or its TCM is smaller than every size; "
             "leave the case out to see what there is"
         )
-    if json is not None:
-        sha256 = config_sha256(load_config(topology, overrides or ()))
-        write_json(
-            json, {"schema": SCHEMA, "topology": topology, "config_sha256": sha256, "rows": _as_json(rows)}
-        )
+    _write(json, topology, overrides, _as_json(rows))
     if json != STDOUT:
         _print(Output(), rows, with_hops=hops)
     if any(row.error_ps for row in rows):
         raise typer.Exit(WRONG)
+
+
+def _probe_queue(
+    sizes: tuple[int, ...] | None,
+    depths: str | None,
+    pes: str | None,
+    plot: str | None,
+    topology: str,
+    overrides: tuple[str, ...],
+) -> tuple[QueueRow, ...]:
+    """The sweep, drawn if that is asked for."""
+    from kernbench.cli.console import sign_of_life
+    from kernbench.cli.plot import draw_queue, require_drawable
+
+    require_drawable(plot)
+    chosen_depths = None if depths is None else parse_depths(depths)
+    chosen_pes = (0, 1) if pes is None else parse_pes(pes)
+    from kernbench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
+
+    with sign_of_life("probing"):
+        rows = run_queue_probe(
+            sizes or QUEUE_SIZES,
+            chosen_depths or DEPTHS,
+            pes=chosen_pes,
+            topology=topology,
+            overrides=overrides,
+        )
+    if not rows:
+        raise UsageError(
+            f"probe queue: no ring of these depths and sizes fits the TCM of {topology} beside one more message; "
+            "give smaller --sizes or --depths"
+        )
+    if plot is not None:
+        draw_queue(plot, rows)
+    return rows
+
+
+def _write(json: str | None, topology: str, overrides: list[str] | None, rows: list[dict[str, Any]]) -> None:
+    """The rows as JSON, if that is asked for."""
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+
+    if json is not None:
+        sha256 = config_sha256(load_config(topology, overrides or ()))
+        write_json(json, {"schema": SCHEMA, "topology": topology, "config_sha256": sha256, "rows": rows})
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from kernbench.registry import did_you_mean
 
 if TYPE_CHECKING:
     from kernbench.cli.show_memory import BenchMemory
+    from kernbench.cli.show_ranks import RanksView
     from kernbench.config.schema import Config, TopologySpec
     from kernbench.reports.floorplan import View
     from kernbench.topology.ids import PeId
@@ -29,6 +30,7 @@ Examples:
   kernbench show big --view cube -o cube.svg
   kernbench show my_topology.yaml --peaks
   kernbench show tiny --memory gemm -p m=128
+  kernbench show default --ranks --algo tree_allreduce --part sip0.cube0
 """
 
 
@@ -44,7 +46,10 @@ def command(
     part: Annotated[
         str,
         typer.Option(
-            "--part", metavar="NAME", help="Which SIP, cube or PE the views show, as in sip0.cube1."
+            "--part",
+            metavar="NAME",
+            help="Which SIP, cube or PE the views show, as in sip0.cube1; of --ranks, the SIP or cube whose PEs they "
+            "are, else all.",
         ),
     ] = "sip0.cube0.pe0",
     out: Annotated[
@@ -65,6 +70,19 @@ def command(
             help="Print where the tensors of a bench (a name or a Python file) lie; draws only with --view or -o.",
         ),
     ] = None,
+    ranks: Annotated[
+        bool,
+        typer.Option(
+            "--ranks",
+            help="Draw who sends to whom in a collective, and over how many hops; other views only with --view.",
+        ),
+    ] = False,
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            "--algo", metavar="NAME", help="The algorithm of --ranks; ccl.yaml's all_reduce if left out."
+        ),
+    ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,15 +93,19 @@ def command(
     json: JsonTarget = None,
     debug: Debug = False,
 ) -> None:
-    """Draw a machine; print its peaks or a bench's memory map.
+    """Draw a machine or ranks; print its peaks or a bench's memory map.
 
     --memory runs a bench without simulated time, to print its tensors' virtual pages, shards and use of memory.
     """
     params = assignments(param or ())
     _require_bench(memory, param, plugin)
+    if algo is not None and not ranks:
+        raise UsageError(f"--algo {algo}: no ranks are drawn; add --ranks")
     is_text_only = peaks or memory is not None
-    views = _views(view, is_drawn=view is not None or out is not None or not is_text_only)
-    files = _files(topology, views, out)
+    views = _views(
+        view, is_drawn=view is not None or not (is_text_only or ranks) or (out is not None and not ranks)
+    )
+    files = _files(topology, views, out if not (ranks and not views) else None)
     require_writable(json, *files.values())
 
     from kernbench.config.load import load_config
@@ -93,6 +115,7 @@ def command(
     found = _memory(memory, params, config, plugin or ()) if memory is not None else None
     if files:
         _draw(config.topology, files, pe_of(part))
+    drawn_ranks = _ranks(config, topology, algo, part, out, beside=bool(views)) if ranks else None
     limits = _limits(config.topology) if peaks else None
     if json is not None:
         drawn = [{"view": name, "file": str(path)} for name, path in files.items()]
@@ -102,9 +125,12 @@ def command(
             "config_sha256": config_sha256(config),
         }
         document |= {"views": drawn, "peaks": _as_json(limits) if limits else None}
-        write_json(json, {**document, "memory": found.to_json() if found else None})
+        document |= {"memory": found.to_json() if found else None, "ranks": None}
+        if drawn_ranks is not None:
+            document["ranks"] = {**drawn_ranks[0].to_json(), "file": str(drawn_ranks[1])}
+        write_json(json, document)
     if json != STDOUT:
-        _print(topology, config.topology, files, limits, found)
+        _print(topology, config.topology, files, limits, found, drawn_ranks)
 
 
 def _require_bench(memory: str | None, param: list[str] | None, plugin: list[str] | None) -> None:
@@ -179,6 +205,25 @@ def _memory(bench: str, params: dict[str, str], config: Config, plugins: Sequenc
     return memory_of(bench, params, config, plugins)
 
 
+def _ranks(
+    config: Config, topology: str, algo: str | None, part: str, out: str | None, *, beside: bool
+) -> tuple[RanksView, Path]:
+    """The picture of the ranks, and its file: ``out``, or ``<topology>-<algorithm>.svg`` in that folder."""
+    from kernbench.cli.console import sign_of_life
+    from kernbench.cli.show_ranks import ranks_of
+
+    pe_of(part)
+    with sign_of_life("drawing the ranks"):
+        view = ranks_of(config, algo, part if part.count(".") < 2 else None)
+    is_file = out is not None and Path(out).suffix == ".svg" and not beside
+    path = Path(out or ".") if is_file else Path(out or ".") / f"{Path(topology).stem}-{view.algorithm}.svg"
+    if not is_file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(path)
+    write_text(path, view.svg)
+    return view, path
+
+
 def _as_json(limits: Peaks) -> dict[str, Any]:
     """Its fields; exact rates as numbers: bytes or FLOP per ns."""
     return {
@@ -193,6 +238,7 @@ def _print(
     files: dict[View, Path],
     limits: Peaks | None,
     found: BenchMemory | None,
+    ranks: tuple[RanksView, Path] | None,
 ) -> None:
     from kernbench.cli.console import Output
     from kernbench.reports.tables import machine, peak_rows
@@ -205,5 +251,9 @@ def _print(
         from kernbench.cli.show_memory import print_memory
 
         print_memory(output, found)
-    for path in files.values():
+    if ranks is not None:
+        from kernbench.cli.show_ranks import print_ranks
+
+        print_ranks(output, ranks[0])
+    for path in (*files.values(), *([ranks[1]] if ranks else [])):
         output.line(f"wrote {path}")

@@ -134,7 +134,7 @@ class CommChannel:
         parcel = out.token.parcel
         assert parcel is not None
         if parcel.part + 1 == parcel.metadata.n_slots:
-            self.dma.ports["pe_ipcq"].sent(out.token.context)
+            self.dma.ports["pe_ipcq"].commit(out.token.context)
         there = self.fabric.graph.niu_of(parcel.to.pe)
         packets_bytes = parts_of(parcel.size_bytes, self.most_bytes)
         out.n_left = sum(len(parts_of(size, self.fabric.chunk_bytes)) for size in packets_bytes)

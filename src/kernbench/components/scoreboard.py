@@ -45,7 +45,17 @@ class Flight:
     another PE that they are done.
     """
 
-    __slots__ = ("admitted_ps", "cause", "context", "done", "is_release", "plan", "reads", "streams", "touches")
+    __slots__ = (
+        "admitted_ps",
+        "cause",
+        "context",
+        "done",
+        "is_release",
+        "plan",
+        "reads",
+        "streams",
+        "touches",
+    )
 
     def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
         self.plan = plan

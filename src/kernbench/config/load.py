@@ -68,11 +68,9 @@ def load_config(
     spec._places = Places(dict(trees["topology"].places()))
     implementations = _checked(ComponentsSpec, trees["components"])
     implementations._places = Places(dict(trees["components"].places()))
-    return Config.model_construct(
-        topology=spec,
-        components=implementations,
-        ccl=_checked(CclSpec, trees["ccl"]),
-    )
+    collectives = _checked(CclSpec, trees["ccl"])
+    collectives._places = Places(dict(trees["ccl"].places()))
+    return Config.model_construct(topology=spec, components=implementations, ccl=collectives)
 
 
 def preset_names(document: Document = "topology") -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 
@@ -125,6 +125,55 @@ def parse_factor(value: Any) -> Fraction:
     return factor
 
 
+class SizeRange(NamedTuple):
+    """For messages of ``first_bytes`` to ``last_bytes`` (None: any that are larger), this algorithm."""
+
+    algorithm: str
+    first_bytes: int
+    last_bytes: int | None
+
+
+def size_ranges(text: str) -> tuple[SizeRange, ...]:
+    """The ranges that a selection in oneCCL's manner says, in order; ValueError where it says none or leaves some out.
+
+    >>> size_ranges("doubling:0-8192;ring:8193-max")
+    (SizeRange(algorithm='doubling', first_bytes=0, last_bytes=8192), SizeRange(algorithm='ring', first_bytes=8193, \
+last_bytes=None))
+    >>> size_ranges("ring")
+    (SizeRange(algorithm='ring', first_bytes=0, last_bytes=None),)
+    """
+    found: list[SizeRange] = []
+    for part in text.split(";"):
+        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\d+)\s*-\s*(\d+|max)\s*)?", part)
+        if not match:
+            raise ValueError(
+                f"{part!r} is not a range of message sizes in bytes; write algorithm:first-last, as in "
+                "'ring_allreduce:0-max'"
+            )
+        first, last = int(match[2] or 0), None if match[3] in (None, "max") else int(match[3])
+        wanted = 0 if not found else None if found[-1].last_bytes is None else found[-1].last_bytes + 1
+        if wanted is None:
+            raise ValueError(f"{part!r} comes after a range to max; nothing is larger, so leave it out")
+        if first != wanted:
+            raise ValueError(f"{part!r} must begin at {wanted}, so that each size has one algorithm")
+        if last is not None and last < first:
+            raise ValueError(f"{part!r} ends before it begins; write algorithm:first-last")
+        found.append(SizeRange(match[1], first, last))
+    if found[-1].last_bytes is not None:
+        raise ValueError(f"{part!r} must end at max, so that each size has one algorithm")
+    return tuple(found)
+
+
+def parse_selection(value: Any) -> str:
+    """A selection that :func:`size_ranges` understands."""
+    if not isinstance(value, str):
+        raise ValueError(
+            f"{value!r} is not a selection; write algorithm:first-last, as in 'ring_allreduce:0-max'"
+        )
+    size_ranges(value)
+    return value
+
+
 def parse_mm(value: Any) -> Fraction:
     """A length in mm, above zero."""
     length = _number(value, "mm without a unit")
@@ -161,6 +210,11 @@ Grid = tuple[Count, Count]
 At = tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]]
 Text = Annotated[str, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
+Selection = Annotated[
+    str,
+    BeforeValidator(parse_selection),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*[A-Za-z_]\w*\s*(:\s*\d+\s*-\s*(\d+|max)\s*)?(;.+)?$"}),
+]
 Side = Literal["N", "S", "E", "W"]
 Fit = Literal["first", "best"]
 
@@ -627,12 +681,39 @@ class CclDefaultsSpec(Spec):
     credit_batch: Count
 
 
+class CclSelectionSpec(Spec):
+    """Which algorithm does a collective, by the bytes of the smaller buffer of a rank: ranges from 0 to max."""
+
+    all_reduce: Selection
+    reduce_scatter: Selection
+    all_gather: Selection
+    broadcast: Selection
+    reduce: Selection
+    all_to_all: Selection
+    barrier: Selection
+
+
+CollectiveName = Literal[
+    "all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all", "barrier"
+]
+
+
 class CclSpec(Spec):
-    """``ccl.yaml``: collectives: defaults, and the settings of each algorithm."""
+    """``ccl.yaml``: collectives: defaults, which algorithm does which, and the settings of each algorithm.
+
+    The queues of the algorithms of ``eager`` collectives are installed with a group, others at first use.
+    """
 
     version: Literal[1]
     defaults: CclDefaultsSpec
+    selection: CclSelectionSpec
+    eager: tuple[CollectiveName, ...]
     algorithms: dict[str, CclAlgorithmSpec]
+    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
+
+    def place_of(self, path: str) -> str:
+        """The file and line that ``path`` was written at."""
+        return self._places.of(path)
 
 
 class Config(Spec):

@@ -6,7 +6,12 @@ say. Only bool and None, which Python lets nobody extend, have no ``.value``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    _Value = Any  # a marked parameter is whatever it was given: a type checker must not miss its operators
+else:
+    _Value = object
 
 
 class _Recognises(type):
@@ -14,7 +19,7 @@ class _Recognises(type):
         return isinstance(value, (IntConstant, FloatConstant, StrConstant))
 
 
-class constexpr(metaclass=_Recognises):  # noqa: N801 - Triton's name
+class constexpr(_Value, metaclass=_Recognises):  # type: ignore[misc]  # noqa: N801 - Triton's name
     """Marks a kernel parameter as constant; called, it gives a constant carrying ``.value``.
 
     >>> constexpr(128).value, constexpr(128) * 2, isinstance(constexpr("relu"), constexpr)

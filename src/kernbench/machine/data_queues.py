@@ -126,11 +126,11 @@ class DataQueues:
         transfer.n_left -= 1
         if not transfer.n_left:
             direction.sends.popleft()
-            self._finish(transfer)
             self._readers[source.version] -= 1
             if not self._readers[source.version]:
                 del self._readers[source.version]
                 self._free_if_dead(source.version)
+            self._finish(transfer)  # last: behind a program's last transfer all its slots are free
 
     def _take(self, direction: Direction) -> None:
         transfer = direction.recvs[0]

@@ -11,13 +11,14 @@ class SendRing:
     """The sender's view of a peer's ring of ``depth`` slots.
 
     ``tail`` counts slots ever pushed, ``head`` those the receiver is known to have freed. Invariant: ``0 <= tail - head
-    <= depth``. Counters start at ``first``.
+    <= depth``. Counters start at ``first``. ``least_credits`` is the fewest that were ever left after a push; whoever
+    reads it may set it back to ``depth``.
     """
 
-    __slots__ = ("depth", "head", "tail")
+    __slots__ = ("depth", "head", "least_credits", "tail")
 
     def __init__(self, depth: int, first: int = 0) -> None:
-        self.depth = depth
+        self.depth = self.least_credits = depth
         self.head = self.tail = first
 
     @property
@@ -27,8 +28,10 @@ class SendRing:
 
     def push(self) -> int:
         """Claim the next slot and return its number; ``number % depth`` is its place in the ring."""
-        if self.credits == 0:
+        left = self.credits - 1
+        if left < 0:
             raise AssertionError(f"push without credit: all {self.depth} slots are in use")
+        self.least_credits = min(self.least_credits, left)
         self.tail += 1
         return self.tail - 1
 

@@ -33,6 +33,7 @@ from kernbench.ops import dot_form, evaluate, evaluate_dot
 from kernbench.ops.numerics import as_array, convert
 
 Array = npt.NDArray[Any]
+NOTHING: Array = np.empty(0, np.uint8)  # what a send makes: kept and released as any other value is
 
 
 class Record(Protocol):
@@ -241,6 +242,7 @@ class Evaluation:
         elif isinstance(command, IpcqSendCmd):
             mail = self.values.mail.setdefault(command.queue.peer, deque())
             mail.append(self.fetch(command.operands[0]))
+            self.make(NOTHING)
         elif isinstance(command, IpcqRecvCmd):
             self.make(self.values.mail[command.queue].popleft())
 

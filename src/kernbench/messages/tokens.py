@@ -138,8 +138,9 @@ class PipelineContext:
 class TileToken:
     """One tile on its way; owned by the unit that holds it.
 
-    ``at`` is its place in ``plan.stages``, ``stage`` what is there (the last, when all are done); ``cause`` the record that brought it here; ``asked_ps`` when it came,
-    ``arrived_ps`` when there was room for it as well. ``parcel`` is the slot it sends or has received.
+    ``at`` is its place in ``plan.stages``, ``stage`` what is there (the last, when all are done); ``cause`` the record
+    that brought it here; ``asked_ps`` when it came, ``arrived_ps`` when there was room for it as well. ``parcel`` is
+    the slot it sends or has received.
     """
 
     __slots__ = ("arrived_ps", "asked_ps", "at", "cause", "context", "index", "parcel", "plan", "stage")

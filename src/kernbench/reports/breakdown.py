@@ -1,14 +1,15 @@
 """Where the time went: every picosecond of a kernel, and of a device window, has exactly one cause.
 
 The kernel's breakdown walks back from the end of the PE that ended last along what each record waited for: a record's
-own time goes to what its unit did, the time between its cause's end and its start to what it waited for.
+own time goes to what its unit did, the time between its cause's end and its start to what it waited for. Messages and
+credits of queues lead it from one PE to another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +37,17 @@ CAUSES: dict[str, str] = {
     "gemm": "the array is at work: use a narrower dtype or more PEs",
     "math": "PE_MATH is at work: use fewer or cheaper operations, or more PEs",
     "store": "register file to TCM: keep the accumulator in registers",
+    "credit return": "all slots of a queue were in use: receive earlier, free blocks earlier, or use more slots",
+    "send": "PE_DMA sets up and a slot's bytes leave: use larger slots, or send fewer bytes",
+    "message on the fabric": "a slot's last bytes travel to the receiver: place PEs that talk nearer, or send earlier",
+    "slot to tcm": "PE_DMA copies a slot to where the block lies: use rings in TCM that hold a whole message",
     "pe_cpu busy": "PE_CPU still held earlier work: issue fewer commands",
     "pe_scheduler busy": "PE_SCHEDULER still held earlier work: use larger blocks",
     "pe_dma busy": "PE_DMA still held earlier work: use fewer bytes, or larger runs",
     "pe_fetch_store busy": "PE_FETCH_STORE still held earlier work: use larger tiles",
     "pe_gemm busy": "the array still held earlier work: use a narrower dtype or more PEs",
     "pe_math busy": "PE_MATH still held earlier work: use fewer or cheaper operations",
+    "pe_ipcq busy": "an earlier slot of this queue waited for its turn at PE_DMA: send fewer bytes",
     "hand-over": "work waited between two units: for an operand, a place in a queue, or room in TCM",
     "kernel end": "PE_CPU waits for the last stores and reports: put more work into one launch",
     "not traced": "no record says what was waited for: report it as a bug of KernBench, please",
@@ -51,6 +57,7 @@ CAUSES: dict[str, str] = {
 DEVICE_CAUSES: dict[str, str] = {
     "map": "page tables are written and TLBs told, before the first launch: make fewer tensors, or use larger pages",
     "unmap": "the same at the end of a tensor: make fewer tensors, or keep them",
+    "queues": "queues are installed or removed on each PE: install them once, on fewer PEs or in fewer directions",
     "host to device": "copies over PCIe: keep tensors on the device, or copy less",
     "launch": "from the host over IO_CPU and M_CPU to the PE: launch less often",
     "kernel": "see the breakdown of the kernel",
@@ -62,6 +69,7 @@ DEVICE_CAUSES: dict[str, str] = {
 _HOST_OPS: dict[int, str] = {
     OpCode.HOST_MAP: "map",
     OpCode.HOST_UNMAP: "unmap",
+    OpCode.HOST_QUEUES: "queues",
     OpCode.HOST_WRITE: "host to device",
     OpCode.HOST_READ: "device to host",
 }
@@ -74,10 +82,16 @@ _OWN: dict[int, str] = {
     OpCode.GEMM: "gemm",
     OpCode.MATH: "math",
     OpCode.STORE: "store",
+    OpCode.SLOT: "credit return",
+    OpCode.IPCQ_COPY: "send",
+    OpCode.RECV: "message on the fabric",
+    OpCode.DRAIN: "slot to tcm",
     OpCode.END: "kernel end",
 }
 # What PE_CPU does until something is complete: its waiting is its work.
 _WAITS = (OpCode.READBACK, OpCode.END)
+# What PE_IPCQ does until something has come from another PE.
+_WAITS_FOR_OTHERS = (OpCode.SLOT, OpCode.RECV)
 # A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
 _DMA_WAY: dict[int, tuple[str, str]] = {
     OpCode.DMA_READ: ("request on the fabric", "data on the fabric"),
@@ -97,24 +111,35 @@ class Launch(Protocol):
         """When the host learnt that all of it was complete."""
 
 
+class Begin(NamedTuple):
+    """The row of a PE's START record, and when that began."""
+
+    row: int
+    start_ps: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSpan:
     """One launch on the device: from the first PE's START record to the last PE's END record.
 
-    ``pe`` is the PE that ended last; ``skew_ps`` is how much later than the first it started.
+    ``pe`` is the PE that ended last, with the record ``end_row``; ``begins`` are by PE.
     """
 
     pe: int
-    start_row: int
     end_row: int
     start_ps: int
     end_ps: int
-    skew_ps: int
+    begins: Mapping[int, Begin] = field(hash=False)
 
     @property
     def time_ps(self) -> int:
         """The kernel time of the launch."""
         return self.end_ps - self.start_ps
+
+    @property
+    def skew_ps(self) -> int:
+        """How much later than the first PE the last one to end began."""
+        return self.begins[self.pe].start_ps - self.start_ps
 
 
 def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpan | None:
@@ -125,17 +150,17 @@ def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpa
         raise AssertionError("a PE started and did not end, or the other way round")
     if not start_of:
         return None
-    starts = {node: record_at(table, row).start_ps for node, row in start_of.items()}
+    begins = {
+        graph.nodes[node].pe: Begin(row, record_at(table, row).start_ps) for node, row in start_of.items()
+    }
     ends = {node: record_at(table, row).end_ps for node, row in end_of.items()}
-    last = min(starts, key=lambda node: (-ends[node], node))
-    first_ps = min(starts.values())
+    last = min(ends, key=lambda node: (-ends[node], node))
     return KernelSpan(
         pe=graph.nodes[last].pe,
-        start_row=start_of[last],
         end_row=end_of[last],
-        start_ps=first_ps,
+        start_ps=min(begin.start_ps for begin in begins.values()),
         end_ps=ends[last],
-        skew_ps=starts[last] - first_ps,
+        begins=begins,
     )
 
 
@@ -162,34 +187,38 @@ def record_at(table: Table, row: int) -> OpRecord:
 def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> dict[str, int]:
     """Picoseconds by cause (see :data:`CAUSES`), which sum to ``span.time_ps`` exactly."""
     parts = dict.fromkeys(CAUSES, 0)
-    parts["launch skew"] = span.skew_ps
-    own_start_ps = span.start_ps + span.skew_ps
     left_ps, row = span.end_ps, span.end_row
-    while left_ps > own_start_ps:
+    while row >= 0 and left_ps > span.start_ps:
         record = record_at(table, row)
         if record.cause >= row:
             raise AssertionError(f"record {row} names {record.cause} as its cause, which comes after it")
-        cause_end_ps = record_at(table, record.cause).end_ps if record.cause >= 0 else own_start_ps
-        floor_ps = max(own_start_ps, cause_end_ps)
-        for begin_ps, name in reversed(_segments(record, graph.nodes[record.node].kind, floor_ps)):
+        unit = graph.nodes[record.node]
+        row, floor_ps, is_awaited = -1, span.begins[unit.pe].start_ps, record.op in _WAITS
+        if record.cause >= 0:
+            cause = record_at(table, record.cause)
+            pe = graph.nodes[cause.node].pe
+            is_awaited |= pe != unit.pe and record.op in _WAITS_FOR_OTHERS
+            if pe in span.begins and record.cause >= span.begins[pe].row:  # not of a launch before
+                row, floor_ps = record.cause, max(cause.end_ps, span.start_ps)
+        for begin_ps, name in reversed(_segments(record, unit.kind, floor_ps, is_awaited=is_awaited)):
             begin_ps = max(begin_ps, floor_ps)
             if begin_ps < left_ps:
                 parts[name] += left_ps - begin_ps
                 left_ps = begin_ps
-        row = record.cause
-        if row < 0:
-            parts["not traced"] += left_ps - own_start_ps
-            break
+    parts["launch skew"] = left_ps - span.start_ps
     if sum(parts.values()) != span.time_ps:
         raise AssertionError(f"the causes sum to {sum(parts.values())} ps of {span.time_ps} ps")
     return {name: ps for name, ps in parts.items() if ps}
 
 
-def _segments(record: OpRecord, kind: str, floor_ps: int) -> list[tuple[int, str]]:
-    """``(begin, cause)`` of each part of a record's time in order, from its cause's end ``floor_ps`` on."""
+def _segments(record: OpRecord, kind: str, floor_ps: int, *, is_awaited: bool) -> list[tuple[int, str]]:
+    """``(begin, cause)`` of each part of a record's time in order, from its cause's end ``floor_ps`` on.
+
+    Of a record that ``is_awaited``, waiting is its work.
+    """
     if record.cause < 0:
         waiting = [(floor_ps, "not traced")]
-    elif record.op in _WAITS:
+    elif is_awaited:
         waiting = [(floor_ps, _OWN[record.op])]
     else:
         waiting = [(floor_ps, "hand-over"), (record.ready_ps, f"{kind} busy")]

@@ -64,6 +64,7 @@ _UNIT_FILL = {
     "pe_fetch_store": "move",
     "pe_gemm": "compute",
     "pe_math": "compute",
+    "pe_ipcq": "control",
 }
 
 
@@ -393,6 +394,8 @@ def _data_sheet(unit: Node) -> tuple[str, ...]:
         case "pe_math":
             name, lanes = next(iter(spec.lanes.items()))
             return (f"{lanes} lanes {name}", f"clk {pe.clock_mhz / 1000:g} GHz")
+        case "pe_ipcq":
+            return (_count(len(spec.directions), "queue"), f"{spec.slots} x {format_bytes(spec.slot_bytes)}")
     return ()
 
 

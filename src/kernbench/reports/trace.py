@@ -26,11 +26,16 @@ _HOST = "host"
 _WAY: dict[int, str] = {
     OpCode.DMA_READ: ".rd",
     OpCode.DMA_WRITE: ".wr",
+    OpCode.IPCQ_COPY: ".comm",
+    OpCode.DRAIN: ".comm",
+    OpCode.SLOT: ".send",
+    OpCode.RECV: ".recv",
     OpCode.WALK: ".walk",
     OpCode.HOST_WRITE: ".to_device",
     OpCode.HOST_READ: ".from_device",
     OpCode.HOST_MAP: ".map",
     OpCode.HOST_UNMAP: ".map",
+    OpCode.HOST_QUEUES: ".queues",
 }
 # The arguments of a slice: name in the trace, column, and the value that means "none".
 _ARGS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.ipcq import Wiring
+from kernbench.messages.ipcq import QueueEnd, Wiring
 from kernbench.ops.numerics import as_array, convert
 from kernbench.registry import did_you_mean
 from kernbench.runtime.device import Device
@@ -84,16 +84,20 @@ NAMES: dict[str, Any] = {
 class Context:
     """Tensors and launches on one device; the dtypes are attributes (``torch.float16``).
 
-    A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy`` (row-wise at
-    every level without one). ``empty`` costs no simulated time; what has values is filled on the host and
-    copied over. Copies and reads wait for the kernels launched before. ``kernel[grid](...)`` runs on the device of
-    its first tensor. Random numbers follow from ``seed`` alone. :meth:`close`, or the end of a ``with`` block, frees
-    all tensors.
+    A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy``; without one by
+    ``default_policy``: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty``
+    costs no simulated time; what has values is filled on the host and copied over. Copies and reads wait for the
+    kernels launched before. ``kernel[grid](...)`` runs on the device of its first tensor. Random numbers follow from
+    ``seed`` alone. :meth:`close`, or the end of a ``with`` block, frees all tensors.
     """
+
+    distributed: Any
+    multiprocessing: Any
 
     def __init__(self, machine: Device, seed: int) -> None:
         self.machine = machine
         self.heap = Heap(machine)
+        self.default_policy = ROW_WISE
         self.generator = Generator(seed)
         self.wirings: list[Wiring] = []
         self._n_named = 0
@@ -132,7 +136,7 @@ class Context:
             return HostTensor(self, np.empty(extents, element.numpy), self._named(name))
         if device != DEVICE:
             raise UsageError(f"unknown device {device!r}; {did_you_mean(device, (DEVICE, HOST))}")
-        policy, label = policy or ROW_WISE, self._named(name)
+        policy, label = policy or self.default_policy, self._named(name)
         storage = Storage(self.heap, self._allocate(label, extents, element, policy), policy)
         self._storages.add(storage)
         return DeviceTensor(self, storage, extents)
@@ -238,7 +242,7 @@ class Context:
         ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
         function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
         PE run in turn. Programs see their queues of ``queues``, and program p of G runs on its rank p * n // G; without
-        it, they see those that were installed last.
+        it, they see those that were installed last. ``queues`` may join ends that were installed one by one.
         """
         self._require_open()
         function, keywords = as_kernel(kernel), dict(meta or {})
@@ -247,7 +251,7 @@ class Context:
             check_arg(self, function.__name__, name, argument)
         extents = grid_of(grid, named)
         if queues is not None:
-            self._require_installed(queues)
+            self._require_ends_installed(queues)
         if queues is not None and place is None:
             n, n_programs = len(queues.pes), math.prod(extents)
             place = [queues.pes[p * n // n_programs] for p in range(n_programs)]
@@ -294,6 +298,12 @@ class Context:
     def _require_installed(self, wiring: Wiring) -> None:
         if wiring not in self.wirings:
             raise UsageError("these queues are not installed here, or not any more; install them again")
+
+    def _require_ends_installed(self, wiring: Wiring) -> None:
+        if wiring not in self.wirings:
+            installed = {end for known in self.wirings for end in _ends(known)}
+            if not installed.issuperset(_ends(wiring)):
+                self._require_installed(wiring)
 
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
@@ -436,6 +446,12 @@ class Context:
             return name
         self._n_named += 1
         return f"tensor{self._n_named}"
+
+
+def _ends(wiring: Wiring) -> Iterator[QueueEnd]:
+    """All queue ends of a wiring."""
+    for site in wiring.sites.values():
+        yield from site.ends.values()
 
 
 def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:

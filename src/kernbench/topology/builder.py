@@ -54,16 +54,16 @@ HBM_OFFSET, SRAM_OFFSET, M_CPU_OFFSET = (0.34, 0.28), (0.60, 0.28), (0.86, 0.28)
 HBM_STEP = 0.12
 PE_BLOCK = (0.21, 0.36, 0.92, 0.92)
 PE_COMP_OFFSETS = {
-    "niu": (0.12, 0.50),
-    "pe_cpu": (0.12, 0.15),
-    "pe_scheduler": (0.53, 0.15),
-    "pe_dma": (0.36, 0.50),
-    "pe_mmu": (0.30, 0.28),
-    "pe_tcm": (0.20, 0.85),
-    "pe_fetch_store": (0.53, 0.85),
+    "niu": (0.10, 0.39),
+    "pe_cpu": (0.10, 0.12),
+    "pe_scheduler": (0.57, 0.12),
+    "pe_dma": (0.22, 0.62),
+    "pe_mmu": (0.10, 0.88),
+    "pe_tcm": (0.31, 0.88),
+    "pe_fetch_store": (0.60, 0.88),
     "pe_gemm": (0.70, 0.50),
     "pe_math": (0.90, 0.50),
-    "pe_ipcq": (0.90, 0.15),
+    "pe_ipcq": (0.465, 0.55),
 }
 """Places of a PE's units, as shares of its block."""
 

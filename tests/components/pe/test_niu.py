@@ -1,4 +1,4 @@
-"""The NIU sorts what arrives, and never refuses."""
+"""The NIU sorts what arrives, and refuses nothing but a slot for which PE_DMA has no room."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from kernbench.engine.channel import Receiver
-from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, MmuUnmapMsg, PacketKind
+from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, MmuUnmapMsg, PacketKind, Vc
+from kernbench.messages.ipcq import CreditMsg, QueuesMsg, QueuesRemoveMsg
 
 
-def test_it_is_an_end_point_that_always_sinks(pe):
+def test_it_is_an_end_point_that_sinks_all_but_slots(pe):
     assert isinstance(pe.niu, Receiver)
-    assert pe.niu.always_sinks
+    assert pe.niu.sinks == {Vc.CTL, Vc.REQ, Vc.RESP}
 
 
 def test_an_answer_goes_to_whoever_asked(pe):
@@ -32,6 +33,8 @@ def test_an_answer_goes_to_whoever_asked(pe):
         (LaunchMsg(job=0, programs={}, reply_to=0, size_bytes=2000), "pe_cpu"),
         (MmuMapMsg(job=0, mapping=None, pes=(), reply_to=0, size_bytes=2000), "pe_mmu"),
         (MmuUnmapMsg(job=0, mapping=None, pes=(), reply_to=0, size_bytes=2000), "pe_mmu"),
+        (QueuesMsg(job=0, wiring=None, pes=(), reply_to=0, size_bytes=2000), "pe_ipcq"),
+        (QueuesRemoveMsg(job=0, wiring=None, pes=(), reply_to=0, size_bytes=2000), "pe_ipcq"),
     ],
 )
 def test_a_message_goes_to_its_unit_with_its_last_chunk(pe, message, unit):
@@ -41,3 +44,25 @@ def test_a_message_goes_to_its_unit_with_its_last_chunk(pe, message, unit):
     assert list(pe.units[unit].inbox.items) == []
     assert pe.niu.receive(last)
     assert list(pe.units[unit].inbox.items) == [message]
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_chunk_of_a_slot_goes_to_pe_dma_which_may_have_no_room(pe, monkeypatch, has_room):
+    landed = []
+
+    def land(chunk):
+        landed.append(chunk)
+        return has_room
+
+    monkeypatch.setattr(pe.pe_dma, "land", land)
+    chunks = pe.fabric.packet(PacketKind.QUEUE, None, 2000)
+    assert [pe.niu.receive(chunk) for chunk in chunks] == [has_room] * 2
+    assert landed == chunks
+
+
+def test_a_credit_goes_to_pe_ipcq(pe, monkeypatch):
+    came = []
+    monkeypatch.setattr(pe.pe_ipcq, "credit", came.append)
+    message = CreditMsg(None, 3, 7)
+    assert pe.niu.receive(pe.fabric.packet(PacketKind.CREDIT, message, 0)[0])
+    assert came == [message]

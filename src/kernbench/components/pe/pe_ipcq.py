@@ -180,8 +180,11 @@ class PeIpcq(PipelineUnit):
             changed, side.changed = side.changed, None
             changed.fire()
 
-    def sent(self, context: PipelineContext) -> None:
-        """The last part of a message is leaving: its bytes are what its operand is now."""
+    def commit(self, context: PipelineContext) -> None:
+        """The last part of a message leaves, or is matched: the message is what the send's operand is now.
+
+        A copy may end later, but messages are matched in the order of their queue, and so are their values.
+        """
         context.commit_ps = now_ps = self.engine.now_ps
         scheduler = self.ports["pe_scheduler"].node.index
         self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
@@ -210,6 +213,8 @@ class PeIpcq(PipelineUnit):
             token.parcel = parcel
             number = ring.take()
             side.moved_ps = self.engine.now_ps
+            if token.index + 1 == token.context.n_tiles:
+                self.commit(token.context)
             if not command.is_copied:
                 assert command.result is not None
                 self._held.setdefault(command.result.version, (end, []))[1].append(number)

@@ -1,0 +1,32 @@
+"""Reduce on a binomial tree: those who hold a part halve in each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.orders import power_queues
+from kernbench.ccl.parts import binomial, reduce, whole
+
+
+def binomial_reduce(src: Any, dst: Any, *, n_elem: int, op: str, root: int, slice_elems: int) -> None:
+    """Make ``dst`` of rank ``root`` the reduction of ``src`` over all ranks, ``[n_elem]``; the others keep theirs.
+
+    Place v is rank ``root`` + v. Its children are v + 2**k for each 2**k below the lowest bit that is set in v; it
+    combines its own with theirs, the nearest first, and so has, after child k, the reduction of places v to
+    v + 2**(k + 1) - 1, in their order. It sends what it has to its parent, v without that bit. Place 0's is complete.
+    """
+    parent, children = binomial(root)
+    reduce(src, dst, whole(n_elem, slice_elems), op, parent, children[::-1])
+
+
+ALGORITHMS.register("binomial_reduce")(
+    Algorithm(
+        collective="reduce",
+        kernel=binomial_reduce,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=power_queues,
+        elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
+        is_crossbar=True,
+    )
+)

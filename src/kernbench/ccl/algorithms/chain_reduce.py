@@ -1,0 +1,35 @@
+"""Reduce along a chain, slice by slice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.orders import ring_layout, ring_queues
+from kernbench.ccl.parts import reduce, ring_of, whole
+
+
+def chain_reduce(
+    src: Any, dst: Any, *, n_elem: int, op: str, root: int, slice_elems: int, order: tuple[int, ...]
+) -> None:
+    """Make ``dst`` of rank ``root`` the reduction of ``src`` over all ranks, ``[n_elem]``; the others keep theirs.
+
+    The chain is the ring ``order`` from the root on, up to the rank behind it. Place v of it receives slice i, reduced
+    over the places above it, combines its own with that, and sends it to place v - 1. Place 0's is complete.
+    """
+    ring = ring_of(order)
+    place = (ring.me - order.index(root)) % ring.n
+    children = ("next",) if place < ring.n - 1 else ()
+    reduce(src, dst, whole(n_elem, slice_elems), op, "prev" if place else None, children)
+
+
+ALGORITHMS.register("chain_reduce")(
+    Algorithm(
+        collective="reduce",
+        kernel=chain_reduce,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=ring_queues,
+        layout=ring_layout,
+        elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
+    )
+)

@@ -1,0 +1,39 @@
+"""The smallest collective: rank 0 sends a vector to rank 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.parts import read, receive, whole, write
+from kernbench.ccl.wiring import QueuePair
+from kernbench.lang import tl
+
+
+def hello_send(src: Any, dst: Any, *, n_elem: int, slice_elems: int) -> None:
+    """Make ``dst`` of rank 1 the ``src`` of rank 0, ``[n_elem]``; other ranks do nothing.
+
+    After slice i, rank 1 has stored the first i + 1 slices.
+    """
+    for piece in whole(n_elem, slice_elems):
+        if tl.rank() == 0:
+            tl.send_async("out", read(src, piece))
+        elif tl.rank() == 1:
+            write(dst, piece, receive("in", piece, dst))
+
+
+def refuses(group: Group) -> str | None:
+    """One rank has nobody to send to."""
+    return None if group.n_ranks > 1 else "there is nobody to send to"
+
+
+ALGORITHMS.register("hello_send")(
+    Algorithm(
+        collective="send_recv",
+        kernel=hello_send,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=lambda group: (QueuePair("out", "in", lambda rank, n_ranks: None if rank else 1),),
+        elems_sent=lambda world_size, n_elem: n_elem,
+        refuses=refuses,
+    )
+)

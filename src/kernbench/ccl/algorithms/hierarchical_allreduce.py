@@ -1,0 +1,41 @@
+"""All-reduce level by level: within each cube, between cubes, between SIPs, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.orders import axis_layout, axis_queues, level_places, ragged_levels
+from kernbench.ccl.parts import bucket_all_reduce
+
+
+def hierarchical_allreduce(
+    src: Any,
+    dst: Any,
+    *,
+    n_elem: int,
+    op: str,
+    slice_elems: int,
+    slots: int,
+    places: tuple[tuple[int, ...], ...],
+) -> None:
+    """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
+
+    Place (i, j, k) is that of a PE in its cube, of the cube in its SIP, and of the SIP. After the reduce-scatter within
+    the cubes a rank has part i, reduced over its cube; after that between the cubes of a SIP part j of this part,
+    reduced over the SIP; the all-reduce between SIPs completes it; all-gathers bring back the others.
+    """
+    bucket_all_reduce(places, src, dst, n_elem, op, slice_elems, slots)
+
+
+ALGORITHMS.register("hierarchical_allreduce")(
+    Algorithm(
+        collective="all_reduce",
+        kernel=hierarchical_allreduce,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=axis_queues(level_places),
+        layout=axis_layout(level_places),
+        elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+        refuses=ragged_levels,
+    )
+)

@@ -1,0 +1,41 @@
+"""All-reduce on a mesh: along the rows, along the columns, and back along the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.orders import axis_layout, axis_queues, mesh_places, no_rectangle
+from kernbench.ccl.parts import bucket_all_reduce
+
+
+def mesh_allreduce(
+    src: Any,
+    dst: Any,
+    *,
+    n_elem: int,
+    op: str,
+    slice_elems: int,
+    slots: int,
+    places: tuple[tuple[int, ...], ...],
+) -> None:
+    """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
+
+    Rows and columns are folded rings: along a side of six, 0, 2, 4, 5, 3, 1, so that no way is longer than two hops.
+    The rank at place (i, j) of a x b has, reduced over its row, part i of a after the reduce-scatter along the row;
+    the all-reduce of that along its column completes it; and the all-gather along the row brings the other parts.
+    """
+    bucket_all_reduce(places, src, dst, n_elem, op, slice_elems, slots)
+
+
+ALGORITHMS.register("mesh_allreduce")(
+    Algorithm(
+        collective="all_reduce",
+        kernel=mesh_allreduce,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=axis_queues(mesh_places),
+        layout=axis_layout(mesh_places),
+        elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+        refuses=no_rectangle,
+    )
+)

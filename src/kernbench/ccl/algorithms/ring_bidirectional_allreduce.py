@@ -1,0 +1,43 @@
+"""All-reduce on a ring, half of the vector in each direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.orders import ring_layout, ring_queues
+from kernbench.ccl.parts import Span, all_reduce_on, go_round, in_turn, ring_of, slices, split
+
+
+def ring_bidirectional_allreduce(
+    src: Any, dst: Any, *, n_elem: int, op: str, slice_elems: int, slots: int, order: tuple[int, ...]
+) -> None:
+    """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
+
+    Rank ``order[i]`` is at place i. The first half goes round as in ``ring_allreduce``, from place i to i + 1. The
+    second does the same from place i to i - 1, so that place i is place n - i of its ring: what it receives there in
+    step s is chunk n - i - s - 1 of that half, reduced, for s < n - 1, over s + 1 places, and so on. Each place takes a
+    turn of one half after one of the other; they share no queue.
+    """
+    n, ring = len(order), ring_of(order)
+    halves = [
+        all_reduce_on(way, [slices(chunk, slice_elems) for chunk in split(half, n)], src, dst, op, n, slots)
+        for way, half in zip((ring, ring.turned()), split(Span(0, n_elem), 2), strict=True)
+    ]
+    if n == 1:
+        for half in halves:
+            go_round(half, slots)
+    else:
+        in_turn(*[half.turns(max(1, slots - 1)) for half in halves])
+
+
+ALGORITHMS.register("ring_bidirectional_allreduce")(
+    Algorithm(
+        collective="all_reduce",
+        kernel=ring_bidirectional_allreduce,
+        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
+        queues=ring_queues,
+        layout=ring_layout,
+        elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+    )
+)

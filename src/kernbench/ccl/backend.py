@@ -1,0 +1,186 @@
+"""The backend "ahbm": collectives of a group as kernels, by the algorithms that ``ccl.yaml`` chooses."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms, require_served
+from kernbench.ccl.communicator import Communicator
+from kernbench.ccl.exchange import Exchange, Pair
+from kernbench.ccl.misuse import SizesError
+from kernbench.config.explain import line
+from kernbench.config.schema import CclSpec, size_ranges
+from kernbench.errors import CapacityError, ConfigError, UnknownNameError
+from kernbench.runtime.context import Context
+from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.tensor import DeviceTensor
+
+T = TypeVar("T")
+Tensors = Sequence[DeviceTensor]
+
+
+class AhbmCCLBackend:
+    """Launches collectives on the device of ``torch``, one kernel over all PEs of a group."""
+
+    def __init__(self, torch: Context) -> None:
+        self.torch = torch
+        self.exchange = Exchange(torch)
+        self._communicators: dict[tuple[int, ...], Communicator] = {}
+        self._users: dict[tuple[int, ...], int] = {}
+
+    @property
+    def ccl(self) -> CclSpec:
+        """What ``ccl.yaml`` says."""
+        config: Any = self.torch.machine
+        spec: CclSpec = config.config.ccl
+        return spec
+
+    # -- groups -------------------------------------------------------------------------------------------
+
+    def join(self, pes: tuple[int, ...]) -> None:
+        """A group of these PEs begins: install the queues of what is ``eager``, if no other group of them has."""
+        self._users[pes] = self._users.get(pes, 0) + 1
+        if pes in self._communicators:
+            return
+        communicator = self._communicators[pes] = Communicator(self.torch, pes)
+        try:
+            for collective in self.ccl.eager:
+                for found in size_ranges(getattr(self.ccl.selection, collective)):
+                    self._require_known(collective, found.algorithm)
+                    self._with_room(lambda name=found.algorithm: communicator.install(name))  # type: ignore[misc]
+        except BaseException:
+            self.leave(pes)
+            raise
+
+    def leave(self, pes: tuple[int, ...]) -> None:
+        """A group of these PEs ends; with the last one its queues are removed, and with the last of all the pairs'."""
+        self._users[pes] -= 1
+        if self._users[pes]:
+            return
+        del self._users[pes]
+        communicator = self._communicators.pop(pes)
+        if self.torch.machine.is_stopped:
+            return
+        communicator.remove()
+        if not self._users:
+            self.exchange.remove()
+
+    def world_size(self, n_given: int) -> int:
+        """Ranks of the default group: as given, else as the all-reduce's settings say, else all PEs."""
+        if n_given > 0:
+            return n_given
+        for found in size_ranges(self.ccl.selection.all_reduce):
+            settings = self.ccl.algorithms.get(found.algorithm)
+            if settings is not None and settings.world_size is not None:
+                return settings.world_size
+        return len(self.torch.machine.pes)
+
+    # -- collectives --------------------------------------------------------------------------------------
+
+    def algorithm_for(self, collective: str, size_bytes: int) -> str:
+        """The algorithm that ``ccl.yaml`` chooses for ``size_bytes`` of a rank's smaller buffer.
+
+        Raises:
+            ConfigError: there is none of that name; says where it was written.
+        """
+        ranges = size_ranges(getattr(self.ccl.selection, collective))
+        name = next(
+            found.algorithm for found in ranges if found.last_bytes is None or size_bytes <= found.last_bytes
+        )
+        self._require_known(collective, name)
+        return name
+
+    def _require_known(self, collective: str, name: str) -> None:
+        load_algorithms()
+        settings = self.ccl.algorithms.get(name)
+        if name not in ALGORITHMS and settings is not None:
+            importlib.import_module(settings.module)
+        path = ("selection", collective)
+        place = self.ccl.place_of(".".join(path)) or "ccl.yaml"
+        try:
+            algorithm = ALGORITHMS[name]
+        except UnknownNameError as error:
+            raise ConfigError(line(place, path, str(error))) from None
+        if algorithm.collective != collective:
+            known = [other for other in ALGORITHMS if ALGORITHMS[other].collective == collective]
+            raise ConfigError(
+                line(
+                    place,
+                    path,
+                    f"{name} is for {algorithm.collective}; for {collective} there are {', '.join(known)}",
+                )
+            )
+
+    def run(
+        self,
+        collective: str,
+        pes: tuple[int, ...],
+        sources: Tensors,
+        destinations: Tensors,
+        *,
+        n_elem: int,
+        op: str = "sum",
+        root: int = 0,
+    ) -> None:
+        """Launch ``collective`` on the tensors of the ranks of ``pes``; nothing, where there is nothing to move."""
+        if not n_elem and collective != "barrier":
+            return
+        size_bytes = n_elem * sources[0].element_size() if sources else 0
+        name = self.algorithm_for(collective, size_bytes)
+        communicator = self._communicators[pes]
+        require_served(name, communicator.group)
+        self._with_room(lambda: communicator.install(name))
+        communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
+
+    def move(self, pairs: Sequence[Pair]) -> None:
+        """Launch any number of transfers between PEs as one kernel."""
+        self.exchange.run(pairs)
+
+    def staging(self, pe: int, n_elem: int, like: DeviceTensor) -> DeviceTensor:
+        """A tensor on one PE, for what a collective wants in one piece."""
+        made = self.torch.empty(
+            n_elem, dtype=like.dtype, policy=DPPolicy(only=pe), name=f"staging of {like.name}"
+        )
+        assert isinstance(made, DeviceTensor)
+        return made
+
+    def _with_room(self, install: Callable[[], T]) -> T:
+        """What ``install`` gives; queues of pairs, which come back at their next use, make room for it."""
+        while True:
+            try:
+                return install()
+            except CapacityError:
+                if not self.exchange.make_room():
+                    raise
+
+
+def parts_of(tensor: DeviceTensor, pes: Sequence[int], what: str) -> list[DeviceTensor]:
+    """The part of ``tensor`` that each PE of ``pes`` holds: its shard, or its copy of the whole.
+
+    Raises:
+        SizesError: one holds nothing, or more than one range of memory, or the parts differ in size.
+    """
+    shards = tensor.shards
+    grid = shards.grid
+    cure = "give a tensor with one even shard for each rank, as DPPolicy(sip='row_wise') makes, or a copy for each"
+    head = f"{what}: {tensor.name!r}{list(tensor.shape)} ({tensor.policy})"
+    if tensor.nbytes != shards.size_bytes:
+        raise SizesError(f"{head} is a part of a tensor; for all ranks at once, {cure}")
+    held: dict[int, list[int]] = {}
+    for cell, copies in enumerate(shards.copies):
+        for copy in copies:
+            held.setdefault(copy.pe, []).append(cell)
+    if any(len(held.get(pe, ())) != 1 for pe in pes) or len(held) != len(pes) or grid.rows != 1:
+        raise SizesError(f"{head} is not spread evenly over the {len(pes)} ranks; {cure}")
+    ranges = [
+        (start // tensor.element_size(), (stop - start) // tensor.element_size())
+        for start, stop in pairwise(grid.col_bounds)
+    ]
+    parts = [ranges[held[pe][0]] for pe in pes]
+    if len({size for _, size in parts}) > 1:
+        raise SizesError(f"{head} has shards of different sizes; {cure}")
+    flat = tensor.view(-1)
+    return [flat.narrow(0, start, size) for start, size in parts]

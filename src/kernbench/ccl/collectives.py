@@ -1,0 +1,349 @@
+"""What each collective of ``torch.distributed`` asks of its tensors, what its ranks must agree on, and what runs it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from kernbench.ccl.backend import AhbmCCLBackend
+from kernbench.ccl.exchange import Pair
+from kernbench.ccl.groups import Call, Group, Tensors
+from kernbench.ccl.misuse import (
+    OURS,
+    BackendError,
+    InvalidTypeError,
+    SizesError,
+    require_one_dtype,
+    require_op_on,
+    torch_name,
+)
+from kernbench.errors import UnknownAttributeError
+from kernbench.messages.commands import SourceLine
+from kernbench.registry import did_you_mean
+from kernbench.runtime.tensor import DeviceTensor
+
+
+class _Names(enum.EnumMeta):
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [op for op in cls.__members__]  # noqa: C416  # mypy
+        raise UnknownAttributeError(f"ReduceOp has no {name!r} here; {did_you_mean(name, known)}")
+
+
+class ReduceOp(enum.Enum, metaclass=_Names):
+    """How tensors are reduced; the value is the algorithms' name for it."""
+
+    SUM = "sum"
+    AVG = "avg"
+    PRODUCT = "prod"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One collective of one group: ``call`` is what a rank with these tensors asks for, once they are checked;
+    ``run`` runs the calls of all ranks and gives the value of each; ``outputs`` are a work's result."""
+
+    name: str
+    call: Callable[[Tensors, SourceLine], Call]
+    run: Callable[[Sequence[Call]], Sequence[Any]]
+    outputs: Callable[[Tensors], list[DeviceTensor] | None]
+
+
+class Collectives:
+    """Plans by the names of PyTorch."""
+
+    def __init__(self, backend: AhbmCCLBackend) -> None:
+        self._backend = backend
+
+    def all_reduce(self, group: Group, *, op: ReduceOp) -> Plan:
+        """In place."""
+        how = _op_named("all_reduce", op)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            require_op_on(how, tensors[0].dtype)
+            return _call("all_reduce", tensors, line, tensors[0], op=op.name)
+
+        return self._plan("all_reduce", "all_reduce", group, call, (0, 0), list, op=how)
+
+    def broadcast(self, group: Group, *, root: int) -> Plan:
+        """In place."""
+        _require_root("broadcast", group, root)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            return _call("broadcast", tensors, line, tensors[0], src=group.ranks[root])
+
+        return self._plan("broadcast", "broadcast", group, call, (0, 0), list, root=root)
+
+    def reduce(self, group: Group, *, op: ReduceOp, root: int) -> Plan:
+        """In place."""
+        how = _op_named("reduce", op)
+        _require_root("reduce", group, root)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            require_op_on(how, tensors[0].dtype)
+            return _call("reduce", tensors, line, tensors[0], op=op.name, dst=group.ranks[root])
+
+        return self._plan("reduce", "reduce", group, call, (0, 0), list, op=how, root=root)
+
+    def all_gather_single(self, group: Group) -> Plan:
+        """Tensors are output and input."""
+        n = len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            output, input_ = tensors
+            if output.dtype is not input_.dtype:
+                raise SizesError(
+                    f"output tensor must have the same type as input tensor: {torch_name(output.dtype)} and "
+                    f"{torch_name(input_.dtype)}"
+                )
+            if output.numel() != n * input_.numel():
+                raise SizesError(
+                    f"output tensor size must be equal to world_size times input tensor size: {output.numel()} "
+                    f"elements are not {n} x {input_.numel()}"
+                )
+            return _call("all_gather_single", tensors, line, input_)
+
+        return self._plan(
+            "all_gather_single", "all_gather", group, call, (1, 0), lambda tensors: [tensors[0]]
+        )
+
+    def reduce_scatter_single(self, group: Group, *, op: ReduceOp) -> Plan:
+        """Tensors are output and input."""
+        how, n = _op_named("reduce_scatter_single", op), len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            output, input_ = tensors
+            if output.dtype is not input_.dtype:
+                raise SizesError(
+                    f"input tensor must be the same type as the output tensor: {torch_name(input_.dtype)} and "
+                    f"{torch_name(output.dtype)}"
+                )
+            if n * output.numel() != input_.numel():
+                raise SizesError(
+                    f"input tensor must be the same size as output size times world size: {input_.numel()} elements "
+                    f"are not {output.numel()} x {n}"
+                )
+            require_op_on(how, output.dtype)
+            return _call("reduce_scatter_single", tensors, line, output, op=op.name)
+
+        return self._plan("reduce_scatter_single", "reduce_scatter", group, call, (1, 0), _nothing, op=how)
+
+    def all_to_all_single(self, group: Group) -> Plan:
+        """Tensors are output and input, in even parts of dimension 0."""
+        n = len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            require_one_dtype(tensors)
+            for tensor in tensors:
+                if (tensor.shape[0] if tensor.shape else 1) % n:
+                    raise SizesError(
+                        f"Tensor's dim 0 does not divide equally across group size: {list(tensor.shape)} over {n} ranks"
+                    )
+            output, input_ = tensors
+            if output.numel() != input_.numel():
+                raise SizesError(
+                    f"all_to_all_single: output has {output.numel()} elements and input {input_.numel()}; without "
+                    "split sizes they are as many"
+                )
+            return _call("all_to_all_single", tensors, line, input_)
+
+        return self._plan(
+            "all_to_all_single", "all_to_all", group, call, (1, 0), lambda tensors: [tensors[0]]
+        )
+
+    def all_to_all_split(self, group: Group, *, splits: tuple[list[int], list[int]]) -> Plan:
+        """Tensors are output and input, in parts of dimension 0 of the given extents: each is a transfer of a pair."""
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            require_one_dtype(tensors)
+            ends = [
+                _bounds(tensor, sizes, len(group.ranks))
+                for tensor, sizes in zip(tensors, splits, strict=True)
+            ]
+            return Call(
+                name="all_to_all_single",
+                agreed={"dtype": tensors[0].dtype, "splits": "given"},
+                tensors=tensors,
+                own=ends,
+                line=line,
+            )
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            pairs = []
+            for r, sender in enumerate(calls):
+                for s, receiver in enumerate(calls):
+                    source = _part(sender.tensors[1], sender.own[1], s)
+                    target = _part(receiver.tensors[0], receiver.own[0], r)
+                    if source.numel() != target.numel():
+                        raise BackendError(
+                            f"all_to_all_single: rank {group.ranks[r]} sends {source.numel()} elements to rank "
+                            f"{group.ranks[s]} ({sender.line}), which expects {target.numel()} ({receiver.line}); "
+                            "give both the same split size"
+                        )
+                    pairs.append(Pair(group.pes[r], group.pes[s], source, target))
+            self._backend.move(pairs)
+            return [None] * len(calls)
+
+        return Plan(name="all_to_all_single", call=call, run=run, outputs=lambda tensors: [tensors[0]])
+
+    def all_gather(self, group: Group) -> Plan:
+        """Tensors are an output for each rank, and the input: gathered in one piece, then copied."""
+        n = len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            *outputs, input_ = tensors
+            require_one_dtype(tensors)
+            _require_list("allgather", "output", outputs, input_, n)
+            return _call("all_gather", tensors, line, input_)
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            inputs = [call.tensors[-1] for call in calls]
+            n_elem = inputs[0].numel()
+            if not n_elem:
+                return [None] * n
+            staged = [self._backend.staging(pe, n * n_elem, inputs[0]) for pe in group.pes]
+            self._backend.run("all_gather", group.pes, inputs, staged, n_elem=n_elem)
+            self._backend.move(
+                [
+                    Pair(pe, pe, whole.narrow(0, r * n_elem, n_elem), call.tensors[r])
+                    for pe, whole, call in zip(group.pes, staged, calls, strict=True)
+                    for r in range(n)
+                ]
+            )
+            return [None] * n
+
+        return Plan(name="all_gather", call=call, run=run, outputs=lambda tensors: list(tensors[:-1]))
+
+    def reduce_scatter(self, group: Group, *, op: ReduceOp) -> Plan:
+        """Tensors are the output, and an input for each rank: copied to one piece, then reduced and scattered."""
+        how, n = _op_named("reduce_scatter", op), len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            output, *inputs = tensors
+            require_one_dtype(tensors)
+            _require_list("reduce_scatter", "input", inputs, output, n)
+            require_op_on(how, output.dtype)
+            return _call("reduce_scatter", tensors, line, output, op=op.name)
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            outputs = [call.tensors[0] for call in calls]
+            n_elem = outputs[0].numel()
+            if not n_elem:
+                return [None] * n
+            staged = [self._backend.staging(pe, n * n_elem, outputs[0]) for pe in group.pes]
+            self._backend.move(
+                [
+                    Pair(pe, pe, call.tensors[1 + r], whole.narrow(0, r * n_elem, n_elem))
+                    for pe, whole, call in zip(group.pes, staged, calls, strict=True)
+                    for r in range(n)
+                ]
+            )
+            self._backend.run("reduce_scatter", group.pes, staged, outputs, n_elem=n_elem, op=how)
+            return [None] * n
+
+        return Plan(name="reduce_scatter", call=call, run=run, outputs=_nothing)
+
+    def barrier(self, group: Group) -> Plan:
+        """No tensors."""
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            self._backend.run("barrier", group.pes, (), (), n_elem=0)
+            return [None] * len(calls)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            return Call(name="barrier", agreed={}, line=line)
+
+        return Plan(name="barrier", call=call, run=run, outputs=list)
+
+    def _plan(
+        self,
+        name: str,
+        collective: str,
+        group: Group,
+        call: Callable[[Tensors, SourceLine], Call],
+        ends: tuple[int, int],
+        outputs: Callable[[Tensors], list[DeviceTensor] | None],
+        **how: Any,
+    ) -> Plan:
+        """The plan of what one algorithm does: from the ``ends[0]``-th to the ``ends[1]``-th tensor of each rank."""
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            sources, targets = ([call.tensors[end] for call in calls] for end in ends)
+            n_elem = min(sources[0].numel(), targets[0].numel())
+            self._backend.run(collective, group.pes, sources, targets, n_elem=n_elem, **how)
+            return [None] * len(calls)
+
+        return Plan(name=name, call=call, run=run, outputs=outputs)
+
+
+def _call(name: str, tensors: Tensors, line: SourceLine, sized: DeviceTensor, **agreed: object) -> Call:
+    """A call whose ranks agree on the size and dtype of ``sized`` and on all that is said besides."""
+    return Call(
+        name=name,
+        agreed={"numel": sized.numel(), "dtype": sized.dtype, **agreed},
+        tensors=tensors,
+        line=line,
+    )
+
+
+def _op_named(name: str, op: Any) -> str:
+    """An op as algorithms name it."""
+    if not isinstance(op, ReduceOp):
+        raise InvalidTypeError(
+            f"{name}: op must be a torch.distributed.ReduceOp, as in ReduceOp.SUM, not {op!r}"
+        )
+    return op.value
+
+
+def _require_root(name: str, group: Group, root: int) -> None:
+    if not 0 <= root < len(group.ranks):
+        raise BackendError(f"{OURS}::{name}: invalid root rank: {root}")
+
+
+def _require_list(name: str, kind: str, tensors: Sequence[DeviceTensor], like: DeviceTensor, n: int) -> None:
+    """Refuse a list that is no tensor like ``like`` for each of ``n`` ranks."""
+    if len(tensors) != n:
+        raise BackendError(
+            f"{OURS}::{name}: invalid {kind} tensor list at index 0 (expected length {n}, got {len(tensors)})"
+        )
+    for i, tensor in enumerate(tensors):
+        if tensor.shape != like.shape:
+            raise BackendError(
+                f"{OURS}::{name}: invalid tensor size at index {i} (expected {_shape(like)}, got {_shape(tensor)})"
+            )
+
+
+def _shape(tensor: DeviceTensor) -> str:
+    return f"({', '.join(map(str, tensor.shape))})"
+
+
+def _bounds(tensor: DeviceTensor, sizes: list[int], n: int) -> list[int]:
+    """Where the parts of dimension 0 begin and the last one ends, in elements; even ones, if no sizes are given."""
+    extent = tensor.shape[0] if tensor.shape else 1
+    if not sizes:
+        if extent % n:
+            raise SizesError(
+                f"Tensor's dim 0 does not divide equally across group size: {list(tensor.shape)} over {n} ranks"
+            )
+        sizes = [extent // n] * n
+    if len(sizes) != n:
+        raise SizesError("Number of tensor splits not equal to group size")
+    if sum(sizes) != extent:
+        raise SizesError("Split sizes doesn't match total dim 0 size")
+    row_elems = tensor.numel() // extent if extent else 0
+    return [0, *accumulate(size * row_elems for size in sizes)]
+
+
+def _part(tensor: DeviceTensor, bounds: Sequence[int], index: int) -> DeviceTensor:
+    return tensor.view(-1).narrow(0, bounds[index], bounds[index + 1] - bounds[index])
+
+
+def _nothing(tensors: Tensors) -> None:
+    """The result of a work whose PyTorch says none."""
+    return

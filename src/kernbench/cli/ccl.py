@@ -1,0 +1,262 @@
+"""``kernbench ccl``: a collective size by size, with nccl-tests' flags and columns, and ours behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kernbench.cli.files import STDOUT, require_writable, write_json
+from kernbench.cli.options import (
+    Debug,
+    JsonTarget,
+    Overrides,
+    Plugins,
+    TopologyName,
+    load_plugins,
+    whole_number,
+)
+from kernbench.errors import CapacityError, UnknownNameError, UsageError
+from kernbench.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from kernbench.ccl_bench import CclBench, CclRow
+
+SCHEMA = "kernbench.ccl/1"
+WRONG = 1
+MODES = ("timed", "timing")
+BUFFERS = ("tcm", "hbm", "sram")
+LEAST, MOST, FACTOR = "1K", "64K", "8"  # run in seconds on the ranks of one cube
+EXAMPLES = """\b
+Examples:
+  kernbench ccl all_reduce
+  kernbench ccl all_reduce -b 8 -e 128K -f 2 --algo ring_allreduce --ranks 8
+  kernbench ccl all_reduce --topology tiny --ideal
+"""
+
+
+def command(
+    collective: Annotated[
+        str, typer.Argument(metavar="COLLECTIVE", help="As in all_reduce; a wrong name lists them all.")
+    ],
+    least: Annotated[
+        str, typer.Option("-b", "--minbytes", metavar="SIZE", help="Smallest size: bytes, or with K, M or G.")
+    ] = LEAST,
+    most: Annotated[
+        str | None,
+        typer.Option(
+            "-e", "--maxbytes", metavar="SIZE", help=f"Largest size; {MOST}, or -b if that is more."
+        ),
+    ] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option(
+            "-f", "--stepfactor", metavar="N", help=f"From one size to the next; {FACTOR} without -i."
+        ),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option("-i", "--stepbytes", metavar="SIZE", help="The same as a difference.")
+    ] = None,
+    iters: Annotated[
+        int,
+        typer.Option(
+            "-n", "--iters", metavar="N", parser=whole_number, help="Timed runs; the last is the row."
+        ),
+    ] = 1,
+    warmup: Annotated[
+        int,
+        typer.Option("-w", "--warmup_iters", metavar="N", parser=whole_number, help="Runs before them."),
+    ] = 1,
+    check: Annotated[
+        int,
+        typer.Option("-c", "--check", metavar="0|1", parser=whole_number, help="Whether to check results."),
+    ] = 1,
+    op: Annotated[str, typer.Option("-o", "--op", metavar="OP", help="sum, prod, max, min or avg.")] = "sum",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "-d",
+            "--datatype",
+            metavar="TYPE",
+            help="float, half, bfloat16, double, or int8 to int64 and uint8 to uint64.",
+        ),
+    ] = "float",
+    root: Annotated[
+        int,
+        typer.Option("-r", "--root", metavar="RANK", parser=whole_number, help="Of broadcast and reduce."),
+    ] = 0,
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            "--algo",
+            metavar="NAME",
+            help="The algorithm; what ccl.yaml selects for the size, or the first that can serve, if left out.",
+        ),
+    ] = None,
+    ranks: Annotated[
+        int | None,
+        typer.Option(
+            "--ranks",
+            metavar="N",
+            parser=whole_number,
+            help="The first N PEs; those of one cube, if left out.",
+        ),
+    ] = None,
+    buffer: Annotated[
+        str | None,
+        typer.Option(
+            "--buffer", metavar="tcm|hbm|sram", help="The memory of the queues; as configured, if left out."
+        ),
+    ] = None,
+    ideal: Annotated[
+        bool,
+        typer.Option(
+            "--ideal", help="Links and engines of the data sheet take time, and nothing else; err must be 0."
+        ),
+    ] = False,
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="timed|timing", help="Time and values, or time only.")
+    ] = "timed",
+    topology: TopologyName = "default",
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw busbw against size, of every algorithm that can serve or of --algo.",
+        ),
+    ] = None,
+    json: JsonTarget = None,
+    debug: Debug = False,
+) -> None:
+    """Time a collective size by size, check it, and compare it with theory.
+
+    Flags and columns are nccl-tests'. A wrong value makes the exit code 1, with --ideal an err that is not 0 too.
+    """
+    require_writable(json, plot)
+    if plot is not None:
+        from kernbench.cli.plot import require_drawable
+
+        require_drawable(plot)
+    for option, value, known in (("--mode", mode, MODES), ("--buffer", buffer, BUFFERS)):
+        if value is not None and value not in known:
+            raise UnknownNameError(f"{option}: unknown {option[2:]} {value!r}; {did_you_mean(value, known)}")
+    if ideal and mode == "timing":
+        raise UsageError("--ideal: computes values with its times; leave --mode out")
+    if iters < 1:
+        raise UsageError("-n 0: nothing is timed; give 1 or more")
+    sizes = [0] if collective == "barrier" else sizes_of(least, most, factor, step)
+    load_plugins(plugin or ())
+
+    from kernbench.ccl_bench import CclBench, Request
+    from kernbench.cli.ccl_page import foot_of, head_of, line_of, request_as_json, row_as_json
+    from kernbench.cli.console import Output, sign_of_life
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+
+    config = load_config(topology, overrides or ())
+    request = Request(
+        collective=collective,  # type: ignore[arg-type]  # checked by CclBench
+        algorithm=algo,
+        n_ranks=ranks,
+        dtype=dtype,
+        op=op,
+        root=root,
+        n_iters=iters,
+        n_warmup=warmup,
+        is_checked=bool(check),
+        buffer=buffer,
+        mode=mode,
+        is_ideal=ideal,
+    )
+    bench = CclBench(config, request)
+    output = Output()
+    write = output.line if json != STDOUT else lambda _: None
+    rows: list[CclRow] = []
+    with sign_of_life(collective) as tell:
+        for line in head_of(bench, topology, sizes):
+            write(line)
+        for size in sizes:
+            tell(f"{collective}, {size} B")
+            rows.append(bench.row(size))
+            write(line_of(rows[-1]))
+    for line in foot_of(rows, is_ideal=ideal):
+        write(line)
+    if json is not None:
+        head = {"schema": SCHEMA, "topology": topology, "config_sha256": config_sha256(config)}
+        write_json(json, {**head, **request_as_json(bench), "rows": [row_as_json(row) for row in rows]})
+    if plot is not None:
+        for line in _draw(plot, bench, rows, sizes, topology):
+            write(line)
+    if any(row.n_wrong for row in rows) or (ideal and any(row.has_error for row in rows)):
+        raise typer.Exit(WRONG)
+
+
+# -- sizes ----------------------------------------------------------------------------------------------------
+
+
+def parse_size(option: str, text: str) -> int:
+    """Bytes of a size as nccl-tests reads it.
+
+    >>> parse_size("-b", "8"), parse_size("-e", "128M"), parse_size("-b", "1.5k")
+    (8, 134217728, 1536)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"{option} {text}: is no size; write bytes, or a number with K, M or G")
+    return int(Fraction(found[1]) * 1024 ** " kmg".index(found[2].lower() or " "))
+
+
+def sizes_of(least: str, most: str | None, factor: str | None, step: str | None) -> Sequence[int]:
+    """The sizes from ``least`` to ``most``, by a factor or in steps.
+
+    >>> sizes_of("1K", "64K", None, None), sizes_of("8", "30", None, "8")
+    ([1024, 8192, 65536], [8, 16, 24])
+    """
+    first = parse_size("-b", least)
+    last = max(first, parse_size("-e", MOST)) if most is None else parse_size("-e", most)
+    if first > last:
+        raise UsageError(f"-b {least}: is more than -e {most or MOST}")
+    times, plus = whole_number(factor or ("1" if step else FACTOR)), parse_size("-i", step or "0")
+    if times > 1 and first == 0:
+        raise UsageError("-b 0: no factor leads on from 0; give another -b, or steps with -i")
+    if times <= 1 and plus < 1:
+        raise UsageError("-f 1: does not lead on; give a factor of 2 or more, or steps with -i")
+    sizes = [first]
+    while (after := sizes[-1] * times if times > 1 else sizes[-1] + plus) <= last:
+        sizes.append(after)
+    return sizes
+
+
+# -- the picture ----------------------------------------------------------------------------------------------
+
+
+def _draw(
+    plot: str, bench: CclBench, rows: Sequence[CclRow], sizes: Sequence[int], topology: str
+) -> Iterator[str]:
+    """All algorithms that can serve; says which do not fit. What was measured for the page is not measured again."""
+    from kernbench.cli.ccl_plot import draw_busbw
+    from kernbench.cli.console import sign_of_life
+
+    known = {(row.algorithm, size): row for row, size in zip(rows, sizes, strict=True)}
+    found: dict[str, list[CclRow]] = {}
+    with sign_of_life("drawing") as tell:
+        for name in bench.able:
+            tell(name)
+            try:
+                measured = [known.get((name, size)) or bench.row(size, name) for size in sizes]
+            except CapacityError as error:
+                yield f"# not drawn: {name}: {error}"
+                continue
+            if any(row.size_bytes for row in measured):
+                found[name] = [row for row in measured if row.size_bytes]
+    if not found:
+        raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
+    request = bench.request
+    how = "ideal" if request.is_ideal else topology
+    draw_busbw(plot, f"{request.collective} of {request.dtype} on {len(bench.pes)} ranks, {how}", found)

@@ -1,0 +1,162 @@
+"""What ``kernbench ccl`` prints, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernbench.ccl_bench import CclBench, CclRow, Half
+
+LEFT = "{:>10}  {:>12}  {:>8}  {:>6}  {:>6}"
+HALF_NAMES = "  {:>7}  {:>6}  {:>6} {:>6}"
+HALF = "  {:>7}  {:>6}  {:>6}  {:>5}"
+OURS = "  {:>6}  {:>10}  {:>6}  {:>10}  {:>10}  {:>9}  {:>11}  {:>8}"
+TITLES = ("steps", "maxlink(B)", "%bound", "oracle(us)", "err(ns)", "stall(us)", "credits_min", "host(ms)")
+NONE = "N/A"
+
+
+def head_of(bench: CclBench, topology: str, sizes: Sequence[int]) -> list[str]:
+    """What is measured on what; then nccl-tests' lines, with our columns behind."""
+    from kernbench.reports.tables import machine
+
+    request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
+    lines = [
+        f"# kernbench ccl {request.collective}  topology={topology} ({machine(bench.config.topology)})  "
+        f"algo={', '.join(names_of(bench, sizes))}  ranks={len(bench.pes)}  mode={mode}",
+        f"# minBytes {sizes[0]} maxBytes {sizes[-1]} sizes: {len(sizes)} warmup iters: {request.n_warmup} "
+        f"iters: {request.n_iters} validation: {int(request.is_checked)}",
+    ]
+    if request.is_ideal:
+        model = bench.model_of(names_of(bench, sizes)[0])
+        ports = "one egress port a rank" if model.is_crossbar else "a link for each queue"
+        lines.append(
+            f"# ideal machine, no fabric and no units: {ports}; alpha={float(model.alpha) / 1000:g} ns, "
+            f"1/beta={float(1000 / model.beta):g} GB/s, 1/gamma={float(1000 / model.gamma):g} GB/s"
+        )
+    names, units = ("time", "algbw", "busbw", "#wrong"), ("(us)", "(GB/s)", "(GB/s)", "")
+    return [
+        *lines,
+        "#",
+        "# " + LEFT.format(*[""] * 5) + "           out-of-place                       in-place          ",
+        "# "
+        + LEFT.format("size", "count", "type", "redop", "root")
+        + HALF_NAMES.format(*names) * 2
+        + OURS.format(*TITLES),
+        "# " + LEFT.format("(B)", "(elements)", "", "", "") + HALF.format(*units) * 2,
+    ]
+
+
+def names_of(bench: CclBench, sizes: Sequence[int]) -> list[str]:
+    """The algorithms of all sizes, each once, in order."""
+    return list(dict.fromkeys(bench.algorithm_at(size) for size in sizes))
+
+
+def line_of(row: CclRow) -> str:
+    """One size."""
+    left = LEFT.format(
+        row.size_bytes, row.n_elem, row.dtype, row.op or "none", -1 if row.root is None else row.root
+    )
+    errors = [half.error_ps for half in row.halves if half.error_ps is not None]
+    ours = (
+        shown(row.n_steps),
+        shown(row.max_link_bytes),
+        NONE if row.bound_share is None else f"{100 * row.bound_share:.1f}",
+        NONE if row.oracle is None else f"{float(row.oracle.time) / 1e6:.4f}",
+        f"{float(max(errors, key=abs)) / 1000:.3f}" if errors else NONE,
+        NONE if row.out_of_place.stall_ps is None else f"{row.out_of_place.stall_ps / 1e6:.3f}",
+        shown(row.out_of_place.credits_min),
+        f"{1000 * row.host_s:.0f}",
+    )
+    return f"  {left}{half_of(row.out_of_place)}{half_of(row.in_place)}{OURS.format(*ours)}"
+
+
+def half_of(half: Half | None) -> str:
+    """Time, two rates and the wrong values, as nccl-tests writes them."""
+    if half is None:
+        return HALF.format(*[NONE] * 4)
+    us = float(half.time_ps) / 1e6
+    digits = 0 if us >= 10_000 else 1 if us >= 100 else 2
+    return HALF.format(f"{us:.{digits}f}", f"{half.algbw:.2f}", f"{half.busbw:.2f}", shown(half.n_wrong))
+
+
+def shown(count: int | None) -> str:
+    """A count, or that there is none."""
+    return NONE if count is None else str(count)
+
+
+def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
+    """The sums: nccl-tests', and for the ideal machine what theory says to it."""
+    halves = [half for row in rows for half in row.halves]
+    n_failed = sum(bool(half.n_wrong) for half in halves)
+    bandwidth = sum(half.busbw for half in halves) / len(halves)
+    lines = [
+        f"# Out of bounds values : {n_failed} {'FAILED' if n_failed else 'OK'}",
+        f"# Avg bus bandwidth    : {bandwidth:g} ",
+    ]
+    if is_ideal:
+        n_off = sum(row.has_error for row in rows)
+        lines.append(f"# Off their oracle     : {n_off} {'FAILED' if n_off else 'OK'}")
+    return [*lines, "#"]
+
+
+# -- JSON -----------------------------------------------------------------------------------------------------
+
+
+def request_as_json(bench: CclBench) -> dict[str, Any]:
+    """What was asked for, and the model that oracles use."""
+    request, model = bench.request, bench.model_of(bench.able[0])
+    return {
+        "collective": request.collective,
+        "n_ranks": len(bench.pes),
+        "mode": "ideal" if request.is_ideal else request.mode,
+        "dtype": request.dtype,
+        "n_iters": request.n_iters,
+        "n_warmup": request.n_warmup,
+        "model": {
+            "alpha_ps": float(model.alpha),
+            "beta_ps_per_byte": float(model.beta),
+            "gamma_ps_per_byte": float(model.gamma),
+        },
+    }
+
+
+def row_as_json(row: CclRow) -> dict[str, Any]:
+    """One size. Times are ps; whole ones but of the ideal machine."""
+    return {
+        "algorithm": row.algorithm,
+        "size_bytes": row.size_bytes,
+        "count": row.n_elem,
+        "redop": row.op,
+        "root": row.root,
+        "out_of_place": half_as_json(row.out_of_place),
+        "in_place": None if row.in_place is None else half_as_json(row.in_place),
+        "steps": row.n_steps,
+        "max_link_bytes": row.max_link_bytes,
+        "total_bytes": row.total_bytes,
+        "bound_ps": number(row.bound_ps),
+        "bound_share": row.bound_share,
+        "oracle_ps": None if row.oracle is None else number(row.oracle.time),
+        "oracle_source": None if row.oracle is None else row.oracle.source,
+        "host_s": row.host_s,
+    }
+
+
+def half_as_json(half: Half) -> dict[str, Any]:
+    """Out of place, or in place."""
+    return {
+        "time_ps": number(half.time_ps),
+        "iteration_ps": [number(time) for time in half.iteration_ps],
+        "algbw": half.algbw,
+        "busbw": half.busbw,
+        "n_wrong": half.n_wrong,
+        "error_ps": None if half.error_ps is None else number(half.error_ps),
+        "stall_ps": half.stall_ps,
+        "credits_min": half.credits_min,
+    }
+
+
+def number(exact: Fraction) -> int | float:
+    """A whole number as one."""
+    return int(exact) if exact.denominator == 1 else float(exact)

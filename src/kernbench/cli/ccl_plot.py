@@ -1,0 +1,51 @@
+"""Bus bandwidth against size, a line for each algorithm: the picture of ``kernbench ccl --plot``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kernbench.cli.plot import COLOURS, GRID, INK, STYLE, save
+from kernbench.units import format_bytes
+
+if TYPE_CHECKING:
+    from kernbench.ccl_bench import CclRow
+
+MARKERS = "os^Dv<>P"
+
+
+def draw_busbw(target: str, title: str, rows: Mapping[str, Sequence[CclRow]]) -> None:
+    """``rows`` by algorithm; sizes are of the larger buffer of a rank, out of place."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        best_first = sorted(rows.items(), key=lambda item: -max(row.out_of_place.busbw for row in item[1]))
+        for i, (name, found) in enumerate(best_first):
+            axes.plot(
+                [row.size_bytes for row in found],
+                [row.out_of_place.busbw for row in found],
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                linestyle="-" if i < len(COLOURS) else "--",
+                markersize=5,
+                linewidth=1.4,
+                label=name,
+            )
+        sizes = sorted({row.size_bytes for found in rows.values() for row in found})
+        axes.set_title(title, loc="left")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [format_bytes(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_xlabel("size")
+        axes.set_ylabel("busbw (GB/s)")
+        axes.set_ylim(bottom=0)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(colors=INK)
+        figure.legend(loc="outside right upper", frameon=False)
+        save(figure, target)

@@ -1,0 +1,105 @@
+"""``kernbench show --ranks``: who sends to whom in an algorithm, and what that means for the mesh."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms, require_served
+from kernbench.ccl.max_plus import Send
+from kernbench.ccl.schedules import SCHEDULES, Problem
+from kernbench.ccl.wiring import coords_of, declared_joins
+from kernbench.config.schema import Config, size_ranges
+from kernbench.errors import UsageError
+from kernbench.reports.ranks import RankEdge, draw_ranks
+from kernbench.topology.builder import build_graph
+from kernbench.topology.routes import Routes
+
+if TYPE_CHECKING:
+    from kernbench.cli.console import Output
+
+
+@dataclass(frozen=True, slots=True)
+class RanksView:
+    """An algorithm on the ranks of a machine. ``most_shared`` edges meet on the link that most of them use."""
+
+    algorithm: str
+    n_ranks: int
+    edges: tuple[RankEdge, ...]
+    most_shared: int
+    svg: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``kernbench.show/1``."""
+        return {
+            "algorithm": self.algorithm,
+            "n_ranks": self.n_ranks,
+            "most_shared": self.most_shared,
+            "edges": [
+                {"from": edge.src, "to": edge.dst, "hops": edge.hops, "is_mutual": edge.is_mutual}
+                for edge in self.edges
+            ],
+        }
+
+
+def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksView:
+    """The edges of ``algorithm`` (None: the all-reduce that ``ccl.yaml`` selects first) on the PEs of ``part``."""
+    load_algorithms()
+    name = algorithm or size_ranges(config.ccl.selection.all_reduce)[0].algorithm
+    graph = build_graph(config.topology)
+    pes = [number for number, pe in enumerate(graph.pes) if part is None or f"{pe}.".startswith(f"{part}.")]
+    if not pes:
+        raise UsageError(f"--part {part}: the machine has no such part")
+    names = tuple(graph.pes[pe] for pe in pes)
+    group = Group(tuple(coords_of(config.topology, pe) for pe in names), names)
+    require_served(name, group)
+    pairs = directed_pairs(name, group)
+    routes, shared, edges = Routes(graph), Counter[int](), []
+    for a, b in pairs:
+        route = routes.route(graph.niu_of(pes[a]), graph.niu_of(pes[b]))
+        shared.update(edge.index for edge in route[1:-1])
+        if (b, a) not in pairs or a < b:
+            edges.append(RankEdge(a, b, len(route) - 2, (b, a) in pairs))
+    title = f"{config.topology.preset}: {name} on {len(pes)} ranks"
+    return RanksView(
+        name,
+        len(pes),
+        tuple(edges),
+        max(shared.values(), default=0),
+        draw_ranks(graph, title, pes, edges),
+    )
+
+
+def directed_pairs(name: str, group: Group) -> list[tuple[int, int]]:
+    """Who sends to whom, as the algorithm's schedule says; of one without, who has a queue to whom."""
+    n = group.n_ranks
+    if name in SCHEDULES:
+        problem = Problem(
+            n_ranks=n,
+            n_elem=n * n,
+            item_bytes=1,
+            slice_elems=n * n,
+            slots=8,
+            layout=ALGORITHMS[name].layout(group),
+        )
+        programs = SCHEDULES[name](problem).programs
+        sends = [
+            (rank, step.to) for rank, steps in enumerate(programs) for step in steps if isinstance(step, Send)
+        ]
+        return list(dict.fromkeys(sends))
+    joins = [(a, b) for (a, _), (b, _) in declared_joins(ALGORITHMS[name].queues(group), n)]
+    return list(dict.fromkeys([*joins, *((b, a) for a, b in joins)]))
+
+
+def print_ranks(output: Output, view: RanksView) -> None:
+    """What the picture shows, in numbers."""
+    hops = [edge.hops for edge in view.edges for _ in range(1 + edge.is_mutual)]
+    output.facts(
+        [
+            ("algorithm", f"{view.algorithm} on {view.n_ranks} ranks"),
+            ("edges", f"{len(hops)}, in one direction each"),
+            ("hops", f"{max(hops, default=0)} at most, {sum(hops)} in all"),
+            ("shared", f"up to {view.most_shared} edges on a link"),
+        ]
+    )

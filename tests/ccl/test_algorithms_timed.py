@@ -1,0 +1,96 @@
+"""In simulated time every algorithm gives what it gives without, and ends."""
+
+import pytest
+
+from kernbench.ccl.algorithm import ALGORITHMS
+from kernbench.ccl.communicator import Communicator
+from kernbench.lang import jit, tl
+from kernbench.runtime.placement import DPPolicy
+from kernbench.simulation import simulate
+from tests.ccl.collective_kit import Run, machine, n_in, numbers
+from tests.ccl.test_algorithms import MIXES, NAMES, is_served
+
+WORLDS = (1, 2, 3, 7, 8, 16)
+SIZES = (3, 200)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_simulated_time_changes_no_bit(name):
+    n_cases = NAMES.index(name)
+    for p in WORLDS:
+        communicators = [Communicator(machine(p, mode).torch, range(p)) for mode in ("data", "timed")]
+        for n_elem in SIZES:
+            n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+            if not is_served(name, communicators[0].group, n_elem):
+                continue
+            dtype, op = MIXES[n_cases % len(MIXES)]
+            vectors = numbers(n_cases, p, n_in(name, n_elem, p), dtype)
+            data, timed = (Run(c, name, vectors, n_elem, op=op, root=n_cases % p) for c in communicators)
+            assert [x.tobytes() for x in timed.results] == [x.tobytes() for x in data.results]
+            assert [x.tobytes() for x in timed.sources] == [x.tobytes() for x in vectors]
+            n_cases += 1
+        for communicator in communicators:
+            communicator.remove()
+
+
+SHALLOW = {
+    "one slot": {"slots": 1},
+    "two slots": {"slots": 2},
+    "a batch of credits": {"slots": 3, "credit_batch": 3},
+    "five slots in HBM": {"slots": 5, "buffer_kind": "hbm"},
+    "slots in SRAM, polled": {"slots": 3, "buffer_kind": "sram", "backpressure": "poll"},
+    "many slots": {"slots": 40},
+}
+
+
+@pytest.mark.parametrize("rings", SHALLOW)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_depth_of_the_rings_makes_it_stand_still(name, rings):
+    p, n_elem = 4, 160
+    vectors = numbers(0, p, n_in(name, n_elem, p), "fp32")
+    settings = {"slot_bytes": 32, **SHALLOW[rings]}
+    communicators = [Communicator(machine(p, mode).torch, range(p), **settings) for mode in ("data", "timed")]
+    data, timed = (Run(c, name, vectors, n_elem) for c in communicators)
+    assert [x.tobytes() for x in timed.results] == [x.tobytes() for x in data.results]
+    for communicator in communicators:
+        communicator.remove()
+
+
+@jit
+def waiting_for_all(before_ptr, after_ptr, COME: tl.constexpr, LATE: tl.constexpr):
+    """Each rank comes to the barrier at a time of its own, the rank ``LATE`` long after the others."""
+    for _ in tl.static_range(100 if tl.rank() == LATE else tl.rank()):
+        tl.wait(tl.load(before_ptr, shape=(1,)))
+    tl.store(before_ptr + tl.rank(), tl.clock())
+    COME(None, None)
+    tl.store(after_ptr + tl.rank(), tl.clock())
+
+
+@pytest.mark.parametrize("p", WORLDS)
+def test_nobody_leaves_a_barrier_before_everybody_has_come(p):
+    torch, barrier = machine(p, "timed").torch, ALGORITHMS["dissemination_barrier"]
+    communicator = Communicator(torch, range(p))
+    communicator.run("dissemination_barrier", [], [], n_elem=0)
+    wiring = communicator.install("dissemination_barrier")
+    for late in {0, p // 2, p - 1}:
+        before, after = (torch.zeros(p, dtype="int64") for _ in range(2))
+        torch.launch(waiting_for_all, (p,), (before, after, barrier.kernel, late), queues=wiring)
+        torch.synchronize()
+        assert after.numpy().min() >= before.numpy().max()
+    communicator.remove()
+
+
+def test_two_windows_in_opposite_phases_are_faster_than_one_after_the_other():
+    p, n_elem, times_ps = 4, 1 << 16, {}
+    for name in ("ring_allreduce", "ring_sliced_allreduce"):
+        simulation = simulate("default", mode="timing", keep_log=False)
+        torch, communicator = simulation.torch, Communicator(simulation.torch, range(p))
+        vectors = [torch.empty(n_elem, policy=DPPolicy(only=rank)) for rank in range(p)]
+        communicator.install(name)
+        begin_ps = simulation.machine.now_ps
+        communicator.run(name, vectors, vectors, n_elem=n_elem)
+        torch.synchronize()
+        times_ps[name] = simulation.machine.now_ps - begin_ps
+    # A PE's port to its router carries 2 n (p-1)/p of the ring and n of its own memory in each direction, at 64 B/ns.
+    port_ps = n_elem * 4 * (2 * (p - 1) / p + 1) / 64 * 1000
+    assert port_ps < times_ps["ring_sliced_allreduce"] < 0.9 * times_ps["ring_allreduce"]

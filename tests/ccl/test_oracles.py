@@ -1,0 +1,332 @@
+"""Closed forms, schedules and the ideal machine agree exactly; bytes are those of the routes; nothing beats a bound."""
+
+from collections import Counter
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms
+from kernbench.ccl.bounds import ideal_network, lower_bound
+from kernbench.ccl.communicator import Communicator
+from kernbench.ccl.max_plus import Outcome, Recv, Schedule, Send, Store, evaluate
+from kernbench.ccl.oracles import FORMS, Oracle, closed_form, oracle, outcome
+from kernbench.ccl.schedules import SCHEDULES, Problem
+from kernbench.ccl.traffic import busiest, link_bytes
+from kernbench.errors import UsageError
+from kernbench.machine.ideal_machine import IdealModel
+from kernbench.messages.fabric import Vc
+from kernbench.messages.ipcq import parts_of
+from kernbench.runtime.placement import DPPolicy
+from kernbench.simulation import simulate
+from kernbench.topology.ids import PeId
+from kernbench.topology.routes import Routes
+from kernbench.units import ceil_div
+from tests.ccl.collective_kit import cube_of, n_in, n_out, sides
+
+load_algorithms()
+NAMES = sorted(SCHEDULES)
+F = Fraction
+ALPHA, BETA, GAMMA = F(40), F(3), F(1)
+ITEM = 4
+
+
+def group_of(p):
+    """``p`` PEs of a cube, as square as can be."""
+    columns, _ = sides(p)
+    coords = tuple((pe % columns, pe // columns) for pe in range(p))
+    return Group(coords, tuple(PeId(0, 0, pe) for pe in range(p)))
+
+
+def problem_of(name, p, n_elem, *, slice_elems=1024, slots=8, root=0):
+    return Problem(
+        n_ranks=p,
+        n_elem=n_elem,
+        item_bytes=ITEM,
+        slice_elems=slice_elems,
+        slots=slots,
+        root=root,
+        layout=ALGORITHMS[name].layout(group_of(p)),
+    )
+
+
+def model_of(name, alpha=ALPHA, beta=BETA, gamma=GAMMA):
+    return IdealModel(F(alpha), F(beta), F(gamma), ALGORITHMS[name].is_crossbar)
+
+
+def serves(name, p):
+    return ALGORITHMS[name].refuses(group_of(p)) is None
+
+
+def test_every_algorithm_has_a_schedule():
+    assert set(ALGORITHMS) == set(SCHEDULES) >= set(FORMS)
+
+
+# -- by hand --------------------------------------------------------------------------------------------------
+
+
+def test_a_message_holds_its_link_and_arrives_later_and_a_reduction_holds_the_engine():
+    schedule = Schedule(
+        [[Send(1, (0, 2)), Send(1, (2, 3))], [Recv(0, (0, 2), True), Recv(0, (2, 3), True)]], ITEM
+    )
+    # 8 B leave at 24, 4 B behind them at 36; they arrive 40 later, at 64 and 76, and are reduced by 72 and 80
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)) == Outcome(F(80), {(0, 1, 0): 12}, 1)
+
+
+def test_a_crossbar_has_one_port_for_all_peers():
+    schedule = Schedule([[Send(1, (0, 1)), Send(2, (0, 1))], [Recv(0, (0, 1))], [Recv(0, (0, 1))]], ITEM)
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)).time == 12 + 40
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA, is_crossbar=True)).time == 24 + 40
+
+
+def test_a_send_waits_for_what_was_stored_before_it():
+    received = [Recv(0, (0, 1), True), Store((0, 1)), Send(0, (1, 2))]
+    schedule = Schedule([[Send(1, (0, 1)), Recv(1, (1, 2))], received], ITEM)
+    # stored at 12 + 40 + 4; without the store, element 1 could leave at 52
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)).time == 56 + 12 + 40
+    without = Schedule([schedule.programs[0], [received[0], received[2]]], ITEM)
+    assert evaluate(without, IdealModel(ALPHA, BETA, GAMMA)).time == 52 + 12 + 40
+
+
+def test_a_schedule_that_stands_still_is_an_error():
+    with pytest.raises(UsageError, match=r"^the schedule's ranks \[0, 1\] wait for ever$"):
+        evaluate(Schedule([[Recv(1, (0, 1))], [Recv(0, (0, 1))]], ITEM), IdealModel(ALPHA, BETA, GAMMA))
+
+
+# p ranks, 4 n bytes; alpha 40, beta 3, gamma 1: a part of c bytes takes 40 + 3 c on a link and c in an engine
+BY_HAND = {
+    ("ring_allreduce", 4, 64): 6 * (40 + 64 * 3) + 3 * 64,
+    ("ring_bidirectional_allreduce", 4, 64): 6 * (40 + 32 * 3) + 4 * 32,
+    ("ring_reduce_scatter", 4, 16): 3 * (40 + 64 * 3 + 64),
+    ("ring_all_gather", 4, 16): 3 * (40 + 64 * 3),
+    ("recursive_doubling_allreduce", 8, 16): 3 * (40 + 64 * 3 + 64),
+    ("halving_doubling_allreduce", 8, 64): 6 * 40 + 2 * 224 * 3 + 224,  # 7/8 of 256 B each way
+    ("tree_allreduce", 7, 16): 2 * (2 * 40 + 2 * 64 * 3 + 2 * 64),
+    ("torus_bucket_allreduce", 8, 64): 6 * (40 + 64 * 3) + 3 * 64 + 2 * (40 + 32 * 3) + 32,  # 4 x 2
+    ("chain_broadcast", 5, 16): 4 * (40 + 64 * 3),
+    ("chain_reduce", 5, 16): 4 * (40 + 64 * 3 + 64),
+    ("binomial_broadcast", 8, 16): 3 * (40 + 64 * 3),
+    ("binomial_reduce", 8, 16): 3 * (40 + 64 * 3 + 64),
+    ("pairwise_all_to_all", 4, 64): 40 + 3 * 64 * 3,
+    ("dissemination_barrier", 9, 0): 4 * 40,
+    ("hello_send", 2, 16): 64 * 3 + 40,
+}
+
+
+@pytest.mark.parametrize(("name", "p", "n_elem"), BY_HAND)
+def test_closed_forms_by_hand(name, p, n_elem):
+    problem, model = problem_of(name, p, n_elem), model_of(name)
+    assert oracle(name, problem, model) == Oracle(F(BY_HAND[name, p, n_elem]), "closed form")
+    assert outcome(name, problem, model).time == BY_HAND[name, p, n_elem]
+
+
+def test_a_ring_in_slices_pays_the_latency_once():
+    # c = 256 B in 8 slices: 256 * 3 >= 40 + 32 * (3 + 1)
+    problem = problem_of("ring_allreduce", 4, 256, slice_elems=8, slots=9)
+    assert closed_form("ring_allreduce", problem, model_of("ring_allreduce")) == 6 * 256 * 3 + 40
+    problem = problem_of("ring_reduce_scatter", 4, 64, slice_elems=8, slots=9)
+    assert (
+        closed_form("ring_reduce_scatter", problem, model_of("ring_reduce_scatter")) == 3 * 256 * 3 + 40 + 32
+    )
+
+
+def test_an_engine_slower_than_a_link_is_what_a_sliced_ring_waits_for():
+    """The condition that ``reference/collectives.md`` section 6 leaves out: 256 >= 4 + 16 * (1 + 4) holds here."""
+    problem = problem_of("ring_reduce_scatter", 4, 64, slice_elems=4, slots=17)
+    model = model_of("ring_reduce_scatter", alpha=4, beta=1, gamma=4)
+    assert closed_form("ring_reduce_scatter", problem, model) is None
+    assert outcome("ring_reduce_scatter", problem, model).time > 3 * 256 + 4 + 16 * 4
+
+
+# -- against each other ---------------------------------------------------------------------------------------
+
+FRACTIONS = st.builds(F, st.integers(1, 40), st.integers(1, 3))
+RINGS = {"slice_elems": st.sampled_from([1, 3, 4, 16, 1024]), "slots": st.sampled_from([1, 2, 3, 5, 9])}
+
+
+@st.composite
+def problems(draw, names=tuple(NAMES)):
+    name, p = draw(st.sampled_from(names)), draw(st.integers(1, 9))
+    assume(serves(name, p))
+    n_elem = draw(st.sampled_from([0, 1, 2, 5, 12, 24])) * draw(st.sampled_from([1, p]))
+    n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+    problem = problem_of(
+        name, p, n_elem, root=draw(st.integers(0, p - 1)), **{k: draw(v) for k, v in RINGS.items()}
+    )
+    return name, problem, model_of(name, *(draw(FRACTIONS) for _ in range(3)))
+
+
+@given(problems(tuple(FORMS)))
+@settings(max_examples=300, deadline=None)
+def test_where_a_closed_form_holds_it_is_what_the_schedule_comes_to(case):
+    name, problem, model = case
+    closed = closed_form(name, problem, model)
+    assume(closed is not None)
+    assert closed == outcome(name, problem, model).time
+
+
+@given(problems())
+@settings(max_examples=60, deadline=None)
+def test_twice_as_slow_takes_twice_as_long_and_slower_is_never_faster(case):
+    name, problem, model = case
+    time = outcome(name, problem, model).time
+    doubled = IdealModel(2 * model.alpha, 2 * model.beta, 2 * model.gamma, model.is_crossbar)
+    assert outcome(name, problem, doubled).time == 2 * time
+    for field in ("alpha", "beta", "gamma"):
+        assert outcome(name, problem, model._replace(**{field: getattr(model, field) + 1})).time >= time
+
+
+def ran(name, p, n_elem, model, *, slots, slot_bytes, root=0):
+    """The time on the ideal machine, and its communicator."""
+    simulation = simulate("tiny", mode="data", overrides=[*cube_of(p), "pe.tcm.size=1 MiB"], ideal=model)
+    communicator = Communicator(simulation.torch, range(p), slots=slots, slot_bytes=slot_bytes)
+    launch(communicator, name, n_elem, root)
+    return simulation.machine.time, communicator
+
+
+def launch(communicator, name, n_elem, root=0):
+    torch, p = communicator.torch, communicator.group.n_ranks
+    sources, results = (
+        [torch.empty(n(name, n_elem, p), policy=DPPolicy(only=pe)) for pe in communicator.pes]
+        for n in (n_in, n_out)
+    )
+    for source in sources:
+        if source.numel():
+            source.copy_(np.ones(source.shape, np.float32))
+    communicator.run(name, sources, results, n_elem=n_elem, root=root)
+    torch.synchronize()
+
+
+WORLDS = (2, 3, 4, 6, 7, 8)
+VOLUMES = (
+    (24, 1024, 8),
+    (48, 4, 4),
+    (50, 8, 2),
+    (5, 1, 1),
+    (96, 2, 6),
+    (0, 16, 2),
+)  # elements, of a slice, slots
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ideal_machine_takes_exactly_what_theory_says(name):
+    sources = Counter()
+    for i, (p, (n_elem, slice_elems, slots)) in enumerate(product(WORLDS, VOLUMES)):
+        n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+        if not serves(name, p) or (i + p) % 2:
+            continue
+        model = model_of(name, alpha=F(7, 2), beta=F(3, 1 + i % 3), gamma=F(i % 4, 3))
+        time, communicator = ran(
+            name, p, n_elem, model, slots=slots, slot_bytes=ITEM * slice_elems, root=i % p
+        )
+        problem = problem_of(name, p, n_elem, slice_elems=slice_elems, slots=slots, root=i % p)
+        found = oracle(name, problem, model)
+        assert time == found.time, (p, n_elem, slice_elems, slots, model, found)
+        sources[found.source] += 1
+        network = ideal_network(communicator.install(name), model)
+        assert lower_bound(ALGORITHMS[name].collective, problem, network) <= time
+    assert sources["max-plus"] or name in ("hello_send", "dissemination_barrier")
+    assert sources["closed form"] or name not in FORMS
+
+
+# -- bytes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("p", [1, 2, 4, 6, 7])
+def test_a_schedule_sends_what_its_algorithm_says(name, p):
+    if not serves(name, p):
+        pytest.skip("cannot serve them")
+    n_elem = 84
+    traffic = outcome(name, problem_of(name, p, n_elem, slice_elems=8), model_of(name)).traffic
+    assert sum(traffic.values()) == ITEM * ALGORITHMS[name].elems_sent(p, n_elem)
+
+
+N = 4 * 48  # bytes of 48 elements
+# name, ranks: messages one after the other, bytes on the busiest link (of a crossbar: the busiest port)
+TABLE = {
+    ("ring_allreduce", 4): (6, 2 * N * 3 // 4),
+    ("ring_bidirectional_allreduce", 4): (6, N * 3 // 4),
+    ("ring_reduce_scatter", 4): (3, N * 3),  # a block is n
+    ("ring_all_gather", 4): (3, N * 3),
+    ("recursive_doubling_allreduce", 8): (3, N * 3),
+    ("halving_doubling_allreduce", 8): (6, 2 * N * 7 // 8),
+    ("halving_doubling_allreduce", 6): (
+        6,
+        2 * N * 3 // 4 + N,
+    ),  # two fold: one step more at either end, n more
+    ("tree_allreduce", 7): (4, N),
+    ("double_binary_tree_allreduce", 8): (
+        6,
+        N // 2,
+    ),  # on its own link of a tree's edge; see below for a rank's
+    ("torus_bucket_allreduce", 8): (8, 2 * N * 3 // 4),  # 4 x 2
+    ("hierarchical_allreduce", 4): (6, 2 * N * 3 // 4),  # one cube
+    ("chain_broadcast", 5): (4, N),
+    ("chain_reduce", 5): (4, N),
+    ("binomial_broadcast", 8): (3, N * 3),
+    ("binomial_reduce", 8): (3, N),
+    ("pairwise_all_to_all", 4): (1, N * 3 // 4),
+    ("dissemination_barrier", 9): (4, 0),
+    ("hello_send", 2): (1, N),
+}
+
+
+@pytest.mark.parametrize(("name", "p"), TABLE)
+def test_steps_and_the_busiest_link_are_those_of_the_table(name, p):
+    found = outcome(name, problem_of(name, p, 48, slice_elems=5), model_of(name))
+    most = busiest(found.traffic, is_crossbar=ALGORITHMS[name].is_crossbar)
+    assert (found.n_steps, most) == TABLE[name, p]
+
+
+def test_of_two_trees_no_rank_sends_more_than_twice_what_it_has():
+    for p in range(2, 18):
+        found = outcome(
+            "double_binary_tree_allreduce",
+            problem_of("double_binary_tree_allreduce", p, 48),
+            model_of(NAMES[0]),
+        )
+        assert busiest(found.traffic, is_crossbar=True) <= 2 * N
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fabric_carries_on_each_link_what_the_routes_say(name):
+    """On the virtual channel of queues, in flits: each message in packets, a header each, in chunks."""
+    p, n_elem, slots, slot_bytes = 4, 1200, 3, 6 << 10
+    simulation = simulate("tiny", mode="timing", overrides=["pe.tcm.size=1 MiB"], keep_log=False)
+    communicator = Communicator(simulation.torch, range(p), slots=slots, slot_bytes=slot_bytes)
+    torch = simulation.torch
+    sources, results = (
+        [torch.empty(n(name, n_elem, p), policy=DPPolicy(only=pe)) for pe in range(p)] for n in (n_in, n_out)
+    )
+    communicator.run(name, sources, results, n_elem=n_elem)
+    torch.synchronize()
+
+    noc = simulation.config.topology.cube.noc
+    graph = simulation.graph
+    routes, wanted = Routes(graph), Counter()
+    problem = problem_of(name, p, n_elem, slice_elems=slot_bytes // ITEM, slots=slots)
+    schedule = SCHEDULES[name](problem)
+    for rank, steps in enumerate(schedule.programs):
+        for send in (step for step in steps if isinstance(step, Send)):
+            size_bytes = (send.span[1] - send.span[0]) * schedule.item_bytes
+            flits = sum(
+                ceil_div(chunk + (noc.header_bytes if i == 0 else 0), noc.flit_bytes)
+                for packet in parts_of(size_bytes, noc.packet_bytes)
+                for i, chunk in enumerate(parts_of(packet, noc.chunk_bytes))
+            )
+            for edge in routes.route(graph.niu_of(rank), graph.niu_of(send.to)):
+                wanted[edge.index] += flits
+    carried = {
+        index: queue.sent
+        for index, link in simulation.machine.fabric.links.items()
+        for vc, queue in link.queues.items()
+        if vc is Vc.COMM and queue.sent
+    }
+    assert carried == wanted
+    traffic = evaluate(schedule, model_of(name)).traffic
+    payload = link_bytes(traffic, range(p), routes)
+    assert all(payload[index] <= flits * noc.flit_bytes for index, flits in carried.items())

@@ -1,0 +1,395 @@
+"""``kernbench ccl`` prints nccl-tests' table with our columns behind, and fails when a value or a theory is wrong."""
+
+import json
+import re
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
+from kernbench.ccl.inputs import REDUCTIONS, Inputs, expected
+from kernbench.ccl.oracles import Oracle
+from kernbench.ccl_bench import COLLECTIVES, TYPES, CclRow, Half, bus_factor
+from kernbench.cli.ccl import sizes_of
+from kernbench.cli.ccl_page import foot_of, line_of
+from kernbench.config.load import load_config
+from kernbench.config.plain import config_sha256
+
+load_algorithms()
+TINY = ("--topology", "tiny", "-b", "256", "-e", "256")
+
+
+def table(out):
+    """The rows that are no comments, in columns."""
+    return [line.split() for line in out.splitlines() if not line.startswith("#")]
+
+
+def printf(form, *values):
+    """What C prints; the forms here are those of nccl-tests' src/common.cu."""
+    return form % values
+
+
+# -- the page -------------------------------------------------------------------------------------------------
+
+HALF = Half(
+    time_ps=Fraction(2_500_000),
+    iteration_ps=(Fraction(2_500_000),),
+    algbw=12.5,
+    busbw=18.75,
+    n_wrong=0,
+    error_ps=Fraction(1200),
+    stall_ps=17_000,
+    credits_min=3,
+)
+ROW = CclRow(
+    algorithm="ring_allreduce",
+    size_bytes=1024,
+    n_elem=256,
+    dtype="float",
+    op="sum",
+    root=None,
+    out_of_place=HALF,
+    in_place=HALF,
+    n_steps=6,
+    max_link_bytes=1536,
+    total_bytes=6144,
+    bound_ps=Fraction(1_000_000),
+    bound_share=0.4,
+    oracle=Oracle(Fraction(2_498_800), "closed form"),
+    host_s=0.125,
+)
+
+
+def replaced(row, **fields):
+    return type(row)(**{name: getattr(row, name) for name in type(row).__dataclass_fields__} | fields)
+
+
+def test_a_row_is_nccl_tests_and_ours_behind():
+    half = printf("  %7s  %6.2f  %6.2f  %5d", "2.50", 12.5, 18.75, 0)
+    nccl = printf("%12d  %12d  %8s  %6s  %6d", 1024, 256, "float", "sum", -1) + 2 * half
+    line = line_of(ROW)
+    assert line.startswith(nccl + "  ")
+    assert line[len(nccl) :].split() == ["6", "1536", "40.0", "2.4988", "1.200", "0.017", "3", "125"]
+
+
+def test_the_head_is_nccl_tests_and_ours_behind(kernbench):
+    out = kernbench("ccl", "all_reduce", *TINY).out.splitlines()
+    left = "# %10s  %12s  %8s  %6s  %6s"
+    nccl = printf(left, *[""] * 5) + "           out-of-place                       in-place          "
+    assert out[3] == nccl
+    nccl = printf(left, "size", "count", "type", "redop", "root")
+    nccl += 2 * printf("  %7s  %6s  %6s %6s", "time", "algbw", "busbw", "#wrong")
+    assert out[4].startswith(nccl + "  ")
+    assert out[4][len(nccl) :].split() == [
+        "steps", "maxlink(B)", "%bound", "oracle(us)", "err(ns)", "stall(us)", "credits_min", "host(ms)",
+    ]  # fmt: skip
+    nccl = printf(left, "(B)", "(elements)", "", "", "")
+    assert out[5] == nccl + 2 * printf("  %7s  %6s  %6s  %5s", "(us)", "(GB/s)", "(GB/s)", "")
+    assert out[-3] == "# Out of bounds values : 0 OK"
+    assert re.fullmatch(r"# Avg bus bandwidth    : [\d.]+ ", out[-2])
+    assert out[-1] == "#"
+
+
+@pytest.mark.parametrize(
+    ("time_us", "text"), [(0.094, "0.09"), (99.994, "99.99"), (100, "100.0"), (12_345.6, "12346")]
+)
+def test_times_have_as_many_digits_as_in_nccl_tests(time_us, text):
+    half = replaced(HALF, time_ps=Fraction(round(time_us * 1e6)))
+    assert table(line_of(replaced(ROW, out_of_place=half)))[0][5] == text
+
+
+def test_what_there_is_not_is_said_so():
+    nothing = replaced(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None)
+    row = replaced(
+        ROW,
+        out_of_place=nothing,
+        in_place=None,
+        n_steps=None,
+        max_link_bytes=None,
+        bound_share=None,
+        oracle=None,
+    )
+    cells = table(line_of(row))[0]
+    assert cells[5:] == ["2.50", "12.50", "18.75", *["N/A"] * 12, "125"]
+
+
+def test_the_sums_fail_with_a_row():
+    wrong = replaced(ROW, in_place=replaced(HALF, n_wrong=2, busbw=1.25))
+    assert foot_of([ROW, wrong], is_ideal=True) == [
+        "# Out of bounds values : 1 FAILED",
+        "# Avg bus bandwidth    : 14.375 ",
+        "# Off their oracle     : 2 FAILED",
+        "#",
+    ]
+
+
+# -- sizes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "sizes"),
+    [
+        (("8", "128", "2", None), [8, 16, 32, 64, 128]),
+        (("1K", "64K", None, None), [1024, 8192, 65536]),
+        (("0", "20", None, "8"), [0, 8, 16]),
+        (("8", "64", "3", "8"), [8, 24]),  # a factor goes before a difference
+        (("1M", None, None, None), [1 << 20]),
+        (("1g", "1GiB", None, None), [1 << 30]),
+        (("0.5k", "512", None, None), [512]),
+    ],
+)
+def test_sizes_follow_nccl_tests_flags(flags, sizes):
+    assert list(sizes_of(*flags)) == sizes
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("all_reduc",), "unknown collective 'all_reduc'; did you mean 'all_reduce'? (known: "),
+        (("all_reduce", "-b", "8X"), "-b 8X: is no size; write bytes, or a number with K, M or G"),
+        (("all_reduce", "-b", "8K", "-e", "4K"), "-b 8K: is more than -e 4K"),
+        (("all_reduce", "-b", "0"), "-b 0: no factor leads on from 0; give another -b, or steps with -i"),
+        (("all_reduce", "-f", "1"), "-f 1: does not lead on; give a factor of 2 or more, or steps with -i"),
+        (("all_reduce", "-n", "0"), "-n 0: nothing is timed; give 1 or more"),
+        (("all_reduce", "-d", "fp8"), "unknown type 'fp8'; "),
+        (("all_reduce", "-o", "mulsum"), "unknown op 'mulsum'; did you mean 'sum'? (known: avg, max, min, prod, sum)"),
+        (("broadcast", "-r", "4"), "-r 4: ranks are 0..3; name one of them"),
+        (("all_reduce", "--ranks", "5"), "--ranks 5: the machine has 4 PEs; give 1 to 4"),
+        (("all_reduce", "--algo", "rign_allreduce"), "unknown algorithm 'rign_allreduce'; did you mean "),
+        (
+            ("all_reduce", "--algo", "ring_all_gather"),
+            "--algo ring_all_gather: is a way to do all_gather; of all_reduce there are ",
+        ),
+        (
+            ("all_reduce", "--algo", "recursive_doubling_allreduce", "--ranks", "3"),
+            "recursive_doubling_allreduce cannot serve 3 ranks: needs a power of two; of all_reduce, ",
+        ),
+        (("send_recv", "--ranks", "1"), "no algorithm of send_recv can serve 1 ranks (hello_send: there is nobody to "),
+        (("all_reduce", "--mode", "data"), "--mode: unknown mode 'data'; (known: timed, timing)"),
+        (("all_reduce", "--buffer", "dram"), "--buffer: unknown buffer 'dram'; did you mean 'sram'? "),
+        (("all_reduce", "--ideal", "--mode", "timing"), "--ideal: computes values with its times; leave --mode out"),
+        (("all_reduce", "--plot", "busbw.pdf"), "--plot busbw.pdf: a picture's name ends with .png or .svg"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line(kernbench, args, error):
+    ran = kernbench("ccl", *args, "--topology", "tiny")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"kernbench: {error}")
+    assert ran.err.count("\n") == 1
+
+
+# -- tiny runs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("collective", COLLECTIVES)
+def test_every_collective_is_right_and_as_theory_says_on_the_ideal_machine(kernbench, collective):
+    ran = kernbench("ccl", collective, *TINY, "--ideal", "-w", "0", "-r", "1")
+    assert (ran.code, ran.err) == (0, "")
+    ((*_, err, stall, credits_min, _),) = table(ran.out)
+    assert (err, stall, credits_min) == ("0.000", "N/A", "N/A")
+    assert "# Off their oracle     : 0 OK" in ran.out
+    assert "# ideal machine, no fabric and no units" in ran.out
+
+
+@pytest.mark.parametrize("collective", COLLECTIVES)
+def test_every_collective_is_right_on_the_machine(kernbench, collective):
+    ran = kernbench("ccl", collective, *TINY, "-w", "0", "-r", "3", "--json", "-")
+    document = json.loads(ran.out)
+    assert ran.code == 0
+    (row,) = document["rows"]
+    halves = [row["out_of_place"], *([row["in_place"]] if row["in_place"] else [])]
+    checked = None if collective == "barrier" else 0
+    assert [half["n_wrong"] for half in halves] == [checked] * len(halves)
+    assert (row["root"] == 3) == (collective in ("broadcast", "reduce"))
+    assert (row["redop"] == "sum") == (collective in ("all_reduce", "reduce_scatter", "reduce"))
+    for half in halves:
+        assert half["time_ps"] >= row["bound_ps"]
+        assert half["time_ps"] - row["oracle_ps"] == half["error_ps"] > 0
+        assert 0 <= half["credits_min"] < 2
+        assert half["stall_ps"] >= 0
+    assert row["bound_share"] == row["bound_ps"] / row["out_of_place"]["time_ps"]
+
+
+def test_sizes_are_those_of_the_larger_buffer(kernbench):
+    for collective, size, count in (
+        ("all_gather", 240, 15),
+        ("all_to_all", 240, 15),
+        ("all_reduce", 252, 63),
+    ):
+        (row,) = json.loads(
+            kernbench(
+                "ccl", collective, "--topology", "tiny", "--ideal", "-b", "255", "-e", "255", "--json", "-"
+            ).out
+        )["rows"]
+        assert (row["size_bytes"], row["count"]) == (size, count)
+
+
+def test_busbw_is_algbw_times_nccl_tests_factor(kernbench):
+    (row,) = table(kernbench("ccl", "all_reduce", *TINY, "--mode", "timing").out)
+    time_us, algbw, busbw = map(float, row[5:8])
+    assert algbw == pytest.approx(256 / (time_us * 1000), rel=0.02)
+    assert busbw == pytest.approx(algbw * 6 / 4, rel=0.02)
+    factors = {name: bus_factor(name, 8) for name in COLLECTIVES}
+    assert {name for name, factor in factors.items() if factor == 7 / 8} == {
+        "all_gather",
+        "reduce_scatter",
+        "all_to_all",
+    }
+    assert factors["all_reduce"] == 14 / 8
+    assert {factors[name] for name in ("broadcast", "reduce", "send_recv", "barrier")} == {1.0}
+
+
+@pytest.mark.parametrize("algorithm", ["ring_allreduce", "tree_allreduce"])
+def test_from_the_second_run_on_all_take_as_long(kernbench, algorithm):
+    args = (
+        "ccl",
+        "all_reduce",
+        "--topology",
+        "tiny",
+        "-b",
+        "2K",
+        "-e",
+        "2K",
+        "--algo",
+        algorithm,
+        "--json",
+        "-",
+    )
+    (row,) = json.loads(kernbench(*args, "-w", "0", "-n", "4").out)["rows"]
+    for half in (row["out_of_place"], row["in_place"]):
+        first, *others = half["iteration_ps"]
+        assert len(set(others)) == 1
+        assert first > others[0]  # the TLBs did not hold the pages
+        assert half["time_ps"] == others[-1]
+    (steady,) = json.loads(kernbench(*args).out)["rows"]
+    assert steady["out_of_place"]["time_ps"] == row["out_of_place"]["time_ps"]
+
+
+def test_a_row_does_not_depend_on_the_rows_before_it(kernbench):
+    def last(*flags):
+        *_, row = table(kernbench("ccl", "all_gather", "--topology", "tiny", *flags).out)
+        return row[:-1]  # but for KernBench's own time
+
+    assert last("-b", "64", "-e", "1K", "-f", "4") == last("-b", "1K", "-e", "1K")
+
+
+def test_timing_checks_nothing_and_takes_as_long(kernbench):
+    timed, timing = (
+        table(kernbench("ccl", "all_reduce", *TINY, *mode).out)[0] for mode in ((), ("--mode", "timing"))
+    )
+    assert [timing[i] for i in (8, 12)] == ["N/A", "N/A"]
+    assert [x for i, x in enumerate(timing[:-1]) if i not in (8, 12)] == [
+        x for i, x in enumerate(timed[:-1]) if i not in (8, 12)
+    ]
+
+
+def test_without_check_nothing_is_checked(kernbench):
+    (row,) = table(kernbench("ccl", "all_reduce", *TINY, "-c", "0", "--ideal").out)
+    assert [row[i] for i in (8, 12)] == ["N/A", "N/A"]
+
+
+def test_ranks_algorithm_type_op_and_buffer_can_be_chosen(kernbench):
+    ran = kernbench(
+        "ccl", "all_reduce", *TINY, "--algo", "tree_allreduce", "--ranks", "3", "-d", "half", "-o", "max",
+        "--buffer", "hbm", "--set", "pe.ipcq.slots=3",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "algo=tree_allreduce  ranks=3  mode=timed" in ran.out
+    assert table(ran.out)[0][:5] == ["256", "128", "half", "max", "-1"]
+
+
+def test_a_size_has_the_algorithm_that_ccl_yaml_selects(kernbench):
+    selection = "ccl.selection.all_reduce=tree_allreduce:0-255;ring_allreduce:256-max"
+    args = ("ccl", "all_reduce", "--topology", "tiny", "--ideal", "-b", "128", "-e", "256", "-f", "2")
+    document = json.loads(kernbench(*args, "--set", selection, "--json", "-").out)
+    assert [row["algorithm"] for row in document["rows"]] == ["tree_allreduce", "ring_allreduce"]
+
+
+# -- JSON and the picture --------------------------------------------------------------------------------------
+
+
+def test_json_says_what_was_measured_on_what(kernbench, tmp_path):
+    path = tmp_path / "ccl.json"
+    ran = kernbench("ccl", "all_reduce", *TINY, "--ideal", "--json", str(path))
+    document = json.loads(path.read_text())
+    assert table(ran.out)
+    assert document["schema"] == "kernbench.ccl/1"
+    assert document["config_sha256"] == config_sha256(load_config("tiny"))
+    assert {name: document[name] for name in ("topology", "collective", "n_ranks", "mode", "dtype")} == {
+        "topology": "tiny",
+        "collective": "all_reduce",
+        "n_ranks": 4,
+        "mode": "ideal",
+        "dtype": "float",
+    }
+    # two PEs side by side: 3 ns into a router, its 2, a link of 1, the next one's 2, and 3 ns out; 64 lanes of fp32
+    assert document["model"] == {"alpha_ps": 11_000, "beta_ps_per_byte": 15.625, "gamma_ps_per_byte": 3.90625}
+    (row,) = document["rows"]
+    # 6 steps of 64 B over 64 B/ns, and 3 of them reduced at 256 B/ns
+    assert row["out_of_place"]["time_ps"] == row["oracle_ps"] == 6 * (11_000 + 1000) + 3 * 250
+    assert (row["steps"], row["max_link_bytes"], row["total_bytes"]) == (6, 6 * 64, 4 * 6 * 64)
+
+
+def test_a_picture_has_a_line_for_each_algorithm_that_can_serve(kernbench, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "busbw.svg"
+    ran = kernbench("ccl", "all_gather", *TINY, "--ideal", "--plot", str(path))
+    assert ran.code == 0
+    assert path.read_text().startswith("<?xml")
+    assert all(f"<!-- {name} -->" in path.read_text() for name in ("ring_all_gather", "bucket_all_gather"))
+
+
+# -- what makes the exit code 1 -------------------------------------------------------------------------------
+
+
+def test_a_wrong_value_makes_the_exit_code_1(kernbench, monkeypatch):
+    chosen = ALGORITHMS["ring_allreduce"]
+
+    def forgets(src, dst, **named):
+        chosen.kernel(src, dst, **{**named, "op": "max"})
+
+    broken = SimpleNamespace(**{name: getattr(chosen, name) for name in chosen.__dataclass_fields__})
+    forgets.__signature__ = __import__("inspect").signature(chosen.kernel)
+    broken.kernel = forgets
+    monkeypatch.setitem(ALGORITHMS._entries, "ring_allreduce", broken)
+    ran = kernbench("ccl", "all_reduce", *TINY, "--algo", "ring_allreduce")
+    assert ran.code == 1
+    row = table(ran.out)[0]
+    assert int(row[8]) > 0
+    assert "# Out of bounds values : 2 FAILED" in ran.out
+
+
+def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only(kernbench, monkeypatch):
+    monkeypatch.setattr("kernbench.ccl_bench.oracle", lambda *_: Oracle(Fraction(1), "max-plus"))
+    ran = kernbench("ccl", "all_reduce", *TINY, "--ideal")
+    assert ran.code == 1
+    assert "# Off their oracle     : 1 FAILED" in ran.out
+    assert kernbench("ccl", "all_reduce", *TINY).code == 0
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------
+
+
+@given(
+    p=st.integers(1, 300),
+    n=st.integers(0, 700),
+    dtype=st.sampled_from(sorted(TYPES)),
+    op=st.sampled_from(sorted(REDUCTIONS)),
+    seed=st.integers(0, 5),
+)
+def test_inputs_reduce_exactly_in_their_own_type_in_any_order(p, n, dtype, op, seed):
+    inputs = [Inputs(p, TYPES[dtype], op).of("all_reduce", rank, n) for rank in range(p)]
+    wanted = dict(expected("all_reduce", op, 0, inputs))[0]
+    order = np.random.default_rng(seed).permutation(p)
+    total = inputs[order[0]]
+    for rank in order[1:]:
+        function = {"max": np.maximum, "min": np.minimum, "prod": np.multiply}.get(op, np.add)
+        total = function(total, inputs[rank], dtype=total.dtype)
+    if op == "avg":
+        wide = total.astype(np.int64) // p if total.dtype.kind in "iu" else total.astype(np.float64) / p
+        total = wide.astype(total.dtype)
+    assert total.tobytes() == wanted.tobytes()

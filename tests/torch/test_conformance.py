@@ -1,0 +1,9 @@
+"""The facade answers as PyTorch over gloo does: the same numbers on every rank, the same refusals in the same words."""
+
+import pytest
+
+
+def test_the_facade_answers_as_torch_does(case, gloo, facade, same):
+    for rank, (theirs, ours) in enumerate(zip(gloo, facade)):
+        if not same(ours[case], theirs[case]):
+            pytest.fail(f"rank {rank}\n  facade: {ours[case]}\n  torch:  {theirs[case]}", pytrace=False)
