@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms, require_served
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.exchange import Exchange, Pair
 from kernbench.ccl.misuse import SizesError
-from kernbench.ccl.room import Room
 from kernbench.config.explain import line
 from kernbench.config.schema import CclSpec, size_ranges
-from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.errors import CapacityError, ConfigError, UnknownNameError
 from kernbench.runtime.context import Context
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 
+T = TypeVar("T")
 Tensors = Sequence[DeviceTensor]
 
 
@@ -28,8 +27,7 @@ class AhbmCCLBackend:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self._room = Room(torch)
-        self._exchange = Exchange(torch, self._room)
+        self.exchange = Exchange(torch)
         self._communicators: dict[tuple[int, ...], Communicator] = {}
         self._users: dict[tuple[int, ...], int] = {}
 
@@ -52,7 +50,7 @@ class AhbmCCLBackend:
             for collective in self.ccl.eager:
                 for found in size_ranges(getattr(self.ccl.selection, collective)):
                     self._require_known(collective, found.algorithm)
-                    self._install(communicator, found.algorithm)
+                    self._with_room(lambda name=found.algorithm: communicator.install(name))  # type: ignore[misc]
         except BaseException:
             self.leave(pes)
             raise
@@ -66,11 +64,9 @@ class AhbmCCLBackend:
         communicator = self._communicators.pop(pes)
         if self.torch.machine.is_stopped:
             return
-        for wiring in reversed(communicator.wirings):
-            self._room.forget(wiring)
-            communicator.remove(wiring)
+        communicator.remove()
         if not self._users:
-            self._exchange.remove()
+            self.exchange.remove()
 
     def world_size(self, n_given: int) -> int:
         """Ranks of the default group: as given, else as the all-reduce's settings say, else all PEs."""
@@ -136,12 +132,12 @@ class AhbmCCLBackend:
         name = self.algorithm_for(collective, size_bytes)
         communicator = self._communicators[pes]
         require_served(name, communicator.group)
-        self._install(communicator, name)
+        self._with_room(lambda: communicator.install(name))
         communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
 
     def move(self, pairs: Sequence[Pair]) -> None:
         """Launch any number of transfers between PEs as one kernel."""
-        self._exchange.run(pairs)
+        self.exchange.run(pairs)
 
     def staging(self, pe: int, n_elem: int, like: DeviceTensor) -> DeviceTensor:
         """A tensor on one PE, for what a collective wants in one piece."""
@@ -151,9 +147,14 @@ class AhbmCCLBackend:
         assert isinstance(made, DeviceTensor)
         return made
 
-    def _install(self, communicator: Communicator, name: str) -> None:
-        """The queues of an algorithm, in the room of others if need be; those come back at their next use."""
-        self._room.install(partial(communicator.install, name), communicator.remove)
+    def _with_room(self, install: Callable[[], T]) -> T:
+        """What ``install`` gives; queues of pairs, which come back at their next use, make room for it."""
+        while True:
+            try:
+                return install()
+            except CapacityError:
+                if not self.exchange.make_room():
+                    raise
 
 
 def parts_of(tensor: DeviceTensor, pes: Sequence[int], what: str) -> list[DeviceTensor]:

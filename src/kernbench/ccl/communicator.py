@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernbench.ccl.algorithm import Algorithm, Group, require_served
-from kernbench.ccl.wiring import Join, coords_of, declared_joins, install_queues
+from kernbench.ccl.wiring import coords_of, install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
 from kernbench.lang.program import PerProgram
 from kernbench.messages.ipcq import RingSpec, Wiring
 from kernbench.runtime.tensor import DeviceTensor
 
-Joined = tuple[tuple[Join, ...], tuple[str, ...], tuple[tuple[str, Any], ...]]  # ends, directions, settings
-
 
 class Communicator:
     """The ranks ``pes`` (numbers) of the machine of ``torch``.
 
-    An algorithm's queues are installed when it is first used; algorithms that join the same ends share them. ``rings``
-    are settings of :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here.
+    An algorithm's queues are installed when it is first used. ``rings`` are settings of
+    :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here.
     """
 
     def __init__(self, torch: Any, pes: Sequence[int], **rings: Any) -> None:
@@ -31,30 +29,19 @@ class Communicator:
         names = tuple(device.pes[pe] for pe in pes)
         self.group = Group(tuple(coords_of(device.spec, name) for name in names), names)
         self._rings = rings
-        self._wirings: dict[Joined, Wiring] = {}
-        self._joined: dict[str, Joined] = {}
+        self._wirings: dict[str, Wiring] = {}
 
     def install(self, name: str) -> Wiring:
         """The queues of the algorithm ``name``, installed once."""
-        algorithm = require_served(name, self.group)
-        queues, settings = algorithm.queues(self.group), self._settings(name)
-        if name not in self._joined:
-            joins = tuple(declared_joins(queues, self.group.n_ranks))
-            ring = (
-                None
-                if settings is None
-                else settings.model_dump(exclude={"module", "world_size"}, exclude_none=True)
-            )
-            self._joined[name] = joins, algorithm.directions, tuple((ring or {}).items())
-        joined = self._joined[name]
-        wiring = self._wirings.get(joined)
+        wiring = self._wirings.get(name)
         if wiring is None:
-            wiring = self._wirings[joined] = install_queues(
+            algorithm = require_served(name, self.group)
+            wiring = self._wirings[name] = install_queues(
                 self.torch,
-                queues,
+                algorithm.queues(self.group),
                 pes=self.pes,
                 directions=algorithm.directions,
-                settings=settings,
+                settings=self._settings(name),
                 **self._rings,
             )
         return wiring
@@ -63,15 +50,11 @@ class Communicator:
         algorithms: Mapping[str, CclAlgorithmSpec] = self.torch.machine.config.ccl.algorithms
         return algorithms.get(name)
 
-    @property
-    def wirings(self) -> list[Wiring]:
-        """All queues that are installed here, by age."""
-        return list(self._wirings.values())
-
-    def remove(self, wiring: Wiring) -> None:
-        """Remove queues; the algorithms that share them install them again."""
-        self.torch.remove_queues(wiring)
-        self._wirings = {joined: other for joined, other in self._wirings.items() if other is not wiring}
+    def remove(self) -> None:
+        """Remove all queues again."""
+        for wiring in reversed(self._wirings.values()):
+            self.torch.remove_queues(wiring)
+        self._wirings.clear()
 
     def run(
         self,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kernbench.ccl.communicator import Constant, usable_slots
 from kernbench.ccl.parts import Span, read, receive, whole, write
-from kernbench.ccl.room import Room
 from kernbench.ccl.wiring import QueuePair, coords_of, install_queues
 from kernbench.errors import CapacityError
 from kernbench.lang import tl
@@ -40,10 +38,9 @@ class Step(NamedTuple):
 class Exchange:
     """Transfers between PEs. A pair's queue is installed at its first use, and removed when its room is needed."""
 
-    def __init__(self, torch: Context, room: Room) -> None:
+    def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self._room = room
-        self._queues: dict[tuple[int, int], Wiring] = {}
+        self._queues: dict[tuple[int, int], Wiring] = {}  # the one that was used last is last
 
     def run(self, pairs: Sequence[Pair]) -> None:
         """Launch all ``pairs`` as one kernel: messages of one pair of PEs in the order given, all else at once."""
@@ -51,9 +48,8 @@ class Exchange:
         if not pairs:
             return
         pes = sorted({pe for pair in pairs for pe in (pair.sender, pair.receiver)})
-        wirings: list[Wiring] = []
-        for joined in dict.fromkeys(_joined(pair) for pair in pairs if pair.sender != pair.receiver):
-            wirings.append(self._room.install(partial(self._queue, joined), self._remove, wirings))
+        wanted = dict.fromkeys(_joined(pair) for pair in pairs if pair.sender != pair.receiver)
+        wirings = [self._queue(pair, wanted) for pair in wanted]
         plans = {pe: _Plan() for pe in pes}
         _plan(pairs, wirings, plans)
         self.torch.launch(
@@ -67,23 +63,34 @@ class Exchange:
             queues=_together(self.torch, pes, wirings) if wirings else None,
         )
 
-    def _queue(self, pair: tuple[int, int]) -> Wiring:
-        """The queue of two PEs."""
-        if pair not in self._queues:
-            a, b = pair
-            queues = [QueuePair(_to(b), _to(a), _to_the_second)]
-            self._queues[pair] = install_queues(self.torch, queues, pes=pair, directions=())
-        return self._queues[pair]
+    def _queue(self, pair: tuple[int, int], wanted: Iterable[tuple[int, int]]) -> Wiring:
+        """The queue of two PEs; those that are not ``wanted`` now make room for it."""
+        wiring = self._queues.pop(pair, None)
+        while wiring is None:
+            try:
+                a, b = pair
+                wiring = install_queues(
+                    self.torch, [QueuePair(_to(b), _to(a), _to_the_second)], pes=pair, directions=()
+                )
+            except CapacityError:
+                if not self.make_room(keep=wanted):
+                    raise
+        self._queues[pair] = wiring
+        return wiring
 
-    def _remove(self, wiring: Wiring) -> None:
-        self.torch.remove_queues(wiring)
-        self._queues = {pair: other for pair, other in self._queues.items() if other is not wiring}
+    def make_room(self, keep: Iterable[tuple[int, int]] = ()) -> bool:
+        """Remove the queue that was used longest ago and is not to be kept; False if there is none."""
+        kept = set(keep)
+        oldest = next((pair for pair in self._queues if pair not in kept), None)
+        if oldest is None:
+            return False
+        self.torch.remove_queues(self._queues.pop(oldest))
+        return True
 
     def remove(self) -> None:
         """Remove all queues."""
-        for wiring in list(self._queues.values()):
-            self._room.forget(wiring)
-            self._remove(wiring)
+        while self.make_room():
+            pass
 
 
 class _Plan:
