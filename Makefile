@@ -27,6 +27,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/exchange.py
 	$(BIN)/python benchmarks/halo.py
 
 $(READY): pyproject.toml
