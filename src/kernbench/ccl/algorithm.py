@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from kernbench.ccl.wiring import Coords, QueuePair
@@ -78,6 +79,7 @@ class Algorithm:
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm")
 
 
+@cache
 def load_algorithms() -> Registry[Algorithm]:
     """Import every algorithm of the package, so that it is registered; gives the registry."""
     package = importlib.import_module("kernbench.ccl.algorithms")

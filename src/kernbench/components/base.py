@@ -10,7 +10,7 @@ from kernbench.engine import Engine, Process, ProcessBody, Queue
 from kernbench.engine.channel import Fabric
 from kernbench.engine.log import OpLog
 from kernbench.memory.page_table import PageTable
-from kernbench.messages.fabric import PacketKind, Vc
+from kernbench.messages.fabric import DoneMsg, PacketKind, Vc
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node
 
@@ -120,6 +120,11 @@ class Component:
         """Post a control message, whole, from the end point ``src`` to ``dst``, both node indices."""
         for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
             self.fabric.post(chunk, src, dst, Vc.CTL, self.engine.now_ps, 0)
+
+    def report_done(self, job: int, reply_to: int) -> None:
+        """Tell the node ``reply_to`` that this PE has done its share of ``job``."""
+        done = DoneMsg(job=job, n_pes=1, size_bytes=0)
+        self.send_control(done, self.ports["niu"].node.index, reply_to)
 
     def start(self) -> list[Process]:
         """Start all activities."""

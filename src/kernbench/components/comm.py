@@ -6,14 +6,13 @@ from collections import deque
 from functools import partial
 
 from kernbench.components.base import Meter
-from kernbench.components.packets import packets, transaction_for
+from kernbench.components.packets import packets, request_read, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.engine import Credits, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
-from kernbench.messages.tokens import StageType, TcmRequest, TileToken
-from kernbench.units import transfer_ps
+from kernbench.messages.tokens import StageType, TileToken
 
 
 class Outgoing:
@@ -42,7 +41,7 @@ class Drain:
         """Data of the read has come: into TCM."""
         comm, out = self.comm, self.out
         comm.window.give(chunk.payload_bytes)
-        landed_ps = comm.tcm_ps(True, chunk.payload_bytes, chunk.ready_ps, comm.engine.now_ps)
+        landed_ps = comm.dma.tcm_ps(True, chunk.payload_bytes, chunk.ready_ps, comm.engine.now_ps)
         out.end_ps = max(out.end_ps, landed_ps)
         self.left_bytes -= chunk.payload_bytes
         if self.left_bytes == 0:
@@ -134,7 +133,7 @@ class CommChannel:
         parcel = out.token.parcel
         assert parcel is not None
         if parcel.part + 1 == parcel.metadata.n_slots:
-            self.dma.ports["pe_ipcq"].commit(out.token.context)
+            self.dma.commit(out.token.context)
         there = self.fabric.graph.niu_of(parcel.to.pe)
         packets_bytes = parts_of(parcel.size_bytes, self.most_bytes)
         out.n_left = sum(len(parts_of(size, self.fabric.chunk_bytes)) for size in packets_bytes)
@@ -142,8 +141,7 @@ class CommChannel:
             yield self.window.take(size_bytes)
             for chunk in self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes):
                 chunk.leaving = partial(self._left, out)
-                tail_ps = self.tcm_ps(False, chunk.payload_bytes, self.engine.now_ps)
-                serial_ps = transfer_ps(chunk.payload_bytes, self.dma.site.pe_spec.tcm.read_rate)
+                tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)
                 self.fabric.post(chunk, self.niu, there, Vc.COMM, tail_ps, serial_ps)
 
     def _left(self, out: Outgoing, chunk: Chunk) -> None:
@@ -159,8 +157,8 @@ class CommChannel:
     def _copy(self, out: Outgoing) -> None:
         """From a ring in TCM into its scratch region: through both ports."""
         size_bytes, now_ps = out.token.stage.size_bytes, self.engine.now_ps
-        read_ps = self.tcm_ps(False, size_bytes, now_ps)
-        out.end_ps = self.tcm_ps(True, size_bytes, now_ps, read_ps)
+        read_ps = self.dma.tcm_ps(False, size_bytes, now_ps)
+        out.end_ps = self.dma.tcm_ps(True, size_bytes, now_ps, read_ps)
         out.done.fire()
 
     def _read(self, out: Outgoing) -> ProcessBody:
@@ -174,9 +172,7 @@ class CommChannel:
         piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
         for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
-            transaction = transaction_for(self.dma.site, packet, drain, self.niu, is_write=False)
-            (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
-            self.fabric.post(request, self.niu, transaction.memory, Vc.REQ, self.engine.now_ps, 0)
+            request_read(self.dma.site, packet, drain, self.niu)
 
     def retire(self) -> ProcessBody:
         """Wait for the oldest slot, log it, pass its token on."""
@@ -186,9 +182,7 @@ class CommChannel:
             yield out.done
             if out.end_ps > self.engine.now_ps:
                 yield out.end_ps - self.engine.now_ps
-            start_ps = max(out.begin_ps, station.free_ps)
-            station.begin(start_ps)
-            station.meter.busy_ps += self.engine.now_ps - start_ps
+            start_ps = station.worked(out.begin_ps, self.engine.now_ps)
             self.n_open -= 1
             token, kind, parcel = out.token, out.token.stage.kind, out.token.parcel
             record = self.dma.log_stage(token, station, start_ps)
@@ -207,7 +201,7 @@ class CommChannel:
         parcel: IpcqDmaToken = chunk.body
         size_bytes = chunk.payload_bytes
         if parcel.to.ring.kind == "tcm":
-            landed_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, self.engine.now_ps)
+            landed_ps = self.dma.tcm_ps(True, size_bytes, chunk.ready_ps, self.engine.now_ps)
             parcel.landed_ps = max(parcel.landed_ps, landed_ps)
             parcel.left_bytes -= size_bytes
             if parcel.left_bytes == 0:
@@ -246,9 +240,3 @@ class CommChannel:
         """All of ``parcel`` is in its ring at ``landed_ps``: bytes and metadata are visible then, both at once."""
         ipcq = self.dma.ports["pe_ipcq"]
         self.engine.at(landed_ps, ipcq.rank, ipcq.arrive, parcel)
-
-    def tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
-        """When TCM has taken or given the last of ``size_bytes``."""
-        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
-        end_ps: int = self.dma.ports["pe_tcm"].access(request)
-        return end_ps

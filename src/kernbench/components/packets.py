@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kernbench.components.base import Site
-from kernbench.messages.fabric import Piece, Transaction
+from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.units import ceil_div
 
 
@@ -34,6 +34,13 @@ def transaction_for(site: Site, packet: Piece, owner: Any, requester: int, *, is
     )
     transaction.issued_ps = site.engine.now_ps
     return transaction
+
+
+def request_read(site: Site, packet: Piece, owner: Any, requester: int) -> None:
+    """Ask the memory of ``packet`` for it, for ``owner``; the answer goes to node ``requester``."""
+    transaction = transaction_for(site, packet, owner, requester, is_write=False)
+    (request,) = site.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
+    site.fabric.post(request, requester, packet.owner, Vc.REQ, site.engine.now_ps, 0)
 
 
 def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:

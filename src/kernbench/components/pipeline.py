@@ -8,7 +8,8 @@ from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling import staged_bytes
 from kernbench.engine import ProcessBody, Queue
 from kernbench.messages.oplog import OpCode
-from kernbench.messages.tokens import StageType, TileToken
+from kernbench.messages.tokens import PipelineContext, StageType, TcmRequest, TileToken
+from kernbench.units import transfer_ps
 
 NEVER = 1 << 62  # ps; longer than any run
 BEHIND = -2  # a token's cause: the work before it at its unit, whose record is not written yet
@@ -68,6 +69,13 @@ class Station:
         """End of work, whose record is ``record``."""
         self.free_ps = self._resting_from_ps = now_ps
         self.last_record = record
+
+    def worked(self, begin_ps: int, now_ps: int) -> int:
+        """Count work that overlapped with the work before it as if it had begun behind that; when that was."""
+        start_ps = max(begin_ps, self.free_ps)
+        self.begin(start_ps)
+        self.meter.busy_ps += now_ps - start_ps
+        return start_ps
 
     def settle(self, now_ps: int) -> None:
         """Count a rest up to now."""
@@ -153,6 +161,23 @@ class PipelineUnit(Component):
     def _next_entry(self, token: TileToken) -> Queue:
         entry: Queue = self.ports[UNIT_OF[token.stage.kind]].entry(token)
         return entry
+
+    def commit(self, context: PipelineContext) -> None:
+        """The memory effect or the value of a command takes hold now, be its last tile done or not."""
+        context.commit_ps = now_ps = self.engine.now_ps
+        scheduler = self.ports["pe_scheduler"].node.index
+        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
+
+    def tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
+        """When TCM has taken or given the last of ``size_bytes`` (see :class:`TcmRequest`)."""
+        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
+        end_ps: int = self.ports["pe_tcm"].access(request)
+        return end_ps
+
+    def read_out(self, size_bytes: int) -> tuple[int, int]:
+        """Read ``size_bytes`` of TCM from now on: when the last one is out, and over how long they stream."""
+        tail_ps = self.tcm_ps(False, size_bytes, self.engine.now_ps)
+        return tail_ps, transfer_ps(size_bytes, self.site.pe_spec.tcm.read_rate)
 
     def free_staging(self, token: TileToken, kind: StageType, record: int) -> None:
         """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""

@@ -218,7 +218,7 @@ class DataQueues:
         found = []
         for end, direction in self.into.items():
             metadata = [metadata for metadata, is_first in direction.arrived if is_first]
-            n_kept = direction.recv_ring.taken - direction.recv_ring.told
+            n_kept = direction.recv_ring.owed
             if metadata or n_kept:
                 found.append(LeftOver(end, metadata, n_kept))
         return left_over(found, self.pes) if found else None

@@ -66,6 +66,11 @@ class ReceiveRing:
         """Slots freed of which the sender was not told yet."""
         return self.head - self.told
 
+    @property
+    def owed(self) -> int:
+        """Slots a receive has matched of which the sender was not told yet: in use, or withheld."""
+        return self.taken - self.told
+
     def arrive(self, number: int) -> None:
         """Slot ``number`` is filled."""
         if number != self.tail or self.tail - self.told == self.depth:

@@ -33,9 +33,8 @@ class Waiter(NamedTuple):
         peer = f"{pes[end.peer.pe]}'s queue {end.peer.name!r}"
         progress = f"; last progress at {self.progress}" if self.progress else ""
         slots = f"{self.filled} of {ring.slots} slots filled, {self.credits} of {ring.slots} credits held"
-        if isinstance(self.command, IpcqSendCmd):
-            return f"{called(self.command)} waits for a credit from {peer}: {slots}{progress}"
-        return f"{called(self.command)} waits for a message from {peer}: {slots}{progress}"
+        wanted = "credit" if isinstance(self.command, IpcqSendCmd) else "message"
+        return f"{called(self.command)} waits for a {wanted} from {peer}: {slots}{progress}"
 
 
 def called(command: Command) -> str:

@@ -19,8 +19,8 @@ from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.reports.breakdown import Table, column, record_at
 from kernbench.reports.files import written_whole
 from kernbench.topology.graph import Node, TopologyGraph
+from kernbench.units import PS_PER_US
 
-PS_PER_US = 1_000_000
 _HOST = "host"
 # Work of one unit that goes on side by side by design gets its threads by kind.
 _WAY: dict[int, str] = {

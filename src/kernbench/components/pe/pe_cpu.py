@@ -11,7 +11,7 @@ from kernbench.components.stream import Clock, CommandStream, Force, Issued, Pro
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command
-from kernbench.messages.fabric import DoneMsg, LaunchMsg
+from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import OpCode
 
 
@@ -77,7 +77,7 @@ class PeCpu(Component):
             for program in launch.programs[self.pe]:
                 yield from self._run_program(program)
             yield from self._drain()
-            self._report(launch)
+            self.report_done(launch.job, launch.reply_to)
 
     def _run_program(self, program: CommandStream) -> ProcessBody:
         number = -1
@@ -159,10 +159,6 @@ class PeCpu(Component):
         """What to yield to wait for the next completion."""
         self._bell = Signal(self.engine)
         return self._bell
-
-    def _report(self, launch: LaunchMsg) -> None:
-        done = DoneMsg(job=launch.job, n_pes=1, size_bytes=0)
-        self.send_control(done, self.ports["niu"].node.index, launch.reply_to)
 
     def _log(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate, takewhile
-from typing import Any
 
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.comm import CommChannel
@@ -15,8 +14,7 @@ from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
-from kernbench.messages.tokens import Stage, StageType, TcmRequest, TileToken
-from kernbench.units import transfer_ps
+from kernbench.messages.tokens import Stage, StageType, TileToken
 
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
 
@@ -210,9 +208,7 @@ class PeDma(PipelineUnit):
             yield descriptor.answered
             if descriptor.end_ps > self.engine.now_ps:
                 yield descriptor.end_ps - self.engine.now_ps
-            start_ps = max(descriptor.begin_ps, station.free_ps)
-            station.begin(start_ps)
-            station.meter.busy_ps += self.engine.now_ps - start_ps
+            start_ps = station.worked(descriptor.begin_ps, self.engine.now_ps)
             token, stage = descriptor.token, descriptor.stage
             assert stage.access is not None
             channel.n_open -= 1
@@ -233,14 +229,8 @@ class PeDma(PipelineUnit):
             descriptor.answer(transaction.size_bytes, now_ps, transaction)
             return
         size_bytes = chunk.payload_bytes
-        end_ps = self._tcm_ps(True, size_bytes, chunk.ready_ps, now_ps)
+        end_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, now_ps)
         descriptor.answer(size_bytes, end_ps, transaction)
-
-    def commit(self, context: Any) -> None:
-        """All writes of a command are in memory."""
-        context.commit_ps = now_ps = self.engine.now_ps
-        scheduler = self.ports["pe_scheduler"].node.index
-        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
 
     def _packets(self, pieces: tuple[Piece, ...], access: Access) -> Iterator[Piece]:
         """Packets in the order of the pieces; a request of a gather, with its addresses, is one chunk."""
@@ -269,21 +259,15 @@ class PeDma(PipelineUnit):
             if is_known:
                 self._post(chunk, transaction, now_ps, 0)
                 continue
-            tail_ps = self._tcm_ps(False, chunk.payload_bytes, now_ps)
-            serial_ps = transfer_ps(chunk.payload_bytes, self.site.pe_spec.tcm.read_rate)
+            tail_ps, serial_ps = self.read_out(chunk.payload_bytes)
             self._post(chunk, transaction, tail_ps, serial_ps)
 
     def _fill(self, descriptor: Descriptor) -> None:
         """Write what a load repeats or fills in beside the data that move."""
         stage = descriptor.stage
         if stage.kind is StageType.DMA_READ and stage.tcm_bytes > stage.size_bytes:
-            end_ps = self._tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
+            end_ps = self.tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
-
-    def _tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
-        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
-        end_ps: int = self.ports["pe_tcm"].access(request)
-        return end_ps
 
     def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:
         self.fabric.post(chunk, transaction.requester, transaction.memory, Vc.REQ, tail_ps, serial_ps)

@@ -8,7 +8,7 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import PipelineUnit
 from kernbench.config.schema import FetchStoreSpec
 from kernbench.engine import Credits, ProcessBody, Queue
-from kernbench.messages.tokens import StageType, TcmRequest, TileToken
+from kernbench.messages.tokens import StageType, TileToken
 from kernbench.units import transfer_ps
 
 OPERAND_HALVES = 2  # one is computed on while the other is filled: what "double buffer" means
@@ -83,8 +83,7 @@ class PeFetchStore(PipelineUnit):
         file, is_write = self.site.pe_spec.regfile, stage.kind is StageType.STORE
         now_ps = self.engine.now_ps
         start_ps = now_ps + setup_ps + file.latency_ps * is_write
-        request = TcmRequest(is_write=is_write, size_bytes=stage.size_bytes, start_ps=start_ps)
-        tcm_ps: int = self.ports["pe_tcm"].access(request) - start_ps
+        tcm_ps = self.tcm_ps(is_write, stage.size_bytes, start_ps) - start_ps
         return setup_ps + tcm_ps + self._lag_ps(stage.size_bytes, is_write) + file.latency_ps
 
     def _lag_ps(self, size_bytes: int, is_write: bool) -> int:

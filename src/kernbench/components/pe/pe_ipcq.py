@@ -11,10 +11,9 @@ from kernbench.engine import Engine, ProcessBody, Queue, Signal
 from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
-from kernbench.messages.fabric import DoneMsg
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, Metadata, QueueEnd, QueuesMsg, QueuesRemoveMsg
 from kernbench.messages.oplog import OpCode
-from kernbench.messages.tokens import PipelineContext, StageType, TileToken
+from kernbench.messages.tokens import StageType, TileToken
 from kernbench.units import format_ps
 
 
@@ -101,7 +100,7 @@ class PeIpcq(PipelineUnit):
         """What a launch must not leave: messages that nobody received, slots that were never freed or told of."""
         for end, rings in self.rings.items():
             metadata = [parcel.metadata for parcel in rings.arrived.items if parcel.part == 0]
-            n_kept = rings.recv_ring.taken - rings.recv_ring.told
+            n_kept = rings.recv_ring.owed
             if metadata or n_kept:
                 yield LeftOver(end, metadata, n_kept)
 
@@ -126,8 +125,7 @@ class PeIpcq(PipelineUnit):
             self.ports["pe_scheduler"].reserve(-size_bytes if removes else size_bytes)
             now_ps = self.engine.now_ps
             self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
-            done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
-            self.send_control(done, self.ports["niu"].node.index, message.reply_to)
+            self.report_done(message.job, message.reply_to)
 
     def _install(self, end: QueueEnd) -> None:
         name = f"{self.node.name}.{end.name}"
@@ -180,15 +178,6 @@ class PeIpcq(PipelineUnit):
             changed, side.changed = side.changed, None
             changed.fire()
 
-    def commit(self, context: PipelineContext) -> None:
-        """The last part of a message leaves, or is matched: the message is what the send's operand is now.
-
-        A copy may end later, but messages are matched in the order of their queue, and so are their values.
-        """
-        context.commit_ps = now_ps = self.engine.now_ps
-        scheduler = self.ports["pe_scheduler"].node.index
-        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
-
     # -- receiving --------------------------------------------------------------------------------------------
 
     def arrive(self, parcel: IpcqDmaToken) -> None:
@@ -214,7 +203,7 @@ class PeIpcq(PipelineUnit):
             number = ring.take()
             side.moved_ps = self.engine.now_ps
             if token.index + 1 == token.context.n_tiles:
-                self.commit(token.context)
+                self.commit(token.context)  # a copy may end late; values keep the order of their queue
             if not command.is_copied:
                 assert command.result is not None
                 self._held.setdefault(command.result.version, (end, []))[1].append(number)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
-from kernbench.components.packets import packets, transaction_for
+from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import MmuSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Signal
@@ -14,13 +14,10 @@ from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.fabric import (
-    DoneMsg,
     MmuMapMsg,
     MmuUnmapMsg,
-    PacketKind,
     PagePieces,
     Piece,
-    Vc,
 )
 from kernbench.messages.oplog import OpCode
 
@@ -136,10 +133,7 @@ class PeMmu(Component):
     def _read(self, packet: Piece) -> Signal:
         """Ask for ``packet``; what to yield until it is here."""
         read = WalkRead(self.engine, packet.size_bytes)
-        niu = self.ports["niu"].node.index
-        transaction = transaction_for(self.site, packet, read, niu, is_write=False)
-        (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
-        self.fabric.post(request, niu, packet.owner, Vc.REQ, self.engine.now_ps, 0)
+        request_read(self.site, packet, read, self.ports["niu"].node.index)
         return read.answered
 
     def run(self) -> ProcessBody:
@@ -157,8 +151,7 @@ class PeMmu(Component):
                     self.fill(page)
             now_ps = self.engine.now_ps
             self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
-            done = DoneMsg(job=message.job, n_pes=1, size_bytes=0)
-            self.send_control(done, self.ports["niu"].node.index, message.reply_to)
+            self.report_done(message.job, message.reply_to)
 
     def _changed(self, message: MmuMapMsg, pages: range) -> list[int]:
         """The entries that a message fills (in preloaded TLBs) or drops."""
