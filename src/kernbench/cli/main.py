@@ -5,14 +5,14 @@ Starting costs no more than typer itself: the modules of the commands, and what 
 
 from __future__ import annotations
 
-import _thread
 import gc
 import re
 import signal
 import sys
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -41,7 +41,7 @@ PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
-INTERRUPT_AGAIN_S = 0.01  # after which nobody is within the same destructor
+INTERRUPT_AGAIN_S = 0.2  # long enough to clean up, and no wait that a user would notice
 
 EXAMPLES = """\b
 Examples:
@@ -101,20 +101,38 @@ def main() -> NoReturn:
     """Run the command that the process was given, and exit with its code."""
     if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.unraisablehook = _lost
-    with rarely_collected():
+    with rarely_collected(), _interrupts_heard():
         code = execute(sys.argv[1:])
         gc.freeze()  # the process ends: do not go through all that is left in search of garbage
     sys.exit(code)
 
 
-def _lost(error: Any) -> None:
-    """Say that Python ignored an error; but an interrupt that came while an object was taken apart comes again."""
-    if issubclass(error.exc_type, KeyboardInterrupt):
-        from threading import Timer
+@contextmanager
+def _interrupts_heard() -> Iterator[None]:
+    """Raise an interrupt again until it ends the command.
 
-        Timer(INTERRUPT_AGAIN_S, _thread.interrupt_main).start()
-    else:
+    Python ignores what is raised within a destructor, and libraries in C clear what is raised within their probing.
+    """
+    if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    for number in (signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, _interrupt)
+    sys.unraisablehook = _lost
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN_S)
+    raise KeyboardInterrupt
+
+
+def _lost(error: Any) -> None:
+    """Say that Python ignored an error, unless it is an interrupt, which comes again."""
+    if not issubclass(error.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(error)
 
 
@@ -133,7 +151,7 @@ def execute(args: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _failed(session, _usage(error), KernBenchError.exit_code)
     # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         return _failed(session, *_unexpected(error))
     if code == INTERRUPTED:
         return _failed(session, "interrupted", INTERRUPTED)
