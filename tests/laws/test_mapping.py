@@ -285,8 +285,8 @@ def test_a_launch_waits_for_the_maps_of_its_arguments_only():
     torch = simulation.torch
     x, y = torch.empty(64, dtype="int8", name="x"), torch.empty(64, dtype="int8", name="y")
     torch.launch(load_kernel, (1,), (x, 0), {"BYTES": 16}, place=[0])
-    ((_, launched),) = [(s.name, s.sent_ps) for s, _ in simulation.machine._launched]
     torch.synchronize()
+    launched = simulation.machine.spans[0].sent_ps
     maps = {r.va: r.end_ps for r in simulation.machine.log if r.op == OpCode.HOST_MAP}
     assert launched == maps[x.data_ptr()] < maps[y.data_ptr()]
 

@@ -60,6 +60,7 @@ GRAPH = two_pes()
 class Launched(NamedTuple):
     sent_ps: int
     done_ps: int
+    pes: tuple[int, ...] = (0, 1)
 
 
 class Log:

@@ -18,7 +18,8 @@ from kernbench.runtime.tensor import DeviceTensor
 class Communicator:
     """The ranks ``pes`` (numbers) of the machine of ``torch``.
 
-    An algorithm's queues are installed when it is first used. ``rings`` are settings of
+    An algorithm's queues are installed when it is first used. Its launches are a stream: they overlap with those of other
+    PEs. ``rings`` are settings of
     :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here.
     """
 
@@ -89,6 +90,7 @@ class Communicator:
             (self.group.n_ranks,),
             (Constant(algorithm), self._of_each(sources), self._of_each(destinations), Constant(keywords)),
             queues=wiring,
+            stream=self.pes,
         )
 
     def _of_each(self, tensors: Sequence[DeviceTensor]) -> PerProgram:

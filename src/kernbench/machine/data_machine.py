@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -147,6 +147,7 @@ class DataMachine(Hardware):
         name: str,
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
+        stream: Hashable = None,
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
         ports = [

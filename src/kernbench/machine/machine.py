@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -69,13 +69,33 @@ def _difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpan:
-    """When one launch left the host, when the host learnt of its completion, what moved between, on how many PEs."""
+    """When one launch left the host, when the host learnt of its completion, what moved between, on which PEs.
+
+    What moves while several are under way counts with the first of them.
+    """
 
     name: str
     sent_ps: int
     done_ps: int
     moved: Moved
-    n_pes: int
+    pes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A launch that has left the host and is not known to be complete; ``done`` fires when it is."""
+
+    name: str
+    sent_ps: int
+    done: Signal
+    stream: Hashable
+    pes: frozenset[int]
+    operands: frozenset[TensorMapping]
+
+    def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Iterable[TensorMapping]) -> bool:
+        """Whether nothing orders a later launch behind this one: stream, PE or tensor."""
+        is_ordered = self.stream is None or stream is None or stream == self.stream
+        return not is_ordered and self.pes.isdisjoint(pes) and self.operands.isdisjoint(operands)
 
 
 class Hardware:
@@ -173,7 +193,8 @@ class Machine(Hardware):
         self.spans: list[LaunchSpan] = []
         self.host_time_ps = 0
         self._jobs = 0
-        self._launched: list[tuple[LaunchSpan, Signal]] = []
+        self._launched: list[Underway] = []
+        self._moved = NOTHING_MOVED  # before the first of them
         self._mapping: dict[TensorMapping, Signal] = {}
         self._failure = ""  # what stopped simulated time for good
 
@@ -223,13 +244,17 @@ class Machine(Hardware):
         name: str,
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
+        stream: Hashable = None,
     ) -> None:
-        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once."""
-        self.complete_launches()
+        """Start a kernel behind what orders it (see :class:`Underway`), its operands mapped; returns at once."""
+        self._require_running()
+        pes = frozenset(program.pe for program in programs)
+        if not all(launch.runs_beside(stream, pes, operands) for launch in self._launched):
+            self.complete_launches()
         self._complete_maps(operands)
-        streams: dict[int, list[Program]] = {}
+        by_pe: dict[int, list[Program]] = {}
         for program in programs:
-            streams.setdefault(program.pe, []).append(
+            by_pe.setdefault(program.pe, []).append(
                 Program(
                     body=lambda port: run_program(kernel, args, meta, port),
                     executor=self.executor,
@@ -239,15 +264,18 @@ class Machine(Hardware):
             )
         self.host_time_ps += self.spec.host.sw_launch_ps
         size_bytes = ARG_BYTES * (len(args) + len(meta)) + PROGRAM_BYTES
-        done = self.host.launch(self._next_job(), streams, size_bytes)
-        span = LaunchSpan(
-            name=name,
-            sent_ps=self.now_ps,
-            done_ps=-1,
-            moved=self.moved() if self.log.keep else NOTHING_MOVED,
-            n_pes=len(streams),
+        if self.log.keep and not self._launched:
+            self._moved = self.moved()
+        self._launched.append(
+            Underway(
+                name=name,
+                sent_ps=self.now_ps,
+                done=self.host.launch(self._next_job(), by_pe, size_bytes),
+                stream=stream,
+                pes=pes,
+                operands=frozenset(operands),
+            )
         )
-        self._launched.append((span, done))
 
     def map(self, mapping: TensorMapping) -> None:
         """Begin to make a tensor's pages valid for all PEs; returns at once."""
@@ -304,15 +332,23 @@ class Machine(Hardware):
         """The same, of launches only."""
         self._require_running()
         launched, self._launched = self._launched, []
-        for span, done in launched:
-            done_ps = self._run_until(done)
+        if launched:
+            done_ps = [self._run_until(launch.done) for launch in launched]
             if self.log.keep:
-                self.spans.append(replace(span, done_ps=done_ps, moved=self.moved() - span.moved))
+                self._count_spans(launched, done_ps)
             self._require_received()
         self.flush()
 
+    def _count_spans(self, launched: Sequence[Underway], done_ps: Sequence[int]) -> None:
+        moved = self.moved() - self._moved
+        for launch, ps in zip(launched, done_ps, strict=True):
+            self.spans.append(
+                LaunchSpan(name=launch.name, sent_ps=launch.sent_ps, done_ps=ps, moved=moved, pes=launch.pes)
+            )
+            moved = NOTHING_MOVED
+
     def _require_received(self) -> None:
-        """QueueError if a launch left a message or a slot behind, once all that was sent has arrived."""
+        """QueueError if launches left a message or a slot behind, once all that was sent has arrived."""
         rings = self._rings()
         if any(mine.send_ring.tail != rings[end.peer].recv_ring.tail for end, mine in rings.items()):
             self.engine.run()

@@ -124,5 +124,5 @@ def _bound(
         return None
     moved = sum((launch.moved for launch in launches), NOTHING_MOVED)
     pe = machine.spec.pe
-    peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, max(launch.n_pes for launch in launches))
+    peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, max(len(launch.pes) for launch in launches))
     return gemm_bound(flops, peak, levels_used(machine.graph, moved.links, moved.memories), kernel_ps)

@@ -7,7 +7,7 @@ credits of queues lead it from one PE to another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -110,6 +110,10 @@ class Launch(Protocol):
     def done_ps(self) -> int:
         """When the host learnt that all of it was complete."""
 
+    @property
+    def pes(self) -> Collection[int]:
+        """Which PEs it ran on."""
+
 
 class Begin(NamedTuple):
     """The row of a PE's START record, and when that began."""
@@ -144,8 +148,8 @@ class KernelSpan:
 
 def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpan | None:
     """The span of ``launch``, by the PE that ended last (of equal ones the lowest); None when no PE ran a program."""
-    start_of = _rows_by_node(table, OpCode.START, launch)
-    end_of = _rows_by_node(table, OpCode.END, launch)
+    start_of = _rows_by_node(table, graph, OpCode.START, launch)
+    end_of = _rows_by_node(table, graph, OpCode.END, launch)
     if start_of.keys() != end_of.keys():
         raise AssertionError("a PE started and did not end, or the other way round")
     if not start_of:
@@ -164,12 +168,14 @@ def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpa
     )
 
 
-def _rows_by_node(table: Table, op: OpCode, launch: Launch) -> dict[int, int]:
+def _rows_by_node(table: Table, graph: TopologyGraph, op: OpCode, launch: Launch) -> dict[int, int]:
     """The row of each node's ``op`` record within ``launch``."""
     within = (column(table, "start_ps") >= launch.sent_ps) & (column(table, "end_ps") <= launch.done_ps)
     rows = np.flatnonzero((column(table, "op") == op) & within)
-    by_node = {int(node): int(row) for node, row in zip(column(table, "node")[rows], rows, strict=True)}
-    if len(by_node) != len(rows):
+    pairs = [(int(node), int(row)) for node, row in zip(column(table, "node")[rows], rows, strict=True)]
+    mine = [(node, row) for node, row in pairs if graph.nodes[node].pe in launch.pes]
+    by_node = dict(mine)
+    if len(by_node) != len(mine):
         raise AssertionError(f"a PE has two {op.name} records in one launch")
     return by_node
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -236,6 +236,7 @@ class Context:
         *,
         place: Place = None,
         queues: Wiring | None = None,
+        stream: Hashable = None,
     ) -> None:
         """Run ``kernel`` on every program of ``grid``; returns at once.
 
@@ -243,6 +244,9 @@ class Context:
         function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
         PE run in turn. Programs see their queues of ``queues``, and program p of G runs on its rank p * n // G; without
         it, they see those that were installed last. ``queues`` may join ends that were installed one by one.
+
+        Launches run in order. Only where two name a ``stream`` each (anything hashable), not the same one, and have no
+        PE and no tensor in common, do they run side by side.
         """
         self._require_open()
         function, keywords = as_kernel(kernel), dict(meta or {})
@@ -264,7 +268,7 @@ class Context:
         operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
         wiring = queues or (self.wirings[-1] if self.wirings else None)
         self.machine.launch(
-            function, positional, keywords, programs, extents, function.__name__, operands, wiring
+            function, positional, keywords, programs, extents, function.__name__, operands, wiring, stream
         )
         self._is_busy = True
 

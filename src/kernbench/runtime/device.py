@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,10 +73,12 @@ class Device(Protocol):
         name: str,
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
+        stream: Hashable = None,
     ) -> None:
-        """Start a kernel behind all that was launched before, when its operands are mapped; returns at once.
+        """Start a kernel when its operands are mapped; returns at once.
 
-        Its programs see their queues of ``wiring``.
+        Its programs see their queues of ``wiring``. It runs behind all that was launched before but for what is on
+        another ``stream``, on other PEs and with other operands.
         """
 
     def tcm_left_bytes(self, pe: int) -> int:
