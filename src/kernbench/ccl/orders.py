@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kernbench.ccl.algorithm import Group
 from kernbench.ccl.wiring import Coords, QueuePair
@@ -19,14 +19,35 @@ def ring_order(group: Group) -> tuple[int, ...]:
     """The ranks in the order of a ring.
 
     Where they fill a rectangle with two sides of 2 or more and an even number of places, a Hamiltonian cycle: every
-    neighbour in the ring is one in the grid, the last and the first too. Otherwise row by row, there and back, so that
-    only the way from the last to the first is long.
+    neighbour in the ring is one in the grid, the last and the first too. Otherwise there and back, so that only the way
+    from the last to the first is long. By rows or by columns: what leaves SIPs least often, then cubes; else by rows.
     """
     at = {place: rank for rank, place in enumerate(group.coords)}
+    rings = [tuple(at[place] for place in ring) for ring in _rings(group)]
+    return min(rings, key=lambda ring: _crossings(group, ring))
+
+
+def _rings(group: Group) -> list[list[Coords]]:
+    """The rings through all places, by rows and by columns."""
     xs, ys = _sides(group)
-    if is_rectangle(group) and min(len(xs), len(ys)) > 1 and len(at) % 2 == 0:
-        return tuple(at[place] for place in _cycle(xs, ys))
-    return tuple(at[place] for place in _there_and_back(sorted(at, key=lambda place: place[::-1])))
+    if is_rectangle(group) and min(len(xs), len(ys)) > 1 and group.n_ranks % 2 == 0:
+        by_rows = [_cycle(xs, ys)] if len(ys) % 2 == 0 else []
+        return by_rows + ([_turned(_cycle(ys, xs))] if len(xs) % 2 == 0 else [])
+    return [_there_and_back(group.coords), _turned(_there_and_back(_turned(group.coords)))]
+
+
+def _turned(places: Iterable[Coords]) -> list[Coords]:
+    return [(y, x) for x, y in places]
+
+
+def _crossings(group: Group, ring: Sequence[int]) -> tuple[int, int]:
+    """How often a ring leaves a SIP, and a cube."""
+    pes = [group.pes[rank] for rank in ring]
+    steps = list(zip(pes, [*pes[1:], pes[0]], strict=True))
+    return (
+        sum(a.sip != b.sip for a, b in steps),
+        sum((a.sip, a.cube) != (b.sip, b.cube) for a, b in steps),
+    )
 
 
 def _sides(group: Group) -> tuple[list[int], list[int]]:
@@ -42,9 +63,7 @@ def is_rectangle(group: Group) -> bool:
 
 
 def _cycle(xs: Sequence[int], ys: Sequence[int]) -> list[Coords]:
-    """Down the first column at last, the rest row by row there and back; turned round if only the width is even."""
-    if len(ys) % 2:
-        return [(x, y) for y, x in _cycle(ys, xs)]
+    """Down the first column at last, the rest row by row there and back; ``ys`` are an even number."""
     first, *others = xs
     rows = [(y, others if i % 2 == 0 else others[::-1]) for i, y in enumerate(ys)]
     return [
@@ -54,9 +73,10 @@ def _cycle(xs: Sequence[int], ys: Sequence[int]) -> list[Coords]:
     ]
 
 
-def _there_and_back(places: Sequence[Coords]) -> list[Coords]:
+def _there_and_back(places: Iterable[Coords]) -> list[Coords]:
+    """Row by row, every other one backwards."""
     rows: dict[int, list[Coords]] = {}
-    for place in places:
+    for place in sorted(places, key=lambda place: place[::-1]):
         rows.setdefault(place[1], []).append(place)
     return [place for i, row in enumerate(rows.values()) for place in (row if i % 2 == 0 else row[::-1])]
 
