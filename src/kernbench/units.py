@@ -101,3 +101,12 @@ def format_bytes(size: int) -> str:
         if abs(size) >= scale:
             return f"{size / scale:.4g} {unit}"
     return f"{size} B"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "cube"), plural(8192, "PE")
+    ('1 cube', '8192 PEs')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

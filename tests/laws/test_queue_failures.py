@@ -92,10 +92,10 @@ def test_all_send_first_with_a_slot_too_few_is_mapped(s):
         assert len(slots) == s - 1
         peer = f"sip0.cube0.pe{(pe + 1) % 4}"
         expected += [
-            f"sip0.cube0.pe{pe}.pe_cpu  waits for send at {at}; 1 commands are not complete",
+            f"sip0.cube0.pe{pe}.pe_cpu  waits for send at {at}; 1 command not complete",
             f"sip0.cube0.pe{pe}.pe_scheduler  {at}: send, 1 of {s} tiles left",
             f"sip0.cube0.pe{pe}.pe_ipcq  tl.send(\"next\") at {at} waits for a credit from {peer}'s queue 'prev': "
-            f"0 of {s - 1} slots filled, 0 of {s - 1} credits held; last progress at {format_ps(slots[-1].end_ps)}",
+            f"{s - 1} of {s - 1} slots filled, 0 of {s - 1} credits held; last progress at {format_ps(slots[-1].end_ps)}",
         ]
     expected.append("cycle: " + " -> ".join(f"sip0.cube0.pe{pe}" for pe in (0, 1, 2, 3, 0)))
     assert str(stuck.value).split("\n  ") == expected
@@ -110,7 +110,7 @@ def test_all_send_first_with_a_slot_too_few_is_mapped_without_time(s):
         "4 PEs wait for each other for ever:",
         *(
             f'sip0.cube0.pe{pe}  tl.send("next") at {at} waits for a credit from sip0.cube0.pe{(pe + 1) % 4}\'s queue '
-            f"'prev': 0 of {s - 1} slots filled, 0 of {s - 1} credits held"
+            f"'prev': {s - 1} of {s - 1} slots filled, 0 of {s - 1} credits held"
             for pe in range(4)
         ),
         "cycle: " + " -> ".join(f"sip0.cube0.pe{pe}" for pe in (0, 1, 2, 3, 0)),
@@ -771,7 +771,7 @@ def test_a_launch_that_never_completes_is_mapped():
         simulation.torch.synchronize()
     assert str(stuck.value).split("\n  ") == [
         f"nothing is left to happen at {format_ps(simulation.machine.now_ps)}, and these wait:",
-        "sip0.cube0.pe0.pe_cpu  waits for its last commands; 1 commands are not complete",
+        "sip0.cube0.pe0.pe_cpu  waits for its last commands; 1 command not complete",
         f"sip0.cube0.pe0.pe_scheduler  {at}: recv, 1 of 1 tiles left",
         f"sip0.cube0.pe0.pe_ipcq  tl.recv(\"prev\") at {at} waits for a message from sip0.cube0.pe3's queue 'next': "
         f"0 of 2 slots filled, 2 of 2 credits held; last progress at {format_ps(installed_ps)}",

@@ -49,7 +49,7 @@ def test_a_lost_tile_is_mapped_to_the_commands_that_wait_for_it(lossy):
     assert head.endswith(", and these wait:")
     line = kernel.fn.__code__.co_firstlineno + 4
     assert [text.replace(__file__.rsplit("/", 1)[1], "FILE") for text in lines] == [
-        "sip0.cube0.pe2.pe_cpu  waits for its last commands; 2 commands are not complete",
+        "sip0.cube0.pe2.pe_cpu  waits for its last commands; 2 commands not complete",
         f"sip0.cube0.pe2.pe_scheduler  FILE:{line}: math, 1 of 1 tiles left",
         f"sip0.cube0.pe2.pe_scheduler  FILE:{line}: store, 1 of 1 tiles left, behind math of FILE:{line}",
     ]

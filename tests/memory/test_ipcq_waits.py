@@ -138,7 +138,7 @@ def test_what_is_left_over_is_named_with_each_line_once(ends):
 def test_slots_that_were_not_given_back_are_named_too(ends):
     found = [LeftOver(ends[1]["prev"], [message()], 2)]
     assert str(left_over(found, PES)) == (
-        "the launch ended with 1 messages that nobody received: sip0.cube0.pe1's queue 'prev' holds 1 from "
+        "the launch ended with 1 message that nobody received: sip0.cube0.pe1's queue 'prev' holds 1 from "
         "sip0.cube0.pe0 (sent at ring.py:7); sip0.cube0.pe1's queue 'prev' owes sip0.cube0.pe0 2 credits; receive each "
         "message that is sent"
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kernbench.cli.console import QUIET, Output, sign_of_life
 from kernbench.cli.options import load_plugins
 from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
-from kernbench.reports.tables import plural, settings
-from kernbench.units import format_bytes, format_range
+from kernbench.reports.tables import settings
+from kernbench.units import format_bytes, format_range, plural
 
 if TYPE_CHECKING:
     from kernbench.config.schema import Config

@@ -197,21 +197,10 @@ class DataQueues:
     def waiters(self) -> Iterator[Waiter]:
         """The oldest send and receive of each direction that waits."""
         for end, direction in self.into.items():
-            back = self.into[end.peer]
-            if direction.sends:
-                yield Waiter(
-                    end.peer,
-                    direction.sends[0].command,
-                    credits=direction.send_ring.credits,
-                    filled=back.recv_ring.filled,
-                )
-            if direction.recvs:
-                yield Waiter(
-                    end,
-                    direction.recvs[0].command,
-                    credits=back.send_ring.credits,
-                    filled=direction.recv_ring.filled,
-                )
+            credits, filled = direction.send_ring.credits, direction.recv_ring.filled
+            for at, waiting in ((end.peer, direction.sends), (end, direction.recvs)):
+                if waiting:
+                    yield Waiter(at, waiting[0].command, credits=credits, filled=filled)
 
     def left_over(self) -> QueueError | None:
         """The error about messages nobody received; None if there are none."""

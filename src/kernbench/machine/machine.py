@@ -18,7 +18,7 @@ from kernbench.errors import UsageError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
-from kernbench.memory.ipcq_waits import cycle_line, left_over
+from kernbench.memory.ipcq_waits import Waiter, cycle_line, left_over
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTables, Pieces
 from kernbench.memory.replay import DataExecutor
@@ -395,16 +395,17 @@ class Machine(Hardware):
 
     def stuck(self) -> str:
         """The map of a run in which nothing is left to happen and something waits."""
-        lines = [
-            f"{unit.node.name}  {line}"
-            for _, unit in sorted(self.assembly.components.items())
-            for line in unit.waiting()
-        ]
-        lines += self.fabric.stuck()
-        waiters = [waiter for ipcq in self._ipcqs() for waiter in ipcq.waiters()]
-        cycle = cycle_line(waiters, self.graph.pes)
+        pes, rings = self.graph.pes, self._rings()
+        lines: list[str] = []
+        waiters: list[Waiter] = []
+        for _, unit in sorted(self.assembly.components.items()):
+            found = list(unit.waiters(rings)) if isinstance(unit, PeIpcq) else []
+            waiters += found
+            waiting = (*unit.waiting(), *(waiter.text(pes) for waiter in found))
+            lines += [f"{unit.node.name}  {line}" for line in waiting]
+        cycle = cycle_line(waiters, pes)
         head = f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:"
-        return "\n  ".join([head, *lines, *([cycle] if cycle else [])])
+        return "\n  ".join([head, *lines, *self.fabric.stuck(), *([cycle] if cycle else [])])
 
     def _rings(self) -> dict[QueueEnd, Rings]:
         """Those of all queue ends."""

@@ -10,6 +10,7 @@ from kernbench.errors import DTypeError, QueueError, ShapeError
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import Metadata, QueueEnd
 from kernbench.topology.ids import PeId
+from kernbench.units import plural
 
 N_NAMED = 4  # queues that an error about what is left over names
 
@@ -17,8 +18,8 @@ N_NAMED = 4  # queues that an error about what is left over names
 class Waiter(NamedTuple):
     """A command that waits at a queue end.
 
-    ``credits`` are its slots free for sending, ``filled`` those of its own ring with bytes in them; ``progress`` says
-    when that direction last moved (empty: there is no time).
+    Of the ring that it sends into or receives from: ``credits`` are those its sender holds, ``filled`` the slots with bytes
+    in them; ``progress`` says when the command's side of it last moved (empty: there is no time).
     """
 
     end: QueueEnd
@@ -76,11 +77,11 @@ def left_over(found: Sequence[LeftOver], pes: Sequence[PeId]) -> QueueError:
                 f"{here}'s queue {end.name!r} holds {len(unreceived)} from {there} (sent at {lines})"
             )
         if n_kept:
-            parts.append(f"{here}'s queue {end.name!r} owes {there} {n_kept} credits")
+            parts.append(f"{here}'s queue {end.name!r} owes {there} {plural(n_kept, 'credit')}")
     if len(found) > N_NAMED:
-        parts.append(f"{len(found) - N_NAMED} more queues")
+        parts.append(plural(len(found) - N_NAMED, "more queue"))
     return QueueError(
-        f"the launch ended with {n_messages} messages that nobody received: {'; '.join(parts)}; "
+        f"the launch ended with {plural(n_messages, 'message')} that nobody received: {'; '.join(parts)}; "
         "receive each message that is sent"
     )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
 from kernbench.topology.lint import Peaks
-from kernbench.units import Rate, format_bytes, format_ps
+from kernbench.units import Rate, format_bytes, format_ps, plural
 
 
 class Use(Protocol):
@@ -108,15 +108,6 @@ def machine(spec: TopologySpec) -> str:
     """How many of what: ``2 SIPs x 4 cubes x 16 PEs = 128 PEs``."""
     sips, cubes, pes = spec.system.sips.count, spec.sip.cubes.count, spec.cube.pes.count
     return f"{plural(sips, 'SIP')} x {plural(cubes, 'cube')} x {plural(pes, 'PE')} = {plural(sips * cubes * pes, 'PE')}"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "cube"), plural(8192, "PE")
-    ('1 cube', '8192 PEs')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def peak_rows(peaks: Peaks) -> list[tuple[str, str]]:

@@ -511,9 +511,9 @@ def test_what_waits_and_what_is_left_is_told(loop):
     load = queue.kit.load((8,))
     queue.pe.run([load, *[queue.send(load.result) for _ in range(3)]])
     moved_ps = queue.spans(OpCode.SLOT)[0][1]
-    (line,) = queue.pe.pe_ipcq.waiting()
-    assert line == (
-        "tl.send(\"out\") at kernel.py:7 waits for a credit from sip0.cube0.pe0's queue 'in': 0 of 1 slots filled, 0 "
+    (waiter,) = queue.pe.pe_ipcq.waiters(queue.pe.pe_ipcq.rings)
+    assert waiter.text(queue.pe.pe_ipcq.fabric.graph.pes) == (
+        "tl.send(\"out\") at kernel.py:7 waits for a credit from sip0.cube0.pe0's queue 'in': 1 of 1 slots filled, 0 "
         f"of 1 credits held; last progress at {moved_ps / 1000:.4g} ns"
     )
     (left,) = queue.pe.pe_ipcq.left_over()

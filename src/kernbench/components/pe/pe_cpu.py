@@ -13,6 +13,7 @@ from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import OpCode
+from kernbench.units import plural
 
 
 @COMPONENTS.register("pe_cpu_v1")
@@ -45,7 +46,7 @@ class PeCpu(Component):
         elif isinstance(asked, Force):
             asked = "a value the kernel needs"
         if asked:
-            yield f"waits for {asked}; {self.n_in_flight} commands are not complete"
+            yield f"waits for {asked}; {plural(self.n_in_flight, 'command')} not complete"
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The core."""

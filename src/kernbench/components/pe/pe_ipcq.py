@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.pipeline import PipelineUnit, Station
@@ -78,21 +78,17 @@ class PeIpcq(PipelineUnit):
         """None: waiting is all it does, and the kernel's breakdown says for what."""
         return iter(())
 
-    def waiting(self) -> Iterator[str]:
-        """The commands that wait here."""
-        for waiter in self.waiters():
-            yield waiter.text(self.fabric.graph.pes)
-
-    def waiters(self) -> Iterator[Waiter]:
-        """Each direction's oldest command that waits here."""
-        for end, rings in self.rings.items():
-            for side in (rings.send, rings.recv):
+    def waiters(self, rings_of: Mapping[QueueEnd, Rings]) -> Iterator[Waiter]:
+        """Each direction's oldest command that waits here; ``rings_of`` all queue ends, since a ring has two."""
+        for end, mine in self.rings.items():
+            peer = rings_of[end.peer]
+            for side, sender, receiver in ((mine.send, mine, peer), (mine.recv, peer, mine)):
                 if side.waiting is not None:
                     yield Waiter(
                         end,
                         side.waiting,
-                        credits=rings.send_ring.credits,
-                        filled=rings.recv_ring.filled,
+                        credits=sender.send_ring.credits,
+                        filled=receiver.recv_ring.filled,
                         progress=format_ps(side.moved_ps),
                     )
 
