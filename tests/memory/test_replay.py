@@ -165,6 +165,8 @@ def test_a_composite_reads_and_writes_memory(bench):
     executor = bench.immediate(program)
     assert np.array_equal(bench.read(bench.c), expected_product(bench) + np.float16(1))
     assert len(executor.values) == 0
+    executor.values.release((done.version,))
+    assert not any(vars(executor.values).values())  # nothing is known of it any more
 
 
 @pytest.mark.parametrize(

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.exchange import Exchange, Pair
 from kernbench.ccl.misuse import SizesError
+from kernbench.ccl.room import Key, Room
 from kernbench.config.explain import line
 from kernbench.config.schema import CclSpec, size_ranges
-from kernbench.errors import CapacityError, ConfigError, UnknownNameError
+from kernbench.errors import ConfigError, UnknownNameError
 from kernbench.runtime.context import Context
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 
-T = TypeVar("T")
 Tensors = Sequence[DeviceTensor]
 
 
 class AhbmCCLBackend:
-    """Launches collectives on the device of ``torch``, one kernel over all PEs of a group."""
+    """Launches collectives on the device of ``torch``, one kernel over all PEs of a group.
+
+    There is a communicator for each algorithm of each group, so that its queues give way alone.
+    """
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self.exchange = Exchange(torch)
-        self._communicators: dict[tuple[int, ...], Communicator] = {}
+        self._room = Room(torch)
+        self._exchange = Exchange(torch, self._room)
+        self._communicators: dict[Key, Communicator] = {}
         self._users: dict[tuple[int, ...], int] = {}
 
     @property
@@ -43,14 +48,13 @@ class AhbmCCLBackend:
     def join(self, pes: tuple[int, ...]) -> None:
         """A group of these PEs begins: install the queues of what is ``eager``, if no other group of them has."""
         self._users[pes] = self._users.get(pes, 0) + 1
-        if pes in self._communicators:
+        if self._users[pes] > 1:
             return
-        communicator = self._communicators[pes] = Communicator(self.torch, pes)
         try:
             for collective in self.ccl.eager:
                 for found in size_ranges(getattr(self.ccl.selection, collective)):
                     self._require_known(collective, found.algorithm)
-                    self._with_room(lambda name=found.algorithm: communicator.install(name))  # type: ignore[misc]
+                    self._install(pes, found.algorithm)
         except BaseException:
             self.leave(pes)
             raise
@@ -61,12 +65,14 @@ class AhbmCCLBackend:
         if self._users[pes]:
             return
         del self._users[pes]
-        communicator = self._communicators.pop(pes)
+        keys = [key for key in reversed(self._communicators) if key[0] == pes]
+        for key in keys:
+            del self._communicators[key]
         if self.torch.machine.is_stopped:
             return
-        communicator.remove()
+        self._room.remove(keys)
         if not self._users:
-            self.exchange.remove()
+            self._room.clear()
 
     def world_size(self, n_given: int) -> int:
         """Ranks of the default group: as given, else as the all-reduce's settings say, else all PEs."""
@@ -130,13 +136,11 @@ class AhbmCCLBackend:
             return
         size_bytes = n_elem * sources[0].element_size() if sources else 0
         name = self.algorithm_for(collective, size_bytes)
-        communicator = self._communicators[pes]
-        self._with_room(lambda: communicator.install(name))
-        communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
+        self._install(pes, name).run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
 
     def move(self, pairs: Sequence[Pair]) -> None:
         """Launch any number of transfers between PEs as one kernel."""
-        self.exchange.run(pairs)
+        self._exchange.run(pairs)
 
     def staging(self, pe: int, n_elem: int, like: DeviceTensor) -> DeviceTensor:
         """A tensor on one PE, for what a collective wants in one piece."""
@@ -146,14 +150,14 @@ class AhbmCCLBackend:
         assert isinstance(made, DeviceTensor)
         return made
 
-    def _with_room(self, install: Callable[[], T]) -> T:
-        """What ``install`` gives; queues of pairs, which come back at their next use, make room for it."""
-        while True:
-            try:
-                return install()
-            except CapacityError:
-                if not self.exchange.make_room():
-                    raise
+    def _install(self, pes: tuple[int, ...], name: str) -> Communicator:
+        """The communicator of these PEs for the algorithm ``name``, with its queues installed."""
+        key = (pes, name)
+        if key not in self._communicators:
+            self._communicators[key] = Communicator(self.torch, pes)
+        communicator = self._communicators[key]
+        self._room.install(key, partial(communicator.install, name), communicator.remove)
+        return communicator
 
 
 def parts_of(tensor: DeviceTensor, pes: Sequence[int], what: str) -> list[DeviceTensor]:

@@ -1,17 +1,20 @@
-"""Point to point: any number of transfers between pairs of PEs as one kernel, over a queue for each pair."""
+"""Point to point: any number of transfers between PEs in one kernel, over a queue for each pair of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from kernbench.ccl.communicator import Constant, usable_slots
 from kernbench.ccl.parts import Span, read, receive, whole, write
-from kernbench.ccl.wiring import QueuePair, coords_of, install_queues
+from kernbench.ccl.room import Key, Room
+from kernbench.ccl.wiring import QueuePair, coords_of, install_queues, ring_of
 from kernbench.errors import CapacityError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
-from kernbench.messages.ipcq import QueueEnd, RankSite, Wiring
+from kernbench.messages.ipcq import QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.runtime.context import Context
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -36,20 +39,33 @@ class Step(NamedTuple):
 
 
 class Exchange:
-    """Transfers between PEs. A pair's queue is installed at its first use, and removed when its room is needed."""
+    """Transfers between PEs. A pair's queue is installed at its first use, and removed when its ``room`` is needed."""
 
-    def __init__(self, torch: Context) -> None:
+    def __init__(self, torch: Context, room: Room) -> None:
         self.torch = torch
-        self._queues: dict[tuple[int, int], Wiring] = {}  # the one that was used last is last
+        self._room = room
+        self._queues: dict[tuple[int, int], Wiring] = {}
 
     def run(self, pairs: Sequence[Pair]) -> None:
-        """Launch all ``pairs`` as one kernel: messages of one pair of PEs in the order given, all else at once."""
+        """Launch all ``pairs``: messages of one pair of PEs in the order given, all else at once.
+
+        They are one kernel; or several in turn, where queues for all would not leave half of a TCM to kernels.
+        """
         pairs = [pair for pair in pairs if pair.source.numel()]
-        if not pairs:
-            return
+        ring = self._ring()
+        for together in _kernels(pairs, lambda pe: self._room.n_rings(pe, ring)):
+            self._launch(together)
+
+    def _ring(self) -> RingSpec:
+        machine: Any = self.torch.machine
+        return ring_of(machine.spec, machine.config.ccl.defaults, None, {}, 0)
+
+    def _launch(self, pairs: Sequence[Pair]) -> None:
+        """Launch ``pairs`` as one kernel."""
         pes = sorted({pe for pair in pairs for pe in (pair.sender, pair.receiver)})
         wanted = dict.fromkeys(_joined(pair) for pair in pairs if pair.sender != pair.receiver)
-        wirings = [self._queue(pair, wanted) for pair in wanted]
+        keys = [_key(pair) for pair in wanted]
+        wirings = [self._queue(pair, keep=keys) for pair in wanted]
         plans = {pe: _Plan() for pe in pes}
         _plan(pairs, wirings, plans)
         self.torch.launch(
@@ -61,36 +77,23 @@ class Exchange:
             ),
             place=pes,
             queues=_together(self.torch, pes, wirings) if wirings else None,
+            stream=tuple(pes),
         )
 
-    def _queue(self, pair: tuple[int, int], wanted: Iterable[tuple[int, int]]) -> Wiring:
-        """The queue of two PEs; those that are not ``wanted`` now make room for it."""
-        wiring = self._queues.pop(pair, None)
-        while wiring is None:
-            try:
-                a, b = pair
-                wiring = install_queues(
-                    self.torch, [QueuePair(_to(b), _to(a), _to_the_second)], pes=pair, directions=()
-                )
-            except CapacityError:
-                if not self.make_room(keep=wanted):
-                    raise
-        self._queues[pair] = wiring
-        return wiring
+    def _queue(self, pair: tuple[int, int], keep: Collection[Key]) -> Wiring:
+        """The queue of two PEs; those of ``keep`` stay beside it."""
+        return self._room.install(_key(pair), partial(self._install, pair), partial(self._remove, pair), keep)
 
-    def make_room(self, keep: Iterable[tuple[int, int]] = ()) -> bool:
-        """Remove the queue that was used longest ago and is not to be kept; False if there is none."""
-        kept = set(keep)
-        oldest = next((pair for pair in self._queues if pair not in kept), None)
-        if oldest is None:
-            return False
-        self.torch.remove_queues(self._queues.pop(oldest))
-        return True
+    def _install(self, pair: tuple[int, int]) -> Wiring:
+        if pair not in self._queues:
+            a, b = pair
+            queues = [QueuePair(_to(b), _to(a), _to_the_second)]
+            self._queues[pair] = install_queues(self.torch, queues, pes=pair, directions=())
+        return self._queues[pair]
 
-    def remove(self) -> None:
-        """Remove all queues."""
-        while self.make_room():
-            pass
+    def _remove(self, pair: tuple[int, int]) -> None:
+        self.torch.remove_queues(self._queues[pair])
+        del self._queues[pair]
 
 
 class _Plan:
@@ -155,6 +158,29 @@ def _plan(pairs: Sequence[Pair], wirings: Sequence[Wiring], plans: dict[int, _Pl
             plan.streams.setdefault((act, queue), []).extend(Step(act, queue, number, part) for part in parts)
 
 
+def _kernels(pairs: Sequence[Pair], n_most: Callable[[int], int]) -> list[list[Pair]]:
+    """``pairs`` in kernels that give no PE more than ``n_most(pe)`` queues at once: each in the first that fits.
+
+    What goes between the same two PEs stays together, in its order.
+    """
+    kernels: list[list[Pair]] = []
+    loads: list[Counter[int]] = []  # queues by PE, of each kernel
+    places: dict[tuple[int, int], int] = {}
+    most = cache(n_most)
+    for pair in pairs:
+        ends = _joined(pair)
+        if ends not in places:
+            queue = ends if pair.sender != pair.receiver else ()
+            free = (i for i, load in enumerate(loads) if all(load[pe] < most(pe) for pe in queue))
+            places[ends] = next(free, len(kernels))
+            if places[ends] == len(kernels):
+                kernels.append([])
+                loads.append(Counter())
+            loads[places[ends]].update(queue)
+        kernels[places[ends]].append(pair)
+    return kernels
+
+
 def _together(torch: Context, pes: Sequence[int], wirings: Sequence[Wiring]) -> Wiring:
     """The queues of several wirings as their programs see them at once."""
     spec, names = torch.machine.spec, torch.machine.pes
@@ -169,6 +195,11 @@ def _together(torch: Context, pes: Sequence[int], wirings: Sequence[Wiring]) -> 
 def _joined(pair: Pair) -> tuple[int, int]:
     """Which two PEs a pair joins: one queue serves both ways."""
     return min(pair.sender, pair.receiver), max(pair.sender, pair.receiver)
+
+
+def _key(pair: tuple[int, int]) -> Key:
+    """By what the room knows the queue of two PEs."""
+    return pair, "send and recv"
 
 
 def _to(pe: int) -> str:

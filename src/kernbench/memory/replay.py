@@ -74,7 +74,7 @@ class Values:
     :meth:`expect` is called for each command in program order, :meth:`settle` once it is evaluated. A value leaves
     when it is released and every command that was to read it is settled, so memory holds what is alive and
     no more. An array is never changed once it is here. ``mail`` are those sent and not yet received, by the end they
-    went to.
+    went to; an end without any has no entry.
     """
 
     def __init__(self) -> None:
@@ -83,6 +83,7 @@ class Values:
         self._dot_forms: dict[int, Array] = {}
         self._readers: dict[int, int] = {}
         self._released: set[int] = set()
+        self._composites: set[int] = set()  # completions, which have no value, until they are released
 
     def __len__(self) -> int:
         return len(self._arrays)
@@ -110,6 +111,9 @@ class Values:
         """Note what an issued command will read, and what dies before it or in it."""
         for version in _reads(command):
             self._readers[version] = self._readers.get(version, 0) + 1
+        if isinstance(command, (GemmCmd, MathCmd)) and command.target is not None:
+            assert command.result is not None
+            self._composites.add(command.result.version)
         self.release(command.releases)
         if command.inherits >= 0:
             self.release((command.inherits,))
@@ -117,8 +121,11 @@ class Values:
     def release(self, versions: tuple[int, ...]) -> None:
         """Note that no further command will read ``versions``."""
         for version in versions:
-            self._released.add(version)
-            self._drop_unused(version)
+            if version in self._composites:
+                self._composites.remove(version)
+            else:
+                self._released.add(version)
+                self._drop_unused(version)
 
     def settle(self, command: Command) -> None:
         """Note that an expected command is evaluated."""
@@ -131,8 +138,20 @@ class Values:
 
     def clear(self) -> None:
         """Forget everything: no kernel is left to read it."""
-        for table in (self._arrays, self._dot_forms, self._readers, self._released):
+        for table in (self._arrays, self._dot_forms, self._readers, self._released, self._composites):
             table.clear()
+
+    def post(self, end: QueueEnd, array: Array) -> None:
+        """Send a value to ``end``."""
+        self.mail.setdefault(end, deque()).append(array)
+
+    def receive(self, end: QueueEnd) -> Array:
+        """The oldest value sent to ``end``."""
+        mail = self.mail[end]
+        array = mail.popleft()
+        if not mail:
+            del self.mail[end]  # an end whose queue is removed must not stay
+        return array
 
     def _drop_unused(self, version: int) -> None:
         if version in self._released and version not in self._readers and version in self._arrays:
@@ -240,11 +259,10 @@ class Evaluation:
         elif isinstance(command, MathCmd):
             self.finish(self.math(command), command.target)
         elif isinstance(command, IpcqSendCmd):
-            mail = self.values.mail.setdefault(command.queue.peer, deque())
-            mail.append(self.fetch(command.operands[0]))
+            self.values.post(command.queue.peer, self.fetch(command.operands[0]))
             self.make(NOTHING)
         elif isinstance(command, IpcqRecvCmd):
-            self.make(self.values.mail[command.queue].popleft())
+            self.make(self.values.receive(command.queue))
 
     def dot(self, command: GemmCmd) -> Array:
         """``a @ b (+ acc)`` in the dtype of where it goes."""
