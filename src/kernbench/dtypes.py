@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -23,18 +23,17 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """An element type. ``name`` is canonical; identity is equality."""
+    """An element type. ``name`` is canonical; identity is equality. In memory int1 takes one byte."""
 
     name: str
     kind: Kind
     bits: int
     numpy: np.dtype[Any]
     signed: bool = True
+    size_bytes: int = field(init=False)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes per element in memory (int1 takes one)."""
-        return max(1, self.bits // 8)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size_bytes", max(1, self.bits // 8))
 
     @property
     def is_float(self) -> bool:

@@ -8,15 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kernbench.engine.log
-from kernbench.engine.log import FORMAT, N_COLUMNS, OpLog
+from kernbench.engine.log import FORMAT, N_COLUMNS, NO_MARKS, OpLog
 from kernbench.messages.oplog import OpCode, OpRecord
 
 ROWS = st.lists(st.tuples(*[st.integers(-1, 2**62)] * N_COLUMNS).map(lambda row: OpRecord(*row)), max_size=12)
 
 
+def append(log, rows):
+    n = N_COLUMNS - len(NO_MARKS)
+    return [log.append(*row[:n], row[n:]) for row in rows]
+
+
 def filled(rows):
     log = OpLog()
-    numbers = [log.append(*row) for row in rows]
+    numbers = append(log, rows)
     assert numbers == list(range(len(rows)))
     return log
 
@@ -64,7 +69,7 @@ def test_looking_at_the_log_does_not_disturb_it(before, after):
     log = filled(before)
     log.table()
     log.sha256()
-    numbers = [log.append(*row) for row in after]
+    numbers = append(log, after)
     assert numbers == list(range(len(before), len(before) + len(after)))
     assert list(log) == before + after
     assert log.sha256() == expected_sha256(before + after)

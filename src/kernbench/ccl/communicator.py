@@ -18,9 +18,9 @@ from kernbench.runtime.tensor import DeviceTensor
 class Communicator:
     """The ranks ``pes`` (numbers) of the machine of ``torch``.
 
-    An algorithm's queues are installed when it is first used. Its launches are a stream: they overlap with those of other
-    PEs. ``rings`` are settings of
-    :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here.
+    An algorithm's queues are installed when it is first used. ``rings`` are settings of
+    :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here. Launches are a stream of their own:
+    they overlap with those on other PEs.
     """
 
     def __init__(self, torch: Any, pes: Sequence[int], **rings: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling import staged_bytes
 from kernbench.engine import ProcessBody, Queue
+from kernbench.engine.log import NO_MARKS
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelineContext, StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
@@ -109,7 +110,13 @@ class PipelineUnit(Component):
         yield "", self.meter
 
     def log_stage(
-        self, token: TileToken, station: Station, start_ps: int, *, va: int = -1, marks: tuple[int, ...] = ()
+        self,
+        token: TileToken,
+        station: Station,
+        start_ps: int,
+        *,
+        va: int = -1,
+        marks: tuple[int, ...] = NO_MARKS,
     ) -> int:
         """Log the stage that began at ``start_ps``; the token is at its next one then, at the same unit still."""
         now_ps = self.engine.now_ps
@@ -134,7 +141,7 @@ class PipelineUnit(Component):
             va,
             stage.size_bytes,
             stage.work,
-            *marks,
+            marks,
         )
         token.advance()
         token.cause, token.arrived_ps = record, now_ps

@@ -7,7 +7,7 @@ accumulators already, moves no bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ from kernbench.messages.ipcq import parts_of
 from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
+
+Visits = tuple[tuple[str, int], ...]  # element visits by rate class
 
 
 def generate_plan(command: Command, pe: PeSpec, acc_state: AccumulatorFile) -> PipelinePlan:
@@ -98,7 +100,12 @@ def generate_send_plan(command: IpcqSendCmd, acc_state: AccumulatorFile) -> Pipe
     needs = _Needs(command)
     source = command.operands[0]
     store_bytes = sum(needs.in_tcm(source, acc_state))
-    parts = parts_of(source.size_bytes, command.queue.ring.slot_bytes)
+    return needs.plan(_send_tiles(source.size_bytes, command.queue.ring.slot_bytes, store_bytes))
+
+
+@lru_cache(maxsize=1024)
+def _send_tiles(size_bytes: int, slot_bytes: int, store_bytes: int) -> tuple[TilePlan, ...]:
+    parts = parts_of(size_bytes, slot_bytes)
     tiles = []
     for i, size_bytes in enumerate(parts):
         stages = [Stage(StageType.SLOT), Stage(StageType.SEND, size_bytes=size_bytes)]
@@ -106,18 +113,23 @@ def generate_send_plan(command: IpcqSendCmd, acc_state: AccumulatorFile) -> Pipe
             done, so_far = (i, len(parts)), (i + 1, len(parts))
             stages.insert(0, Stage(StageType.STORE, size_bytes=_share(store_bytes, done, so_far)))
         tiles.append(TilePlan(tuple(stages)))
-    return needs.plan(tiles)
+    return tuple(tiles)
 
 
 def generate_recv_plan(command: IpcqRecvCmd) -> PipelinePlan:
     """A tile for each slot: matched, and copied into TCM if that is where the value is to be."""
     assert command.result is not None
-    tiles = []
-    for size_bytes in parts_of(command.result.size_bytes, command.queue.ring.slot_bytes):
-        match = Stage(StageType.RECV)
-        copy = (Stage(StageType.DRAIN, size_bytes=size_bytes),) if command.is_copied else ()
-        tiles.append(TilePlan((match, *copy)))
+    tiles = _recv_tiles(command.result.size_bytes, command.queue.ring.slot_bytes, command.is_copied)
     return _Needs(command).plan(tiles)
+
+
+@lru_cache(maxsize=1024)
+def _recv_tiles(size_bytes: int, slot_bytes: int, is_copied: bool) -> tuple[TilePlan, ...]:
+    tiles = []
+    for part_bytes in parts_of(size_bytes, slot_bytes):
+        copy = (Stage(StageType.DRAIN, size_bytes=part_bytes),) if is_copied else ()
+        tiles.append(TilePlan((Stage(StageType.RECV), *copy)))
+    return tuple(tiles)
 
 
 # -- GEMM -----------------------------------------------------------------------------------------------------
@@ -320,7 +332,8 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
             fetch_bytes += operand.size_bytes
     assert command.result is not None
     n_tiles = max(1, ceil_div(max(fetch_bytes, command.result.size_bytes), half_bytes))
-    return needs.plan(list(_even_math_tiles(command, fetch_bytes, n_tiles)))
+    visits, store_bytes = tuple(command.visits.items()), command.result.size_bytes
+    return needs.plan(_even_math_tiles(visits, fetch_bytes, store_bytes, n_tiles, _reduces(command)))
 
 
 def _distinct(operands: Iterable[Operand]) -> list[Operand]:
@@ -328,22 +341,24 @@ def _distinct(operands: Iterable[Operand]) -> list[Operand]:
     return list({x.version: x for x in operands if x.space is Space.TCM}.values())
 
 
-def _even_math_tiles(command: MathCmd, fetch_bytes: int, n_tiles: int) -> Iterator[TilePlan]:
-    assert command.result is not None
-    store_bytes = command.result.size_bytes
-    reduces = _reduces(command)
+@lru_cache(maxsize=1024)
+def _even_math_tiles(
+    visits: Visits, fetch_bytes: int, store_bytes: int, n_tiles: int, reduces: bool
+) -> tuple[TilePlan, ...]:
+    tiles = []
     for i in range(n_tiles):
         done, so_far = (i, n_tiles), (i + 1, n_tiles)
         stages = [
             Stage(StageType.FETCH, size_bytes=_share(fetch_bytes, done, so_far)),
-            _math_stage(command, done, so_far),
+            _math_stage(visits, done, so_far),
         ]
         size_bytes = _share(store_bytes, done, so_far)
         if reduces:
             size_bytes = store_bytes if i + 1 == n_tiles else 0
         if size_bytes:
             stages.append(Stage(StageType.STORE, size_bytes=size_bytes))
-        yield TilePlan(tuple(stages))
+        tiles.append(TilePlan(tuple(stages)))
+    return tuple(tiles)
 
 
 def _streamed_math_tiles(
@@ -357,7 +372,7 @@ def _streamed_math_tiles(
     n_elem = max(1, out.n_elem, *(x.n_elem for x in command.operands))
     row_bytes = max(out.dtype.size_bytes, sum(x.dtype.size_bytes for x in command.operands))
     boxes = row_boxes(space, half_bytes // row_bytes)
-    reduces = out.shape != space
+    reduces, visits = out.shape != space, tuple(command.visits.items())
     n_done = 0
     for i, box in enumerate(boxes):
         n_here = 1
@@ -366,7 +381,7 @@ def _streamed_math_tiles(
         done, so_far = (n_done, n_elem), (n_done + n_here, n_elem)
         n_done += n_here
         inputs = [(x, aligned_box(box, x.shape)) for x in command.operands]
-        stages = [*_input_stages(inputs), _math_stage(command, done, so_far)]
+        stages = [*_input_stages(inputs), _math_stage(visits, done, so_far)]
         if not reduces:
             stages += _output_stages(command.target, box, n_here * out.dtype.size_bytes)
         elif i + 1 == len(boxes):
@@ -380,9 +395,9 @@ def _reduces(command: MathCmd) -> bool:
     return any(x.n_elem > command.result.n_elem for x in command.operands)
 
 
-def _math_stage(command: MathCmd, done: tuple[int, int], so_far: tuple[int, int]) -> Stage:
-    visits = {name: _share(n, done, so_far) for name, n in command.visits.items()}
-    return Stage(StageType.MATH, work=sum(visits.values()), visits=visits)
+def _math_stage(visits: Visits, done: tuple[int, int], so_far: tuple[int, int]) -> Stage:
+    here = {name: _share(n, done, so_far) for name, n in visits}
+    return Stage(StageType.MATH, work=sum(here.values()), visits=here)
 
 
 def _share(total: int, done: tuple[int, int], so_far: tuple[int, int]) -> int:
@@ -457,7 +472,7 @@ class _Needs:
         """PE_GEMM works in order: its accumulator is ready when its turn comes."""
         self.after.pop(version, None)
 
-    def plan(self, tiles: list[TilePlan]) -> PipelinePlan:
+    def plan(self, tiles: Sequence[TilePlan]) -> PipelinePlan:
         """The finished plan. A command that streams from memory stages two tiles' operands and one result."""
         command = self.command
         staging_bytes = written_bytes = 0

@@ -21,6 +21,7 @@ BLOCK_ROWS = 1 << 16
 FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
+NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
 
 
 class ValueRecord(NamedTuple):
@@ -70,13 +71,9 @@ class OpLog:
         va: int = -1,
         size_bytes: int = 0,
         work: int = 0,
-        mark1_ps: int = -1,
-        mark2_ps: int = -1,
-        mark3_ps: int = -1,
-        mark4_ps: int = -1,
-        mark5_ps: int = -1,
+        marks: tuple[int, ...] = NO_MARKS,
     ) -> int:
-        """Add one record (see :class:`OpRecord`) and give its number."""
+        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns) and give its number."""
         rows = self._rows
         rows.append(
             (
@@ -94,11 +91,7 @@ class OpLog:
                 va,
                 size_bytes,
                 work,
-                mark1_ps,
-                mark2_ps,
-                mark3_ps,
-                mark4_ps,
-                mark5_ps,
+                *marks,
             )
         )
         number = self._n_packed + len(rows) - 1

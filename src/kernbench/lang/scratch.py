@@ -6,6 +6,7 @@ command issued after its last handle died. A value that fits no single hole take
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import NamedTuple
 
 from kernbench.dtypes import DType
@@ -77,8 +78,20 @@ class Scratch:
     def _free(self, version: int) -> None:
         value = self.live.pop(version)
         self.live_bytes -= value.size_bytes
-        if value.extents:
-            self._holes = _coalesced(sorted([*self._holes, *value.extents]))
+        for extent in value.extents:
+            self._open(*extent)
+
+    def _open(self, start: int, end: int) -> None:
+        """Make a hole, one with those it touches."""
+        holes = self._holes
+        at = first = bisect(holes, (start, end))
+        if first and holes[first - 1][1] == start:
+            first -= 1
+            start = holes[first][0]
+        if at < len(holes) and holes[at][0] == end:
+            end = holes[at][1]
+            at += 1
+        holes[first:at] = [(start, end)]
 
     def _take(self, size_bytes: int) -> tuple[tuple[int, int], ...]:
         """The first hole that is large enough, else the first holes together."""
@@ -114,13 +127,3 @@ class Scratch:
             f"of TCM, and {format_bytes(free_bytes)} of {format_bytes(self.tcm_bytes)} are free; "
             f"live: {', '.join(listed) or 'nothing'}; use smaller blocks, or drop (del) a value no longer needed"
         )
-
-
-def _coalesced(holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    out = [holes[0]]
-    for start, end in holes[1:]:
-        if start == out[-1][1]:
-            out[-1] = (out[-1][0], end)
-        else:
-            out.append((start, end))
-    return out

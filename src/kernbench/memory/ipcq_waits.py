@@ -18,8 +18,8 @@ N_NAMED = 4  # queues that an error about what is left over names
 class Waiter(NamedTuple):
     """A command that waits at a queue end.
 
-    Of the ring that it sends into or receives from: ``credits`` are those its sender holds, ``filled`` the slots with bytes
-    in them; ``progress`` says when the command's side of it last moved (empty: there is no time).
+    Of the ring that it sends into or receives from: ``credits`` are those its sender holds, ``filled`` the slots with
+    bytes in them; ``progress`` says when the command's side of it last moved (empty: there is no time).
     """
 
     end: QueueEnd

@@ -7,7 +7,6 @@ each command as it is issued (mode ``data``). Both call :func:`evaluate_command`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
@@ -328,6 +327,6 @@ class Evaluation:
         self.memory.write(pieces, bytes_of(convert(array, target.dtype), access))
 
 
-def _reads(command: Command) -> Iterator[int]:
+def _reads(command: Command) -> list[int]:
     """The versions whose values a command reads, as often as it names them."""
-    return (operand.version for operand in command.operands if operand.space is Space.TCM)
+    return [operand.version for operand in command.operands if operand.space is Space.TCM]

@@ -7,7 +7,8 @@ integers wrap; division and remainder of integers truncate, as in C.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,15 @@ def _shape(operands: Sequence[Typed]) -> Shape:
 
 def _met(arrays: Sequence[Array], divides: bool = False) -> tuple[list[Array], DType]:
     """Operands in their common dtype, then in the dtype that computes; and that one."""
-    dtypes = [as_dtype(x.dtype) for x in arrays]
-    common = common_dtype(dtypes, divides=divides)
-    compute = compute_dtype(common)
+    common, compute = _meeting(tuple([x.dtype for x in arrays]), divides)
     return [convert(convert(x, common), compute) for x in arrays], compute
+
+
+@lru_cache(maxsize=1024)
+def _meeting(dtypes: tuple[np.dtype[Any], ...], divides: bool) -> tuple[DType, DType]:
+    """The common dtype of operands in ``dtypes``, and the one that computes."""
+    common = common_dtype([as_dtype(dtype) for dtype in dtypes], divides=divides)
+    return common, compute_dtype(common)
 
 
 def _same(dtype: DType) -> DType:

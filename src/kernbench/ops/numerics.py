@@ -143,6 +143,8 @@ def convert(array: Array, dtype: DType) -> Array:
     float dtype gives infinity; fp8e4nv, which has none, saturates at 448, as torch and GPUs have it (GPUs saturate
     fp8e5 as well). numpy's warnings are the caller's to silence.
     """
+    if array.dtype is dtype.numpy:
+        return array
     source = as_dtype(array.dtype)
     if source is dtype:
         return array

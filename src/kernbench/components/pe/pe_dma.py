@@ -12,6 +12,7 @@ from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import DmaSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.engine.channel import Chunk
+from kernbench.engine.log import NO_MARKS
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
 from kernbench.messages.tokens import Stage, StageType, TileToken
@@ -73,7 +74,7 @@ class Descriptor:
     def marks(self, start_ps: int) -> tuple[int, ...]:
         """How ``[start_ps, now)`` splits: see :class:`~kernbench.messages.oplog.OpRecord`."""
         if self.last is None:
-            return ()
+            return NO_MARKS
         spent = [0, 0, 0, 0, 0]
         left_ps = self.dma.engine.now_ps
         transaction: Transaction | None = self.last

@@ -32,6 +32,7 @@ class PeFetchStore(PipelineUnit):
         self.operands = Credits(site.engine, OPERAND_HALVES, f"{site.node.name}.operands")
         self.ready = Queue(site.engine, None, f"{site.node.name}.ready")
         self.freed_by = -1
+        self._lags_ps: dict[tuple[int, bool], int] = {}
 
     def entry(self, token: TileToken) -> Queue:
         """Fetches wait for registers first, stores do not."""
@@ -84,7 +85,11 @@ class PeFetchStore(PipelineUnit):
         now_ps = self.engine.now_ps
         start_ps = now_ps + setup_ps + file.latency_ps * is_write
         tcm_ps = self.tcm_ps(is_write, stage.size_bytes, start_ps) - start_ps
-        return setup_ps + tcm_ps + self._lag_ps(stage.size_bytes, is_write) + file.latency_ps
+        size = (stage.size_bytes, is_write)
+        lag_ps = self._lags_ps.get(size)
+        if lag_ps is None:
+            lag_ps = self._lags_ps[size] = self._lag_ps(*size)
+        return setup_ps + tcm_ps + lag_ps + file.latency_ps
 
     def _lag_ps(self, size_bytes: int, is_write: bool) -> int:
         """How much longer the own path or the register port takes than TCM's port."""
