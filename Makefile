@@ -6,13 +6,17 @@ READY := $(VENV)/.ready
 TORCH_VENV := .venv-torch
 TORCH_READY := $(TORCH_VENV)/.ready
 
-.PHONY: demo test test-torch check bench clean
+.PHONY: demo test test-mixes test-torch check bench clean
 
 demo: $(READY)
 	$(BIN)/kernbench run gemm
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Every collective with every dtype and op at every size and number of ranks: minutes more than `make test`.
+test-mixes: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal --all-mixes tests/ccl/test_algorithms.py
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
 test-torch: $(TORCH_READY)
@@ -29,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/exchange.py
 	$(BIN)/python benchmarks/halo.py
+	$(BIN)/python benchmarks/collectives.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """No test sees what another one registered."""
 
 import pytest
+from hypothesis import settings
 
 from kernbench.bench import BENCHES, load_benches
 from kernbench.components import load_components
@@ -10,6 +11,22 @@ from kernbench.ops import OPS
 
 load_components()
 load_benches()
+settings.register_profile(
+    "busy computers", settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("busy computers")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-mixes", action="store_true", help="collectives: every dtype with every op in every case"
+    )
+
+
+@pytest.fixture(scope="session")
+def all_mixes(request):
+    """Whether collectives are tried with every mix of dtype and op in every case, which takes minutes."""
+    return request.config.getoption("--all-mixes")
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,15 @@ from pathlib import Path
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 HALO = SPEED.with_name("halo.py")
+COLLECTIVES = SPEED.with_name("collectives.py")
+
+
+def ran(script: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, script, *args], capture_output=True, text=True, check=False)
 
 
 def speed(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SPEED, *args], capture_output=True, text=True, check=False)
+    return ran(SPEED, *args)
 
 
 def test_speed_measures_a_child_against_its_bar():
@@ -28,11 +33,38 @@ def test_speed_knows_its_cases():
 
 
 def test_halo_measures_each_number_of_steps():
-    done = subprocess.run(
-        [sys.executable, HALO, "--steps", "1,2", "--json", "-"], capture_output=True, text=True, check=False
-    )
+    done = ran(HALO, "--steps", "1,2", "--json", "-")
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout)
     # 16 x 8 PEs have 15 x 8 + 16 x 7 = 232 pairs of neighbours, who send to each other
     assert (one["messages"], two["messages"]) == (464, 928)
     assert one["us_per_message"] == one["cpu_s"] / 464 * 1e6
+
+
+def test_collectives_measures_a_ring_with_values_and_a_sliced_one_without():
+    """2 (p - 1) messages a rank, each of a p-th of its vector; 4 ranks read and write 4 KiB for 6 KiB of bus bytes."""
+    args = ("--only", "ring-64", "--only", "sliced-16", "--ranks", "4", "--size", "4096")
+    done = ran(COLLECTIVES, *args, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    timed, timing = json.loads(done.stdout)
+    for line, name, mode in ((timed, "ring-64", "timed"), (timing, "sliced-16", "timing")):
+        assert (line["case"], line["mode"], line["n_ranks"], line["messages"]) == (name, mode, 4, 24)
+        assert line["us_per_message"] == line["cpu_s"] / 24 * 1e6
+        assert line["share"] == line["busbw"] / min(line["link_line"], line["hbm_line"]) < 1
+        assert line["bar_cpu_s"] is line["bar_share"] is None  # those are for the case's own size
+        assert 0 < line["busbw"] < line["hbm_line"] < 47.104 * 6 / 8
+
+
+def test_collectives_holds_no_other_size_to_a_bar():
+    done = ran(COLLECTIVES, "--only", "ring-64", "--ranks", "2", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    heads, line, _, last = done.stdout.splitlines()
+    assert heads.split()[:4] == ["case", "KiB", "a", "rank"]
+    assert line.split()[:3] == ["ring-64", "0.0625", "4"]
+    assert last == "Bars missed: none."
+
+
+def test_collectives_knows_its_cases():
+    wrong = ran(COLLECTIVES, "--only", "ring")
+    assert wrong.returncode == 2
+    assert "invalid choice: 'ring'" in wrong.stderr

@@ -23,6 +23,7 @@ from kernbench.ccl.algorithm import (
 from kernbench.ccl.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.ccl.communicator import Communicator, usable_slots
 from kernbench.ccl.inputs import REDUCING, Inputs, expected
+from kernbench.ccl.lines import Line, lines_of
 from kernbench.ccl.max_plus import Outcome
 from kernbench.ccl.oracles import Oracle, oracle, outcome
 from kernbench.ccl.schedules import Problem
@@ -58,6 +59,7 @@ from kernbench.simulation import Simulation
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
+from kernbench.units import PS_PER_NS, Rate
 
 Array = npt.NDArray[Any]
 COLLECTIVES: tuple[Collective, ...] = get_args(Collective)
@@ -101,7 +103,7 @@ class Half:
     """One half of a row: out of place, or in place. ``time_ps`` is exact (a fraction on the ideal machine).
 
     ``iteration_ps`` are those of all timed iterations, the last of which is ``time_ps``. ``n_wrong`` is None where
-    nothing was checked.
+    nothing was checked. ``lines`` are what each level of the machine allows ``busbw``.
     """
 
     time_ps: Fraction
@@ -112,6 +114,12 @@ class Half:
     error_ps: Fraction | None
     stall_ps: int | None
     credits_min: int | None
+    lines: tuple[Line, ...]
+
+    @property
+    def bottleneck(self) -> Line | None:
+        """The lowest line; of equal ones the first; None if nothing moved."""
+        return min(self.lines, key=lambda line: line.busbw, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +316,17 @@ class Case:
             return busiest(traffic, is_crossbar=self.model.is_crossbar)
         return max(link_bytes(traffic, self.bench.pes, self.bench.routes).values(), default=0)
 
+    def lines(self) -> tuple[Line, ...]:
+        """What each level allows ``busbw``: by what the last run moved, or of the ideal machine, its busiest link."""
+        collective, machine = self.request.collective, self.simulation.machine
+        bus_bytes = self.volume.larger_bytes * bus_factor(collective, self.bench.group.n_ranks)
+        if isinstance(machine, Machine):
+            moved = machine.spans[-1].moved
+            return lines_of(machine.graph, moved.links, moved.memories, bus_bytes)
+        if not bus_bytes or not self.max_link_bytes:
+            return ()
+        return (Line("link", Rate.of(PS_PER_NS / self.model.beta), self.max_link_bytes / bus_bytes),)
+
     @cached_property
     def bound(self) -> Fraction:
         """No algorithm is faster on these links."""
@@ -333,17 +352,18 @@ class Case:
                 ring.least_credits = ring.depth
             times.append(run.once())
         time_ps = times[-1]
-        algbw = float(self.volume.larger_bytes * 1000 / time_ps) if time_ps else 0.0
+        algbw = self.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
         theory = self.oracle
         return Half(
             time_ps=time_ps,
             iteration_ps=tuple(times),
-            algbw=algbw,
-            busbw=algbw * bus_factor(request.collective, self.bench.group.n_ranks),
+            algbw=float(algbw),
+            busbw=float(algbw * bus_factor(request.collective, self.bench.group.n_ranks)),
             n_wrong=run.n_wrong(),
             error_ps=None if theory is None else time_ps - theory.time,
             stall_ps=stall_ps(self.simulation.machine),
             credits_min=self._least_credits(),
+            lines=self.lines(),
         )
 
     def _least_credits(self) -> int | None:
@@ -428,11 +448,11 @@ class Run:
         )
 
 
-def bus_factor(collective: Collective, n_ranks: int) -> float:
+def bus_factor(collective: Collective, n_ranks: int) -> Fraction:
     """nccl-tests' factor from algbw to busbw: what a link carries of each byte."""
     if collective == "all_reduce":
-        return 2 * (n_ranks - 1) / n_ranks
-    return (n_ranks - 1) / n_ranks if collective in SHARDED else 1.0
+        return Fraction(2 * (n_ranks - 1), n_ranks)
+    return Fraction(n_ranks - 1, n_ranks) if collective in SHARDED else Fraction(1)
 
 
 def fill(tensor: DeviceTensor, values: Array) -> None:

@@ -12,6 +12,7 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.dtypes import as_dtype
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation, simulate
+from kernbench.topology.ids import PeId
 
 load_algorithms()
 DTYPES = ("fp32", "fp16", "bf16", "int32")
@@ -39,6 +40,18 @@ def cube_of(p: int) -> list[str]:
 def machine(p: int, mode: str = "data") -> Simulation:
     """`tiny` with ``p`` PEs; one for all tests."""
     return simulate("tiny", mode=mode, overrides=cube_of(p), keep_log=False)
+
+
+def group_of(p: int) -> Group:
+    """``p`` PEs of a cube, as square as can be, without a machine."""
+    columns, _ = sides(p)
+    coords = tuple((pe % columns, pe // columns) for pe in range(p))
+    return Group(coords, tuple(PeId(0, 0, pe) for pe in range(p)))
+
+
+def serves(name: str, p: int) -> bool:
+    """Whether the algorithm ``name`` can serve :func:`group_of` ``p``."""
+    return ALGORITHMS[name].refuses(group_of(p)) is None
 
 
 class Run:

@@ -11,19 +11,23 @@ from hypothesis import strategies as st
 
 from kernbench.ccl.algorithm import ALGORITHMS, OPS, Group, require_served
 from kernbench.ccl.communicator import Communicator
+from kernbench.ccl.inputs import REDUCING
 from kernbench.ccl.orders import double_parents, level_places, mesh_places, ring_order, torus_places
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
+from kernbench.lang import jit, tl
 from kernbench.machine.data_queues import DataQueues
 from kernbench.messages.commands import IpcqSendCmd
 from kernbench.simulation import simulate
 from kernbench.topology.ids import PeId
-from tests.ccl.collective_kit import DTYPES, REFERENCES, Run, machine, n_in, numbers
+from tests.ccl.collective_kit import DTYPES, REFERENCES, Run, machine, n_in, n_out, numbers, serves
 
+pytestmark = pytest.mark.usefixtures("rare_garbage")
 WORLDS = range(1, 18)
 SIZES = (0, 1, 3, 64, 1000)
 MIXES = list(product(DTYPES, OPS))
 MOVES_NOTHING = ("dissemination_barrier",)
+SAME_ON_ALL = ("all_reduce", "all_gather", "broadcast")
 NAMES = [name for name in ALGORITHMS if name not in MOVES_NOTHING]
 
 
@@ -59,29 +63,76 @@ def check(communicator, name, n_elem, dtype, op, *, root=0, in_place=False, vect
         assert result.tobytes() == wanted.tobytes(), (name, p, n_elem, dtype, op, root, in_place, rank)
     if not in_place:
         assert [x.tobytes() for x in run.sources] == [x.tobytes() for x in xs]
-    if ALGORITHMS[name].collective == "all_reduce":
+    if ALGORITHMS[name].collective in SAME_ON_ALL:
         assert len({x.tobytes() for x in run.results}) == 1
     return run
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_rank_has_the_result_of_the_algorithms_own_order(name, sent):
-    n_cases = 0
-    for p in WORLDS:
-        communicator = Communicator(machine(p).torch, range(p))
-        for n_elem in SIZES:
-            n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
-            if not is_served(name, communicator.group, n_elem):
-                continue
-            dtype, op = MIXES[n_cases % len(MIXES)]
-            in_place = n_cases % 2 == 1 and n_in(name, n_elem, p) == n_elem
-            in_place = in_place and ALGORITHMS[name].collective != "all_gather"
+def mixes(name, world, size, all_mixes):
+    """Dtypes and ops to try with the ``world``-th number of ranks and the ``size``-th size.
+
+    Where messages are cut depends on what an element measures: without ``--all-mixes`` a dtype of 4 B and one of 2 B.
+    What reduces nothing is tried with every dtype, but not with every op.
+    """
+    is_reducing = ALGORITHMS[name].collective in REDUCING
+    if all_mixes:
+        return MIXES if is_reducing else [(dtype, "sum") for dtype in DTYPES]
+    turn = world + size
+    return [(("fp32", "int32")[world % 2], OPS[turn % 5]), (("fp16", "bf16")[world % 2], OPS[(turn + 1) % 5])]
+
+
+def worlds_of(name):
+    """Those that the algorithm ``name`` can serve."""
+    return [p for p in WORLDS if serves(name, p)]
+
+
+@pytest.mark.parametrize(("name", "p"), [(name, p) for name in NAMES for p in worlds_of(name)])
+def test_every_rank_has_the_result_of_the_algorithms_own_order(name, p, sent, all_mixes):
+    communicator = Communicator(machine(p).torch, range(p))
+    world = worlds_of(name).index(p)
+    for size, n_elem in enumerate(SIZES):
+        n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+        for i, (dtype, op) in enumerate(mixes(name, world, size, all_mixes)):
+            turn = world + size + i
+            in_place = turn % 2 == 1 and n_in(name, n_elem, p) == n_out(name, n_elem, p)
             sent.clear()
-            check(communicator, name, n_elem, dtype, op, root=n_cases % p, in_place=in_place, seed=n_cases)
+            check(communicator, name, n_elem, dtype, op, root=turn % p, in_place=in_place, seed=turn)
             assert sum(sent) == ALGORITHMS[name].elems_sent(p, n_elem)
-            n_cases += 1
-        communicator.remove()
-    assert n_cases > len(MIXES)
+    communicator.remove()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_op_is_tried_in_every_world_and_with_every_dtype_in_any_two_that_follow(name):
+    sizes, n_worlds = range(len(SIZES)), len(worlds_of(name))
+    tried = [
+        {mix for size in sizes for mix in mixes(name, world, size, all_mixes=False)}
+        for world in range(n_worlds)
+    ]
+    for mixed in tried:
+        assert {(as_dtype(dtype).size_bytes, op) for dtype, op in mixed} == set(product((4, 2), OPS))
+    for first, second in pairwise(tried):
+        assert first | second == set(MIXES)
+
+
+@jit
+def come_and_look(come_ptr, seen_ptr, BARRIER: tl.constexpr, P: tl.constexpr):
+    """Each rank says that it has come, and behind the barrier looks who has."""
+    tl.store(come_ptr + tl.rank(), 1)
+    BARRIER(None, None)
+    tl.store(seen_ptr + tl.rank() * P, tl.load(come_ptr, shape=(P,)))
+
+
+@pytest.mark.parametrize("mode", ["data", "timed"])
+@pytest.mark.parametrize("p", WORLDS)
+def test_behind_a_barrier_everybody_sees_that_everybody_has_come(p, mode):
+    torch, barrier = machine(p, mode).torch, ALGORITHMS["dissemination_barrier"]
+    communicator = Communicator(torch, range(p))
+    come, seen = torch.zeros(p, dtype="int32"), torch.zeros(p, p, dtype="int32")
+    wiring = communicator.install("dissemination_barrier")
+    torch.launch(come_and_look, (p,), (come, seen, barrier.kernel, p), queues=wiring)
+    torch.synchronize()
+    assert (seen.numpy() == 1).all()
+    communicator.remove()
 
 
 # The busiest queue, and for a crossbar the busiest rank, of p = 8 ranks (4 x 2) and n elements: the cost table.
@@ -278,6 +329,17 @@ def test_a_ring_has_all_ranks_and_is_a_cycle_of_neighbours_where_there_is_one(a,
     assert all(distance(ranks, x, y) == 1 for x, y in pairwise(order))
     if min(a, b) > 1 and a * b % 2 == 0:
         assert distance(ranks, order[0], order[-1]) == 1
+
+
+@pytest.mark.parametrize("topology", ["default", FOUR_CUBES])
+@pytest.mark.parametrize("n_left_out", [0, 1])
+def test_a_ring_over_two_sips_leaves_each_once(topology, n_left_out):
+    torch = simulate(topology, mode="data").torch
+    ranks = Communicator(torch, range(len(torch.machine.pes) - n_left_out)).group
+    ring = ring_order(ranks)
+    assert sorted(ring) == list(range(ranks.n_ranks))
+    sips = [ranks.pes[rank].sip for rank in ring]
+    assert sum(a != b for a, b in pairwise([*sips, sips[0]])) == 2
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (5, 1), (6, 4), (4, 3)])

@@ -1,6 +1,7 @@
 """Closed forms, schedules and the ideal machine agree exactly; bytes are those of the routes; nothing beats a bound."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -9,36 +10,26 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
 from kernbench.ccl.bounds import ideal_network, lower_bound
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.max_plus import Outcome, Recv, Schedule, Send, Store, evaluate
 from kernbench.ccl.oracles import FORMS, Oracle, closed_form, oracle, outcome
 from kernbench.ccl.schedules import SCHEDULES, Problem
-from kernbench.ccl.traffic import busiest, link_bytes
+from kernbench.ccl.traffic import busiest
+from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
 from kernbench.machine.ideal_machine import IdealModel
-from kernbench.messages.fabric import Vc
-from kernbench.messages.ipcq import parts_of
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
-from kernbench.topology.ids import PeId
-from kernbench.topology.routes import Routes
-from kernbench.units import ceil_div
-from tests.ccl.collective_kit import cube_of, n_in, n_out, sides
+from tests.ccl.collective_kit import DTYPES, cube_of, group_of, n_in, n_out, serves
 
+pytestmark = pytest.mark.usefixtures("rare_garbage")
 load_algorithms()
 NAMES = sorted(SCHEDULES)
 F = Fraction
 ALPHA, BETA, GAMMA = F(40), F(3), F(1)
 ITEM = 4
-
-
-def group_of(p):
-    """``p`` PEs of a cube, as square as can be."""
-    columns, _ = sides(p)
-    coords = tuple((pe % columns, pe // columns) for pe in range(p))
-    return Group(coords, tuple(PeId(0, 0, pe) for pe in range(p)))
 
 
 def problem_of(name, p, n_elem, *, slice_elems=1024, slots=8, root=0):
@@ -55,10 +46,6 @@ def problem_of(name, p, n_elem, *, slice_elems=1024, slots=8, root=0):
 
 def model_of(name, alpha=ALPHA, beta=BETA, gamma=GAMMA):
     return IdealModel(F(alpha), F(beta), F(gamma), ALGORITHMS[name].is_crossbar)
-
-
-def serves(name, p):
-    return ALGORITHMS[name].refuses(group_of(p)) is None
 
 
 def test_every_algorithm_has_a_schedule():
@@ -179,24 +166,25 @@ def test_twice_as_slow_takes_twice_as_long_and_slower_is_never_faster(case):
         assert outcome(name, problem, model._replace(**{field: getattr(model, field) + 1})).time >= time
 
 
-def ran(name, p, n_elem, model, *, slots, slot_bytes, root=0):
+def ran(name, p, n_elem, model, *, slots, slot_bytes, **how):
     """The time on the ideal machine, and its communicator."""
     simulation = simulate("tiny", mode="data", overrides=[*cube_of(p), "pe.tcm.size=1 MiB"], ideal=model)
     communicator = Communicator(simulation.torch, range(p), slots=slots, slot_bytes=slot_bytes)
-    launch(communicator, name, n_elem, root)
+    launch(communicator, name, n_elem, **how)
     return simulation.machine.time, communicator
 
 
-def launch(communicator, name, n_elem, root=0):
+def launch(communicator, name, n_elem, *, root=0, dtype="fp32", op="sum", is_in_place=False):
     torch, p = communicator.torch, communicator.group.n_ranks
     sources, results = (
-        [torch.empty(n(name, n_elem, p), policy=DPPolicy(only=pe)) for pe in communicator.pes]
+        [torch.empty(n(name, n_elem, p), dtype=dtype, policy=DPPolicy(only=pe)) for pe in communicator.pes]
         for n in (n_in, n_out)
     )
     for source in sources:
         if source.numel():
-            source.copy_(np.ones(source.shape, np.float32))
-    communicator.run(name, sources, results, n_elem=n_elem, root=root)
+            source.copy_(np.ones(source.shape, as_dtype(dtype).numpy))
+    is_in_place = is_in_place and n_in(name, n_elem, p) == n_out(name, n_elem, p)
+    communicator.run(name, sources, sources if is_in_place else results, n_elem=n_elem, op=op, root=root)
     torch.synchronize()
 
 
@@ -230,6 +218,32 @@ def test_the_ideal_machine_takes_exactly_what_theory_says(name):
         assert lower_bound(ALGORITHMS[name].collective, problem, network) <= time
     assert sources["max-plus"] or name in ("hello_send", "dissemination_barrier")
     assert sources["closed form"] or name not in FORMS
+
+
+@given(
+    data=st.data(),
+    name=st.sampled_from(NAMES),
+    p=st.integers(1, 17),
+    n_elem=st.integers(0, 120),
+    slice_elems=st.integers(1, 60),
+    slots=st.integers(1, 12),
+    dtype=st.sampled_from(DTYPES),
+    op=st.sampled_from([op for op in OPS if op != "avg"]),  # whose division takes time, as it likes
+    is_in_place=st.booleans(),
+)
+@settings(max_examples=120, deadline=None)
+def test_so_it_does_with_anything_at_all(data, name, p, n_elem, slice_elems, slots, dtype, op, is_in_place):
+    assume(serves(name, p))
+    n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+    root, item_bytes = data.draw(st.integers(0, p - 1)), as_dtype(dtype).size_bytes
+    model = model_of(name, *(data.draw(FRACTIONS) for _ in range(3)))
+    time, _ = ran(
+        name, p, n_elem, model,
+        slots=slots, slot_bytes=slice_elems * item_bytes, root=root, dtype=dtype, op=op, is_in_place=is_in_place,
+    )  # fmt: skip
+    problem = problem_of(name, p, n_elem, slice_elems=slice_elems, slots=slots, root=root)
+    problem = replace(problem, item_bytes=item_bytes)
+    assert time == oracle(name, problem, model).time == outcome(name, problem, model).time
 
 
 # -- bytes ----------------------------------------------------------------------------------------------------
@@ -290,43 +304,3 @@ def test_of_two_trees_no_rank_sends_more_than_twice_what_it_has():
             model_of(NAMES[0]),
         )
         assert busiest(found.traffic, is_crossbar=True) <= 2 * N
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_fabric_carries_on_each_link_what_the_routes_say(name):
-    """On the virtual channel of queues, in flits: each message in packets, a header each, in chunks."""
-    p, n_elem, slots, slot_bytes = 4, 1200, 3, 6 << 10
-    simulation = simulate("tiny", mode="timing", overrides=["pe.tcm.size=1 MiB"], keep_log=False)
-    communicator = Communicator(simulation.torch, range(p), slots=slots, slot_bytes=slot_bytes)
-    torch = simulation.torch
-    sources, results = (
-        [torch.empty(n(name, n_elem, p), policy=DPPolicy(only=pe)) for pe in range(p)] for n in (n_in, n_out)
-    )
-    communicator.run(name, sources, results, n_elem=n_elem)
-    torch.synchronize()
-
-    noc = simulation.config.topology.cube.noc
-    graph = simulation.graph
-    routes, wanted = Routes(graph), Counter()
-    problem = problem_of(name, p, n_elem, slice_elems=slot_bytes // ITEM, slots=slots)
-    schedule = SCHEDULES[name](problem)
-    for rank, steps in enumerate(schedule.programs):
-        for send in (step for step in steps if isinstance(step, Send)):
-            size_bytes = (send.span[1] - send.span[0]) * schedule.item_bytes
-            flits = sum(
-                ceil_div(chunk + (noc.header_bytes if i == 0 else 0), noc.flit_bytes)
-                for packet in parts_of(size_bytes, noc.packet_bytes)
-                for i, chunk in enumerate(parts_of(packet, noc.chunk_bytes))
-            )
-            for edge in routes.route(graph.niu_of(rank), graph.niu_of(send.to)):
-                wanted[edge.index] += flits
-    carried = {
-        index: queue.sent
-        for index, link in simulation.machine.fabric.links.items()
-        for vc, queue in link.queues.items()
-        if vc is Vc.COMM and queue.sent
-    }
-    assert carried == wanted
-    traffic = evaluate(schedule, model_of(name)).traffic
-    payload = link_bytes(traffic, range(p), routes)
-    assert all(payload[index] <= flits * noc.flit_bytes for index, flits in carried.items())

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.inputs import REDUCTIONS, Inputs, expected
+from kernbench.ccl.lines import Line
 from kernbench.ccl.oracles import Oracle
 from kernbench.ccl_bench import COLLECTIVES, TYPES, CclRow, Half, bus_factor
 from kernbench.cli.ccl import sizes_of
 from kernbench.cli.ccl_page import foot_of, line_of
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
+from kernbench.units import Rate
 
 load_algorithms()
 TINY = ("--topology", "tiny", "-b", "256", "-e", "256")
@@ -44,6 +46,12 @@ HALF = Half(
     error_ps=Fraction(1200),
     stall_ps=17_000,
     credits_min=3,
+    lines=(
+        Line("link", Rate.of(64), Fraction("1.0078125")),
+        Line("niu", Rate.of(64), Fraction("1.5")),
+        Line("hbm", Rate.of("47.104"), Fraction(16, 15)),
+        Line("sram", Rate.of(64), Fraction(1, 2)),
+    ),
 )
 ROW = CclRow(
     algorithm="ring_allreduce",
@@ -89,8 +97,8 @@ def test_the_head_is_nccl_tests_and_ours_behind(kernbench):
     ]  # fmt: skip
     nccl = printf(left, "(B)", "(elements)", "", "", "")
     assert out[5] == nccl + 2 * printf("  %7s  %6s  %6s  %5s", "(us)", "(GB/s)", "(GB/s)", "")
-    assert out[-3] == "# Out of bounds values : 0 OK"
-    assert re.fullmatch(r"# Avg bus bandwidth    : [\d.]+ ", out[-2])
+    assert out[7] == "# Out of bounds values : 0 OK"
+    assert re.fullmatch(r"# Avg bus bandwidth    : [\d.]+ ", out[8])
     assert out[-1] == "#"
 
 
@@ -103,7 +111,7 @@ def test_times_have_as_many_digits_as_in_nccl_tests(time_us, text):
 
 
 def test_what_there_is_not_is_said_so():
-    nothing = replaced(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None)
+    nothing = replaced(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None, lines=())
     row = replaced(
         ROW,
         out_of_place=nothing,
@@ -123,8 +131,29 @@ def test_the_sums_fail_with_a_row():
         "# Out of bounds values : 1 FAILED",
         "# Avg bus bandwidth    : 14.375 ",
         "# Off their oracle     : 2 FAILED",
+        "# Busiest link         : 63.50 GB/s of busbw = 64 GB/s / 1.0078 B per bus byte",
+        "# Busiest NIU          : 42.67 GB/s of busbw = 64 GB/s / 1.5000 B per bus byte",
+        "# Busiest HBM channel  : 44.16 GB/s of busbw = 47.104 GB/s / 1.0667 B per bus byte",
+        "# Busiest SRAM bank    : 128.00 GB/s of busbw = 64 GB/s / 0.5000 B per bus byte",
+        "# Bottleneck           : NIU, 43.9 % of its line reached at 1024 B",
         "#",
     ]
+
+
+def test_the_bottleneck_is_that_of_the_last_size_out_of_place():
+    half = replaced(HALF, busbw=44.0, lines=HALF.lines[2:3])
+    last = replaced(ROW, size_bytes=1 << 20, out_of_place=half)
+    *_, hbm, bottleneck, end = foot_of([ROW, last], is_ideal=False)
+    assert hbm == "# Busiest HBM channel  : 44.16 GB/s of busbw = 47.104 GB/s / 1.0667 B per bus byte"
+    assert bottleneck == "# Bottleneck           : HBM channel, 99.6 % of its line reached at 1048576 B"
+    assert end == "#"
+
+
+def test_where_nothing_moves_there_is_no_bottleneck(kernbench):
+    ran = kernbench("ccl", "barrier", "--topology", "tiny", "--json", "-")
+    half = json.loads(ran.out)["rows"][0]["out_of_place"]
+    assert (half["lines"], half["bottleneck"]) == ({}, None)
+    assert kernbench("ccl", "barrier", "--topology", "tiny").out.splitlines()[-2].startswith("# Avg bus band")
 
 
 # -- sizes ----------------------------------------------------------------------------------------------------
@@ -332,6 +361,38 @@ def test_json_says_what_was_measured_on_what(kernbench, tmp_path):
     # 6 steps of 64 B over 64 B/ns, and 3 of them reduced at 256 B/ns
     assert row["out_of_place"]["time_ps"] == row["oracle_ps"] == 6 * (11_000 + 1000) + 3 * 250
     assert (row["steps"], row["max_link_bytes"], row["total_bytes"]) == (6, 6 * 64, 4 * 6 * 64)
+    assert row["out_of_place"]["lines"] == {"link": {"rate": 64, "bytes_per_bus_byte": 1, "busbw": 64}}
+    assert row["out_of_place"]["bottleneck"] == "link"
+
+
+def test_text_and_json_name_the_lines_of_links_nius_and_hbm(kernbench):
+    """4 ranks: of 256 B, 6/4 are bus bytes; a rank reads 256 B of HBM and writes as many, at 2 x 25.6 GB/s."""
+    args = ("ccl", "all_reduce", *TINY, "--mode", "timing")
+    half = json.loads(kernbench(*args, "--json", "-").out)["rows"][0]["out_of_place"]
+    lines = half["lines"]
+    assert list(lines) == ["link", "niu", "hbm"]
+    assert lines["hbm"] == {
+        "rate": 51.2, "bytes_per_bus_byte": float(Fraction(4, 3)), "busbw": float(Fraction("51.2") * 3 / 4)
+    }  # fmt: skip
+    assert all(half["busbw"] < line["busbw"] for line in lines.values())
+    assert half["bottleneck"] == min(lines, key=lambda level: lines[level]["busbw"])
+    *_, link, niu, hbm, bottleneck, _ = kernbench(*args).out.splitlines()
+    names = {"link": "link", "niu": "NIU", "hbm": "HBM channel"}
+    for text, (level, line) in zip((link, niu, hbm), lines.items(), strict=True):
+        assert text == (
+            f"# {'Busiest ' + names[level]:<20} : {line['busbw']:.2f} GB/s of busbw = {line['rate']:g} GB/s / "
+            f"{line['bytes_per_bus_byte']:.4f} B per bus byte"
+        )
+    share = 100 * half["busbw"] / lines[half["bottleneck"]]["busbw"]
+    assert bottleneck == (
+        f"# Bottleneck           : {names[half['bottleneck']]}, {share:.1f} % of its line reached at 256 B"
+    )
+
+
+def test_rings_in_sram_have_a_line_of_their_own(kernbench):
+    out = kernbench("ccl", "all_reduce", *TINY, "--mode", "timing", "--buffer", "sram", "-w", "0").out
+    # 24 messages of 64 B, each written once and read once, through one bank; 384 bus bytes
+    assert "# Busiest SRAM bank    : 8.00 GB/s of busbw = 64 GB/s / 8.0000 B per bus byte" in out
 
 
 def test_a_picture_has_a_line_for_each_algorithm_that_can_serve(kernbench, tmp_path):

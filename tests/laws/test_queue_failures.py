@@ -95,7 +95,8 @@ def test_all_send_first_with_a_slot_too_few_is_mapped(s):
             f"sip0.cube0.pe{pe}.pe_cpu  waits for send at {at}; 1 command not complete",
             f"sip0.cube0.pe{pe}.pe_scheduler  {at}: send, 1 of {s} tiles left",
             f"sip0.cube0.pe{pe}.pe_ipcq  tl.send(\"next\") at {at} waits for a credit from {peer}'s queue 'prev': "
-            f"{s - 1} of {s - 1} slots filled, 0 of {s - 1} credits held; last progress at {format_ps(slots[-1].end_ps)}",
+            f"{s - 1} of {s - 1} slots filled, 0 of {s - 1} credits held; last progress at "
+            f"{format_ps(slots[-1].end_ps)}",
         ]
     expected.append("cycle: " + " -> ".join(f"sip0.cube0.pe{pe}" for pe in (0, 1, 2, 3, 0)))
     assert str(stuck.value).split("\n  ") == expected

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernbench.ccl.lines import Line
     from kernbench.ccl_bench import CclBench, CclRow, Half
 
 LEFT = "{:>10}  {:>12}  {:>8}  {:>6}  {:>6}"
@@ -15,6 +16,7 @@ HALF = "  {:>7}  {:>6}  {:>6}  {:>5}"
 OURS = "  {:>6}  {:>10}  {:>6}  {:>10}  {:>10}  {:>9}  {:>11}  {:>8}"
 TITLES = ("steps", "maxlink(B)", "%bound", "oracle(us)", "err(ns)", "stall(us)", "credits_min", "host(ms)")
 NONE = "N/A"
+WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
 
 
 def head_of(bench: CclBench, topology: str, sizes: Sequence[int]) -> list[str]:
@@ -87,7 +89,7 @@ def shown(count: int | None) -> str:
 
 
 def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
-    """The sums: nccl-tests', and for the ideal machine what theory says to it."""
+    """The sums: nccl-tests', for the ideal machine what theory says to it; and what the largest size was bound by."""
     halves = [half for row in rows for half in row.halves]
     n_failed = sum(bool(half.n_wrong) for half in halves)
     bandwidth = sum(half.busbw for half in halves) / len(halves)
@@ -98,7 +100,25 @@ def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
     if is_ideal:
         n_off = sum(row.has_error for row in rows)
         lines.append(f"# Off their oracle     : {n_off} {'FAILED' if n_off else 'OK'}")
-    return [*lines, "#"]
+    return [*lines, *bottleneck_of(rows[-1]), "#"]
+
+
+def bottleneck_of(row: CclRow) -> list[str]:
+    """The lines of ``busbw`` out of place, the lowest of them, and how near it was; nothing if nothing moved."""
+    half = row.out_of_place
+    if half.bottleneck is None:
+        return []
+    lines = [
+        f"# {'Busiest ' + WAYS[line.level]:<20} : {float(line.busbw):.2f} GB/s of busbw = {line.rate} / "
+        f"{float(line.bytes_per_bus_byte):.4f} B per bus byte"
+        for line in half.lines
+    ]
+    share = half.busbw / float(half.bottleneck.busbw)
+    name = WAYS[half.bottleneck.level]
+    return [
+        *lines,
+        f"# Bottleneck           : {name}, {100 * share:.1f} % of its line reached at {row.size_bytes} B",
+    ]
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------
@@ -154,6 +174,17 @@ def half_as_json(half: Half) -> dict[str, Any]:
         "error_ps": None if half.error_ps is None else number(half.error_ps),
         "stall_ps": half.stall_ps,
         "credits_min": half.credits_min,
+        "lines": {line.level: line_as_json(line) for line in half.lines},
+        "bottleneck": None if half.bottleneck is None else half.bottleneck.level,
+    }
+
+
+def line_as_json(line: Line) -> dict[str, float]:
+    """What one level allows; rates are GB/s."""
+    return {
+        "rate": float(line.rate),
+        "bytes_per_bus_byte": float(line.bytes_per_bus_byte),
+        "busbw": float(line.busbw),
     }
 
 
