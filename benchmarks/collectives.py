@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from harness import aligned, parser_of, peak_mb, write
 
 KIB, MIB = 1 << 10, 1 << 20
 ITEM_BYTES = 4  # of an fp32
@@ -141,7 +141,7 @@ def simulate(case: Case) -> Measured:
         communicator.run(case.algorithm, sources, results, n_elem=n_elem)
         torch.synchronize()
         cpu_s, time_ps = time.process_time() - cpu_from, machine.now_ps - begin_ps
-        moved, events, peak_mb = machine.moved() - moved, machine.engine.events - events, _peak_mb()
+        moved, events, most_mb = machine.moved() - moved, machine.engine.events - events, peak_mb()
         for rank, wanted in expected("all_reduce", "sum", 0, inputs) if inputs else ():
             if (results[rank].numpy() != wanted).any():
                 raise SystemExit(f"{case.name}: rank {rank} has a wrong value")
@@ -161,7 +161,7 @@ def simulate(case: Case) -> Measured:
         cpu_s=cpu_s,
         bar_cpu_s=case.bar_cpu_s,
         us_per_message=cpu_s / messages * 1e6,
-        peak_mb=peak_mb,
+        peak_mb=most_mb,
         bar_peak_mb=case.bar_peak_mb,
         busbw=busbw,
         link_line=line["link"],
@@ -169,11 +169,6 @@ def simulate(case: Case) -> Measured:
         share=busbw / min(line["link"], line["hbm"]),
         bar_share=case.bar_share,
     )
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
 def measure(case: Case, sizes: Sequence[str]) -> Measured:
@@ -214,8 +209,7 @@ def table(lines: Sequence[Measured]) -> str:
         )
         for line in lines
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    texts = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    texts = aligned(rows)
     missed = [line.case for line in lines if line.is_over]
     return "\n".join([*texts, "", f"Bars missed: {', '.join(missed) or 'none'}."])
 
@@ -227,16 +221,11 @@ def with_bar(text: str, bar: float | None) -> str:
 
 def main() -> None:
     """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     names = [case.name for case in CASES]
     parser.add_argument("--only", action="append", choices=names, help="this case; may be repeated")
     parser.add_argument("--ranks", type=int, metavar="N", help="of so many ranks instead")
     parser.add_argument("--size", type=int, metavar="BYTES", help="of so many bytes a rank instead")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write a JSON list to FILE instead; - is standard output"
-    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     chosen = [case for case in CASES if not args.only or case.name in args.only]
@@ -246,14 +235,7 @@ def main() -> None:
     options = {"--ranks": args.ranks, "--size": args.size}
     sizes = [word for name, value in options.items() if value for word in (name, str(value))]
     lines = [measure(case, sizes) for case in chosen]
-    if args.json is None:
-        print(table(lines))
-        return
-    text = json.dumps([asdict(line) for line in lines], indent=2)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    write([asdict(line) for line in lines], lambda: table(lines), args.json)
 
 
 if __name__ == "__main__":

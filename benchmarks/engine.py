@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
 import random
 import statistics
@@ -25,10 +24,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import simpy
+from harness import parser_of, write
 
 from kernbench.engine import Engine, ProcessBody, Queue, Server, Signal
 from kernbench.units import PS_PER_NS, Rate
@@ -417,9 +416,7 @@ def table(lines: list[Measured], n_pairs: int) -> str:
 
 def main() -> None:
     """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--pes",
         type=pe_counts,
@@ -429,21 +426,11 @@ def main() -> None:
     parser.add_argument(
         "--pairs", type=int, default=5, help="interleaved pairs up to 256 PEs; above, one (default: 5)"
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write a JSON list to FILE instead; - is standard output"
-    )
     args = parser.parse_args()
     if args.pairs < 1:
         parser.error("--pairs: at least 1")
     lines = [measure(n_pes, pairs_at(n_pes, args.pairs)) for n_pes in args.pes]
-    if args.json is None:
-        print(table(lines, args.pairs))
-        return
-    text = json.dumps([line._asdict() for line in lines], indent=2)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    write([line._asdict() for line in lines], lambda: table(lines, args.pairs), args.json)
 
 
 if __name__ == "__main__":

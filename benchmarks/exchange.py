@@ -8,11 +8,11 @@ bar is 60 CPU s, with flat memory. CPU time is that of the launch; the peak is o
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
 import numpy as np
+from harness import peak_mb
 
 from kernbench.ccl import install_queues
 from kernbench.lang import jit, tl
@@ -60,10 +60,9 @@ def main() -> None:
             if not np.array_equal(found[site.rank, DIRECTIONS.index(name)], mine[sender]):
                 raise SystemExit(f"rank {site.rank} has a wrong value from {name}")
     messages = n_ends * steps
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{steps} exchanges, {messages} messages, values right: {cpu_s:.1f} CPU s, "
-        f"{cpu_s / messages * 1e6:.0f} us a message, {peak_mb:.0f} MB at most"
+        f"{cpu_s / messages * 1e6:.0f} us a message, {peak_mb():.0f} MB at most"
     )
 
 

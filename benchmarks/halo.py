@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from harness import aligned, parser_of, peak_mb, write
 
 STEPS = "100,500"
 BLOCK = 32  # cells along a side of a tile; an edge is 128 B
@@ -52,7 +52,7 @@ def simulate(steps: int) -> Measured:
         outcome = run(torch, block=BLOCK, steps=steps)
         torch.synchronize()
         cpu_s = time.process_time() - cpu_from
-        peak_mb = _peak_mb()
+        most_mb = peak_mb()
         (tiles,), (expected,) = outcome.outputs, outcome.expected()
         if not np.array_equal(tiles.numpy(), expected.values):
             raise SystemExit(f"after {steps} steps a value is wrong")
@@ -67,13 +67,8 @@ def simulate(steps: int) -> Measured:
         cpu_s=cpu_s,
         us_per_message=cpu_s / messages * 1e6,
         us_per_event=cpu_s / engine.events * 1e6,
-        peak_mb=peak_mb,
+        peak_mb=most_mb,
     )
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
 def measure(steps: int) -> Measured:
@@ -99,8 +94,7 @@ def table(lines: list[Measured]) -> str:
         )
         for line in lines
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    texts = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    texts = aligned(rows)
     first, last = lines[0], lines[-1]
     texts.append("")
     texts.append(
@@ -111,13 +105,8 @@ def table(lines: list[Measured]) -> str:
 
 def main() -> None:
     """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--steps", default=STEPS, metavar="N,...", help=f"steps to take (default: {STEPS})")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write a JSON list to FILE instead; - is standard output"
-    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     try:
@@ -130,14 +119,7 @@ def main() -> None:
         print(json.dumps(asdict(simulate(steps[0]))))
         return
     lines = [measure(n) for n in steps]
-    if args.json is None:
-        print(table(lines))
-        return
-    text = json.dumps([asdict(line) for line in lines], indent=2)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    write([asdict(line) for line in lines], lambda: table(lines), args.json)
 
 
 if __name__ == "__main__":

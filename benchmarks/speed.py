@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import statistics
 import subprocess
@@ -22,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from harness import parser_of, write
 
 KERNBENCH = (sys.executable, "-m", "kernbench")
 MIB = 1 << 20
@@ -290,9 +291,7 @@ def _context(line: Measured) -> str:
 
 def main() -> None:
     """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--only",
         action="append",
@@ -301,9 +300,6 @@ def main() -> None:
         help=f"measure this case; may be repeated: {', '.join(case.name for case in CASES)}",
     )
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="runs of each case (default: 1)")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write a JSON list to FILE instead; - is standard output"
-    )
     parser.add_argument("--make-big", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.make_big:
@@ -312,14 +308,7 @@ def main() -> None:
     if args.runs < 1:
         parser.error("--runs: at least 1")
     lines = [measure(case, args.runs) for case in CASES if args.only is None or case.name in args.only]
-    if args.json is None:
-        print(table(lines, args.runs))
-        return
-    text = json.dumps([asdict(line) for line in lines], indent=2)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    write([asdict(line) for line in lines], lambda: table(lines, args.runs), args.json)
 
 
 if __name__ == "__main__":
