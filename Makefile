@@ -42,7 +42,7 @@ $(READY): pyproject.toml
 
 $(TORCH_READY): pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest --editable .
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest hypothesis --editable .
 	touch $@
 
 clean:
