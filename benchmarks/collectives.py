@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from harness import aligned, parser_of, peak_mb, write
 
@@ -72,12 +72,13 @@ def resized(case: Case, n_ranks: int | None, size_bytes: int | None) -> Case:
     """``case`` with what is given; its bars are for its own size only."""
     if n_ranks is None and size_bytes is None:
         return case
-    return Case(
-        name=case.name,
-        algorithm=case.algorithm,
-        mode=case.mode,
+    return replace(
+        case,
         n_ranks=n_ranks or case.n_ranks,
         size_bytes=size_bytes or case.size_bytes,
+        bar_cpu_s=None,
+        bar_peak_mb=None,
+        bar_share=None,
     )
 
 
@@ -130,11 +131,13 @@ def simulate(case: Case) -> Measured:
         torch, machine = simulation.torch, simulation.machine
         communicator = Communicator(torch, ranks)
         communicator.install(case.algorithm)
-        sources, results = ([torch.empty(n_elem, policy=DPPolicy(only=rank)) for rank in ranks] for _ in "io")
+        sources, results = (
+            [torch.empty(n_elem, policy=DPPolicy(only=rank)) for rank in ranks] for _ in range(2)
+        )
         values = Inputs(case.n_ranks, float32, "sum")
         inputs = [values.of("all_reduce", rank, n_elem) for rank in ranks] if case.mode == "timed" else []
-        for source, given in zip(sources, inputs):  # noqa: B905  # none where there are no values
-            source.copy_(given)
+        for rank, given in enumerate(inputs):
+            sources[rank].copy_(given)
         torch.synchronize()
         moved, begin_ps, events = machine.moved(), machine.now_ps, machine.engine.events
         cpu_from = time.process_time()

@@ -156,7 +156,7 @@ class AhbmCCLBackend:
         if key not in self._communicators:
             self._communicators[key] = Communicator(self.torch, pes)
         communicator = self._communicators[key]
-        self._room.install(key, partial(communicator.install, name), communicator.remove)
+        self._room.install(key, partial(communicator.install, name), lambda _: communicator.remove())
         return communicator
 
 

@@ -44,7 +44,6 @@ class Exchange:
     def __init__(self, torch: Context, room: Room) -> None:
         self.torch = torch
         self._room = room
-        self._queues: dict[tuple[int, int], Wiring] = {}
 
     def run(self, pairs: Sequence[Pair]) -> None:
         """Launch all ``pairs``: messages of one pair of PEs in the order given, all else at once.
@@ -82,18 +81,10 @@ class Exchange:
 
     def _queue(self, pair: tuple[int, int], keep: Collection[Key]) -> Wiring:
         """The queue of two PEs; those of ``keep`` stay beside it."""
-        return self._room.install(_key(pair), partial(self._install, pair), partial(self._remove, pair), keep)
-
-    def _install(self, pair: tuple[int, int]) -> Wiring:
-        if pair not in self._queues:
-            a, b = pair
-            queues = [QueuePair(_to(b), _to(a), _to_the_second)]
-            self._queues[pair] = install_queues(self.torch, queues, pes=pair, directions=())
-        return self._queues[pair]
-
-    def _remove(self, pair: tuple[int, int]) -> None:
-        self.torch.remove_queues(self._queues[pair])
-        del self._queues[pair]
+        a, b = pair
+        queues = [QueuePair(_to(b), _to(a), _to_the_second)]
+        install = partial(install_queues, self.torch, queues, pes=pair, directions=())
+        return self._room.install(_key(pair), install, self.torch.remove_queues, keep)
 
 
 class _Plan:

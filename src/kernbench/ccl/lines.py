@@ -63,5 +63,4 @@ def _ways(
 
 def hbm_rate(spec: HbmSpec) -> Rate:
     """What one channel can sustain: what the flat model does; of another model, the peak of its pins."""
-    share = spec.flat_eff if spec.model == "flat" else 1
-    return spec.pc_rate.scaled(spec.pseudo_channels * share)
+    return spec.channel_rate.scaled(spec.flat_eff) if spec.model == "flat" else spec.channel_rate

@@ -20,31 +20,33 @@ class Room:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self._removers: dict[Key, Callable[[], None]] = {}  # of those that are installed, by age
+        self._installed: dict[
+            Key, tuple[Wiring, Callable[[Wiring], None]]
+        ] = {}  # and how to remove it; by age
 
     def install(
         self,
         key: Key,
         install: Callable[[], Wiring],
-        remove: Callable[[], None],
+        remove: Callable[[Wiring], None],
         keep: Collection[Key] = (),
     ) -> Wiring:
-        """The queues that ``install`` gives, now or before; ``remove`` takes them away.
+        """The queues of ``key``: ``install`` gives them once, until ``remove`` has taken them away.
 
         Where they would not fit, or not leave half of a TCM to kernels, all others but those of ``keep`` are removed.
 
         Raises:
             CapacityError: they do not fit beside those of ``keep``.
         """
-        if key in self._removers:
-            return install()
+        if key in self._installed:
+            return self._installed[key][0]
         try:
             wiring = install()
         except CapacityError:
             if not self._make_room(keep):
                 raise
             wiring = install()
-        self._removers[key] = remove
+        self._installed[key] = wiring, remove
         if self._is_crowded(wiring):
             self._make_room((*keep, key))
         return wiring
@@ -56,9 +58,10 @@ class Room:
             QueueError: a launch has left a message in a queue; nothing is removed then.
         """
         for key in keys:
-            if key in self._removers:
-                self._removers[key]()
-                del self._removers[key]
+            if key in self._installed:
+                wiring, remove = self._installed[key]
+                remove(wiring)
+                del self._installed[key]
 
     def clear(self) -> None:
         """Remove all."""
@@ -74,7 +77,7 @@ class Room:
     def _make_room(self, keep: Collection[Key]) -> bool:
         """Remove all but those of ``keep``, the youngest first; False if there are none."""
         kept = set(keep)
-        leaving = [key for key in reversed(self._removers) if key not in kept]
+        leaving = [key for key in reversed(self._installed) if key not in kept]
         self.remove(leaving)
         return bool(leaving)
 

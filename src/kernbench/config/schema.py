@@ -464,6 +464,11 @@ class HbmSpec(Spec):
     refresh: Literal["all_bank", "per_bank", "none"]
     map: HbmMapSpec
 
+    @property
+    def channel_rate(self) -> Rate:
+        """Peak of one channel: its pseudo channels together."""
+        return self.pc_rate.scaled(self.pseudo_channels)
+
 
 class CubeSpec(Spec):
     """One HBM stack on a base die with its PEs."""

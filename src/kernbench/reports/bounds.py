@@ -87,7 +87,7 @@ def levels_used(
     for index, size in memories.items():
         spec = graph.nodes[index].spec
         if isinstance(spec, HbmSpec):
-            count("hbm", size, spec.pc_rate.fraction * spec.pseudo_channels)
+            count("hbm", size, spec.channel_rate.fraction)
     for index, size in links.items():
         edge = graph.edges[index]
         if edge.rate is not None and edge.kind in _LEVEL_OF_EDGE:

@@ -183,7 +183,7 @@ def _draw_star(sheet: Sheet, plan: _Plan, kind: str, centre: str, *, lane: float
 def _cube_summary(sheet: Sheet, plan: _Plan, sip: int, cube: int, *, size_px: float = 12) -> None:
     spec, rect = plan.graph.spec.cube, plan.cube(sip, cube)
     sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
-    hbm_rate = float(spec.hbm.pc_rate.fraction * spec.hbm.pseudo_channels * spec.hbm.channels)
+    hbm_rate = float(spec.hbm.channel_rate.fraction * spec.hbm.channels)
     x, y = rect.centre
     lines = (
         f"cube{cube}",

@@ -59,7 +59,7 @@ def peaks(spec: TopologySpec) -> Peaks:
     macs = pe.gemm.macs_per_cycle
     n_cubes = spec.system.sips.count * sip.cubes.count
     pe_flops = Fraction(2 * macs.get("fp16", max(macs.values())) * pe.clock_mhz, 1000)
-    hbm_rate = hbm.pc_rate.scaled(hbm.channels * hbm.pseudo_channels)
+    hbm_rate = hbm.channel_rate.scaled(hbm.channels)
     return Peaks(
         n_pes=n_cubes * cube.pes.count,
         n_cubes=n_cubes,
