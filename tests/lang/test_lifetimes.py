@@ -180,3 +180,60 @@ def test_known_blocks_take_no_bytes_until_they_are_stored(device, x):
     made, stored = device.run(kernel, x).commands
     assert isinstance(made, MathCmd)
     assert (made.op, made.tcm_bytes, stored.operands[0].version) == ("full", 64 * 64 * 4, made.result.version)
+
+
+def test_a_known_block_is_made_once_for_all_that_need_it_in_tcm(device, x):
+    """A loop that multiplies by a constant matrix makes that matrix once, as a compiler would hoist it."""
+
+    @jit
+    def kernel(x_ptr):
+        identity = tl.where(tl.arange(0, 4)[:, None] == tl.arange(0, 4)[None, :], 2.0, 0.0)
+        block = tl.load(x_ptr, shape=(4, 4))
+        for _ in range(3):
+            block = tl.dot(identity, block)
+        tl.store(x_ptr, block)
+
+    before = device.read(x).reshape(-1)[:16].copy()
+    names = [command.name for command in device.run(kernel, x).commands]
+    assert names == ["load", "math", "dot", "dot", "dot", "store"]
+    assert np.array_equal(device.read(x).reshape(-1)[:16], before * 8)
+
+
+def test_a_known_block_in_tcm_lives_as_long_as_its_name(device, x):
+    @jit
+    def kernel(x_ptr):
+        ones = tl.full((16,), 1.0, tl.float32)
+        tl.store(x_ptr, ones)
+        tl.store(x_ptr + 16, ones)
+        del ones
+        tl.store(x_ptr, tl.load(x_ptr + 32, shape=(16,)))
+
+    made, first, second, load, _ = device.run(kernel, x).commands
+    assert first.operands[0].version == second.operands[0].version == made.result.version
+    assert [command.releases for command in (first, second)] == [(), ()]
+    assert load.releases == (made.result.version,)
+
+
+def test_a_known_accumulator_gives_its_bytes_to_the_result(device, x):
+    @jit
+    def kernel(x_ptr):
+        acc = tl.full((4, 4), 1.0, tl.float32)
+        block = tl.load(x_ptr, shape=(4, 4))
+        acc = tl.dot(block, block, acc)
+        tl.store(x_ptr, acc)
+
+    _, made, product, _ = device.run(kernel, x).commands
+    assert (product.inherits, product.tcm_bytes) == (made.result.version, 0)
+
+
+def test_each_program_makes_what_its_programs_share(device, x):
+    shared = []
+
+    @jit
+    def kernel(x_ptr):
+        if not shared:
+            shared.append(tl.full((16,), 1.0, tl.float32))
+        tl.store(x_ptr, shared[0])
+
+    for _ in range(2):
+        assert [command.name for command in device.run(kernel, x).commands] == ["math", "store"]

@@ -143,9 +143,12 @@ class ProgramContext:
             raise type(error)(f"{here()}: tl.{op}: {error}") from None
 
     def materialised(self, x: Any) -> TensorHandle:
-        """``x`` as a handle: a known value is made in TCM by a ``full`` command."""
+        """``x`` as a handle: a known value is made in TCM by a ``full`` command, a block once while it lives."""
         if type(x) is TensorHandle:
             return x
+        made: TensorHandle | None = x.made
+        if made is not None and made.value.program is self:
+            return made
         attrs = {"shape": x.shape}
         result, visits = self.plan("full", (Typed(x.shape, x.dtype),), attrs)
         handle = self.result(result.shape, result.dtype)
@@ -161,6 +164,8 @@ class ProgramContext:
                 line=here(),
             )
         )
+        if x.shape:  # numbers are shared by programs, and would never die
+            x.made = handle
         return handle
 
     def cast(self, x: Any, dtype: DType) -> Any:

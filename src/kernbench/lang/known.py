@@ -7,7 +7,7 @@ anything else is a dense numpy array.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,9 @@ from kernbench.messages.commands import Operand, Space
 from kernbench.ops.numerics import Number, as_array, int_limits, promote
 from kernbench.ops.spec import Shape
 
+if TYPE_CHECKING:
+    from kernbench.lang.handle import TensorHandle
+
 # Affine blocks are computed in int64 when they become dense, so uint64 keeps to its range.
 LIMITS = {
     dtype: (int_limits(dtype)[0], min(int_limits(dtype)[1], (1 << 63) - 1))
@@ -47,9 +50,10 @@ class Known(Block):
     Affine (``array`` is None): element ``(i, j)`` is ``base + i * strides[0] + j * strides[1]``; with all
     strides 0 it is a constant, of any dtype; with shape ``()`` a scalar. ``low`` and ``high`` bound an integer's
     elements. Dense: ``array``, of the dtype's numpy type. A mask that is a box is a :class:`BoxMask`. Never changes.
+    ``made`` is the handle of it in TCM, once a program has needed it there.
     """
 
-    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "shape", "strides")
+    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides")
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Known(Block):
         self.low = low
         self.high = high
         self.array = array
+        self.made: TensorHandle | None = None
         self._carried: Operand | None = None
 
     # -- forms --------------------------------------------------------------------------------------------
