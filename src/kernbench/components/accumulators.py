@@ -33,11 +33,12 @@ class AccumulatorFile:
     """``capacity_bytes`` of accumulators, handed out to results by version; the least recently used leaves first.
 
     Commands are named by number. Room that was left carries the commands that may still be using it; it is reused
-    oldest first, after room that was never used.
+    oldest first, after room that was never used. Results, room that was left and unused room add up to the capacity.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
+        self._unused_bytes = capacity_bytes
         self._residents: dict[int, _Resident] = {}  # least recently used first
         self._left: list[tuple[int, tuple[int, ...]]] = []
         self._stored_by: dict[int, int] = {}
@@ -103,13 +104,14 @@ class AccumulatorFile:
     def _make_room(self, size_bytes: int, maker: int) -> Room:
         stores: list[int] = []
         behind: list[int] = []
-        free_bytes = self.capacity_bytes - self.used_bytes - sum(size for size, _ in self._left)
+        free_bytes = self._unused_bytes
         while free_bytes < size_bytes:
             if not self._left:
                 stores += self._evict(maker)
             left_bytes, users = self._left.pop(0)
             free_bytes += left_bytes
             behind += users
+        self._unused_bytes = free_bytes - size_bytes
         return Room(tuple(stores), tuple(behind))
 
     def _evict(self, evictor: int) -> tuple[int, ...]:

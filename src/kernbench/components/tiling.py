@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kernbench.components.accumulators import AccumulatorFile, Room
 from kernbench.components.slicing import Box, aligned_box, row_boxes, slice_access
 from kernbench.config.schema import GemmSpec, PeSpec
-from kernbench.dtypes import DType, accumulate_type, as_dtype
+from kernbench.dtypes import DType, accumulate_type, as_dtype, float8e4nv, float8e5
 from kernbench.errors import CapacityError, DTypeError, UnknownNameError
 from kernbench.messages.commands import (
     Command,
@@ -34,6 +34,7 @@ from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
 
 Visits = tuple[tuple[str, int], ...]  # element visits by rate class
+Part = tuple[int, int]  # from, to
 
 
 def generate_plan(command: Command, pe: PeSpec, acc_state: AccumulatorFile) -> PipelinePlan:
@@ -141,14 +142,19 @@ def macs_per_cycle(dtype: DType, spec: GemmSpec, line: SourceLine | None = None)
     Raises:
         DTypeError: the array has no rate for it; names the kernel ``line``.
     """
-    known = {as_dtype(name).name: macs for name, macs in spec.macs_per_cycle.items()}
-    for name in (dtype.name, "fp8e4nv") if dtype.name == "fp8e5" else (dtype.name,):
-        if name in known:
-            return known[name]
+    rates = _array_rates(tuple(spec.macs_per_cycle.items()))
+    rate = rates.get(dtype) or (rates.get(float8e4nv) if dtype is float8e5 else None)
+    if rate is not None:
+        return rate
     raise DTypeError(
         f"{line}: PE_GEMM cannot multiply {dtype}: pe.gemm.macs_per_cycle lists {', '.join(spec.macs_per_cycle)}; "
         "cast the operands or add the dtype there"
     )
+
+
+@lru_cache(maxsize=64)
+def _array_rates(macs_per_cycle: tuple[tuple[str, int], ...]) -> dict[DType, int]:
+    return {as_dtype(name): macs for name, macs in macs_per_cycle}
 
 
 class Blocking(NamedTuple):
@@ -215,12 +221,24 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     stores = [size for x in (command.a, command.b) for size in needs.in_tcm(x, acc_state)]
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
     head = [TilePlan((Stage(StageType.STORE, size_bytes=size),)) for size in stores]
-    return needs.plan([*head, *_gemm_tiles(command, blocks, fetches_acc=fetches_acc, stays=stays)])
+    if _streams(command):
+        return needs.plan([*head, *_streamed_gemm_tiles(command, blocks, fetches_acc=fetches_acc)])
+    fetched = (command.a, command.b, command.acc if fetches_acc else None)
+    a_size, b_size, acc_size = (0 if x is None else _fetched_size(x) for x in fetched)
+    assert command.result is not None
+    sizes = (a_size, b_size, acc_size, command.result.dtype.size_bytes)
+    extents = Blocking(command.m, command.n, command.k)
+    return needs.plan([*head, *_gemm_tiles(extents, blocks, sizes, stays=stays)])
 
 
 def _streams(command: GemmCmd | MathCmd) -> bool:
     """Whether operands or result are in memory, and pass TCM tile by tile."""
     return command.target is not None or any(x.space is Space.HBM for x in command.operands)
+
+
+def _fetched_size(operand: Operand) -> int:
+    """Bytes to fetch per element."""
+    return 0 if operand.space is Space.IMMEDIATE else operand.dtype.size_bytes
 
 
 def _staging_room(pe: PeSpec) -> int:
@@ -281,23 +299,48 @@ def _place_result(
     return acc is not None and acc.space is not Space.IMMEDIATE
 
 
-def _gemm_tiles(command: GemmCmd, blocks: Blocking, *, fetches_acc: bool, stays: bool) -> Iterator[TilePlan]:
+@lru_cache(maxsize=1024)
+def _gemm_tiles(
+    extents: Blocking, blocks: Blocking, sizes: tuple[int, int, int, int], *, stays: bool
+) -> tuple[TilePlan, ...]:
+    """All in TCM; ``sizes`` are bytes per element of a, b, the accumulator to fetch (0: none) and the result."""
+    a_size, b_size, acc_size, out_size = sizes
+    tiles = []
+    for rows, columns, depth in _tile_boxes(extents, blocks):
+        m, n, k = (stop - start for start, stop in (rows, columns, depth))
+        fetch_bytes = m * k * a_size + k * n * b_size + (0 if depth[0] else m * n * acc_size)
+        stages = [Stage(StageType.FETCH, size_bytes=fetch_bytes), Stage(StageType.GEMM, work=m * n * k)]
+        if not stays and depth[1] == extents.k:
+            stages.append(Stage(StageType.STORE, size_bytes=m * n * out_size))
+        tiles.append(TilePlan(tuple(stages), m, n, k))
+    return tuple(tiles)
+
+
+def _streamed_gemm_tiles(command: GemmCmd, blocks: Blocking, *, fetches_acc: bool) -> Iterator[TilePlan]:
+    """From memory, to memory, or both: each has its own accesses."""
     out = command.target or command.result
     assert out is not None
-    for rows in _parts(command.m, blocks.m):
-        for columns in _parts(command.n, blocks.n):
-            for depth in _parts(command.k, blocks.k):
-                inputs = [(command.a, (rows, depth)), (command.b, (depth, columns))]
-                if fetches_acc and depth[0] == 0 and command.acc is not None:
-                    inputs.append((command.acc, (rows, columns)))
-                m, n, k = (stop - start for start, stop in (rows, columns, depth))
-                stages = [*_input_stages(inputs), Stage(StageType.GEMM, work=m * n * k)]
-                if not stays and depth[1] == command.k:
-                    stages += _output_stages(command.target, (rows, columns), m * n * out.dtype.size_bytes)
-                yield TilePlan(tuple(stages), m, n, k)
+    extents = Blocking(command.m, command.n, command.k)
+    for rows, columns, depth in _tile_boxes(extents, blocks):
+        inputs = [(command.a, (rows, depth)), (command.b, (depth, columns))]
+        if fetches_acc and depth[0] == 0 and command.acc is not None:
+            inputs.append((command.acc, (rows, columns)))
+        m, n, k = (stop - start for start, stop in (rows, columns, depth))
+        stages = [*_input_stages(inputs), Stage(StageType.GEMM, work=m * n * k)]
+        if depth[1] == command.k:
+            stages += _output_stages(command.target, (rows, columns), m * n * out.dtype.size_bytes)
+        yield TilePlan(tuple(stages), m, n, k)
 
 
-def _parts(extent: int, step: int) -> list[tuple[int, int]]:
+def _tile_boxes(extents: Blocking, blocks: Blocking) -> Iterator[tuple[Part, Part, Part]]:
+    """Rows, columns and depth of each tile, block by block."""
+    for rows in _parts(extents.m, blocks.m):
+        for columns in _parts(extents.n, blocks.n):
+            for depth in _parts(extents.k, blocks.k):
+                yield rows, columns, depth
+
+
+def _parts(extent: int, step: int) -> list[Part]:
     return [(at, min(at + step, extent)) for at in range(0, extent, step)]
 
 
