@@ -20,40 +20,36 @@ def jacobi_kernel(x_ptr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     """Replace the tile of each rank, ``x_ptr[rank]``, by that of the grid STEPS steps later.
 
     One step makes of each cell a quarter of the sum of its four neighbours, all as they were before it; beyond the
-    edge of the grid is 0. Before step s a tile in memory is that of the grid after s steps. Its edges go out first;
-    a queue keeps order, so what arrives in step s is the edge that the neighbour sent in step s. ``north`` is the tile
-    moved down by one row, and the row that is missing at its top is the bottom edge of the tile to the north, so each
-    cell of it holds the cell's northern neighbour; the other three likewise. All that a step reads is read, in program
-    order, before its one store.
+    edge of the grid is 0. The tile stays in TCM. ``beside`` has a quarter where row and column are next to each other:
+    its product with the tile adds up what lies above and below within the tile, the product the other way round what
+    lies left and right. A unit vector times the tile is one of its edges, which goes to the neighbour there; what came
+    from a neighbour, times that vector and a quarter, is added to that edge. A queue keeps order, so what arrives in
+    step s is the edge that the neighbour sent in step s.
     """
-    tile_ptr = x_ptr + tl.rank() * BLOCK * BLOCK
     rows, columns = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]
-    at_ptr = tile_ptr + rows * BLOCK + columns
-    last = BLOCK - 1
-    row, column, kind = (1, BLOCK), (BLOCK, 1), tl.float32
-    edges = {
-        "N": tile_ptr + columns,
-        "S": tile_ptr + last * BLOCK + columns,
-        "W": tile_ptr + rows * BLOCK,
-        "E": tile_ptr + rows * BLOCK + last,
-    }
+    tile_ptr = x_ptr + tl.rank() * BLOCK * BLOCK + rows * BLOCK + columns
+    beside = tl.where((rows == columns + 1) | (columns == rows + 1), 0.25, 0.0)
+    row, column, last = (1, BLOCK), (BLOCK, 1), BLOCK - 1
+    at_row = {"N": tl.where(columns == 0, 1.0, 0.0), "S": tl.where(columns == last, 1.0, 0.0)}
+    at_column = {"W": tl.where(rows == 0, 1.0, 0.0), "E": tl.where(rows == last, 1.0, 0.0)}
+    onto_row = {"N": 0.25 * at_column["W"], "S": 0.25 * at_column["E"]}
+    onto_column = {"W": 0.25 * at_row["N"], "E": 0.25 * at_row["S"]}
+    tile = tl.load(tile_ptr)
     for _ in range(STEPS):
-        for to, edge_ptr in edges.items():
+        for to, pick in at_row.items():
             if tl.neighbor(to) is not None:
-                tl.send_async(to, tl.load(edge_ptr))
-        north = tl.load(at_ptr - BLOCK, mask=rows > 0, other=0.0)
-        south = tl.load(at_ptr + BLOCK, mask=rows < last, other=0.0)
-        west = tl.load(at_ptr - 1, mask=columns > 0, other=0.0)
-        east = tl.load(at_ptr + 1, mask=columns < last, other=0.0)
-        if tl.neighbor("N") is not None:
-            north = tl.where(rows == 0, tl.recv("N", row, kind), north)
-        if tl.neighbor("S") is not None:
-            south = tl.where(rows == last, tl.recv("S", row, kind), south)
-        if tl.neighbor("W") is not None:
-            west = tl.where(columns == 0, tl.recv("W", column, kind), west)
-        if tl.neighbor("E") is not None:
-            east = tl.where(columns == last, tl.recv("E", column, kind), east)
-        tl.store(at_ptr, 0.25 * (north + south + west + east))
+                tl.send_async(to, tl.dot(pick, tile))
+        for to, pick in at_column.items():
+            if tl.neighbor(to) is not None:
+                tl.send_async(to, tl.dot(tile, pick))
+        tile = tl.dot(beside, tile, tl.dot(tile, beside))
+        for to, spread in onto_row.items():
+            if tl.neighbor(to) is not None:
+                tile = tl.dot(spread, tl.recv(to, row, tl.float32), tile)
+        for to, spread in onto_column.items():
+            if tl.neighbor(to) is not None:
+                tile = tl.dot(tl.recv(to, column, tl.float32), spread, tile)
+    tl.store(tile_ptr, tile)
 
 
 @bench("halo_exchange")
@@ -78,12 +74,9 @@ def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
         ]
         for place, tile in zip(places, tiles, strict=True):
             grid[place] = tile
+        wraps = ["wrap" if spec.neighbours.wrap and n > 1 else "constant" for n in (n_rows, n_columns)]
         for _ in range(steps):
-            grid = jacobi_step(
-                grid,
-                wrap_rows=spec.neighbours.wrap and n_rows > 1,
-                wrap_columns=spec.neighbours.wrap and n_columns > 1,
-            )
+            grid = jacobi_step(grid, block, *wraps)
         return (Expected(values=np.concatenate([grid[place] for place in places]), tolerance=0.0),)
 
     return Outcome(
@@ -94,11 +87,20 @@ def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
     )
 
 
-def jacobi_step(grid: Array, *, wrap_rows: bool, wrap_columns: bool) -> Array:
-    """The whole grid one step later; beyond an edge is 0, or the other edge."""
-    padded = np.pad(grid, ((1, 1), (0, 0)), mode="wrap" if wrap_rows else "constant")
-    padded = np.pad(padded, ((0, 0), (1, 1)), mode="wrap" if wrap_columns else "constant")
+def jacobi_step(grid: Array, block: int, wrap_rows: Any, wrap_columns: Any) -> Array:
+    """The whole grid one step later: first what lies in the same tile, then what lies across each of its edges.
+
+    What lies beyond the grid's own edges is as ``numpy.pad`` has it in the modes ``wrap_rows`` and ``wrap_columns``.
+    """
+    padded = np.pad(np.pad(grid, ((1, 1), (0, 0)), mode=wrap_rows), ((0, 0), (1, 1)), mode=wrap_columns)
+    rows, columns = (np.arange(n) % block for n in grid.shape)
+    first, last = rows[:, None] == 0, rows[:, None] == block - 1
+    left, right = columns == 0, columns == block - 1
     north, south = padded[:-2, 1:-1], padded[2:, 1:-1]
     west, east = padded[1:-1, :-2], padded[1:-1, 2:]
-    stepped: Array = np.float32(0.25) * (north + south + west + east)
+    quarter = np.float32(0.25)
+    stepped: Array = quarter * (np.where(first, 0, north) + np.where(last, 0, south))
+    stepped += quarter * (np.where(left, 0, west) + np.where(right, 0, east))
+    for is_across, neighbour in ((first, north), (last, south), (left, west), (right, east)):
+        stepped += quarter * np.where(is_across, neighbour, 0)
     return stepped
