@@ -31,7 +31,6 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/exchange.py
 	$(BIN)/python benchmarks/halo.py
 	$(BIN)/python benchmarks/collectives.py
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from harness import aligned, parser_of, peak_mb, write
+from harness import aligned, parser_of, peak_mb, with_bar, write
 
 KIB, MIB = 1 << 10, 1 << 20
 ITEM_BYTES = 4  # of an fp32
@@ -215,11 +215,6 @@ def table(lines: Sequence[Measured]) -> str:
     texts = aligned(rows)
     missed = [line.case for line in lines if line.is_over]
     return "\n".join([*texts, "", f"Bars missed: {', '.join(missed) or 'none'}."])
-
-
-def with_bar(text: str, bar: float | None) -> str:
-    """A figure and the bar it is held to."""
-    return text if bar is None else f"{text} of {bar:g}"
 
 
 def main() -> None:

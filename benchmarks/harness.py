@@ -41,3 +41,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns, cells to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def with_bar(text: str, bar: float | None) -> str:
+    """A figure and the bar it is held to."""
+    return text if bar is None else f"{text} of {bar:g}"

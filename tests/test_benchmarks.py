@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 HALO = SPEED.with_name("halo.py")
@@ -32,13 +35,43 @@ def test_speed_knows_its_cases():
     assert "invalid choice: 'gem'" in wrong.stderr
 
 
-def test_halo_measures_each_number_of_steps():
-    done = ran(HALO, "--steps", "1,2", "--json", "-")
+@pytest.mark.parametrize("case", ["exchange", "stencil"])
+def test_halo_measures_each_number_of_steps(case):
+    done = ran(HALO, "--only", case, "--steps", "2,1", "--json", "-")
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout)
+    assert one["case"] == two["case"] == case
     # 16 x 8 PEs have 15 x 8 + 16 x 7 = 232 pairs of neighbours, who send to each other
     assert (one["messages"], two["messages"]) == (464, 928)
     assert one["us_per_message"] == one["cpu_s"] / 464 * 1e6
+    assert one["bar_cpu_s"] is None  # that is for 500 exchanges
+
+
+def test_halo_says_how_memory_grows_and_holds_other_numbers_of_steps_to_no_bar():
+    done = ran(HALO, "--only", "exchange", "--steps", "1,3")
+    assert done.returncode == 0, done.stderr
+    heads, one, three, _, growth, last = done.stdout.splitlines()
+    assert heads.split()[:4] == ["case", "steps", "messages", "events"]
+    assert [line.split()[:3] for line in (one, three)] == [
+        ["exchange", "1", "464"],
+        ["exchange", "3", "1,392"],
+    ]
+    assert re.fullmatch(r"exchange: peak memory at 3 steps is \d\.\d\d times that at 1\.", growth)
+    assert last == "Bars missed: none."
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("--steps", "1,a"), "argument --steps: '1,a' is no list of numbers"),
+        (("--steps", "0"), "argument --steps: at least 1"),
+        (("--only", "halo"), "argument --only: invalid choice: 'halo' (choose from 'exchange', 'stencil')"),
+    ],
+)
+def test_halo_refuses_what_it_cannot_run(args, error):
+    wrong = ran(HALO, *args)
+    assert wrong.returncode == 2
+    assert wrong.stderr.endswith(f"halo.py: error: {error}\n")
 
 
 def test_collectives_measures_a_ring_with_values_and_a_sliced_one_without():
