@@ -28,13 +28,19 @@ def registering_from(source: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The cure for a misspelt ``name``: the nearest of ``names`` and the whole list.
+    """The cure for a misspelt or shortened ``name``: the nearest of ``names`` and the whole list.
 
     >>> did_you_mean("gem", ["gemm", "softmax"])
     "did you mean 'gemm'? (known: gemm, softmax)"
+    >>> did_you_mean("chain", ["chain_broadcast", "ring_all_gather"])
+    "did you mean 'chain_broadcast'? (known: chain_broadcast, ring_all_gather)"
+    >>> did_you_mean("ring", ["ring_all_gather", "ring_allreduce"])
+    '(known: ring_all_gather, ring_allreduce)'
     """
     known = sorted(names)
-    close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=1)
+    same = [k for k in known if k.lower() == name.lower()]
+    begun = [k for k in known if k.lower().startswith(name.lower())]
+    close = same or difflib.get_close_matches(name, known, n=1) or (begun if len(begun) == 1 else [])
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}(known: {', '.join(known)})"
 

@@ -91,7 +91,16 @@ def test_no_steps_leave_the_grid_as_it_is():
         ("ping_pong", {"dst": 0}, "install_queues: PE 0 has two ranks; list each PE once"),
         ("stream", {"n": 0}, "stream: messages and n must be 1 or more, not 32 and 0"),
         ("stream", {"slots": 0}, "install_queues: slots=0; give 1 or more"),
-        ("halo_exchange", {"steps": -1}, "halo_exchange: steps must be 0 or more, not -1"),
+        (
+            "halo_exchange",
+            {"steps": -1},
+            "halo_exchange: block must be 1 or more and steps 0 or more, not 32 and -1",
+        ),
+        (
+            "halo_exchange",
+            {"block": 0},
+            "halo_exchange: block must be 1 or more and steps 0 or more, not 0 and 4",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(name, params, error):

@@ -55,8 +55,10 @@ def jacobi_kernel(x_ptr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
 @bench("halo_exchange")
 def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
     """Jacobi's iteration on block x block cells per PE, edges exchanged with up to 4 neighbours."""
-    if steps < 0:
-        raise UsageError(f"halo_exchange: steps must be 0 or more, not {steps}")
+    if block < 1 or steps < 0:
+        raise UsageError(
+            f"halo_exchange: block must be 1 or more and steps 0 or more, not {block} and {steps}"
+        )
     spec, pes = torch.machine.spec, torch.machine.pes
     by_pe = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
     x_host = random_values(torch, len(pes) * block, block, dtype=float32, name="x")
