@@ -7,15 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.components.accumulators import AccumulatorFile
-from kernbench.components.tiling import (
-    Blocking,
-    block_shape,
-    generate_dma_plan,
-    generate_gemm_plan,
-    generate_math_plan,
-    generate_plan,
-    macs_per_cycle,
-)
+from kernbench.components.gemm_rate import macs_per_cycle
+from kernbench.components.tiling.blocks import Blocking, block_shape
+from kernbench.components.tiling.dma import generate_dma_plan
+from kernbench.components.tiling.gemm import generate_gemm_plan
+from kernbench.components.tiling.math import generate_math_plan
+from kernbench.components.tiling.plan import generate_plan
 from kernbench.dtypes import as_dtype, float16, float32, float64, int8
 from kernbench.errors import CapacityError, DTypeError, UnknownNameError
 from kernbench.messages.access import Access

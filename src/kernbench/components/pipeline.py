@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kernbench.components.base import Component, Meter, Site
-from kernbench.components.tiling import staged_bytes
+from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine import ProcessBody, Queue
 from kernbench.engine.log import NO_MARKS
 from kernbench.messages.oplog import OpCode

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
-from kernbench.components.tiling import macs_per_cycle
+from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.schema import Config, GemmSpec
 from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program

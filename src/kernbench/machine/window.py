@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernbench.components.tiling import macs_per_cycle
+from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
 from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
 from kernbench.reports.bounds import Bound, gemm_bound, gemm_peak, levels_used

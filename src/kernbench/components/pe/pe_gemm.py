@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.components.pipeline import ComputeUnit
-from kernbench.components.tiling import macs_per_cycle
 from kernbench.config.schema import GemmSpec
 from kernbench.messages.commands import GemmCmd
 from kernbench.messages.tokens import TileToken

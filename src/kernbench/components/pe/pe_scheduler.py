@@ -11,7 +11,8 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import BEHIND, UNIT_OF, PipelineUnit
 from kernbench.components.scoreboard import Flight, Scoreboard
 from kernbench.components.stream import Issued, ProgramEnd
-from kernbench.components.tiling import generate_plan, staged_bytes
+from kernbench.components.tiling.plan import generate_plan
+from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.schema import SchedulerSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.errors import CapacityError

@@ -1,0 +1,116 @@
+"""Plans of PE_MATH's ops: even tiles, or whole rows of what is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from kernbench.components.accumulators import AccumulatorFile
+from kernbench.components.slicing import aligned_box, row_boxes
+from kernbench.components.tiling.needs import Needs
+from kernbench.components.tiling.shares import share
+from kernbench.components.tiling.staging import input_stages, output_stages, staging_room, streams
+from kernbench.config.schema import PeSpec
+from kernbench.errors import UnknownNameError
+from kernbench.messages.commands import MathCmd, Operand, Space
+from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+from kernbench.registry import did_you_mean
+from kernbench.units import ceil_div
+
+Visits = tuple[tuple[str, int], ...]  # element visits by rate class
+
+
+def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile) -> PipelinePlan:
+    """Even tiles whose operands, and whose results, fit half of the operand registers.
+
+    A result of PE_GEMM that is still in the accumulators is read there. The tiles' bytes and visits add up to the
+    command's exactly. An op whose result is smaller than its largest operand (a reduction) stores it with the last
+    tile. Operands in memory are read tile by tile, whole rows first.
+
+    Raises:
+        UnknownNameError: the op counts visits of a class PE_MATH has no rate for.
+    """
+    for rate_class in command.visits:
+        if rate_class not in pe.math.rate:
+            raise UnknownNameError(
+                f"{command.line}: op {command.op!r} visits elements by {rate_class!r}, for which PE_MATH has no rate "
+                f"(pe.math.rate); {did_you_mean(rate_class, pe.math.rate)}"
+            )
+    needs = Needs(command)
+    half_bytes = pe.regfile.operands_bytes // 2
+    if streams(command):
+        tile_bytes = min(half_bytes, staging_room(pe))
+        return needs.plan(list(_streamed_math_tiles(command, tile_bytes, needs, acc_state)))
+    fetch_bytes = 0
+    for operand in _distinct(command.operands):
+        if not acc_state.read(operand.version, command.seq):
+            needs.in_tcm(operand, acc_state)
+            fetch_bytes += operand.size_bytes
+    assert command.result is not None
+    n_tiles = max(1, ceil_div(max(fetch_bytes, command.result.size_bytes), half_bytes))
+    visits, store_bytes = tuple(command.visits.items()), command.result.size_bytes
+    return needs.plan(_even_math_tiles(visits, fetch_bytes, store_bytes, n_tiles, _reduces(command)))
+
+
+def _distinct(operands: Iterable[Operand]) -> list[Operand]:
+    """Operands in TCM, each value once."""
+    return list({x.version: x for x in operands if x.space is Space.TCM}.values())
+
+
+@lru_cache(maxsize=1024)
+def _even_math_tiles(
+    visits: Visits, fetch_bytes: int, store_bytes: int, n_tiles: int, reduces: bool
+) -> tuple[TilePlan, ...]:
+    tiles = []
+    for i in range(n_tiles):
+        done, so_far = (i, n_tiles), (i + 1, n_tiles)
+        stages = [
+            Stage(StageType.FETCH, size_bytes=share(fetch_bytes, done, so_far)),
+            _math_stage(visits, done, so_far),
+        ]
+        size_bytes = share(store_bytes, done, so_far)
+        if reduces:
+            size_bytes = store_bytes if i + 1 == n_tiles else 0
+        if size_bytes:
+            stages.append(Stage(StageType.STORE, size_bytes=size_bytes))
+        tiles.append(TilePlan(tuple(stages)))
+    return tuple(tiles)
+
+
+def _streamed_math_tiles(
+    command: MathCmd, half_bytes: int, needs: Needs, acc_state: AccumulatorFile
+) -> Iterator[TilePlan]:
+    out = command.target or command.result
+    assert out is not None
+    for size in (size for x in command.operands for size in needs.in_tcm(x, acc_state)):
+        yield TilePlan((Stage(StageType.STORE, size_bytes=size),))
+    space = max((*command.operands, out), key=lambda x: x.n_elem).shape
+    n_elem = max(1, out.n_elem, *(x.n_elem for x in command.operands))
+    row_bytes = max(out.dtype.size_bytes, sum(x.dtype.size_bytes for x in command.operands))
+    boxes = row_boxes(space, half_bytes // row_bytes)
+    reduces, visits = out.shape != space, tuple(command.visits.items())
+    n_done = 0
+    for i, box in enumerate(boxes):
+        n_here = 1
+        for start, stop in box:
+            n_here *= stop - start
+        done, so_far = (n_done, n_elem), (n_done + n_here, n_elem)
+        n_done += n_here
+        inputs = [(x, aligned_box(box, x.shape)) for x in command.operands]
+        stages = [*input_stages(inputs), _math_stage(visits, done, so_far)]
+        if not reduces:
+            stages += output_stages(command.target, box, n_here * out.dtype.size_bytes)
+        elif i + 1 == len(boxes):
+            whole = tuple((0, extent) for extent in out.shape)
+            stages += output_stages(command.target, whole, out.size_bytes)
+        yield TilePlan(tuple(stages))
+
+
+def _reduces(command: MathCmd) -> bool:
+    assert command.result is not None
+    return any(x.n_elem > command.result.n_elem for x in command.operands)
+
+
+def _math_stage(visits: Visits, done: tuple[int, int], so_far: tuple[int, int]) -> Stage:
+    here = {name: share(n, done, so_far) for name, n in visits}
+    return Stage(StageType.MATH, work=sum(here.values()), visits=here)

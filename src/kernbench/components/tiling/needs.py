@@ -1,0 +1,63 @@
+"""What a plan has to wait for, and the finished plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernbench.components.accumulators import AccumulatorFile, Room
+from kernbench.components.tiling.staging import staged_bytes, streams
+from kernbench.messages.commands import Command, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space
+from kernbench.messages.tokens import PipelinePlan, StageType, TilePlan
+
+
+class Needs:
+    """What a plan has to wait for, collected while it is made."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        versions = [x.version for x in command.operands if x.space is Space.TCM]
+        self.after = dict.fromkeys([*versions, *command.depends])
+        self.behind: dict[int, None] = {}
+
+    def in_tcm(self, operand: Operand, acc_state: AccumulatorFile) -> tuple[int, ...]:
+        """Bytes to store so that ``operand`` is in TCM."""
+        if operand.space is not Space.TCM:
+            return ()
+        room = acc_state.to_tcm(operand.version, self.command.seq)
+        self.behind |= dict.fromkeys(room.behind)
+        return room.stores
+
+    def room(self, room: Room, stores: list[int]) -> None:
+        """Wait for ``room``."""
+        self.behind |= dict.fromkeys(room.behind)
+        stores += room.stores
+
+    def chained(self, version: int) -> None:
+        """PE_GEMM works in order: its accumulator is ready when its turn comes."""
+        self.after.pop(version, None)
+
+    def plan(self, tiles: Sequence[TilePlan]) -> PipelinePlan:
+        """The finished plan. A command that streams from memory stages two tiles' operands and one result."""
+        command = self.command
+        staging_bytes = written_bytes = 0
+        if isinstance(command, DmaWriteCmd):
+            written_bytes = tiles[0].stages[-1].size_bytes
+        elif isinstance(command, (GemmCmd, MathCmd)) and streams(command):
+            written_bytes = sum(
+                stage.size_bytes
+                for tile in tiles
+                for stage in tile.stages
+                if stage.kind is StageType.DMA_WRITE
+            )
+            read = max(staged_bytes(tile, StageType.DMA_READ) for tile in tiles)
+            written = max(staged_bytes(tile, StageType.DMA_WRITE) for tile in tiles)
+            staging_bytes = 2 * read + written
+        self.behind.pop(command.seq, None)
+        return PipelinePlan(
+            command,
+            tuple(tiles),
+            after=tuple(self.after),
+            behind=tuple(self.behind),
+            staging_bytes=staging_bytes,
+            written_bytes=written_bytes,
+        )

@@ -1,0 +1,49 @@
+"""Plans of sends and receives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from kernbench.components.accumulators import AccumulatorFile
+from kernbench.components.tiling.needs import Needs
+from kernbench.components.tiling.shares import share
+from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
+from kernbench.messages.ipcq import parts_of
+from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+
+
+def generate_send_plan(command: IpcqSendCmd, acc_state: AccumulatorFile) -> PipelinePlan:
+    """A tile for each slot; what of it is still in the accumulators is stored to TCM on the way."""
+    needs = Needs(command)
+    source = command.operands[0]
+    store_bytes = sum(needs.in_tcm(source, acc_state))
+    return needs.plan(_send_tiles(source.size_bytes, command.queue.ring.slot_bytes, store_bytes))
+
+
+@lru_cache(maxsize=1024)
+def _send_tiles(size_bytes: int, slot_bytes: int, store_bytes: int) -> tuple[TilePlan, ...]:
+    parts = parts_of(size_bytes, slot_bytes)
+    tiles = []
+    for i, size_bytes in enumerate(parts):
+        stages = [Stage(StageType.SLOT), Stage(StageType.SEND, size_bytes=size_bytes)]
+        if store_bytes:
+            done, so_far = (i, len(parts)), (i + 1, len(parts))
+            stages.insert(0, Stage(StageType.STORE, size_bytes=share(store_bytes, done, so_far)))
+        tiles.append(TilePlan(tuple(stages)))
+    return tuple(tiles)
+
+
+def generate_recv_plan(command: IpcqRecvCmd) -> PipelinePlan:
+    """A tile for each slot: matched, and copied into TCM if that is where the value is to be."""
+    assert command.result is not None
+    tiles = _recv_tiles(command.result.size_bytes, command.queue.ring.slot_bytes, command.is_copied)
+    return Needs(command).plan(tiles)
+
+
+@lru_cache(maxsize=1024)
+def _recv_tiles(size_bytes: int, slot_bytes: int, is_copied: bool) -> tuple[TilePlan, ...]:
+    tiles = []
+    for part_bytes in parts_of(size_bytes, slot_bytes):
+        copy = (Stage(StageType.DRAIN, size_bytes=part_bytes),) if is_copied else ()
+        tiles.append(TilePlan((Stage(StageType.RECV), *copy)))
+    return tuple(tiles)
