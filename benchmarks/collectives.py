@@ -119,7 +119,8 @@ def simulate(case: Case) -> Measured:
     from kernbench.ccl.communicator import Communicator
     from kernbench.ccl.inputs import Inputs, expected
     from kernbench.ccl.lines import lines_of
-    from kernbench.ccl_bench import bus_factor, send_rings
+    from kernbench.ccl_bench.case import send_rings
+    from kernbench.ccl_bench.volume import bus_factor
     from kernbench.dtypes import float32
     from kernbench.garbage import rarely_collected
     from kernbench.runtime.placement import DPPolicy

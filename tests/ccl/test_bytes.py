@@ -15,7 +15,8 @@ from kernbench.ccl.communicator import Communicator, usable_slots
 from kernbench.ccl.max_plus import Send, evaluate
 from kernbench.ccl.schedules import SCHEDULES, Problem
 from kernbench.ccl.traffic import busiest, link_bytes
-from kernbench.ccl_bench import CclBench, Request
+from kernbench.ccl_bench.bench import CclBench
+from kernbench.ccl_bench.request import Request
 from kernbench.config.load import load_config
 from kernbench.machine.ideal_machine import IdealModel, IdealQueues
 from kernbench.messages.commands import IpcqSendCmd

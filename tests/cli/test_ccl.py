@@ -14,7 +14,9 @@ from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.inputs import REDUCTIONS, Inputs, expected
 from kernbench.ccl.lines import Line
 from kernbench.ccl.oracles import Oracle
-from kernbench.ccl_bench import COLLECTIVES, TYPES, CclRow, Half, bus_factor
+from kernbench.ccl_bench.request import COLLECTIVES, TYPES
+from kernbench.ccl_bench.row import CclRow, Half
+from kernbench.ccl_bench.volume import bus_factor
 from kernbench.cli.ccl import sizes_of
 from kernbench.cli.ccl_page import foot_of, line_of
 from kernbench.config.load import load_config
@@ -425,7 +427,7 @@ def test_a_wrong_value_makes_the_exit_code_1(kernbench, monkeypatch):
 
 
 def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only(kernbench, monkeypatch):
-    monkeypatch.setattr("kernbench.ccl_bench.oracle", lambda *_: Oracle(Fraction(1), "max-plus"))
+    monkeypatch.setattr("kernbench.ccl_bench.theory.oracle", lambda *_: Oracle(Fraction(1), "max-plus"))
     ran = kernbench("ccl", "all_reduce", *TINY, "--ideal")
     assert ran.code == 1
     assert "# Off their oracle     : 1 FAILED" in ran.out

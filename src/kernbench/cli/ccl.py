@@ -23,7 +23,8 @@ from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench import CclBench, CclRow
+    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.ccl_bench.row import CclRow
 
 SCHEMA = "kernbench.ccl/1"
 WRONG = 1
@@ -153,7 +154,8 @@ def command(
     sizes = [0] if collective == "barrier" else sizes_of(least, most, factor, step)
     load_plugins(plugin or ())
 
-    from kernbench.ccl_bench import CclBench, Request
+    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.ccl_bench.request import Request
     from kernbench.cli.ccl_page import foot_of, head_of, line_of, request_as_json, row_as_json
     from kernbench.cli.console import Output, sign_of_life
     from kernbench.config.load import load_config
@@ -259,4 +261,4 @@ def _draw(
         raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     request = bench.request
     how = "ideal" if request.is_ideal else topology
-    draw_busbw(plot, f"{request.collective} of {request.dtype} on {len(bench.pes)} ranks, {how}", found)
+    draw_busbw(plot, f"{request.collective} of {request.dtype} on {len(bench.ranks.pes)} ranks, {how}", found)

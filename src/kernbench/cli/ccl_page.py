@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernbench.ccl.lines import Line
-    from kernbench.ccl_bench import CclBench, CclRow, Half
+    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.ccl_bench.row import CclRow, Half
 
 LEFT = "{:>10}  {:>12}  {:>8}  {:>6}  {:>6}"
 HALF_NAMES = "  {:>7}  {:>6}  {:>6} {:>6}"
@@ -26,12 +27,12 @@ def head_of(bench: CclBench, topology: str, sizes: Sequence[int]) -> list[str]:
     request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
     lines = [
         f"# kernbench ccl {request.collective}  topology={topology} ({machine(bench.config.topology)})  "
-        f"algo={', '.join(names_of(bench, sizes))}  ranks={len(bench.pes)}  mode={mode}",
+        f"algo={', '.join(names_of(bench, sizes))}  ranks={len(bench.ranks.pes)}  mode={mode}",
         f"# minBytes {sizes[0]} maxBytes {sizes[-1]} sizes: {len(sizes)} warmup iters: {request.n_warmup} "
         f"iters: {request.n_iters} validation: {int(request.is_checked)}",
     ]
     if request.is_ideal:
-        model = bench.model_of(names_of(bench, sizes)[0])
+        model = bench.ranks.model_of(names_of(bench, sizes)[0])
         ports = "one egress port a rank" if model.is_crossbar else "a link for each queue"
         lines.append(
             f"# ideal machine, no fabric and no units: {ports}; alpha={float(model.alpha) / 1000:g} ns, "
@@ -126,10 +127,10 @@ def bottleneck_of(row: CclRow) -> list[str]:
 
 def request_as_json(bench: CclBench) -> dict[str, Any]:
     """What was asked for, and the model that oracles use."""
-    request, model = bench.request, bench.model_of(bench.able[0])
+    request, model = bench.request, bench.ranks.model_of(bench.able[0])
     return {
         "collective": request.collective,
-        "n_ranks": len(bench.pes),
+        "n_ranks": len(bench.ranks.pes),
         "mode": "ideal" if request.is_ideal else request.mode,
         "dtype": request.dtype,
         "n_iters": request.n_iters,

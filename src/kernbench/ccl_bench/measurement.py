@@ -1,0 +1,74 @@
+"""One half of a row: a case run, timed and compared with theory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from kernbench.ccl.lines import Line, lines_of
+from kernbench.ccl_bench.case import Case
+from kernbench.ccl_bench.row import Half
+from kernbench.ccl_bench.run import Run
+from kernbench.ccl_bench.theory import Theory
+from kernbench.ccl_bench.volume import bus_factor
+from kernbench.machine.machine import Machine
+from kernbench.memory.ipcq_ring import SendRing
+from kernbench.messages.oplog import OpCode
+from kernbench.reports.breakdown import column
+from kernbench.units import PS_PER_NS, Rate
+
+
+def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
+    """Run a case in one way and time it."""
+    request = case.request
+    run = Run(case, is_in_place=is_in_place)
+    for _ in range(request.n_warmup):
+        run.once()
+    times = []
+    for _ in range(request.n_iters):
+        for ring in case.rings:
+            ring.least_credits = ring.depth
+        times.append(run.once())
+    time_ps, oracle = times[-1], theory.oracle
+    algbw = case.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
+    return Half(
+        time_ps=time_ps,
+        iteration_ps=tuple(times),
+        algbw=float(algbw),
+        busbw=float(algbw * bus_factor(request.collective, case.ranks.group.n_ranks)),
+        n_wrong=run.n_wrong(),
+        error_ps=None if oracle is None else time_ps - oracle.time,
+        stall_ps=stall_ps(case.simulation.machine),
+        credits_min=least_credits(case.rings),
+        lines=lines(case, theory),
+    )
+
+
+def lines(case: Case, theory: Theory) -> tuple[Line, ...]:
+    """What each level allows ``busbw``: by what the last run moved, or of the ideal machine, its busiest link."""
+    machine = case.simulation.machine
+    bus_bytes = case.volume.larger_bytes * bus_factor(case.request.collective, case.ranks.group.n_ranks)
+    if isinstance(machine, Machine):
+        moved = machine.spans[-1].moved
+        return lines_of(machine.graph, moved.links, moved.memories, bus_bytes)
+    if not bus_bytes or not theory.max_link_bytes:
+        return ()
+    return (Line("link", Rate.of(PS_PER_NS / case.model.beta), theory.max_link_bytes / bus_bytes),)
+
+
+def least_credits(rings: Sequence[SendRing]) -> int | None:
+    """The fewest slots that any sender had left in the last run; None if nobody sent."""
+    return min((ring.least_credits for ring in rings if ring.least_credits < ring.depth), default=None)
+
+
+def stall_ps(machine: Any) -> int | None:
+    """Time that the sends of one PE waited for credits, of the PE where it was longest; None without simulated time."""
+    if not isinstance(machine, Machine):
+        return None
+    table = machine.log.table()
+    slots = column(table, "op") == OpCode.SLOT
+    nodes, waits = column(table, "node")[slots], (column(table, "end_ps") - column(table, "start_ps"))[slots]
+    return max((int(waits[nodes == node].sum()) for node in np.unique(nodes)), default=0)

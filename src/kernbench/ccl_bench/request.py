@@ -1,0 +1,79 @@
+"""What is asked of a collective, in the names of nccl-tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from kernbench.ccl.algorithm import ALGORITHMS, OPS, Collective, load_algorithms
+from kernbench.dtypes import (
+    DType,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int8,
+    int32,
+    int64,
+    uint8,
+    uint32,
+    uint64,
+)
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import did_you_mean
+
+COLLECTIVES: tuple[Collective, ...] = get_args(Collective)
+ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))
+TYPES: dict[str, DType] = {
+    "int8": int8,
+    "uint8": uint8,
+    "int32": int32,
+    "uint32": uint32,
+    "int64": int64,
+    "uint64": uint64,
+    "half": float16,
+    "float": float32,
+    "double": float64,
+    "bfloat16": bfloat16,
+}
+"""nccl-tests' names of types."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to measure. ``buffer`` is the memory of the rings (None: as configured)."""
+
+    collective: Collective
+    algorithm: str | None = None
+    n_ranks: int | None = None
+    dtype: str = "float"
+    op: str = "sum"
+    root: int = 0
+    n_iters: int = 1
+    n_warmup: int = 1
+    is_checked: bool = True
+    buffer: Any = None
+    mode: str = "timed"
+    is_ideal: bool = False
+
+
+def require_known(request: Request) -> None:
+    """Raise where a request names what there is not."""
+    for what, name, known in (
+        ("collective", request.collective, COLLECTIVES),
+        ("type", request.dtype, TYPES),
+        ("op", request.op, OPS),
+    ):
+        if name not in known:
+            raise UnknownNameError(f"unknown {what} {name!r}; {did_you_mean(name, known)}")
+    if not algorithms_of(request.collective):
+        have = sorted({ALGORITHMS[name].collective for name in ALGORITHMS})
+        raise UsageError(
+            f"no algorithm is registered for {request.collective}; there are some for {', '.join(have)}"
+        )
+
+
+def algorithms_of(collective: Collective) -> list[str]:
+    """The names of all ways to do it."""
+    algorithms = load_algorithms()
+    return [name for name in algorithms if algorithms[name].collective == collective]

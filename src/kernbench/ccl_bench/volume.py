@@ -1,0 +1,36 @@
+"""How much a size is, and what a link carries of it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from kernbench.ccl.algorithm import Collective
+from kernbench.ccl_bench.request import TYPES, Request
+
+SHARDED: frozenset[Collective] = frozenset(("all_gather", "reduce_scatter", "all_to_all"))
+
+
+class Volume:
+    """How much a size is, as nccl-tests counts: elements that a rank sends, that it receives, and ``count``.
+
+    The size is that of the larger buffer of a rank. ``n_elem`` are the elements of the smaller one.
+    """
+
+    def __init__(self, request: Request, n_ranks: int, size_bytes: int) -> None:
+        collective, item_bytes = request.collective, TYPES[request.dtype].size_bytes
+        count = 0 if collective == "barrier" else size_bytes // item_bytes
+        shard = count // n_ranks
+        whole = shard * n_ranks if collective in SHARDED else count
+        self.count = shard if collective in SHARDED else count
+        self.sent = shard if collective == "all_gather" else whole
+        self.received = shard if collective == "reduce_scatter" else whole
+        self.n_elem = min(self.sent, self.received)
+        self.larger_bytes = max(self.sent, self.received) * item_bytes
+        self.smaller_bytes = self.n_elem * item_bytes
+
+
+def bus_factor(collective: Collective, n_ranks: int) -> Fraction:
+    """nccl-tests' factor from algbw to busbw: what a link carries of each byte."""
+    if collective == "all_reduce":
+        return Fraction(2 * (n_ranks - 1), n_ranks)
+    return Fraction(n_ranks - 1, n_ranks) if collective in SHARDED else Fraction(1)
