@@ -12,8 +12,9 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from kernbench.ccl.misuse import InvalidValueError
 from kernbench.errors import DeadlockError, UsageError
-from kernbench.runtime.context import Context, Generator
+from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
+from kernbench.runtime.generator import Generator
 from kernbench.runtime.placement import DPPolicy
 
 T = TypeVar("T")

@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 import math
-import types
-import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from kernbench import dtypes
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import CapacityError, DTypeError, ShapeError, UnknownAttributeError, UsageError
-from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
-from kernbench.memory.page_table import Pieces
-from kernbench.memory.store import Bytes
-from kernbench.messages.commands import SourceLine
-from kernbench.messages.ipcq import QueueEnd, Wiring
+from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.ops.numerics import as_array, convert
 from kernbench.registry import did_you_mean
 from kernbench.runtime.device import Device
 from kernbench.runtime.event import Event
-from kernbench.runtime.heap import Heap
-from kernbench.runtime.launch import (
-    Place,
-    check_arg,
-    kernel_arg,
-    launch_beside_data,
-    place_programs,
-    tensors_in,
-)
+from kernbench.runtime.generator import Generator
+from kernbench.runtime.open_device import OpenDevice
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
-from kernbench.runtime.storage import Storage, user_line
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
 from kernbench.units import ceil_div
 
 MOST_ELEMENTS = 1 << 59  # of 8 bytes, which 63 bits can count
 DTypeLike = DType | str | np.dtype[Any] | type
-
-
-class Generator:
-    """A stream of random numbers of its own."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self.manual_seed(seed)
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Begin the stream of ``seed``."""
-        self.stream = np.random.Generator(np.random.PCG64(seed))
-        return self
-
 
 # Names of PyTorch that are no methods: dtypes (where `int` is int32) and types.
 NAMES: dict[str, Any] = {
@@ -81,30 +53,23 @@ NAMES: dict[str, Any] = {
 }
 
 
-class Context:
-    """Tensors and launches on one device; the dtypes are attributes (``torch.float16``).
+class Context(OpenDevice):
+    """An open device with PyTorch's ways to make tensors on it; the dtypes are attributes (``torch.float16``).
 
     A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy``; without one by
     ``default_policy``: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty``
-    costs no simulated time; what has values is filled on the host and copied over. Copies and reads wait for the
-    kernels launched before. ``kernel[grid](...)`` runs on the device of its first tensor. Random numbers follow from
-    ``seed`` alone. :meth:`close`, or the end of a ``with`` block, frees all tensors.
+    costs no simulated time; what has values is filled on the host and copied over. Random numbers follow from ``seed``
+    alone.
     """
 
     distributed: Any
     multiprocessing: Any
 
     def __init__(self, machine: Device, seed: int) -> None:
-        self.machine = machine
-        self.heap = Heap(machine)
+        super().__init__(machine)
         self.default_policy = ROW_WISE
         self.generator = Generator(seed)
-        self.wirings: list[Wiring] = []
         self._n_named = 0
-        self._is_busy = False
-        self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
-        self._closed_at: SourceLine | None = None
-        LAUNCHER.set(launch_beside_data)
 
     def __getattr__(self, name: str) -> Any:
         if name in NAMES:
@@ -118,8 +83,6 @@ class Context:
         if b < 1:
             raise UsageError(f"torch.cdiv({a}, {b}): a block holds 1 or more, not {b}")
         return ceil_div(a, b)
-
-    # -- tensors ------------------------------------------------------------------------------------------
 
     def empty(
         self,
@@ -137,9 +100,7 @@ class Context:
         if device != DEVICE:
             raise UsageError(f"unknown device {device!r}; {did_you_mean(device, (DEVICE, HOST))}")
         policy, label = policy or self.default_policy, self._named(name)
-        storage = Storage(self.heap, self._allocate(label, extents, element, policy), policy)
-        self._storages.add(storage)
-        return DeviceTensor(self, storage, extents)
+        return DeviceTensor(self, self._new_storage(label, extents, element, policy), extents)
 
     def zeros(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
         """A tensor of zeros; ``where`` is policy, name and device, as for :meth:`empty`."""
@@ -225,130 +186,6 @@ class Context:
         element = as_dtype(array.dtype if dtype is None else dtype)
         return self._filled(array.shape, element, lambda _: array, **where)
 
-    # -- launches and time --------------------------------------------------------------------------------
-
-    def launch(
-        self,
-        kernel: Any,
-        grid: Any,
-        args: Sequence[Any] = (),
-        meta: Mapping[str, Any] | None = None,
-        *,
-        place: Place = None,
-        queues: Wiring | None = None,
-        stream: Hashable = None,
-    ) -> None:
-        """Run ``kernel`` on every program of ``grid``; returns at once.
-
-        ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
-        function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
-        PE run in turn. Programs see their queues of ``queues``, and program p of G runs on its rank p * n // G; without
-        it, they see those that were installed last. ``queues`` may join ends that were installed one by one.
-
-        Launches run in order. Only where two name a ``stream`` each (anything hashable), not the same one, and have no
-        PE and no tensor in common, do they run side by side.
-        """
-        self._require_open()
-        function, keywords = as_kernel(kernel), dict(meta or {})
-        named = function.bind(tuple(args), keywords)
-        for name, argument in named.items():
-            check_arg(self, function.__name__, name, argument)
-        extents = grid_of(grid, named)
-        if queues is not None:
-            self._require_ends_installed(queues)
-        if queues is not None and place is None:
-            n, n_programs = len(queues.pes), math.prod(extents)
-            place = [queues.pes[p * n // n_programs] for p in range(n_programs)]
-        programs = place_programs(extents, list(named.values()), place, self.machine.pes)
-        positional = tuple(map(kernel_arg, args))
-        keywords = {
-            name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
-        }
-        tensors = {x.shards.va: None for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)}
-        operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
-        wiring = queues or (self.wirings[-1] if self.wirings else None)
-        self.machine.launch(
-            function, positional, keywords, programs, extents, function.__name__, operands, wiring, stream
-        )
-        self._is_busy = True
-
-    def install_queues(self, wiring: Wiring) -> Wiring:
-        """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
-
-        Raises:
-            UsageError: they are installed already.
-            CapacityError: the rings do not fit.
-        """
-        self._require_open()
-        if wiring in self.wirings:
-            raise UsageError("these queues are installed already; remove them first, or wire others")
-        self._complete_launches()
-        self.heap.place_rings(wiring)
-        self.machine.install(wiring)
-        self.wirings.append(wiring)
-        return wiring
-
-    def remove_queues(self, wiring: Wiring) -> None:
-        """Remove queues again, likewise, and free their rings."""
-        self._complete_launches()
-        self._require_installed(wiring)
-        self.machine.remove(wiring)
-        self._forget_queues(wiring)
-
-    def _forget_queues(self, wiring: Wiring) -> None:
-        self.wirings.remove(wiring)
-        self.heap.free_rings(wiring)
-
-    def _require_installed(self, wiring: Wiring) -> None:
-        if wiring not in self.wirings:
-            raise UsageError("these queues are not installed here, or not any more; install them again")
-
-    def _require_ends_installed(self, wiring: Wiring) -> None:
-        if wiring not in self.wirings:
-            installed = {end for known in self.wirings for end in _ends(known)}
-            if not installed.issuperset(_ends(wiring)):
-                self._require_installed(wiring)
-
-    def synchronize(self) -> None:
-        """Wait until everything launched is complete and its values are computed."""
-        self.machine.synchronize()
-        self._settle()
-
-    def close(self) -> None:
-        """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
-
-        A second time does nothing. Raises what a kernel raised that nobody had waited for; all is freed even then. A
-        machine that was stopped by an error before closes without a word.
-        """
-        if self._closed_at is not None:
-            return
-        self._closed_at = user_line()
-        try:
-            if not self.machine.is_stopped:
-                self.synchronize()
-                for wiring in reversed(self.wirings.copy()):
-                    self.remove_queues(wiring)
-                self._free_all()
-                self.synchronize()
-                self.heap.close()
-        finally:
-            self._free_all()
-            for wiring in self.wirings.copy():
-                self._forget_queues(wiring)
-
-    def __enter__(self) -> Context:
-        self._require_open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except Exception:  # whatever it is, what went wrong in the block was first
-            if error is None:
-                raise
-
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
         return Event(self)
@@ -361,53 +198,6 @@ class Context:
         """HBM of the whole device."""
         spec = self.machine.spec
         return spec.cube.hbm.capacity_bytes * spec.sip.cubes.count * spec.system.sips.count
-
-    # -- for tensors --------------------------------------------------------------------------------------
-
-    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
-        """Copy to the device, after all that was launched."""
-        self._complete_launches()
-        self.machine.host_write(pieces, buffer)
-
-    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
-        """Copy from the device, after all that was launched."""
-        self._complete_launches()
-        return self.machine.host_read(pieces, size_bytes)
-
-    def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Any:
-        """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
-        if not self._is_busy:
-            self._complete_launches()
-        try:
-            return self.heap.allocate(name, shape, dtype, policy)
-        except CapacityError:
-            if not self.heap.n_buried:
-                raise
-        self._complete_launches()
-        return self.heap.allocate(name, shape, dtype, policy)
-
-    def _complete_launches(self) -> None:
-        """Wait for the kernels launched so far, whatever is still being mapped."""
-        self.machine.complete_launches()
-        self._settle()
-
-    def _settle(self) -> None:
-        """With no kernel under way: compute what they made, and reap the tensors that nobody has any more."""
-        self.machine.flush()
-        self._is_busy = False
-        self.heap.reap()
-
-    def _free_all(self) -> None:
-        """Free what is not freed, in the order of addresses."""
-        living = [storage for storage in self._storages if not storage.freed]
-        for storage in sorted(living, key=lambda storage: storage.shards.va):
-            storage.free(f"with its context at {self._closed_at}")
-
-    def _require_open(self) -> None:
-        if self._closed_at is not None:
-            raise UsageError(
-                f"this context is closed (at {self._closed_at}); begin a new simulation, as in kb.simulate('tiny')"
-            )
 
     def _filled(
         self,
@@ -450,12 +240,6 @@ class Context:
             return name
         self._n_named += 1
         return f"tensor{self._n_named}"
-
-
-def _ends(wiring: Wiring) -> Iterator[QueueEnd]:
-    """All queue ends of a wiring."""
-    for site in wiring.sites.values():
-        yield from site.ends.values()
 
 
 def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.topology.ids import PeId
 
 if TYPE_CHECKING:
-    from kernbench.runtime.context import Context
+    from kernbench.runtime.open_device import OpenDevice
 
 Grid = tuple[int, int, int]
 Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int | str | PeId] | None
@@ -94,7 +94,7 @@ def tensors_in(argument: Any) -> Iterator[Tensor]:
             yield from tensors_in(inner)
 
 
-def check_arg(context: Context, kernel_name: str, name: str, argument: Any) -> None:
+def check_arg(context: OpenDevice, kernel_name: str, name: str, argument: Any) -> None:
     """Refuse an argument with a tensor that a kernel cannot reach.
 
     Raises:

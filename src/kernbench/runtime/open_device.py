@@ -1,0 +1,228 @@
+"""A device as one program has it, until it closes it."""
+
+from __future__ import annotations
+
+import math
+import types
+import weakref
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from kernbench.dtypes import DType
+from kernbench.errors import CapacityError, UsageError
+from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
+from kernbench.memory.page_table import Pieces
+from kernbench.memory.shards import ShardMap
+from kernbench.memory.store import Bytes
+from kernbench.messages.commands import SourceLine
+from kernbench.messages.ipcq import QueueEnd, Wiring
+from kernbench.runtime.device import Device
+from kernbench.runtime.heap import Heap
+from kernbench.runtime.launch import (
+    Place,
+    check_arg,
+    kernel_arg,
+    launch_beside_data,
+    place_programs,
+    tensors_in,
+)
+from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.storage import Storage, user_line
+from kernbench.runtime.tensor import DeviceTensor
+
+
+class OpenDevice:
+    """One program's launches, queues and copies on a device, in order, and the memory of its tensors.
+
+    Copies and reads wait for the kernels launched before. ``kernel[grid](...)`` runs on the device of its first tensor.
+    Memory that nobody refers to returns when no kernel can use it any more; :meth:`close`, or the end of a ``with``
+    block, frees all tensors.
+    """
+
+    def __init__(self, machine: Device) -> None:
+        self.machine = machine
+        self.heap = Heap(machine)
+        self.wirings: list[Wiring] = []
+        self._is_busy = False
+        self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+        self._closed_at: SourceLine | None = None
+        LAUNCHER.set(launch_beside_data)
+
+    def launch(
+        self,
+        kernel: Any,
+        grid: Any,
+        args: Sequence[Any] = (),
+        meta: Mapping[str, Any] | None = None,
+        *,
+        place: Place = None,
+        queues: Wiring | None = None,
+        stream: Hashable = None,
+    ) -> None:
+        """Run ``kernel`` on every program of ``grid``; returns at once.
+
+        ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
+        function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
+        PE run in turn. Programs see their queues of ``queues``, and program p of G runs on its rank p * n // G; without
+        it, they see those that were installed last. ``queues`` may join ends that were installed one by one.
+
+        Launches run in order. Only where two name a ``stream`` each (anything hashable), not the same one, and have no
+        PE and no tensor in common, do they run side by side.
+        """
+        self._require_open()
+        function, keywords = as_kernel(kernel), dict(meta or {})
+        named = function.bind(tuple(args), keywords)
+        for name, argument in named.items():
+            check_arg(self, function.__name__, name, argument)
+        extents = grid_of(grid, named)
+        if queues is not None:
+            self._require_ends_installed(queues)
+        if queues is not None and place is None:
+            n, n_programs = len(queues.pes), math.prod(extents)
+            place = [queues.pes[p * n // n_programs] for p in range(n_programs)]
+        programs = place_programs(extents, list(named.values()), place, self.machine.pes)
+        positional = tuple(map(kernel_arg, args))
+        keywords = {
+            name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
+        }
+        tensors = {x.shards.va: None for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)}
+        operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
+        wiring = queues or (self.wirings[-1] if self.wirings else None)
+        self.machine.launch(
+            function, positional, keywords, programs, extents, function.__name__, operands, wiring, stream
+        )
+        self._is_busy = True
+
+    def install_queues(self, wiring: Wiring) -> Wiring:
+        """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
+
+        Raises:
+            UsageError: they are installed already.
+            CapacityError: the rings do not fit.
+        """
+        self._require_open()
+        if wiring in self.wirings:
+            raise UsageError("these queues are installed already; remove them first, or wire others")
+        self._complete_launches()
+        self.heap.place_rings(wiring)
+        self.machine.install(wiring)
+        self.wirings.append(wiring)
+        return wiring
+
+    def remove_queues(self, wiring: Wiring) -> None:
+        """Remove queues again, likewise, and free their rings."""
+        self._complete_launches()
+        self._require_installed(wiring)
+        self.machine.remove(wiring)
+        self._forget_queues(wiring)
+
+    def _forget_queues(self, wiring: Wiring) -> None:
+        self.wirings.remove(wiring)
+        self.heap.free_rings(wiring)
+
+    def _require_installed(self, wiring: Wiring) -> None:
+        if wiring not in self.wirings:
+            raise UsageError("these queues are not installed here, or not any more; install them again")
+
+    def _require_ends_installed(self, wiring: Wiring) -> None:
+        if wiring not in self.wirings:
+            installed = {end for known in self.wirings for end in _ends(known)}
+            if not installed.issuperset(_ends(wiring)):
+                self._require_installed(wiring)
+
+    def synchronize(self) -> None:
+        """Wait until everything launched is complete and its values are computed."""
+        self.machine.synchronize()
+        self._settle()
+
+    def close(self) -> None:
+        """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
+
+        A second time does nothing. Raises what a kernel raised that nobody had waited for; all is freed even then. A
+        machine that was stopped by an error before closes without a word.
+        """
+        if self._closed_at is not None:
+            return
+        self._closed_at = user_line()
+        try:
+            if not self.machine.is_stopped:
+                self.synchronize()
+                for wiring in reversed(self.wirings.copy()):
+                    self.remove_queues(wiring)
+                self._free_all()
+                self.synchronize()
+                self.heap.close()
+        finally:
+            self._free_all()
+            for wiring in self.wirings.copy():
+                self._forget_queues(wiring)
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except Exception:  # whatever it is, what went wrong in the block was first
+            if error is None:
+                raise
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        """Copy to the device, after all that was launched."""
+        self._complete_launches()
+        self.machine.host_write(pieces, buffer)
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        """Copy from the device, after all that was launched."""
+        self._complete_launches()
+        return self.machine.host_read(pieces, size_bytes)
+
+    def _new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
+        """The memory of a tensor, freed at the closing if not before."""
+        storage = Storage(self.heap, self._allocate(name, shape, dtype, policy), policy)
+        self._storages.add(storage)
+        return storage
+
+    def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> ShardMap:
+        """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
+        if not self._is_busy:
+            self._complete_launches()
+        try:
+            return self.heap.allocate(name, shape, dtype, policy)
+        except CapacityError:
+            if not self.heap.n_buried:
+                raise
+        self._complete_launches()
+        return self.heap.allocate(name, shape, dtype, policy)
+
+    def _complete_launches(self) -> None:
+        """Wait for the kernels launched so far, whatever is still being mapped."""
+        self.machine.complete_launches()
+        self._settle()
+
+    def _settle(self) -> None:
+        """With no kernel under way: compute what they made, and reap the tensors that nobody has any more."""
+        self.machine.flush()
+        self._is_busy = False
+        self.heap.reap()
+
+    def _free_all(self) -> None:
+        """Free what is not freed, in the order of addresses."""
+        living = [storage for storage in self._storages if not storage.freed]
+        for storage in sorted(living, key=lambda storage: storage.shards.va):
+            storage.free(f"with its context at {self._closed_at}")
+
+    def _require_open(self) -> None:
+        if self._closed_at is not None:
+            raise UsageError(
+                f"this context is closed (at {self._closed_at}); begin a new simulation, as in kb.simulate('tiny')"
+            )
+
+
+def _ends(wiring: Wiring) -> Iterator[QueueEnd]:
+    """All queue ends of a wiring."""
+    for site in wiring.sites.values():
+        yield from site.ends.values()
