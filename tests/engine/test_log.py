@@ -57,7 +57,7 @@ def test_equal_rows_have_equal_hashes_and_different_ones_do_not(rows, others):
 
 @pytest.mark.parametrize("block_rows", [1, 3, 4, 100])
 def test_packing_into_blocks_changes_neither_rows_nor_numbers_nor_hash(monkeypatch, block_rows):
-    monkeypatch.setattr(kernbench.engine.log, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(kernbench.engine.log, "BLOCK_NUMBERS", block_rows * N_COLUMNS)
     rows = [OpRecord(*range(i, i + N_COLUMNS)) for i in range(10)]
     log = filled(rows)
     assert list(log) == rows

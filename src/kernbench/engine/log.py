@@ -7,7 +7,7 @@ nothing of the host: no paths, source lines, versions or wall clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,10 @@ from kernbench.errors import CapacityError
 from kernbench.messages.commands import Command
 from kernbench.messages.oplog import OpRecord
 
-BLOCK_ROWS = 1 << 16
 FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
+BLOCK_NUMBERS = N_COLUMNS << 16
 NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
 
 
@@ -48,10 +48,12 @@ class OpLog:
         self.keep = keep
         self.first = 0
         self.values: list[ValueRecord] = []
-        self._rows: list[tuple[int, ...]] = []
+        self._numbers: list[
+            int
+        ] = []  # the rows not packed yet, one behind the other: a tuple each would be garbage
         self._blocks: list[npt.NDArray[np.int64]] = []
         self._sha = hashlib.sha256(FORMAT)
-        self._n_packed = 0
+        self._n_rows = 0
         self._n_values = 0
         self._drain: Callable[[int], None] = lambda now_ps: None
 
@@ -74,28 +76,27 @@ class OpLog:
         marks: tuple[int, ...] = NO_MARKS,
     ) -> int:
         """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns) and give its number."""
-        rows = self._rows
-        rows.append(
-            (
-                node,
-                op,
-                program,
-                command,
-                tile,
-                ready_ps,
-                start_ps,
-                end_ps,
-                commit_ps,
-                cause,
-                version,
-                va,
-                size_bytes,
-                work,
-                *marks,
-            )
+        number = self._n_rows
+        self._n_rows = number + 1
+        numbers = self._numbers
+        numbers += (
+            node,
+            op,
+            program,
+            command,
+            tile,
+            ready_ps,
+            start_ps,
+            end_ps,
+            commit_ps,
+            cause,
+            version,
+            va,
+            size_bytes,
+            work,
+            *marks,
         )
-        number = self._n_packed + len(rows) - 1
-        if len(rows) == BLOCK_ROWS:
+        if len(numbers) == BLOCK_NUMBERS:
             self._pack()
         return number
 
@@ -110,38 +111,37 @@ class OpLog:
             self._drain(commit_ps)
 
     def __len__(self) -> int:
-        return self._n_packed + len(self._rows)
+        return self._n_rows
 
     def _pack(self) -> None:
+        numbers = self._numbers
         try:
-            block = np.array(self._rows, dtype=np.int64).reshape(-1, N_COLUMNS)
+            block = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, N_COLUMNS)
         except OverflowError:
             raise CapacityError(
-                "the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is "
-                f"{_largest(self._rows)}; "
+                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {max(numbers)}; "
                 "look for a latency, a rate or a size out of all proportion in the configuration"
             ) from None
         self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())
-        self._n_packed += len(block)
-        self._rows.clear()
+        numbers.clear()
         if self.keep:
             self._blocks.append(block)
         else:
-            self.first = self._n_packed
+            self.first = self._n_rows
 
     def forget(self) -> None:
         """Drop the rows so far; they stay in the hash."""
-        if self._rows:
+        if self._numbers:
             self._pack()
         self._blocks.clear()
-        self.first = self._n_packed
+        self.first = self._n_rows
 
     def table(self) -> npt.NDArray[np.int64]:
         """All rows kept, ``[n, columns]``, columns in the order of ``OpRecord._fields``.
 
         ``cause`` counts from the first row kept; a cause that was dropped is -1.
         """
-        if self._rows:
+        if self._numbers:
             self._pack()
         if not self._blocks:
             return np.empty((0, N_COLUMNS), dtype=np.int64)
@@ -158,10 +158,6 @@ class OpLog:
 
     def sha256(self) -> str:
         """Hash of all rows so far."""
-        if self._rows:
+        if self._numbers:
             self._pack()
         return self._sha.hexdigest()
-
-
-def _largest(rows: Iterable[Iterable[int]]) -> int:
-    return max(number for row in rows for number in row)
