@@ -134,15 +134,16 @@ class CommChannel:
         assert parcel is not None
         if parcel.part + 1 == parcel.metadata.n_slots:
             self.dma.commit(out.token.context)
-        there = self.fabric.graph.niu_of(parcel.to.pe)
-        packets_bytes = parts_of(parcel.size_bytes, self.most_bytes)
-        out.n_left = sum(len(parts_of(size, self.fabric.chunk_bytes)) for size in packets_bytes)
-        for size_bytes in packets_bytes:
+        here, there = self.niu, self.fabric.graph.niu_of(parcel.to.pe)
+        sizes = parts_of(parcel.size_bytes, self.most_bytes)
+        by_packet = [self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes) for size_bytes in sizes]
+        out.n_left = sum(map(len, by_packet))
+        for size_bytes, chunks in zip(sizes, by_packet, strict=True):
             yield self.window.take(size_bytes)
-            for chunk in self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes):
+            for chunk in chunks:
                 chunk.leaving = partial(self._left, out)
                 tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)
-                self.fabric.post(chunk, self.niu, there, Vc.COMM, tail_ps, serial_ps)
+                self.fabric.post(chunk, here, there, Vc.COMM, tail_ps, serial_ps)
 
     def _left(self, out: Outgoing, chunk: Chunk) -> None:
         """The first link takes ``chunk``: its last byte has left when the link is free again."""
