@@ -29,6 +29,9 @@ class Room(NamedTuple):
     behind: tuple[int, ...]
 
 
+NOTHING_FIRST = Room((), ())
+
+
 class AccumulatorFile:
     """``capacity_bytes`` of accumulators, handed out to results by version; the least recently used leaves first.
 
@@ -65,7 +68,7 @@ class AccumulatorFile:
         resident = self._residents.get(version)
         if resident is None or resident.is_stored:
             storer = self._stored_by.get(version, reader)
-            return Room((), () if storer == reader else (storer,))
+            return NOTHING_FIRST if storer == reader else Room((), (storer,))
         resident.is_stored = True
         resident.readers.append(reader)
         self._stored_by[version] = reader
@@ -82,7 +85,7 @@ class AccumulatorFile:
 
         An accumulator that lives on is stored first.
         """
-        room = self.to_tcm(acc, maker) if lives_on else Room((), ())
+        room = self.to_tcm(acc, maker) if lives_on else NOTHING_FIRST
         old = self._residents.pop(acc)
         self._residents[version] = _Resident(old.size_bytes, old.tcm_bytes, maker)
         readers = tuple(reader for reader in old.readers if reader != maker)

@@ -9,7 +9,6 @@ from kernbench.engine import Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,
-    DmaReadCmd,
     DmaWriteCmd,
     GemmCmd,
     IpcqRecvCmd,
@@ -67,7 +66,7 @@ class Flight:
             tile.stages[0].kind is StageType.DMA_READ for tile in plan.tiles
         )
         self.is_release = isinstance(plan.command, IpcqSendCmd)
-        self.touches = tuple(_touches(plan.command))
+        self.touches = _touches(plan.command)
         self.reads = _reads(plan.command)
 
     @property
@@ -76,14 +75,12 @@ class Flight:
         return self.plan.command
 
 
-def _touches(command: Command) -> Iterable[_Touch]:
-    if isinstance(command, (DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd)):
-        for operand in command.operands:
-            if operand.access is not None:
-                yield _Touch(operand.access, False, *operand.access.bounds())
-        target = None if isinstance(command, DmaReadCmd) else command.target
-        if target is not None and target.access is not None:
-            yield _Touch(target.access, True, *target.access.bounds())
+def _touches(command: Command) -> list[_Touch]:
+    touches = [_Touch(x.access, False, *x.access.bounds()) for x in command.operands if x.access is not None]
+    target = command.target if isinstance(command, (DmaWriteCmd, GemmCmd, MathCmd)) else None
+    if target is not None and target.access is not None:
+        touches.append(_Touch(target.access, True, *target.access.bounds()))
+    return touches
 
 
 class _Value:

@@ -122,7 +122,7 @@ class OpLog:
                 f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {max(numbers)}; "
                 "look for a latency, a rate or a size out of all proportion in the configuration"
             ) from None
-        self._sha.update(np.ascontiguousarray(block.astype("<i8")).tobytes())
+        self._sha.update(block.astype("<i8", copy=False).data)
         numbers.clear()
         if self.keep:
             self._blocks.append(block)

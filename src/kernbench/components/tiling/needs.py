@@ -24,7 +24,8 @@ class Needs:
         if operand.space is not Space.TCM:
             return ()
         room = acc_state.to_tcm(operand.version, self.command.seq)
-        self.behind |= dict.fromkeys(room.behind)
+        if room.behind:
+            self.behind |= dict.fromkeys(room.behind)
         return room.stores
 
     def room(self, room: Room, stores: list[int]) -> None:
