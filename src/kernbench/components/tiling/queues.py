@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from kernbench.components.accumulators import AccumulatorFile
-from kernbench.components.tiling.needs import Needs
 from kernbench.components.tiling.shares import share
 from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import parts_of
@@ -14,10 +13,10 @@ from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 
 def generate_send_plan(command: IpcqSendCmd, acc_state: AccumulatorFile) -> PipelinePlan:
     """A tile for each slot; what of it is still in the accumulators is stored to TCM on the way."""
-    needs = Needs(command)
-    source = command.operands[0]
-    store_bytes = sum(needs.in_tcm(source, acc_state))
-    return needs.plan(_send_tiles(source.size_bytes, command.queue.ring.slot_bytes, store_bytes))
+    (source,) = command.operands
+    room = acc_state.to_tcm(source.version, command.seq)
+    tiles = _send_tiles(source.size_bytes, command.queue.ring.slot_bytes, sum(room.stores))
+    return PipelinePlan(command, tiles, after=(source.version,), behind=room.behind)
 
 
 @lru_cache(maxsize=1024)
@@ -37,7 +36,7 @@ def generate_recv_plan(command: IpcqRecvCmd) -> PipelinePlan:
     """A tile for each slot: matched, and copied into TCM if that is where the value is to be."""
     assert command.result is not None
     tiles = _recv_tiles(command.result.size_bytes, command.queue.ring.slot_bytes, command.is_copied)
-    return Needs(command).plan(tiles)
+    return PipelinePlan(command, tiles)
 
 
 @lru_cache(maxsize=1024)
