@@ -7,7 +7,7 @@ from typing import Any
 
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.pipeline import Station
-from kernbench.components.stream import Clock, CommandStream, Force, Issued, ProgramEnd, Test
+from kernbench.components.stream import CommandStream, Force, Issued, ProgramEnd, Test
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command
@@ -81,17 +81,21 @@ class PeCpu(Component):
             self.report_done(launch.job, launch.reply_to)
 
     def _run_program(self, program: CommandStream) -> ProcessBody:
-        number = -1
+        number, commands = -1, self.ports["pe_scheduler"].inbox
         while (asked := program.next_item()) is not None:
-            if isinstance(asked, Test):
+            if isinstance(asked, Command):
+                number, start_ps = asked.program, self.engine.now_ps
+                yield self.params.issue_ps
+                ticket = self._issued(asked, start_ps)
+                if not commands.try_put(ticket):
+                    yield from self._hand_over(ticket)
+                if asked.awaits is not None:
+                    yield from self._read_back(asked.awaits, 0, number, asked)
+            elif isinstance(asked, Test):
                 yield from self._test(asked, number)
             elif isinstance(asked, Force):
                 yield from self._read_back((asked.version,), self.params.readback_ps, number, asked)
-            elif not isinstance(asked, Clock):
-                number = asked.program
-                yield from self._issue(asked)
-                if asked.awaits is not None:
-                    yield from self._read_back(asked.awaits, 0, number, asked)
+            # A Clock only wants to know that its answer is due; asking for the next item says so.
         yield from self._hand_over(ProgramEnd(number))
 
     def _test(self, asked: Test, program: int) -> ProcessBody:
@@ -102,16 +106,12 @@ class PeCpu(Component):
         cause = self.station.last_record
         self._log(OpCode.READBACK, start_ps, cause=cause, program=program, version=asked.version)
 
-    def _issue(self, command: Command) -> ProcessBody:
-        start_ps = self.engine.now_ps
-        yield self.params.issue_ps
+    def _issued(self, command: Command, start_ps: int) -> Issued:
         record = self._log(OpCode.ISSUE, start_ps, cause=self.station.last_record, command=command)
         self.n_in_flight += 1
         if command.result is not None:
             self._unmade.add(command.result.version)
-        ticket = Issued(command, record, self.engine.now_ps)
-        if not self.ports["pe_scheduler"].inbox.try_put(ticket):
-            yield from self._hand_over(ticket)
+        return Issued(command, record, self.engine.now_ps)
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
         asked_ps, scheduler = self.engine.now_ps, self.ports["pe_scheduler"]
