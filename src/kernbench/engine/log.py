@@ -20,7 +20,7 @@ from kernbench.messages.oplog import OpRecord
 FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
-BLOCK_NUMBERS = N_COLUMNS << 12
+BLOCK_NUMBERS = N_COLUMNS << 16
 NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
 
 
