@@ -34,21 +34,19 @@ def jacobi_kernel(x_ptr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     at_column = {"W": tl.where(rows == 0, 1.0, 0.0), "E": tl.where(rows == last, 1.0, 0.0)}
     onto_row = {"N": 0.25 * at_column["W"], "S": 0.25 * at_column["E"]}
     onto_column = {"W": 0.25 * at_row["N"], "E": 0.25 * at_row["S"]}
+    rows_to = [to for to in at_row if tl.neighbor(to) is not None]
+    columns_to = [to for to in at_column if tl.neighbor(to) is not None]
     tile = tl.load(tile_ptr)
     for _ in range(STEPS):
-        for to, pick in at_row.items():
-            if tl.neighbor(to) is not None:
-                tl.send_async(to, tl.dot(pick, tile))
-        for to, pick in at_column.items():
-            if tl.neighbor(to) is not None:
-                tl.send_async(to, tl.dot(tile, pick))
+        for to in rows_to:
+            tl.send_async(to, tl.dot(at_row[to], tile))
+        for to in columns_to:
+            tl.send_async(to, tl.dot(tile, at_column[to]))
         tile = tl.dot(beside, tile, tl.dot(tile, beside))
-        for to, spread in onto_row.items():
-            if tl.neighbor(to) is not None:
-                tile = tl.dot(spread, tl.recv(to, row, tl.float32), tile)
-        for to, spread in onto_column.items():
-            if tl.neighbor(to) is not None:
-                tile = tl.dot(tl.recv(to, column, tl.float32), spread, tile)
+        for to in rows_to:
+            tile = tl.dot(onto_row[to], tl.recv(to, row, tl.float32), tile)
+        for to in columns_to:
+            tile = tl.dot(tl.recv(to, column, tl.float32), onto_column[to], tile)
     tl.store(tile_ptr, tile)
 
 
@@ -76,9 +74,13 @@ def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
         ]
         for place, tile in zip(places, tiles, strict=True):
             grid[place] = tile
-        wraps = ["wrap" if spec.neighbours.wrap and n > 1 else "constant" for n in (n_rows, n_columns)]
         for _ in range(steps):
-            grid = jacobi_step(grid, block, *wraps)
+            grid = jacobi_step(
+                grid,
+                block,
+                wrap_rows=spec.neighbours.wrap and n_rows > 1,
+                wrap_columns=spec.neighbours.wrap and n_columns > 1,
+            )
         return (Expected(values=np.concatenate([grid[place] for place in places]), tolerance=0.0),)
 
     return Outcome(
@@ -89,12 +91,13 @@ def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
     )
 
 
-def jacobi_step(grid: Array, block: int, wrap_rows: Any, wrap_columns: Any) -> Array:
-    """The whole grid one step later: first what lies in the same tile, then what lies across each of its edges.
+def jacobi_step(grid: Array, block: int, *, wrap_rows: bool, wrap_columns: bool) -> Array:
+    """The whole grid one step later; beyond an edge is 0, or the other edge.
 
-    What lies beyond the grid's own edges is as ``numpy.pad`` has it in the modes ``wrap_rows`` and ``wrap_columns``.
+    First comes what lies in the same tile of block x block, then what lies across each of its edges.
     """
-    padded = np.pad(np.pad(grid, ((1, 1), (0, 0)), mode=wrap_rows), ((0, 0), (1, 1)), mode=wrap_columns)
+    padded = np.pad(grid, ((1, 1), (0, 0)), mode="wrap" if wrap_rows else "constant")
+    padded = np.pad(padded, ((0, 0), (1, 1)), mode="wrap" if wrap_columns else "constant")
     rows, columns = (np.arange(n) % block for n in grid.shape)
     first, last = rows[:, None] == 0, rows[:, None] == block - 1
     left, right = columns == 0, columns == block - 1

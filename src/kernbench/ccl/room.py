@@ -20,9 +20,8 @@ class Room:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self._installed: dict[
-            Key, tuple[Wiring, Callable[[Wiring], None]]
-        ] = {}  # and how to remove it; by age
+        # What is installed and how to remove it, by age.
+        self._installed: dict[Key, tuple[Wiring, Callable[[Wiring], None]]] = {}
 
     def install(
         self,

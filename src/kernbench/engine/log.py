@@ -20,7 +20,7 @@ from kernbench.messages.oplog import OpRecord
 FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
-BLOCK_NUMBERS = N_COLUMNS << 16
+BLOCK_NUMBERS = N_COLUMNS << 16  # of the rows that are packed at once
 NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
 
 
@@ -48,9 +48,8 @@ class OpLog:
         self.keep = keep
         self.first = 0
         self.values: list[ValueRecord] = []
-        self._numbers: list[
-            int
-        ] = []  # the rows not packed yet, one behind the other: a tuple each would be garbage
+        # The rows not packed yet, one behind the other; a tuple each would set off searches for garbage.
+        self._numbers: list[int] = []
         self._blocks: list[npt.NDArray[np.int64]] = []
         self._sha = hashlib.sha256(FORMAT)
         self._n_rows = 0

@@ -13,7 +13,7 @@ from kernbench.components.tiling.staging import input_stages, output_stages, sta
 from kernbench.config.schema import PeSpec
 from kernbench.dtypes import accumulate_type
 from kernbench.errors import CapacityError
-from kernbench.messages.commands import GemmCmd, Operand, Space
+from kernbench.messages.commands import GemmCmd, Space
 from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
 
 
@@ -35,35 +35,34 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     result_bytes = command.m * command.n * accumulate_type(command.a.dtype).size_bytes
     stays = command.target is None and result_bytes <= file.accumulators_bytes
     acc_room, operand_room = file.accumulators_bytes // (1 if stays else 2), file.operands_bytes // 2
-    if streams(command):
+    extents, is_streamed = Blocking(command.m, command.n, command.k), streams(command)
+    if is_streamed:
         acc_room, operand_room = min(acc_room, 2 * staging_room(pe)), min(operand_room, staging_room(pe))
-    blocks = _blocking(command, pe, acc_room, operand_room)
+    blocks = _blocking(command, extents, pe, acc_room, operand_room)
     stores = [size for x in (command.a, command.b) for size in needs.in_tcm(x, acc_state)]
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
     head = [TilePlan((Stage(StageType.STORE, size_bytes=size),)) for size in stores]
-    if streams(command):
-        return needs.plan([*head, *_streamed_gemm_tiles(command, blocks, fetches_acc=fetches_acc)])
-    fetched = (command.a, command.b, command.acc if fetches_acc else None)
-    a_size, b_size, acc_size = (0 if x is None else _fetched_size(x) for x in fetched)
-    assert command.result is not None
-    sizes = (a_size, b_size, acc_size, command.result.dtype.size_bytes)
-    extents = Blocking(command.m, command.n, command.k)
+    if is_streamed:
+        return needs.plan([*head, *_streamed_gemm_tiles(command, extents, blocks, fetches_acc=fetches_acc)])
+    sizes = _sizes(command, fetches_acc=fetches_acc)
     return needs.plan([*head, *_gemm_tiles(extents, blocks, sizes, stays=stays)])
 
 
-def _fetched_size(operand: Operand) -> int:
-    """Bytes to fetch per element."""
-    return 0 if operand.space is Space.IMMEDIATE else operand.dtype.size_bytes
+def _sizes(command: GemmCmd, *, fetches_acc: bool) -> tuple[int, int, int, int]:
+    """Bytes per element to fetch of a, b and acc (0: none), and of the result."""
+    assert command.result is not None
+    fetched = (command.a, command.b, command.acc if fetches_acc else None)
+    a, b, acc = (0 if x is None or x.space is Space.IMMEDIATE else x.dtype.size_bytes for x in fetched)
+    return a, b, acc, command.result.dtype.size_bytes
 
 
-def _blocking(command: GemmCmd, pe: PeSpec, acc_room: int, operand_room: int) -> Blocking:
+def _blocking(command: GemmCmd, extents: Blocking, pe: PeSpec, acc_room: int, operand_room: int) -> Blocking:
     sizes = (
         command.a.dtype.size_bytes,
         command.b.dtype.size_bytes,
         accumulate_type(command.a.dtype).size_bytes,
     )
     array = Blocking(pe.gemm.m, pe.gemm.n, pe.gemm.k)
-    extents = Blocking(command.m, command.n, command.k)
     blocks = block_shape(extents, array, sizes, acc_room, operand_room)
     if blocks is None:
         where = (
@@ -113,7 +112,7 @@ def _place_result(
 def _gemm_tiles(
     extents: Blocking, blocks: Blocking, sizes: tuple[int, int, int, int], *, stays: bool
 ) -> tuple[TilePlan, ...]:
-    """All in TCM; ``sizes`` are bytes per element of a, b, the accumulator to fetch (0: none) and the result."""
+    """All in TCM; ``sizes`` are :func:`_sizes`."""
     a_size, b_size, acc_size, out_size = sizes
     tiles = []
     for rows, columns, depth in tile_boxes(extents, blocks):
@@ -126,11 +125,12 @@ def _gemm_tiles(
     return tuple(tiles)
 
 
-def _streamed_gemm_tiles(command: GemmCmd, blocks: Blocking, *, fetches_acc: bool) -> Iterator[TilePlan]:
+def _streamed_gemm_tiles(
+    command: GemmCmd, extents: Blocking, blocks: Blocking, *, fetches_acc: bool
+) -> Iterator[TilePlan]:
     """From memory, to memory, or both: each has its own accesses."""
     out = command.target or command.result
     assert out is not None
-    extents = Blocking(command.m, command.n, command.k)
     for rows, columns, depth in tile_boxes(extents, blocks):
         inputs = [(command.a, (rows, depth)), (command.b, (depth, columns))]
         if fetches_acc and depth[0] == 0 and command.acc is not None:
