@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from harness import aligned, parser_of, peak_mb, with_bar, write
+from harness import aligned, bars_missed, in_child, parser_of, peak_mb, with_bar, write
 
 KIB, MIB = 1 << 10, 1 << 20
 ITEM_BYTES = 4  # of an fp32
@@ -177,9 +175,7 @@ def simulate(case: Case) -> Measured:
 
 def measure(case: Case, sizes: Sequence[str]) -> Measured:
     """Run it in a child; ``sizes`` are the options that change it."""
-    command = [sys.executable, __file__, "--here", "--only", case.name, *sizes]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return Measured(**json.loads(done.stdout))
+    return Measured(**in_child(__file__, "--only", case.name, *sizes))
 
 
 def table(lines: Sequence[Measured]) -> str:
@@ -215,7 +211,7 @@ def table(lines: Sequence[Measured]) -> str:
     ]
     texts = aligned(rows)
     missed = [line.case for line in lines if line.is_over]
-    return "\n".join([*texts, "", f"Bars missed: {', '.join(missed) or 'none'}."])
+    return "\n".join([*texts, "", bars_missed(missed)])
 
 
 def main() -> None:

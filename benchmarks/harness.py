@@ -1,10 +1,11 @@
-"""What benchmarks share: the peak of a process, and what is done with what they measured."""
+"""What benchmarks share: processes of their own and their peaks, and what is done with what was measured."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,18 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def in_child(script: str, *options: str) -> dict[str, Any]:
+    """What ``script`` measures with ``--here`` and ``options``, in a process of its own, and prints as JSON.
+
+    Raises:
+        CalledProcessError: it failed; what it said is on standard error.
+    """
+    command = [sys.executable, script, "--here", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
 def write(lines: Sequence[dict[str, Any]], table: Callable[[], str], file: str | None) -> None:
     """Print ``table()``, or write ``lines`` as JSON to ``file``; ``-`` is standard output."""
     text = table() if file is None else json.dumps(lines, indent=2)
@@ -46,3 +59,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def with_bar(text: str, bar: float | None) -> str:
     """A figure and the bar it is held to."""
     return text if bar is None else f"{text} of {bar:g}"
+
+
+def bars_missed(names: Sequence[str]) -> str:
+    """The last line of a table that has bars."""
+    return f"Bars missed: {', '.join(names) or 'none'}."
