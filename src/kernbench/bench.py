@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -21,13 +21,11 @@ import numpy.typing as npt
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
-from kernbench.reports.bounds import Bound
-from kernbench.reports.summary import Translations, UnitUse
+from kernbench.reports.run_result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.simulation import MODES, Simulation, load_plugin
 from kernbench.units import format_bytes
 
-SCHEMA = "kernbench.run/1"
 Array = npt.NDArray[Any]
 
 
@@ -206,92 +204,6 @@ def load_bench(name_or_path: str) -> Bench:
             f"{name_or_path}: registers {len(found)} benches; it must register one with @bench(name)"
         )
     return found[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """Whether the tensors are right; ``ok`` is None when nothing was computed (mode ``timing``)."""
-
-    ok: bool | None
-    max_abs_err: float | None
-    reference: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What a run found; times in ps of simulated time but ``cpu_s``. See ``docs/reference/run-json.md``."""
-
-    bench: str
-    params: dict[str, Any]
-    topology: str
-    mode: str
-    device_time_ps: int
-    kernel_time_ps: int
-    host_time_ps: int
-    check: Check
-    flops: int
-    bytes: dict[str, int]
-    translations: Translations
-    units: tuple[UnitUse, ...]
-    links: tuple[UnitUse, ...]
-    breakdown: dict[str, int]
-    device_breakdown: dict[str, int]
-    config_sha256: str
-    events: int
-    cpu_s: float
-    peak_mb: float
-    oplog_sha256: str
-    bound: Bound | None
-    limit: str
-    chunk_hops: int = field(repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields of schema ``kernbench.run/1``."""
-        check = {
-            "ok": self.check.ok,
-            "max_abs_err": self.check.max_abs_err,
-            "reference": self.check.reference,
-        }
-        return {
-            "schema": SCHEMA,
-            "bench": self.bench,
-            "params": self.params,
-            "topology": self.topology,
-            "mode": self.mode,
-            "device_time_ps": self.device_time_ps,
-            "kernel_time_ps": self.kernel_time_ps,
-            "host_time_ps": self.host_time_ps,
-            "check": None if self.check.ok is None else check,
-            "flops": self.flops,
-            "bytes": self.bytes,
-            "translations": self.translations._asdict(),
-            "units": [
-                {
-                    "node": unit.node,
-                    "busy_ps": unit.busy_ps,
-                    "stalled_ps": unit.stalled_ps,
-                    "utilisation": unit.utilisation,
-                }
-                for unit in self.units
-            ],
-            "links": [
-                {
-                    "link": link.node,
-                    "bytes": link.size_bytes,
-                    "busy_ps": link.busy_ps,
-                    "utilisation": link.utilisation,
-                }
-                for link in self.links
-            ],
-            "breakdown": self.breakdown,
-            "device_breakdown": self.device_breakdown,
-            "config_sha256": self.config_sha256,
-            "events": self.events,
-            "chunk_hops": self.chunk_hops,
-            "cpu_s": self.cpu_s,
-            "peak_mb": self.peak_mb,
-            "oplog_sha256": self.oplog_sha256,
-        }
 
 
 def run(name_or_path: str, **options: Any) -> RunResult:

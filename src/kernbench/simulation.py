@@ -21,8 +21,9 @@ from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
 from kernbench.machine.machine import Machine
-from kernbench.machine.window import NOTHING_MEASURED, Measured, Window
+from kernbench.machine.window import Window
 from kernbench.registry import did_you_mean, registering_from
+from kernbench.reports.measured import NOTHING_MEASURED, Measured
 from kernbench.reports.trace import write_trace
 from kernbench.runtime.context import Context
 from kernbench.topology.builder import build_graph

@@ -14,7 +14,7 @@ from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.lang.program import PerProgram
-from kernbench.machine.window import Measured
+from kernbench.reports.measured import Measured
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation

@@ -137,7 +137,7 @@ The kernel is limited by gemm.
 
 
 def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
-    monkeypatch.setattr("kernbench.cli.console.os.environ", {"COLUMNS": "80"})
+    monkeypatch.setattr("kernbench.reports.output.os.environ", {"COLUMNS": "80"})
     bench.result = result(breakdown={"hbm queue": 3_000_000, "hbm": 1_000_000})
     lines = kernbench("run", "gemm").out.splitlines()
     start = lines.index("Where the kernel time went, on the PE that ended last")

@@ -157,9 +157,10 @@ def command(
     from kernbench.ccl_bench.bench import CclBench
     from kernbench.ccl_bench.request import Request
     from kernbench.cli.ccl_page import foot_of, head_of, line_of, request_as_json, row_as_json
-    from kernbench.cli.console import Output, sign_of_life
+    from kernbench.cli.console import sign_of_life
     from kernbench.config.load import load_config
     from kernbench.config.plain import config_sha256
+    from kernbench.reports.output import Output
 
     config = load_config(topology, overrides or ())
     request = Request(

@@ -14,9 +14,9 @@ from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, load_pl
 from kernbench.errors import KernBenchError, UsageError
 
 if TYPE_CHECKING:
-    from kernbench.cli.console import Output
     from kernbench.config.load import Document
     from kernbench.config.schema import Config
+    from kernbench.reports.output import Output
 
 SCHEMA = "kernbench.check/1"
 EXAMPLES = """\b
@@ -74,7 +74,7 @@ def command(
     if json is not None:
         write_json(json, {"schema": SCHEMA, "files": [_as_json(finding) for finding in findings]})
     if json != STDOUT:
-        from kernbench.cli.console import Output
+        from kernbench.reports.output import Output
 
         output = Output()
         for finding in findings:
@@ -201,7 +201,7 @@ def _as_json(finding: Finding) -> dict[str, Any]:
 
 
 def _print(output: Output, finding: Finding) -> None:
-    from kernbench.cli.console import BAD, GOOD, WARN
+    from kernbench.reports.output import BAD, GOOD, WARN
 
     if finding.error:
         output.line(f"{finding.file}: WRONG", BAD)

@@ -135,7 +135,7 @@ def _first_line(thing: object) -> str:
 
 
 def _print(found: dict[str, list[dict[str, Any]]]) -> None:
-    from kernbench.cli.console import QUIET, Output
+    from kernbench.reports.output import QUIET, Output
 
     output = Output()
     for name, rows in found.items():

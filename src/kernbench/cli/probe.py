@@ -14,8 +14,8 @@ from kernbench.registry import did_you_mean
 from kernbench.units import format_bytes, format_ps
 
 if TYPE_CHECKING:
-    from kernbench.cli.console import Output
     from kernbench.probe import ProbeRow, QueueRow
+    from kernbench.reports.output import Output
 
 SCHEMA = "kernbench.probe/1"
 WRONG = 1
@@ -81,7 +81,8 @@ def command(
     """
     require_writable(json, plot)
     sizes_bytes = parse_sizes(sizes) if sizes is not None else None
-    from kernbench.cli.console import Output, sign_of_life
+    from kernbench.cli.console import sign_of_life
+    from kernbench.reports.output import Output
 
     if case == QUEUE:
         queue_rows = _probe_queue(sizes_bytes, depths, pes, plot, topology, tuple(overrides or ()))

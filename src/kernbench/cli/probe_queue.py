@@ -8,8 +8,8 @@ from kernbench.errors import UsageError
 from kernbench.units import format_bytes, format_ps
 
 if TYPE_CHECKING:
-    from kernbench.cli.console import Output
     from kernbench.probe import QueueRow
+    from kernbench.reports.output import Output
 
 
 def parse_depths(text: str) -> tuple[int, ...]:

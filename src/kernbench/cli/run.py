@@ -76,8 +76,9 @@ def command(
     _require_apart(json, trace)
     params = assignments(param or ())
     from kernbench.bench import load_bench, run_bench
-    from kernbench.cli.console import Output, sign_of_life
-    from kernbench.cli.run_page import print_page
+    from kernbench.cli.console import sign_of_life
+    from kernbench.reports.output import Output
+    from kernbench.reports.run_page import print_page
 
     with ExitStack() as stack:
         if json == STDOUT:  # what a kernel prints must not end up within the JSON

@@ -240,7 +240,7 @@ def _print(
     found: BenchMemory | None,
     ranks: tuple[RanksView, Path] | None,
 ) -> None:
-    from kernbench.cli.console import Output
+    from kernbench.reports.output import Output
     from kernbench.reports.tables import machine, peak_rows
 
     output = Output()

@@ -8,9 +8,10 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernbench.cli.console import QUIET, Output, sign_of_life
+from kernbench.cli.console import sign_of_life
 from kernbench.cli.options import load_plugins
 from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
+from kernbench.reports.output import QUIET, Output
 from kernbench.reports.tables import settings
 from kernbench.units import format_bytes, format_range, plural
 

@@ -17,7 +17,7 @@ from kernbench.topology.builder import build_graph
 from kernbench.topology.routes import Routes
 
 if TYPE_CHECKING:
-    from kernbench.cli.console import Output
+    from kernbench.reports.output import Output
 
 
 @dataclass(frozen=True, slots=True)

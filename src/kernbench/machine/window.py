@@ -7,7 +7,6 @@ time is from first PE_CPU start to last PE_CPU end of each launch; host software
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
@@ -20,45 +19,8 @@ from kernbench.reports.breakdown import (
     limit_line,
     total,
 )
-from kernbench.reports.summary import Translations, UnitReading, UnitUse, level_bytes, link_uses, unit_uses
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a window held."""
-
-    device_time_ps: int
-    kernel_time_ps: int
-    host_time_ps: int
-    bytes: dict[str, int]
-    translations: Translations
-    units: tuple[UnitUse, ...]
-    links: tuple[UnitUse, ...]
-    breakdown: dict[str, int]
-    device_breakdown: dict[str, int]
-    bound: Bound | None
-    limit: str
-    events: int
-    chunk_hops: int
-    oplog_sha256: str
-
-
-NOTHING_MEASURED = Measured(
-    device_time_ps=0,
-    kernel_time_ps=0,
-    host_time_ps=0,
-    bytes={},
-    translations=Translations(),
-    units=(),
-    links=(),
-    breakdown={},
-    device_breakdown={},
-    bound=None,
-    limit="No time passes in mode 'data'.",
-    events=0,
-    chunk_hops=0,
-    oplog_sha256="",
-)
+from kernbench.reports.measured import Measured
+from kernbench.reports.summary import UnitReading, level_bytes, link_uses, unit_uses
 
 
 class Window:

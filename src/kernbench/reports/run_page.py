@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
-from kernbench.cli.console import BAD, GOOD, WARN, Output
 from kernbench.reports.breakdown import CAUSES, DEVICE_CAUSES
+from kernbench.reports.output import BAD, GOOD, WARN, Output
+from kernbench.reports.run_result import Check, RunResult
+from kernbench.reports.summary import UnitUse
 from kernbench.reports.tables import flops_rate, percent, settings, share_rows, sizes, use_by_kind
 from kernbench.units import format_ps
-
-if TYPE_CHECKING:
-    from kernbench.bench import Check, RunResult
-    from kernbench.reports.summary import UnitUse
 
 
 def print_page(output: Output, result: RunResult, machine: str) -> None:

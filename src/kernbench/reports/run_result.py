@@ -1,0 +1,97 @@
+"""The result of running a bench: what ran, whether it is right, and what its last iteration took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernbench.reports.bounds import Bound
+from kernbench.reports.summary import Translations, UnitUse
+
+SCHEMA = "kernbench.run/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Whether the tensors are right; ``ok`` is None when nothing was computed (mode ``timing``)."""
+
+    ok: bool | None
+    max_abs_err: float | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run found; times in ps of simulated time but ``cpu_s``. See ``docs/reference/run-json.md``."""
+
+    bench: str
+    params: dict[str, Any]
+    topology: str
+    mode: str
+    device_time_ps: int
+    kernel_time_ps: int
+    host_time_ps: int
+    check: Check
+    flops: int
+    bytes: dict[str, int]
+    translations: Translations
+    units: tuple[UnitUse, ...]
+    links: tuple[UnitUse, ...]
+    breakdown: dict[str, int]
+    device_breakdown: dict[str, int]
+    config_sha256: str
+    events: int
+    cpu_s: float
+    peak_mb: float
+    oplog_sha256: str
+    bound: Bound | None
+    limit: str
+    chunk_hops: int = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of schema ``kernbench.run/1``."""
+        check = {
+            "ok": self.check.ok,
+            "max_abs_err": self.check.max_abs_err,
+            "reference": self.check.reference,
+        }
+        return {
+            "schema": SCHEMA,
+            "bench": self.bench,
+            "params": self.params,
+            "topology": self.topology,
+            "mode": self.mode,
+            "device_time_ps": self.device_time_ps,
+            "kernel_time_ps": self.kernel_time_ps,
+            "host_time_ps": self.host_time_ps,
+            "check": None if self.check.ok is None else check,
+            "flops": self.flops,
+            "bytes": self.bytes,
+            "translations": self.translations._asdict(),
+            "units": [
+                {
+                    "node": unit.node,
+                    "busy_ps": unit.busy_ps,
+                    "stalled_ps": unit.stalled_ps,
+                    "utilisation": unit.utilisation,
+                }
+                for unit in self.units
+            ],
+            "links": [
+                {
+                    "link": link.node,
+                    "bytes": link.size_bytes,
+                    "busy_ps": link.busy_ps,
+                    "utilisation": link.utilisation,
+                }
+                for link in self.links
+            ],
+            "breakdown": self.breakdown,
+            "device_breakdown": self.device_breakdown,
+            "config_sha256": self.config_sha256,
+            "events": self.events,
+            "chunk_hops": self.chunk_hops,
+            "cpu_s": self.cpu_s,
+            "peak_mb": self.peak_mb,
+            "oplog_sha256": self.oplog_sha256,
+        }
