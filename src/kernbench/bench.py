@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -252,25 +252,12 @@ def run_bench(
         params=values,
         topology=topology,
         mode=mode,
-        device_time_ps=report.device_time_ps,
-        kernel_time_ps=report.kernel_time_ps,
-        host_time_ps=report.host_time_ps,
         check=check,
         flops=outcome.flops,
-        bytes=report.bytes,
-        translations=report.translations,
-        units=report.units,
-        links=report.links,
-        breakdown=report.breakdown,
-        device_breakdown=report.device_breakdown,
         config_sha256=simulation.config_sha256,
-        events=report.events,
         cpu_s=time.process_time() - cpu_from,
         peak_mb=_peak_mb(),
-        oplog_sha256=report.oplog_sha256,
-        bound=report.bound,
-        limit=report.limit,
-        chunk_hops=report.chunk_hops,
+        **{part.name: getattr(report, part.name) for part in fields(report)},
     )
 
 

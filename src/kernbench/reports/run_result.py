@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from kernbench.reports.bounds import Bound
-from kernbench.reports.summary import Translations, UnitUse
+from kernbench.reports.measured import Measured
 
 SCHEMA = "kernbench.run/1"
 
@@ -21,32 +20,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What a run found; times in ps of simulated time but ``cpu_s``. See ``docs/reference/run-json.md``."""
+class RunResult(Measured):
+    """What a run found, and what its last iteration held. See ``docs/reference/run-json.md``.
+
+    Times are in ps of simulated time, but ``cpu_s``.
+    """
 
     bench: str
     params: dict[str, Any]
     topology: str
     mode: str
-    device_time_ps: int
-    kernel_time_ps: int
-    host_time_ps: int
     check: Check
     flops: int
-    bytes: dict[str, int]
-    translations: Translations
-    units: tuple[UnitUse, ...]
-    links: tuple[UnitUse, ...]
-    breakdown: dict[str, int]
-    device_breakdown: dict[str, int]
     config_sha256: str
-    events: int
     cpu_s: float
     peak_mb: float
-    oplog_sha256: str
-    bound: Bound | None
-    limit: str
-    chunk_hops: int = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The fields of schema ``kernbench.run/1``."""
