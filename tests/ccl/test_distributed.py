@@ -121,6 +121,27 @@ def test_a_kernel_runs_beside_its_rank():
     assert spawned(joined(body), mode="timed") == [[[1.0 + 2 + 3 + 4]]] * N
 
 
+def test_a_kernel_of_a_rank_runs_on_the_ranks_pe_whatever_it_works_on():
+    from kernbench.lang import jit, tl
+
+    @jit
+    def touch(x_ptr):
+        tl.store(x_ptr, 1.0)
+
+    def body(rank, n, torch):
+        everywhere = torch.DPPolicy(sip="replicate", cube="replicate", pe="replicate")
+        for x in (torch.zeros(1), torch.zeros(64), torch.zeros(4, policy=everywhere)):
+            touch[(1,)](x)
+            torch.synchronize()
+            ran_on.append((rank, simulation.machine.spans[-1].pes))
+
+    ran_on = []
+    with simulate("tiny") as simulation:
+        torch = simulation.torch
+        torch.multiprocessing.spawn(body, args=(N, torch), nprocs=N)
+    assert sorted(ran_on) == [(rank, {rank}) for rank in range(N) for _ in range(3)]
+
+
 def test_fewer_ranks_than_pes_are_the_first_pes():
     def body(rank, n, torch):
         x = torch.full((5,), float(rank + 1))

@@ -46,6 +46,31 @@ def test_programs_go_to_the_holders_of_the_first_sharded_argument(new_torch, n_p
     assert pes(torch, n_programs, (everywhere,), {"y": sharded, "n": single}) == expected
 
 
+def test_only_puts_programs_where_it_put_the_tensor(torch):
+    there, rows = torch.empty(8, policy=DPPolicy(only=3)), torch.empty(4, 2, policy=DPPolicy(only=[5, 2]))
+    assert pes(torch, 2, (there,)) == [3, 3]
+    assert pes(torch, 4, (rows,)) == [5, 5, 2, 2]  # the first rows lie on PE 5
+    assert pes(torch, 4, (rows,), place="cyclic") == [5, 2, 5, 2]
+    assert pes(torch, 2, (rows.narrow(0, 2, 2),)) == [2, 2]
+
+
+def test_the_first_argument_that_lies_on_certain_pes_decides_sharded_or_not(torch):
+    everywhere, there, sharded = (
+        torch.empty(4, policy=REPLICATED),
+        torch.empty(1, policy=DPPolicy(only=3)),
+        torch.empty(16, 2),
+    )
+    assert pes(torch, 1, (everywhere, there, sharded)) == [3]
+    assert pes(torch, 16, (everywhere, sharded, there)) == list(range(16))
+    assert pes(torch, 2, (torch.empty(0, policy=DPPolicy(only=3)), everywhere)) == [0, 8]  # lies nowhere
+
+
+def test_without_such_an_argument_programs_spread_over_the_pes_of_the_default_policy(torch):
+    torch.default_policy = DPPolicy(only=[4, 6])
+    assert pes(torch, 4, (torch.empty(4, policy=REPLICATED),)) == [4, 4, 6, 6]
+    assert pes(torch, 3, place="cyclic") == [4, 6, 4]
+
+
 def test_cyclic_deals_programs_to_the_same_pes_in_turn(torch):
     x = torch.empty(3, 4)  # rows 0 to 2 on pe 0, 4 and 8
     assert pes(torch, 7, (x,), place="cyclic") == [0, 4, 8, 0, 4, 8, 0]

@@ -125,6 +125,68 @@ def test_no_policy_keeps_each_byte_once():
     assert DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise") == ROW_WISE
 
 
+@given(
+    shape=st.lists(st.integers(1, 13), min_size=1, max_size=3).map(tuple),
+    only=st.permutations(range(16)).flatmap(lambda pes: st.integers(1, 16).map(lambda n: pes[:n])),
+)
+def test_a_list_of_pes_gets_the_rows_as_row_wise_deals_them_in_the_lists_order(shape, only):
+    parts = split(shape[0], len(only))
+    rows = np.arange(int(np.prod(shape))).reshape(shape)
+    dealt = {pe: rows[part].reshape(-1).tolist() for pe, part in zip(only, parts) if rows[part].size}
+    assert held_by(shape, DPPolicy(only=only), machine()) == dealt
+
+
+def test_a_list_of_one_pe_is_that_pe():
+    assert held_by((3, 2), DPPolicy(only=[5]), machine()) == held_by((3, 2), DPPolicy(only=5), machine())
+    assert (
+        DPPolicy(only=[0, 2]) == DPPolicy(only=range(0, 4, 2)) == DPPolicy(only=np.arange(0, 4, 2).tolist())
+    )
+    assert {DPPolicy(only=[1, 0]).pes, DPPolicy(only=np.int64(3)).pes, DPPolicy().pes} == {(1, 0), (3,), ()}
+
+
+@pytest.mark.parametrize("shape", [(0,), (4, 0)])
+def test_a_tensor_without_elements_has_no_shards_on_a_list_of_pes_either(shape):
+    assert place(shape, as_dtype("fp32"), DPPolicy(only=[0, 1]), machine()).holders == ()
+
+
+NUMBERS = "give a PE's number, as in only=3, or a list of them, as in only=[0, 1]"
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ([], f"DPPolicy: only=[] names no PE; {NUMBERS}"),
+        ("3", f"DPPolicy: only='3': '3' is no PE's number; {NUMBERS}"),
+        ("", f"DPPolicy: only='': '' is no PE's number; {NUMBERS}"),
+        (True, f"DPPolicy: only=True: True is no PE's number; {NUMBERS}"),
+        (1.5, f"DPPolicy: only=1.5: 1.5 is no PE's number; {NUMBERS}"),
+        (-1, f"DPPolicy: only=-1: -1 is no PE's number; {NUMBERS}"),
+        ({0, 1}, f"DPPolicy: only={{0, 1}}: {{0, 1}} is no PE's number; {NUMBERS}"),
+        ([0, [1]], f"DPPolicy: only=[0, [1]]: [1] is no PE's number; {NUMBERS}"),
+        ([0, "1"], f"DPPolicy: only=[0, '1']: '1' is no PE's number; {NUMBERS}"),
+        ((0, None), f"DPPolicy: only=(0, None): None is no PE's number; {NUMBERS}"),
+        ([0, 2, 0], "DPPolicy: only=[0, 2, 0] names PE 0 twice; name each once"),
+    ],
+)
+def test_what_names_no_pe_is_refused_where_the_policy_is_made(only, message):
+    with pytest.raises(UsageError) as caught:
+        DPPolicy(only=only)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        (16, "DPPolicy: only=16 is no PE; PEs are 0..15"),
+        ([3, 16], "DPPolicy: only=[3, 16]: 16 is no PE; PEs are 0..15"),
+    ],
+)
+def test_a_pe_that_the_machine_does_not_have_is_refused_where_a_tensor_is_placed(only, message):
+    with pytest.raises(UsageError) as caught:
+        place((4,), as_dtype("fp32"), DPPolicy(only=only), machine())
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

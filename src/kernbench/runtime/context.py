@@ -17,7 +17,7 @@ from kernbench.runtime.device import Device
 from kernbench.runtime.event import Event
 from kernbench.runtime.generator import Generator
 from kernbench.runtime.open_device import OpenDevice
-from kernbench.runtime.placement import ROW_WISE, DPPolicy
+from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
 from kernbench.units import ceil_div
 
@@ -67,7 +67,6 @@ class Context(OpenDevice):
 
     def __init__(self, machine: Device, seed: int) -> None:
         super().__init__(machine)
-        self.default_policy = ROW_WISE
         self.generator = Generator(seed)
         self._n_named = 0
 

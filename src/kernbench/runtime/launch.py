@@ -20,17 +20,20 @@ Grid = tuple[int, int, int]
 Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int | str | PeId] | None
 
 
-def place_programs(grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[PeId]) -> list[Program]:
+def place_programs(
+    grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[PeId], default: Sequence[int] = ()
+) -> list[Program]:
     """Every program of ``grid``, in order, with its PE.
 
-    Programs are counted with the first axis fastest. With ``place`` None, program p of G runs on the
-    (p * n // G)-th of the n PEs that hold parts of the first sharded argument, or of all PEs when none is
-    sharded. "cyclic" deals programs to the same PEs in turn. A list names the PE of each program, a function
-    that of the program with given ids; a PE is a number, a :class:`PeId`, or a name like "sip0.cube1.pe3".
+    Programs are counted with the first axis fastest. With ``place`` None, program p of G runs on the (p * n // G)-th of
+    the n PEs that hold parts of the first argument that is sharded, or that its policy's ``only`` put on certain PEs;
+    where there is none, of the PEs numbered ``default``, or of all. "cyclic" deals programs to the same PEs in turn. A
+    list names the PE of each program, a function that of the program with given ids; a PE is a number, a
+    :class:`PeId`, or a name like "sip0.cube1.pe3".
     """
     nx, ny, nz = grid
     ids = [(x, y, z) for z in range(nz) for y in range(ny) for x in range(nx)]
-    chosen = _chosen(ids, args, place, len(pes))
+    chosen = _chosen(ids, args, place, default or range(len(pes)))
     numbers = {pe: number for number, pe in enumerate(pes)} if place is not None and place != "cyclic" else {}
     return [
         Program(index, at, _pe_number(pe, index, pes, numbers))
@@ -38,7 +41,9 @@ def place_programs(grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[
     ]
 
 
-def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) -> Sequence[int | str | PeId]:
+def _chosen(
+    ids: Sequence[Grid], args: Sequence[Any], place: Place, default: Sequence[int]
+) -> Sequence[int | str | PeId]:
     """The PE of each program, as the caller or the rule names it."""
     if callable(place):
         return [place(at) for at in ids]
@@ -47,7 +52,7 @@ def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) 
             raise UsageError(
                 f"launch: place={place!r} is unknown; give 'cyclic', a list of PEs, or a function"
             )
-        holders = _holders(args, n_pes)
+        holders = _holders(args, default)
         n, total = len(holders), len(ids)
         return [holders[p % n if place == "cyclic" else p * n // total] for p in range(total)]
     if len(place) != len(ids):
@@ -57,16 +62,20 @@ def _chosen(ids: Sequence[Grid], args: Sequence[Any], place: Place, n_pes: int) 
     return place
 
 
-def _holders(args: Sequence[Any], n_pes: int) -> Sequence[int]:
-    """The PEs that hold parts of the first sharded argument, in order; all when none is sharded.
+def _holders(args: Sequence[Any], default: Sequence[int]) -> Sequence[int]:
+    """The PEs that hold parts of the first argument that lies on certain ones; ``default`` if none does.
 
-    An empty view of a sharded tensor lies nowhere, and does not count.
+    They are in their own order, or in that of a policy's ``only``, as the rows are. An empty view lies nowhere.
     """
     for argument in args:
         for tensor in tensors_in(argument):
-            if isinstance(tensor, DeviceTensor) and tensor.shards.grid.n_cells > 1 and tensor.nbytes:
+            if not isinstance(tensor, DeviceTensor) or not tensor.nbytes:
+                continue
+            if tensor.policy.pes:
+                return [pe for pe in tensor.policy.pes if pe in tensor.holders]
+            if tensor.shards.grid.n_cells > 1:
                 return tensor.holders
-    return range(n_pes)
+    return default
 
 
 def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers: Mapping[PeId, int]) -> int:

@@ -26,7 +26,7 @@ from kernbench.runtime.launch import (
     place_programs,
     tensors_in,
 )
-from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.placement import ROW_WISE, DPPolicy
 from kernbench.runtime.storage import Storage, user_line
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -41,6 +41,7 @@ class OpenDevice:
 
     def __init__(self, machine: Device) -> None:
         self.machine = machine
+        self.default_policy = ROW_WISE
         self.heap = Heap(machine)
         self.wirings: list[Wiring] = []
         self._is_busy = False
@@ -80,7 +81,9 @@ class OpenDevice:
         if queues is not None and place is None:
             n, n_programs = len(queues.pes), math.prod(extents)
             place = [queues.pes[p * n // n_programs] for p in range(n_programs)]
-        programs = place_programs(extents, list(named.values()), place, self.machine.pes)
+        programs = place_programs(
+            extents, list(named.values()), place, self.machine.pes, self.default_policy.pes
+        )
         positional = tuple(map(kernel_arg, args))
         keywords = {
             name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
 
 from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import DType
@@ -19,6 +22,24 @@ WAYS = ("replicate", "row_wise", "column_wise", "tiled")
 SPACES = ("hbm", "sram")
 
 
+def _checked(only: Any) -> int | tuple[int, ...] | None:
+    """``only`` as a policy keeps it, once it can name PEs of some machine."""
+    if only is None:
+        return None
+    cure = "give a PE's number, as in only=3, or a list of them, as in only=[0, 1]"
+    named = only if isinstance(only, Sequence) and not isinstance(only, str) else (only,)
+    if not named:
+        raise UsageError(f"DPPolicy: only={only!r} names no PE; {cure}")
+    for pe in named:
+        if isinstance(pe, (bool, np.bool_)) or not isinstance(pe, (int, np.integer)) or pe < 0:
+            raise UsageError(f"DPPolicy: only={only!r}: {pe!r} is no PE's number; {cure}")
+    pes = tuple(map(int, named))
+    twice = next((pe for i, pe in enumerate(pes) if pe in pes[:i]), None)
+    if twice is not None:
+        raise UsageError(f"DPPolicy: only={only!r} names PE {twice} twice; name each once")
+    return pes if named is only else pes[0]
+
+
 @dataclass(frozen=True, slots=True)
 class DPPolicy:
     """How a tensor is spread over the SIPs, then over the cubes of each, then over the PEs of each cube.
@@ -27,17 +48,21 @@ class DPPolicy:
     (splits the last), ``tiled`` (splits the first over the rows of the level's grid and the last over its columns).
     A part is split into ceil-size pieces, so the last ones may be smaller or empty. A tensor of one
     dimension has only that one to split. ``space`` is the memory: the PE's slice of HBM, or its cube's shared SRAM,
-    where PEs that would replicate share one copy. ``only``, a PE's number, puts all of it there, whatever the levels
-    say.
+    where PEs that would replicate share one copy. ``only``, a PE's number or a list of them, puts all of it there,
+    whatever the levels say: over those of a list as ``row_wise`` does.
+
+    >>> print(DPPolicy(only=3), DPPolicy(only=[0, 2]), sep="; ")
+    only PE 3; only PEs 0, 2
     """
 
     sip: str = "replicate"
     cube: str = "row_wise"
     pe: str = "row_wise"
     space: str = "hbm"
-    only: int | None = None
+    only: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "only", _checked(self.only))
         for field in fields(self):
             if field.name == "only":
                 continue
@@ -50,8 +75,15 @@ class DPPolicy:
     def __str__(self) -> str:
         where = "" if self.space == "hbm" else f", space={self.space}"
         if self.only is not None:
-            return f"only PE {self.only}{where}"
+            return f"only PE{'s' * (len(self.pes) > 1)} {', '.join(map(str, self.pes))}{where}"
         return f"sip={self.sip}, cube={self.cube}, pe={self.pe}{where}"
+
+    @property
+    def pes(self) -> tuple[int, ...]:
+        """The PEs that ``only`` names, in its order; none without it."""
+        if self.only is None:
+            return ()
+        return (self.only,) if isinstance(self.only, int) else tuple(self.only)
 
 
 ROW_WISE = DPPolicy(sip="row_wise")  # of a tensor made without a policy: each byte exists once
@@ -99,11 +131,18 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
     is_line = len(shape) <= 1
     rows, columns = (1, math.prod(shape)) if is_line else (shape[0], shape[-1])
     if policy.only is not None:
-        n_pes = math.prod(level.count for level in levels)
-        if not 0 <= policy.only < n_pes:
-            raise UsageError(f"DPPolicy: only={policy.only} is no PE; PEs are 0..{n_pes - 1}")
-        whole = _grid((0, rows), (0, columns), math.prod(shape[1:-1]), dtype.size_bytes)
-        return ShardGrid(whole, ((policy.only,),))
+        _require_there(policy, math.prod(level.count for level in levels))
+        shards = {
+            end: pe
+            for (start, end), pe in zip(
+                _split(0, columns if is_line else rows, len(policy.pes)), policy.pes, strict=False
+            )
+            if start < end
+        }
+        bounds = (0, *shards)
+        row_bounds, col_bounds = ((0, rows), bounds) if is_line else (bounds, (0, columns))
+        grid = _grid(row_bounds, col_bounds, math.prod(shape[1:-1]), dtype.size_bytes)
+        return ShardGrid(grid, tuple((pe,) for pe in shards.values()))
     parts = [level.parts(is_line=is_line) for level in levels]
     row_ranges = _ranges(rows, [down for down, _ in parts])
     col_ranges = _ranges(columns, [across for _, across in parts])
@@ -121,6 +160,14 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
             holders[row_of[top] * n_cols + col_of[left]].append(pe)
     grid = _grid(row_bounds, col_bounds, math.prod(shape[1:-1]), dtype.size_bytes)
     return ShardGrid(grid, tuple(map(tuple, holders)))
+
+
+def _require_there(policy: DPPolicy, n_pes: int) -> None:
+    """Refuse a policy whose ``only`` names a PE that is not among ``n_pes``."""
+    beyond = next((pe for pe in policy.pes if pe >= n_pes), None)
+    if beyond is not None:
+        head = f"only={beyond}" if policy.only == beyond else f"only={list(policy.pes)}: {beyond}"
+        raise UsageError(f"DPPolicy: {head} is no PE; PEs are 0..{n_pes - 1}")
 
 
 def _split(start: int, end: int, n_parts: int) -> list[tuple[int, int]]:
