@@ -130,7 +130,7 @@ class Reader:
         with io.StringIO() as out, io.StringIO() as err:
             merged = err if pipe or file else out
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(merged):
-                self.code = _call(*shlex.split(call))
+                self.code = call(*shlex.split(call))
             printed, errors = out.getvalue(), err.getvalue()
         if file:
             Path(file[0]).write_text(printed, encoding="utf-8")
@@ -145,12 +145,12 @@ def _shell(command: str, text: str) -> str:
     return done.stdout
 
 
-def _call(program: str, *args: str) -> int:
+def call(program: str, *args: str) -> int:
     """Run one command as if in a process of its own; its exit code."""
     if program == "cd":
         os.chdir(args[0])
     elif program == "make":
-        return max(_call(*shlex.split(line)) for line in _recipe(args[0]))
+        return max(call(*shlex.split(line)) for line in _recipe(args[0]))
     else:
         with _forgotten():
             if program == "kernbench":

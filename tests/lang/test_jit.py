@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernbench import lang as tl
-from kernbench.lang import LAUNCHER, jit
+from kernbench.lang import jit, launch_with
 from kernbench.lang.known import Known
 from kernbench.lang.pointer import Pointer
 
@@ -128,11 +128,11 @@ def test_a_grid_launches_through_the_installed_launcher():
     def kernel(x, BLOCK: tl.constexpr = 4):
         pass
 
-    token = LAUNCHER.set(lambda *launch: launches.append(launch))
+    before = launch_with(lambda *launch: launches.append(launch))
     try:
         kernel[(8,)](1, BLOCK=16, num_warps=4)
     finally:
-        LAUNCHER.reset(token)
+        launch_with(before)
     assert launches == [(kernel, (8,), (1,), {"BLOCK": 16, "num_warps": 4})]
     assert kernel.bind((1,), {"BLOCK": 16, "num_warps": 4}) == {"x": 1, "BLOCK": 16}
     assert kernel.bind((1,), {}) == {"x": 1, "BLOCK": 4}

@@ -1,6 +1,6 @@
 """``@jit``: marks a function as a kernel, launched by ``kernel[grid](...)`` or called from another kernel.
 
-How a launch happens is the host's affair: it installs a launcher in ``LAUNCHER``, a context variable.
+How a launch happens is the host's affair: the host API names itself once with :func:`launch_with`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import builtins
 import inspect
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
 from math import prod
 from types import FunctionType
@@ -23,7 +22,7 @@ from kernbench.lang.source import here
 Grid = Any  # a tuple of 1 to 3 integers, or a function of the arguments by name that gives one
 Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
 
-LAUNCHER: ContextVar[Launcher] = ContextVar("kernbench_launcher")
+_launcher: Launcher | None = None  # of the process: which device a kernel runs on, its tensors say
 
 MOST_PROGRAMS = 1 << 20  # of a launch; each is an object on the host, and a greenlet while it runs
 
@@ -37,6 +36,13 @@ KERNEL_BUILTINS = vars(builtins) | {
     "print": words.kernel_print,
     "range": words.range,
 }
+
+
+def launch_with(launcher: Launcher | None) -> Launcher | None:
+    """Let ``kernel[grid](...)`` call ``launcher(kernel, grid, args, named)``; gives what it called before."""
+    global _launcher
+    before, _launcher = _launcher, launcher
+    return before
 
 
 class JITFunction:
@@ -68,14 +74,12 @@ class JITFunction:
                     f"{here()}: a kernel cannot launch {self.__name__!r}; "
                     "call it without a grid, or launch it from the host"
                 )
-            try:
-                launcher = LAUNCHER.get()
-            except LookupError:
+            if _launcher is None:
                 raise UsageError(
                     f"kernel {self.__name__!r} has no device to run on; launch it within a bench, or call "
                     "context.launch(kernel, grid, ...)"
-                ) from None
-            return launcher(self, grid, args, named)
+                )
+            return _launcher(self, grid, args, named)
 
         return launch
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernbench.errors import KernBenchError, ShapeError, UsageError
-from kernbench.lang.jit import JITFunction
+from kernbench.lang.jit import JITFunction, launch_with
 from kernbench.lang.pointer import TensorArg
 from kernbench.lang.program import PerProgram
 from kernbench.runtime.device import Program
@@ -143,3 +143,6 @@ def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], na
             "launch it with torch.launch(kernel, grid, args)"
         )
     tensors[0].context.launch(kernel, grid, args, named)
+
+
+launch_with(launch_beside_data)

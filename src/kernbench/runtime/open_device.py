@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError, UsageError
-from kernbench.lang.jit import GPU_HINTS, LAUNCHER, as_kernel, grid_of
+from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
@@ -22,7 +22,6 @@ from kernbench.runtime.launch import (
     Place,
     check_arg,
     kernel_arg,
-    launch_beside_data,
     place_programs,
     tensors_in,
 )
@@ -47,7 +46,6 @@ class OpenDevice:
         self._is_busy = False
         self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
         self._closed_at: SourceLine | None = None
-        LAUNCHER.set(launch_beside_data)
 
     def launch(
         self,

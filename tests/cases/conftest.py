@@ -1,0 +1,5 @@
+"""The programs here are run by ``test_cases.py``; to look for doctests in them would run them too."""
+
+from pathlib import Path
+
+collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if path.name != "test_cases.py"]
