@@ -25,7 +25,7 @@ from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.ops import OPS
-from kernbench.reports.breakdown import CAUSES, DEVICE_CAUSES
+from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
 
 TABLES: dict[str, Callable[[str], str]] = {}
 
@@ -54,16 +54,16 @@ def written(old: str, column: int) -> dict[str, str]:
 
 @table("causes")
 def _causes(_old: str) -> str:
-    return _cause_table(CAUSES)
+    rows = []
+    for name, cause in CAUSES.items():
+        rows.append((name, "", cause.meaning, cause.cure))
+        rows += [("", f"{paid_by}", "", text) for paid_by, text in cause.cures.items()]
+    return markdown(("cause", "paid by", "what it means", "what to do"), *rows)
 
 
 @table("device-causes")
 def _device_causes(_old: str) -> str:
-    return _cause_table(DEVICE_CAUSES)
-
-
-def _cause_table(causes: dict[str, str]) -> str:
-    rows = [(name, *(text.partition(": ")[::2])) for name, text in causes.items()]
+    rows = [(name, cause.meaning, cause.cure) for name, cause in DEVICE_CAUSES.items()]
     return markdown(("cause", "what it means", "what to do"), *rows)
 
 
@@ -142,6 +142,7 @@ def _run_fields(old: str) -> str:
         "max_abs_err": 0.0,
         "reference": "numpy float64 sum",
     }  # there are no values
+    example["parts"].sort(key=lambda part: part["line"] is None)
     fields = [(f"`{path}`", kind) for path, kind in _fields(example)]
     return markdown(("field", "type", "what it is"), *((*row, meaning.get(row[0], "")) for row in fields))
 

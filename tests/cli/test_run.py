@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from kernbench.errors import DeadlockError
+from kernbench.messages.commands import SourceLine
+from kernbench.messages.lines import Origin
 from kernbench.reports.bounds import Bound
+from kernbench.reports.causes import Part
 from kernbench.reports.summary import UnitUse
 
 
@@ -60,7 +63,11 @@ def result(**changes):
                 size_bytes=286_650,
             ),
         ),
-        "breakdown": {"gemm": 3_000_000, "hbm": 1_000_000},
+        "parts": {
+            Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 9), "dot")): 2_000_000,
+            Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 12), "dot")): 800_000,
+            Part("kernel start", "pe_cpu", None): 1_200_000,
+        },
         "device_breakdown": {"host to device": 6_000_000, "kernel": 4_000_000},
         "config_sha256": "c" * 64,
         "events": 1234,
@@ -111,9 +118,9 @@ bytes moved    hbm 1 MiB, pcie 100 B
 translations   1,234 pages looked up: 34 TLB misses, 30 page walks
 
 Where the kernel time went, on the PE that ended last
-cause      time  share  what to do
-gemm   3.000 us   75 %  use a narrower dtype or more PEs
-hbm    1.000 us   25 %  load larger runs, or reuse what was loaded
+cause             time  share  most at              what to do
+gemm          2.800 us   70 %  my_bench.py:9 (dot)  use a narrower dtype or more PEs
+kernel start  1.200 us   30 %                       put more work into one launch
 
 Where the device time went
 cause               time  share  what to do
@@ -138,14 +145,18 @@ The kernel is limited by gemm.
 
 def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
     monkeypatch.setattr("kernbench.reports.output.os.environ", {"COLUMNS": "80"})
-    bench.result = result(breakdown={"hbm queue": 3_000_000, "hbm": 1_000_000})
+    load = Origin(SourceLine("my_bench.py", 7), "load")
+    bench.result = result(
+        parts={Part("hbm queue", "pe_dma.rd", load): 3_000_000, Part("hbm", "pe_dma.rd", load): 1_000_000}
+    )
     lines = kernbench("run", "gemm").out.splitlines()
     start = lines.index("Where the kernel time went, on the PE that ended last")
-    assert lines[start + 1 : start + 5] == [
-        "cause          time  share  what to do",
-        "hbm queue  3.000 us   75 %  spread the data over more channels, or rotate the",
-        "                            order",
-        "hbm        1.000 us   25 %  load larger runs, or reuse what was loaded",
+    assert lines[start + 1 : start + 6] == [
+        "cause          time  share  most at               what to do",
+        "hbm queue  3.000 us   75 %  my_bench.py:7 (load)  spread the data over more",
+        "                                                  channels, or rotate the order",
+        "hbm        1.000 us   25 %  my_bench.py:7 (load)  load larger runs, or reuse",
+        "                                                  what was loaded",
     ]
 
 

@@ -46,7 +46,7 @@ class FakePort:
     def finish(self, releases):
         self.final_releases = releases
 
-    def force(self, version):
+    def force(self, version, line):
         self.forced.append(version)
         return self.values[version]
 

@@ -257,7 +257,7 @@ def test_grids():
 
 def test_forcing_where_there_are_no_values_names_the_line(new_port):
     class TimingPort(new_port):
-        def force(self, version):
+        def force(self, version, line):
             raise errors.ForcedValueError("mode 'timing' has no values; use --mode timed")
 
     def kernel(p):

@@ -8,7 +8,7 @@ import pytest
 
 from kernbench.bench import load_bench, run_bench
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.breakdown import CAUSES, DEVICE_CAUSES
+from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
 from kernbench.simulation import Simulation
 
 TWO_BY_TWO = Path(__file__).with_name("two_by_two.yaml")

@@ -10,7 +10,7 @@ import pytest
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.breakdown import DEVICE_CAUSES
+from kernbench.reports.causes import DEVICE_CAUSES
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.topology.closed_form import Arrival, IdleRoute, stages

@@ -6,7 +6,7 @@ from kernbench.ccl import QueuePair, install_queues
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.breakdown import CAUSES
+from kernbench.reports.causes import CAUSES
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 

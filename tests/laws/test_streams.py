@@ -8,6 +8,7 @@ from kernbench.errors import QueueError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
 from kernbench.reports.breakdown import kernel_breakdown, kernel_span
+from kernbench.reports.causes import by_cause
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
@@ -180,9 +181,9 @@ def test_each_breakdown_covers_its_own_launch():
     simulation, _ = run_two("ab")
     table, graph = simulation.machine.log.table(), simulation.machine.graph
     for span in spans(simulation):
-        parts = kernel_breakdown(table, graph, span)
+        parts = kernel_breakdown(table, graph, span, simulation.machine.log.lines)
         assert sum(parts.values()) == span.time_ps
-        assert "not traced" not in parts
+        assert "not traced" not in by_cause(parts)
 
 
 def leave_one(x_ptr, n: tl.constexpr, rounds: tl.constexpr):

@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.reports.breakdown import (
-    CAUSES,
-    DEVICE_CAUSES,
-    device_breakdown,
-    kernel_breakdown,
-    kernel_span,
-    limit_line,
-    total,
-)
+from kernbench.reports.breakdown import device_breakdown, kernel_breakdown, kernel_span
+from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, by_cause
 from kernbench.topology.graph import Node, TopologyGraph
 
 KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math", "pe_ipcq")
@@ -55,6 +49,7 @@ def two_pes():
 
 
 GRAPH = two_pes()
+NO_LINES = CommandLines(keep=False)
 
 
 class Launched(NamedTuple):
@@ -82,7 +77,7 @@ class Log:
 
     def kernel(self, sent_ps=0, done_ps=10**18):
         """The breakdown of the slowest PE of the launch in that window."""
-        return kernel_breakdown(self.table, GRAPH, self.span(sent_ps, done_ps))
+        return by_cause(kernel_breakdown(self.table, GRAPH, self.span(sent_ps, done_ps), NO_LINES))
 
     def span(self, sent_ps=0, done_ps=10**18):
         return kernel_span(self.table, GRAPH, Launched(sent_ps, done_ps))
@@ -448,12 +443,6 @@ def test_a_pe_that_never_ended_is_a_bug():
         log.span()
 
 
-def test_the_breakdowns_of_several_launches_add_up():
-    parts = total([{"hbm": 5, "gemm": 10}, {"kernel start": 1, "gemm": 2}, {}])
-    assert parts == {"kernel start": 1, "hbm": 5, "gemm": 12}
-    assert list(parts) == ["kernel start", "hbm", "gemm"]
-
-
 # --- the device ---
 
 
@@ -560,24 +549,3 @@ def test_the_causes_sum_to_the_window_however_maps_and_copies_overlap(works, fro
     assert sum(parts.values()) == length_ps
     assert parts.get("idle", 0) == length_ps - len(busy_ps & set(range(from_ps, from_ps + length_ps)))
     assert set(parts) <= {HOST_OPS[op] for op, _, _ in works} | {"idle"} <= set(DEVICE_CAUSES)
-
-
-# --- names and advice ---
-
-
-def test_every_cause_says_what_to_do():
-    assert all(": " in advice for name, advice in CAUSES.items())
-
-
-def test_what_each_unit_waits_for_has_a_name():
-    assert {f"{kind} busy" for kind in KINDS} <= set(CAUSES)
-
-
-def test_the_limit_is_the_largest_cause_with_its_share_and_its_cure():
-    assert limit_line({"kernel start": 100, "data on the fabric": 600, "gemm": 300}) == (
-        "The kernel is limited by data on the fabric, 60 % of its time: place data nearer, or use fewer bytes."
-    )
-
-
-def test_without_a_kernel_there_is_no_limit():
-    assert limit_line({}) == "No kernel ran."

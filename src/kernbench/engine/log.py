@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kernbench.errors import CapacityError
 from kernbench.messages.commands import Command
+from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import OpRecord
 
 FORMAT = b"kernbench.oplog/3"
@@ -41,11 +42,13 @@ class OpLog:
     """Rows in the order they were finished; ``values`` is Phase 2's queue.
 
     Every row is hashed; rows are kept for reports while ``keep`` says so, and dropped block by block otherwise, so
-    that a long run has flat memory. ``first`` is the number of the first row kept.
+    that a long run has flat memory. ``first`` is the number of the first row kept. ``lines`` says of what is kept from
+    where in a kernel it comes; it is no part of the log.
     """
 
     def __init__(self, *, keep: bool = True) -> None:
         self.keep = keep
+        self.lines = CommandLines(keep=keep)
         self.first = 0
         self.values: list[ValueRecord] = []
         # The rows not packed yet, one behind the other; a tuple each would set off searches for garbage.
@@ -129,10 +132,11 @@ class OpLog:
             self.first = self._n_rows
 
     def forget(self) -> None:
-        """Drop the rows so far; they stay in the hash."""
+        """Drop the rows so far, and where they come from; the rows stay in the hash."""
         if self._numbers:
             self._pack()
         self._blocks.clear()
+        self.lines.forget()
         self.first = self._n_rows
 
     def table(self) -> npt.NDArray[np.int64]:

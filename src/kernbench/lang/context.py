@@ -99,7 +99,7 @@ class ProgramContext:
         if x.known is None:
             self.flush()
             try:
-                array = self.port.force(x.operand.version)
+                array = self.port.force(x.operand.version, here())
             except ForcedValueError as error:
                 raise ForcedValueError(f"{here()}: {error}") from None
             x.known = from_array(array.reshape(x.shape), x.dtype)

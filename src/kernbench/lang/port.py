@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from kernbench.messages.commands import Command
+from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
 
 
@@ -34,11 +34,14 @@ class KernelPort(Protocol):
     def issue(self, command: Command) -> None:
         """Append a command; never waits for an answer (it may switch to the simulator when far ahead)."""
 
-    def force(self, version: int) -> npt.NDArray[Any]:
-        """The value of ``version``: waits, in simulated time, until it exists, then for the readback."""
+    def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
+        """The value of ``version``, needed at ``line``: waits in simulated time until it exists, and is read back."""
 
-    def is_done(self, version: int) -> bool:
-        """Whether the work of ``version`` is done once PE_CPU has issued every command so far; it never waits."""
+    def is_done(self, version: int, line: SourceLine) -> bool:
+        """Whether the work of ``version``, asked for at ``line``, is done once PE_CPU has issued all so far.
+
+        It never waits.
+        """
 
     def clock_ps(self) -> int:
         """Simulated time, once PE_CPU has issued every command so far."""

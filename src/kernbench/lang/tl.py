@@ -291,7 +291,7 @@ def test(future: Any) -> bool:
     if not isinstance(future, (Future, TensorHandle)):
         raise UsageError(f"{here()}: tl.test takes a future or a block, not {type(future).__name__}")
     program.flush()
-    return program.port.is_done(future.value.version)
+    return program.port.is_done(future.value.version, here())
 
 
 # -- queues -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
-from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd
+from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, SourceLine
 from kernbench.messages.ipcq import Wiring
 from kernbench.topology.graph import TopologyGraph
 
@@ -89,12 +89,12 @@ class ImmediateProgram(ProgramPort):
         assert self._hub is not None
         self._hub.switch()
 
-    def force(self, version: int) -> npt.NDArray[Any]:
+    def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
         """The value, once it is received."""
         self._wait_for((version,))
         return self.executor.value(version)
 
-    def is_done(self, version: int) -> bool:
+    def is_done(self, version: int, line: SourceLine) -> bool:
         """Whether a transfer is done; if not, the others get a turn first."""
         if version in self.queues.unfinished:
             self._switch_to_hub()

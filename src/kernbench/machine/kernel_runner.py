@@ -17,8 +17,9 @@ from greenlet import getcurrent, greenlet
 from kernbench.components.stream import Clock, Force, Test
 from kernbench.errors import DeadlockError, ForcedValueError
 from kernbench.memory.replay import DataExecutor
-from kernbench.messages.commands import Command
+from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
+from kernbench.messages.lines import CommandLines
 from kernbench.units import format_ps
 
 MOST_SPINS = 100_000  # tests in a row without a command between them; beyond that a program spins for ever
@@ -92,8 +93,8 @@ class ProgramPort:
 class Program(ProgramPort):
     """One program of a launch in simulated time.
 
-    ``body(port)`` runs the kernel; ``executor`` computes values (None in mode ``timing``); ``now_ps()`` is simulated
-    time.
+    ``body(port)`` runs the kernel; ``executor`` computes values (None in mode ``timing``); ``lines`` keeps where its
+    commands come from; ``now_ps()`` is simulated time.
     """
 
     def __init__(
@@ -101,11 +102,14 @@ class Program(ProgramPort):
         *,
         body: Callable[[Program], None],
         executor: DataExecutor | None,
+        lines: CommandLines,
         now_ps: Callable[[], int],
         **who: Any,
     ) -> None:
         super().__init__(**who)
         self.executor = executor
+        self.lines = lines
+        self.own_lines = lines.of_pe(self.counters.pe)
         self.now_ps = now_ps
         self._ahead: deque[Command] = deque()
         self._asks: Force | Clock | Test | None = None
@@ -119,23 +123,29 @@ class Program(ProgramPort):
         self.n_spins = 0
         if self.executor is not None:
             self.executor.admit(command)
+        if self.own_lines is not None:
+            self.own_lines.note(command)
+        if command.awaits:
+            self.lines.note_wait(max(command.awaits), command.line, command.name)
         self._ahead.append(command)
         if len(self._ahead) >= RUN_AHEAD:
             self._switch_to_hub()
 
-    def force(self, version: int) -> npt.NDArray[Any]:
+    def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
         """The value of ``version``, once it exists in simulated time."""
         if self.executor is None:
             raise ForcedValueError(
                 f"program {self.program} on {self.pe_name} needs a value that mode 'timing' does not compute; "
                 "use mode 'timed'"
             )
+        self.lines.note_wait(version, line, "value")
         self._ask(Force(version))
         self.executor.run_until(self.now_ps())
         return self.executor.value(version)
 
-    def is_done(self, version: int) -> bool:
+    def is_done(self, version: int, line: SourceLine) -> bool:
         """Whether the work of ``version`` is done once everything so far is issued."""
+        self.lines.note_wait(version, line, "test")
         asked = Test(version)
         self._ask(asked)
         return self.count_spin(asked.is_done)
@@ -154,6 +164,8 @@ class Program(ProgramPort):
         """The program has ended; nothing will read ``releases`` any more."""
         if self.executor is not None:
             self.executor.values.release(releases)
+        if self.own_lines is not None:
+            self.own_lines.products.difference_update(releases)
 
     def _ask(self, what: Force | Clock | Test) -> None:
         self._asks = what

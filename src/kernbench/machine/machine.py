@@ -258,6 +258,7 @@ class Machine(Hardware):
                 Program(
                     body=lambda port: run_program(kernel, args, meta, port),
                     executor=self.executor,
+                    lines=self.log.lines,
                     now_ps=lambda: self.engine.now_ps,
                     **self.who(program, grid, wiring),
                 )

@@ -16,9 +16,8 @@ from kernbench.reports.breakdown import (
     device_breakdown,
     kernel_breakdown,
     kernel_span,
-    limit_line,
-    total,
 )
+from kernbench.reports.causes import limit_line, total
 from kernbench.reports.measured import Measured
 from kernbench.reports.summary import UnitReading, level_bytes, link_uses, unit_uses
 
@@ -45,7 +44,7 @@ class Window:
         launches = machine.spans
         spans = [span for launch in launches if (span := kernel_span(table, graph, launch))]
         kernel_ps = sum(span.time_ps for span in spans)
-        breakdown = total([kernel_breakdown(table, graph, span) for span in spans])
+        parts = total(kernel_breakdown(table, graph, span, machine.log.lines) for span in spans)
         window_ps = machine.now_ps - self.opened_ps
         moved = machine.moved() - self.moved
         return Measured(
@@ -56,10 +55,10 @@ class Window:
             translations=machine.translations().since(self.translations),
             units=unit_uses(self.units, unit_readings(machine), window_ps),
             links=link_uses(graph, moved.links, window_ps),
-            breakdown=breakdown,
+            parts=parts,
             device_breakdown=device_breakdown(table, graph, launches, self.opened_ps, machine.now_ps),
             bound=_bound(machine, launches, flops, gemm, kernel_ps),
-            limit=limit_line(breakdown),
+            limit=limit_line(parts),
             events=machine.engine.events - self.events,
             chunk_hops=machine.fabric.chunk_hops - self.chunk_hops,
             oplog_sha256=machine.log.sha256(),

@@ -7,64 +7,19 @@ credits of queues lead it from one PE to another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.messages.lines import CommandLines, Origin
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.reports.tables import percent
+from kernbench.reports.causes import DEVICE_CAUSES, Part
 from kernbench.topology.graph import TopologyGraph
 
 Table = npt.NDArray[np.int64]  # [records, columns of OpRecord]
-
-# What a cause means and what to do about it, in the order work passes; ``docs/reference`` lists the same names.
-CAUSES: dict[str, str] = {
-    "launch skew": "PEs start one after another as the launch reaches them: launch less often",
-    "kernel start": "PE_CPU starts once per launch: put more work into one launch",
-    "command issue": "PE_CPU issues one command at a time: use larger blocks, so fewer commands",
-    "readback": "the kernel needed a value or a completion: need it later, or keep the decision in a mask",
-    "dispatch": "PE_SCHEDULER plans one command at a time: use larger blocks, so fewer commands",
-    "dma setup and window": "PE_DMA prepares descriptors or its window is full: use larger blocks, or load earlier",
-    "page walk": "the TLB did not hold the page: touch fewer pages, or fit their size to the shards",
-    "request on the fabric": "requests and acknowledgements travel: place data nearer, or load earlier",
-    "hbm queue": "other requests are first at this memory: spread the data over more channels, or rotate the order",
-    "hbm": "the memory's own latency and rate: load larger runs, or reuse what was loaded",
-    "data on the fabric": "data travels: place data nearer, or use fewer bytes",
-    "fetch": "TCM to register file: use a larger k step, or keep operands in registers",
-    "gemm": "the array is at work: use a narrower dtype or more PEs",
-    "math": "PE_MATH is at work: use fewer or cheaper operations, or more PEs",
-    "store": "register file to TCM: keep the accumulator in registers",
-    "credit return": "all slots of a queue were in use: receive earlier, free blocks earlier, or use more slots",
-    "send": "PE_DMA sets up and a slot's bytes leave: use larger slots, or send fewer bytes",
-    "message on the fabric": "a slot's last bytes travel to the receiver: place PEs that talk nearer, or send earlier",
-    "slot to tcm": "PE_DMA copies a slot to where the block lies: use rings in TCM that hold a whole message",
-    "pe_cpu busy": "PE_CPU still held earlier work: issue fewer commands",
-    "pe_scheduler busy": "PE_SCHEDULER still held earlier work: use larger blocks",
-    "pe_dma busy": "PE_DMA still held earlier work: use fewer bytes, or larger runs",
-    "pe_fetch_store busy": "PE_FETCH_STORE still held earlier work: use larger tiles",
-    "pe_gemm busy": "the array still held earlier work: use a narrower dtype or more PEs",
-    "pe_math busy": "PE_MATH still held earlier work: use fewer or cheaper operations",
-    "pe_ipcq busy": "an earlier slot of this queue waited for its turn at PE_DMA: send fewer bytes",
-    "hand-over": "work waited between two units: for an operand, a place in a queue, or room in TCM",
-    "kernel end": "PE_CPU waits for the last stores and reports: put more work into one launch",
-    "not traced": "no record says what was waited for: report it as a bug of KernBench, please",
-}
-
-# What the host sees, in the order it happens.
-DEVICE_CAUSES: dict[str, str] = {
-    "map": "page tables are written and TLBs told, before the first launch: make fewer tensors, or use larger pages",
-    "unmap": "the same at the end of a tensor: make fewer tensors, or keep them",
-    "queues": "queues are installed or removed on each PE: install them once, on fewer PEs or in fewer directions",
-    "host to device": "copies over PCIe: keep tensors on the device, or copy less",
-    "launch": "from the host over IO_CPU and M_CPU to the PE: launch less often",
-    "kernel": "see the breakdown of the kernel",
-    "completion": "from the slowest PE's end to the host: launch less often",
-    "device to host": "copies over PCIe: read back less",
-    "idle": "nothing was asked of the device",
-}
 
 _HOST_OPS: dict[int, str] = {
     OpCode.HOST_MAP: "map",
@@ -92,6 +47,16 @@ _OWN: dict[int, str] = {
 _WAITS = (OpCode.READBACK, OpCode.END)
 # What PE_IPCQ does until something has come from another PE.
 _WAITS_FOR_OTHERS = (OpCode.SLOT, OpCode.RECV)
+# Whom a command's time is spent for; what moves data has PE_DMA's channels, any other op is PE_MATH's.
+_UNITS: dict[str, str] = {
+    "load": "pe_dma.rd",
+    "store": "pe_dma.wr",
+    "dot": "pe_gemm",
+    "send": "pe_ipcq",
+    "recv": "pe_ipcq",
+    "wait": "pe_cpu",
+}
+_CHANNELS: dict[int, str] = {OpCode.DMA_READ: "pe_dma.rd", OpCode.DMA_WRITE: "pe_dma.wr"}
 # A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
 _DMA_WAY: dict[int, tuple[str, str]] = {
     OpCode.DMA_READ: ("request on the fabric", "data on the fabric"),
@@ -190,15 +155,19 @@ def record_at(table: Table, row: int) -> OpRecord:
     return OpRecord(*table[row].tolist())
 
 
-def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> dict[str, int]:
-    """Picoseconds by cause (see :data:`CAUSES`), which sum to ``span.time_ps`` exactly."""
-    parts = dict.fromkeys(CAUSES, 0)
+def kernel_breakdown(
+    table: Table, graph: TopologyGraph, span: KernelSpan, lines: CommandLines
+) -> dict[Part, int]:
+    """Picoseconds by cause, unit and line, which sum to ``span.time_ps`` exactly; ``lines`` of the log's commands."""
+    parts: dict[Part, int] = {}
     left_ps, row = span.end_ps, span.end_row
     while row >= 0 and left_ps > span.start_ps:
         record = record_at(table, row)
         if record.cause >= row:
             raise AssertionError(f"record {row} names {record.cause} as its cause, which comes after it")
         unit = graph.nodes[record.node]
+        origin = lines.origin(unit.pe, record)
+        payer = _unit_of(record, unit.kind, origin)
         row, floor_ps, is_awaited = -1, span.begins[unit.pe].start_ps, record.op in _WAITS
         if record.cause >= 0:
             cause = record_at(table, record.cause)
@@ -209,12 +178,25 @@ def kernel_breakdown(table: Table, graph: TopologyGraph, span: KernelSpan) -> di
         for begin_ps, name in reversed(_segments(record, unit.kind, floor_ps, is_awaited=is_awaited)):
             begin_ps = max(begin_ps, floor_ps)
             if begin_ps < left_ps:
-                parts[name] += left_ps - begin_ps
+                part = Part(name, payer, origin)
+                parts[part] = parts.get(part, 0) + left_ps - begin_ps
                 left_ps = begin_ps
-    parts["launch skew"] = left_ps - span.start_ps
+    if left_ps > span.start_ps:
+        parts[Part("launch skew", "pe_cpu", None)] = left_ps - span.start_ps
     if sum(parts.values()) != span.time_ps:
         raise AssertionError(f"the causes sum to {sum(parts.values())} ps of {span.time_ps} ps")
-    return {name: ps for name, ps in parts.items() if ps}
+    return parts
+
+
+def _unit_of(record: OpRecord, kind: str, origin: Origin | None) -> str:
+    """Whom the time of a record of a unit of ``kind`` is spent for (see :class:`Part`)."""
+    if record.op in _CHANNELS:
+        return _CHANNELS[record.op]
+    if record.op == OpCode.READBACK or origin is None:
+        return kind
+    unit = _UNITS.get(origin.op, "pe_math")
+    # What a load, a store or a send finds in the accumulators, it stores to TCM first: a result of PE_GEMM.
+    return "pe_gemm" if record.op == OpCode.STORE and unit != "pe_math" else unit
 
 
 def _segments(record: OpRecord, kind: str, floor_ps: int, *, is_awaited: bool) -> list[tuple[int, str]]:
@@ -282,22 +264,3 @@ def _device_segments(
             (span.end_ps, launch.done_ps, "completion"),
         ]
     return segments
-
-
-def total(breakdowns: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The sum of several launches' breakdowns, causes in their stated order."""
-    return {name: ps for name in CAUSES if (ps := sum(breakdown.get(name, 0) for breakdown in breakdowns))}
-
-
-def limit_line(breakdown: Mapping[str, int]) -> str:
-    """One sentence on what limits the kernel, and what to do about it.
-
-    >>> limit_line({"math": 250, "gemm": 750})
-    'The kernel is limited by gemm, 75 % of its time: use a narrower dtype or more PEs.'
-    """
-    if not breakdown:
-        return "No kernel ran."
-    name = max(breakdown, key=lambda cause: breakdown[cause])
-    share = percent(breakdown[name] / sum(breakdown.values()))
-    cure = CAUSES[name].partition(": ")[2]
-    return f"The kernel is limited by {name}, {share} of its time: {cure}."

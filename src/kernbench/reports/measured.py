@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernbench.reports.bounds import Bound
+from kernbench.reports.causes import Parts, by_cause
 from kernbench.reports.summary import Translations, UnitUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a window held."""
+    """What a window held. ``parts`` are the kernel time by cause, unit and line."""
 
     device_time_ps: int
     kernel_time_ps: int
@@ -19,13 +20,18 @@ class Measured:
     translations: Translations
     units: tuple[UnitUse, ...]
     links: tuple[UnitUse, ...]
-    breakdown: dict[str, int]
+    parts: Parts
     device_breakdown: dict[str, int]
     bound: Bound | None
     limit: str
     events: int
     chunk_hops: int
     oplog_sha256: str
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """The kernel time by cause."""
+        return by_cause(self.parts)
 
 
 NOTHING_MEASURED = Measured(
@@ -36,7 +42,7 @@ NOTHING_MEASURED = Measured(
     translations=Translations(),
     units=(),
     links=(),
-    breakdown={},
+    parts={},
     device_breakdown={},
     bound=None,
     limit="No time passes in mode 'data'.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from kernbench.reports.breakdown import CAUSES, DEVICE_CAUSES
+from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, payer
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.reports.summary import UnitUse
@@ -15,12 +15,16 @@ from kernbench.units import format_ps
 def print_page(output: Output, result: RunResult, machine: str) -> None:
     """All that is known of ``result``; the last line says what limits the kernel."""
     output.facts(_facts(result, machine))
-    if result.breakdown:
+    if result.parts:
         output.heading("Where the kernel time went, on the PE that ended last")
-        _print_shares(output, result.breakdown, CAUSES)
+        _print_causes(output, result.parts)
     if result.device_breakdown:
         output.heading("Where the device time went")
-        _print_shares(output, result.device_breakdown, DEVICE_CAUSES)
+        rows = [
+            (*row, DEVICE_CAUSES[row[0]].cure or DEVICE_CAUSES[row[0]].meaning)
+            for row in share_rows(result.device_breakdown)
+        ]
+        output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
     window = format_ps(result.device_time_ps)
     _print_uses(output, f"Busiest units, within {window}", "units", result.units)
     _print_uses(output, f"Busiest links, within {window}", "links", result.links)
@@ -70,10 +74,15 @@ def _verdict(check: Check, mode: str) -> tuple[str, str]:
     return (f"check ok: {how}", GOOD) if check.ok else (f"check WRONG: {how}", BAD)
 
 
-def _print_shares(output: Output, breakdown: Mapping[str, int], causes: Mapping[str, str]) -> None:
-    """A breakdown with what to do about each cause: what ``causes`` says of it, without what it means."""
-    rows = [(*row, causes[row[0]].partition(": ")[2] or causes[row[0]]) for row in share_rows(breakdown)]
-    output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
+def _print_causes(output: Output, parts: Parts) -> None:
+    """The causes of a kernel's time, each with the line that pays most for it and what to do there."""
+    rows = []
+    for cause, time, share in share_rows(by_cause(parts)):
+        most = payer(parts, cause)
+        rows.append((cause, time, share, str(most.origin or ""), cure(cause, most)))
+    output.table(
+        ("cause", "time", "share", "most at", "what to do"), rows, left=("cause", "most at", "what to do")
+    )
 
 
 def _print_uses(output: Output, heading: str, what: str, uses: tuple[UnitUse, ...]) -> None:

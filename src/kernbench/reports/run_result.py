@@ -75,6 +75,7 @@ class RunResult(Measured):
                 for link in self.links
             ],
             "breakdown": self.breakdown,
+            "parts": [part.to_json() | {"time_ps": ps} for part, ps in self.parts.items()],
             "device_breakdown": self.device_breakdown,
             "config_sha256": self.config_sha256,
             "events": self.events,

@@ -1,0 +1,97 @@
+"""Where the commands of the op log come from: the kernel's line of each, and the op that it asked for there.
+
+Kept beside the op log and no part of it: nothing here is hashed, and what the log drops is dropped here as well.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kernbench.messages.commands import Command, GemmCmd, MathCmd, SourceLine
+from kernbench.messages.oplog import OpCode, OpRecord
+
+ADD_OF_DOT = "add of a dot"  # instead of "add", where ``tl.dot(a, b, acc)`` would have added as well
+
+
+class Origin(NamedTuple):
+    """A line of a kernel and the op that it asks for: "exp", "load", ...; "value" where Python needs a block's."""
+
+    line: SourceLine
+    op: str
+
+    def __str__(self) -> str:
+        return f"{self.line} ({self.op})"
+
+
+class PeLines:
+    """The origins of one PE's commands, in the order of their numbers: two references each, and no object.
+
+    ``first`` is the number of the first one kept; ``products`` the living results of PE_GEMM.
+    """
+
+    __slots__ = ("first", "lines", "ops", "products")
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.lines: list[SourceLine] = []
+        self.ops: list[str] = []
+        self.products: set[int] = set()
+
+    def note(self, command: Command) -> None:
+        """Keep the origin of the PE's next command."""
+        if not self.lines:
+            self.first = command.seq
+        op = command.name
+        if type(command) is MathCmd:
+            op = command.op
+            if op == "add" and self.products and self._adds_product(command):
+                op = ADD_OF_DOT
+        elif type(command) is GemmCmd and command.result is not None:
+            self.products.add(command.result.version)
+        if self.products and command.releases:
+            self.products.difference_update(command.releases)
+        self.lines.append(command.line)
+        self.ops.append(op)
+
+    def _adds_product(self, command: MathCmd) -> bool:
+        """Whether a block is added to a product of its own shape and dtype."""
+        a, b = command.operands
+        is_alike = a.shape == b.shape and a.dtype is b.dtype and a.space is b.space
+        return is_alike and not self.products.isdisjoint((a.version, b.version))
+
+
+class CommandLines:
+    """The origins of all commands since the last :meth:`forget`, by PE and command number; none unless ``keep``."""
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self.keep = keep
+        self._by_pe: dict[int, PeLines] = {}
+        self._waits: dict[int, Origin] = {}
+        self._origins: dict[Origin, Origin] = {}  # one object of each
+
+    def of_pe(self, pe: int) -> PeLines | None:
+        """Where PE number ``pe`` notes its commands; None if they are not kept."""
+        return self._by_pe.setdefault(pe, PeLines()) if self.keep else None
+
+    def note_wait(self, version: int, line: SourceLine, op: str) -> None:
+        """Keep where a program waits for the value or the completion ``version``."""
+        if self.keep:
+            origin = Origin(line, op)
+            self._waits[version] = self._origins.setdefault(origin, origin)
+
+    def origin(self, pe: int, record: OpRecord) -> Origin | None:
+        """Where a record of PE number ``pe`` comes from; None for what no line of a kernel asked for."""
+        if record.op == OpCode.READBACK:
+            return self._waits.get(record.version)
+        lines = self._by_pe.get(pe)
+        if lines is None or not 0 <= record.command - lines.first < len(lines.lines):
+            return None
+        at = record.command - lines.first
+        return Origin(lines.lines[at], lines.ops[at])
+
+    def forget(self) -> None:
+        """Drop the origins so far."""
+        for lines in self._by_pe.values():
+            lines.lines.clear()
+            lines.ops.clear()
+        self._waits.clear()
