@@ -162,6 +162,7 @@ def call(program: str, *args: str) -> int:
 @contextlib.contextmanager
 def _forgotten() -> Iterator[None]:
     """What is registered or imported from this folder within is forgotten afterwards."""
+    load_algorithms()  # loads once: what it registers within would be forgotten for good
     entries = [dict(registry._entries) for registry in _REGISTRIES]
     modules = set(sys.modules)
     here = str(Path.cwd())

@@ -106,10 +106,22 @@ def numbers(seed: int, p: int, n: int, dtype: str) -> Vectors:
 # -- what an op means -------------------------------------------------------------------------------------------------
 
 
+FUNCTIONS = {
+    "sum": np.add,  # of bools in numpy: "any"
+    "avg": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,  # keeps a NaN
+    "min": np.minimum,
+    "band": np.bitwise_and,
+    "bor": np.bitwise_or,
+    "bxor": np.bitwise_xor,
+}
+
+
 def combined(op: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Two vectors reduced by ``op``, rounded to their dtype."""
-    function = {"max": np.fmax, "min": np.fmin, "prod": np.multiply}.get(op, np.add)
-    if a.dtype == np.int32:
+    function = FUNCTIONS[op]
+    if a.dtype.kind in "biu":
         return function(a, b)
     with np.errstate(over="ignore"):
         return function(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)

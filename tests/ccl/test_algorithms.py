@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernbench.ccl.algorithm import ALGORITHMS, OPS, Group, require_served
+from kernbench.ccl.algorithm import ALGORITHMS, BITWISE, OPS, Group, require_served
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.inputs import REDUCING
 from kernbench.ccl.orders import double_parents, level_places, mesh_places, ring_order, torus_places
@@ -198,14 +198,35 @@ def test_random_floats_are_rounded_in_the_algorithms_own_order(name):
     communicator.remove()
 
 
+REDUCING_NAMES = [name for name in NAMES if ALGORITHMS[name].collective in REDUCING]
+
+
 @pytest.mark.parametrize("op", ["max", "min"])
-@pytest.mark.parametrize("name", [name for name in NAMES if ALGORITHMS[name].collective == "all_reduce"])
-def test_zeros_of_both_signs_and_nans_are_the_same_on_all_ranks(name, op):
+@pytest.mark.parametrize("name", REDUCING_NAMES)
+def test_a_nan_is_kept_and_zeros_of_both_signs_and_nans_are_the_same_on_all_ranks(name, op):
     p = 8
-    values = np.random.default_rng(2).choice([0.0, -0.0, np.nan], (p, 50)).astype(np.float32)
+    values = np.random.default_rng(2).choice([0.0, -0.0, 1.0, np.nan], (p, 48), p=[0.3, 0.3, 0.3, 0.1])
+    vectors = list(values.astype(np.float32))
     communicator = Communicator(machine(p).torch, range(p))
-    run = Run(communicator, name, list(values), 50, op=op)
-    assert len({x.tobytes() for x in run.results}) == 1
+    run = check(communicator, name, 48 // p if n_in(name, 1, p) == p else 48, "fp32", op, vectors=vectors)
+    assert np.isnan(np.concatenate(run.results)).any()
+    if ALGORITHMS[name].collective == "all_reduce":
+        assert [np.isnan(x).tolist() for x in run.results] == [np.isnan(values).any(axis=0).tolist()] * p
+        assert len({x.tobytes() for x in run.results}) == 1
+    communicator.remove()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "op"),
+    [*product(("int1",), ("sum", "prod", "max", "min", *BITWISE)), *product(("int32", "uint8"), BITWISE)],
+)
+@pytest.mark.parametrize("name", REDUCING_NAMES)
+def test_bools_are_reduced_as_truths_and_integers_bit_by_bit(name, dtype, op):
+    p, n_elem = 3 if serves(name, 3) else 4, 7
+    bits = np.random.default_rng(5).integers(0, 256, (p, n_in(name, n_elem, p)))
+    vectors = list((bits % 2 if dtype == "int1" else bits * 0x0102_0301).astype(as_dtype(dtype).numpy))
+    communicator = Communicator(machine(p).torch, range(p))
+    check(communicator, name, n_elem, dtype, op, vectors=vectors)
     communicator.remove()
 
 

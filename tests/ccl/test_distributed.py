@@ -836,8 +836,8 @@ def test_what_pytorch_has_and_this_has_not_is_said():
     assert str(caught.value).startswith(
         "torch.distributed has no 'all_reduse' here; did you mean 'all_reduce'?"
     )
-    with pytest.raises(UnknownAttributeError, match="ReduceOp has no 'BAND' here"):
-        _ = torch.distributed.ReduceOp.BAND
+    with pytest.raises(UnknownAttributeError, match="ReduceOp has no 'PREMUL_SUM' here"):
+        _ = torch.distributed.ReduceOp.PREMUL_SUM
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What every rank does, written once: for the real torch over gloo, and for KernBench's facade.
 
 A case is ``case(torch, rank, world_size, groups) -> plain values``; each runs on all ranks, in the order of ``BEFORE``
-(no process group yet), ``CASES`` and ``AFTER`` (none any more). Values are small whole numbers, so that no order of
-additions can be seen in them.
+(no process group yet), ``CASES``, ``DIFFERENT`` (what the two are known to answer differently) and ``AFTER`` (no group
+any more). Values are small whole numbers, so that no order of additions can be seen in them.
 """
 
 import warnings
@@ -10,12 +10,13 @@ from itertools import product
 
 WORLD_SIZE = 4
 GROUPS = {"world": None, "pair": [0, 2], "turned": [3, 1, 0]}
-DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int32", "int64")
-OPS = ("SUM", "PRODUCT", "MIN", "MAX", "AVG")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "bool")
+OPS = ("SUM", "PRODUCT", "MIN", "MAX", "AVG", "BAND", "BOR", "BXOR")
+BITWISE = OPS[-3:]
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 NOBODY = "not a member"
 
-BEFORE, CASES, AFTER = {}, {}, {}
+BEFORE, CASES, DIFFERENT, AFTER = {}, {}, {}, {}
 
 
 def case(name, into=CASES):
@@ -43,6 +44,7 @@ def run(torch, rank, world_size, init):
     )  # for what fails in a thread of gloo, which its next barrier tells again
     for name, f in CASES.items():
         found[name] = f(torch, rank, world_size, groups)
+    found |= {f"different: {name}": f(torch, rank, world_size, groups) for name, f in DIFFERENT.items()}
     dist.destroy_process_group()
     return found | {f"after: {name}": f(torch, rank, world_size, groups) for name, f in AFTER.items()}
 
@@ -107,7 +109,7 @@ def in_group(name):
 def reducing(group_name, dtype, op):
     """Cases of the three collectives that reduce."""
     where = f"{group_name} {dtype} {op}"
-    if op == "AVG" and dtype not in FLOATS:
+    if (op == "AVG" and dtype not in FLOATS) or (op in BITWISE and dtype in FLOATS):
         return
 
     @case(f"all_reduce {where}")
@@ -204,6 +206,44 @@ for _group, _dtype in product(GROUPS, DTYPES):
     moving(_group, _dtype)
     for _op in OPS:
         reducing(_group, _dtype, _op)
+
+
+def with_nan(torch, rank, where, n, dtype="float32"):
+    """``n`` elements of which rank ``where`` (all, if None) holds NaN and the others their rank."""
+    value = float("nan") if where in (rank, None) else float(rank)
+    return torch.full((n,), value, dtype=getattr(torch, dtype))
+
+
+@case("the largest and the smallest of a NaN on rank 0")
+def _(torch, rank, world_size, groups):
+    dist, found = torch.distributed, []
+    for dtype, op in product(FLOATS, ("MAX", "MIN")):
+        x, y = with_nan(torch, rank, 0, 1, dtype), with_nan(torch, rank, 0, 1, dtype)
+        dist.all_reduce(x, op=getattr(dist.ReduceOp, op))
+        dist.reduce(y, 0, op=getattr(dist.ReduceOp, op))
+        found += [str(v) for v in values(x) + (values(y) if rank == 0 else [])]
+    return found
+
+
+@case("the largest and the smallest of NaNs everywhere")
+def _(torch, rank, world_size, groups):
+    dist, found = torch.distributed, []
+    for dtype, op in product(FLOATS, ("MAX", "MIN", "SUM", "PRODUCT", "AVG")):
+        x = with_nan(torch, rank, None, 5, dtype)
+        dist.all_reduce(x, op=getattr(dist.ReduceOp, op))
+        found += [str(v) for v in values(x)]
+    return found
+
+
+@case("NaNs", DIFFERENT)
+def _(torch, rank, world_size, groups):
+    """The numbers of elements that are NaN after a MAX of 8, by the rank that held NaN."""
+    dist, found = torch.distributed, []
+    for where in range(world_size):
+        x = with_nan(torch, rank, where, 8)
+        dist.all_reduce(x, op=dist.ReduceOp.MAX)
+        found.append(sum(v != v for v in values(x)))
+    return found
 
 
 # -- semantics --------------------------------------------------------------------------------------------
@@ -461,6 +501,14 @@ def _(torch, rank, world_size, groups):
         dist.all_reduce(numbers(torch, rank, 4, dtype), op=dist.ReduceOp.AVG, group=group)
 
     return [refused(lambda dtype=dtype: average(dtype)) for dtype in DTYPES if dtype not in FLOATS]
+
+
+@case("no bits of floats")
+def _(torch, rank, world_size, groups):
+    dist, group = torch.distributed, groups["spare"]
+    ops = [getattr(dist.ReduceOp, op) for op in BITWISE]
+    tries = [(numbers(torch, rank, 4, dtype), op) for dtype in FLOATS for op in ops]
+    return [refused(lambda x=x, op=op: dist.all_reduce(x, op=op, group=group)) for x, op in tries]
 
 
 misuse("no op", lambda torch, dist, x: dist.all_reduce(x, op="sum"), by=refused_somehow)

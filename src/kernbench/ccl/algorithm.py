@@ -25,6 +25,7 @@ Collective = Literal[
     "send_recv",
 ]
 OPS = ("sum", "avg", "max", "min", "prod")
+BITWISE = ("band", "bor", "bxor")  # of integers and bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class Algorithm:
 
     ``kernel(src, dst, *, ...)`` runs on every rank; ``src`` and ``dst`` point to the rank's own tensors, which may be
     the same. Its further arguments are what ``kernel_args(world_size, n_elem)`` and ``layout(group)`` give, and of
-    ``op`` (one of :data:`OPS`), ``root`` (a rank), ``slice_elems`` (elements that one slot holds) and ``slots`` (of a
-    ring, less those whose credits may have to wait for a batch) those it names.
-    ``n_elem`` are the elements of the smaller buffer of a rank.
+    ``op`` (one of :data:`OPS` or :data:`BITWISE`), ``root`` (a rank), ``slice_elems`` (elements that one slot holds)
+    and ``slots`` (of a ring, less those whose credits may have to wait for a batch) those it names. ``n_elem`` are the
+    elements of the smaller buffer of a rank.
 
     ``queues(group)`` are the queues to install besides the grid's ``directions``. ``elems_sent(world_size, n_elem)`` is
     what all ranks together send. ``refuses(group)`` says why it cannot serve a group (None: it can). ``is_crossbar``

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,31 +16,11 @@ from kernbench.ccl.misuse import (
     InvalidTypeError,
     SizesError,
     require_one_dtype,
-    require_op_on,
     torch_name,
 )
-from kernbench.errors import UnknownAttributeError
+from kernbench.ccl.reduce_op import ReduceOp, require_op_on
 from kernbench.messages.commands import SourceLine
-from kernbench.registry import did_you_mean
 from kernbench.runtime.tensor import DeviceTensor
-
-
-class _Names(enum.EnumMeta):
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = [op for op in cls.__members__]  # noqa: C416  # mypy
-        raise UnknownAttributeError(f"ReduceOp has no {name!r} here; {did_you_mean(name, known)}")
-
-
-class ReduceOp(enum.Enum, metaclass=_Names):
-    """How tensors are reduced; the value is the algorithms' name for it."""
-
-    SUM = "sum"
-    AVG = "avg"
-    PRODUCT = "prod"
-    MIN = "min"
-    MAX = "max"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +45,7 @@ class Collectives:
         how = _op_named("all_reduce", op)
 
         def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_op_on(how, tensors[0].dtype)
+            require_op_on(op, tensors[0].dtype)
             return _call("all_reduce", tensors, line, tensors[0], op=op.name)
 
         return self._plan("all_reduce", "all_reduce", group, call, (0, 0), list, op=how)
@@ -86,7 +65,7 @@ class Collectives:
         _require_root("reduce", group, root)
 
         def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_op_on(how, tensors[0].dtype)
+            require_op_on(op, tensors[0].dtype)
             return _call("reduce", tensors, line, tensors[0], op=op.name, dst=group.ranks[root])
 
         return self._plan("reduce", "reduce", group, call, (0, 0), list, op=how, root=root)
@@ -129,7 +108,7 @@ class Collectives:
                     f"input tensor must be the same size as output size times world size: {input_.numel()} elements "
                     f"are not {output.numel()} x {n}"
                 )
-            require_op_on(how, output.dtype)
+            require_op_on(op, output.dtype)
             return _call("reduce_scatter_single", tensors, line, output, op=op.name)
 
         return self._plan("reduce_scatter_single", "reduce_scatter", group, call, (1, 0), _nothing, op=how)
@@ -228,7 +207,7 @@ class Collectives:
             output, *inputs = tensors
             require_one_dtype(tensors)
             _require_list("reduce_scatter", "input", inputs, output, n)
-            require_op_on(how, output.dtype)
+            require_op_on(op, output.dtype)
             return _call("reduce_scatter", tensors, line, output, op=op.name)
 
         def run(calls: Sequence[Call]) -> Sequence[Any]:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from kernbench.ccl.backend import AhbmCCLBackend, parts_of
-from kernbench.ccl.collectives import Collectives, ReduceOp
+from kernbench.ccl.collectives import Collectives
 from kernbench.ccl.groups import Call, ProcessGroup
 from kernbench.ccl.misuse import require_tensor, require_tensors
 from kernbench.ccl.point_to_point import P2POp, PointToPoint
 from kernbench.ccl.process_groups import GroupLike, GroupMember, is_outside, require_timeout
 from kernbench.ccl.ranks import Hub
+from kernbench.ccl.reduce_op import ReduceOp
 from kernbench.ccl.work import Work
 from kernbench.ccl.world import Worlds
 from kernbench.errors import UnknownAttributeError

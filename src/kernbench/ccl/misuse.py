@@ -39,16 +39,6 @@ NOT_INITIALIZED = (
 )
 OURS = "ProcessGroupAhbm"  # where gloo's texts say ProcessGroupGloo
 
-# PyTorch's own names of integers that no average can be written back to.
-_SCALAR_TYPES = {
-    "int8": "Char",
-    "uint8": "Byte",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "int1": "Bool",
-}
-
 
 def torch_name(dtype: DType) -> str:
     """How PyTorch prints a dtype.
@@ -101,10 +91,3 @@ def require_one_dtype(tensors: Iterable[DeviceTensor]) -> None:
                 f"Found {torch_name(first)} and  {torch_name(tensor.dtype)}"
             )
         first = tensor.dtype
-
-
-def require_op_on(op: str, dtype: DType) -> None:
-    """Refuse to write an average to integers."""
-    if op == "avg" and not dtype.is_float:
-        kind = _SCALAR_TYPES.get(dtype.name, dtype.numpy.name)
-        raise BackendError(f"result type Float can't be cast to the desired output type {kind}")

@@ -73,14 +73,21 @@ def receive(queue: str, span: Span, like: Any) -> Any:
 
 
 def combine(op: str, a: Any, b: Any) -> Any:
-    """``a`` and ``b`` reduced by ``op``, element by element, in their own dtype.
+    """``a`` and ``b`` reduced by ``op``, element by element, in their own dtype; a sum of bools is "any".
 
-    All ranks that make the same value name its operands in the same order: which zero is the larger one depends on it.
+    A NaN is larger and smaller than all numbers, on whichever side it is. All ranks that make the same value name its
+    operands in the same order: which zero is the larger one depends on it.
     """
     if op == "max":
-        return tl.maximum(a, b)
+        return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
     if op == "min":
-        return tl.minimum(a, b)
+        return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    if op == "bor" or (op == "sum" and a.dtype is tl.int1):
+        return a | b
+    if op == "band":
+        return a & b
+    if op == "bxor":
+        return a ^ b
     return a * b if op == "prod" else a + b
 
 
