@@ -76,7 +76,7 @@ def mine(kernel="pass", host="kernel[(4,)](x)", make=MAKE_X):
             "bench 'vector_add' has no parameter 'foo'; (known: block, dtype, n)",
         ),
         ((*SMALL, "-p", "=3"), "-p =3: write name=value, as in -p m=512"),
-        ((*SMALL, "-p", "n=1e3"), "bench 'vector_add': parameter 'n' wants int, not '1e3'"),
+        (("run", "vector_add", "-p", "n=1e3"), "bench 'vector_add': parameter 'n' wants int, not '1e3'"),
         (
             (*SMALL, "--mode", "TIMED"),
             "unknown mode 'TIMED'; did you mean 'timed'? (known: data, timed, timing)",
@@ -250,10 +250,13 @@ def test_a_product_over_nothing_is_zero(kernbench):
             "my.yaml:2: cube.noc.link_bw: 1E-400 is out of all proportion; write GB/s without a unit, "
             "from 1e-18 to 1e18",
         ),
-        (b"extends: tiny\npe.tcm.size: " + b"9" * 5000 + b"\n", "my.yaml:2: a number of 5000 digits"),
+        (
+            b"extends: tiny\npe.tcm.size: " + b"9" * 5000 + b"\n",
+            "my.yaml:2: a number of 5000 digits; 1000 are the most",
+        ),
         (
             b"extends: tiny\nhost: " + b"[" * 1000 + b"]" * 1000 + b"\n",
-            "my.yaml: YAML syntax: brackets within brackets, too many to follow",
+            "my.yaml:2: YAML syntax: more than 64 levels of brackets or indentation",
         ),
         (
             b"extends: tiny\nsystem.sips: {count: 1000000, grid: [1000, 1000]}\n",

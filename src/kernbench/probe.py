@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernbench.ccl.wiring import QueuePair, install_queues
+from kernbench.config.load import Overrides
 from kernbench.dtypes import int8
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.lang import tl
@@ -123,7 +124,7 @@ def run_probe(
     sizes: Sequence[int] = SIZES,
     *,
     topology: str = "default",
-    overrides: tuple[str, ...] = (),
+    overrides: Overrides = (),
 ) -> tuple[ProbeRow, ...]:
     """Every case at every size, each transfer on a machine that does nothing else.
 
@@ -140,7 +141,7 @@ def run_probe(
 class _Probe:
     """Transfers of one case on one machine, one after the other."""
 
-    def __init__(self, topology: str, overrides: tuple[str, ...]) -> None:
+    def __init__(self, topology: str, overrides: Overrides) -> None:
         self.simulation = Simulation.of(topology, overrides=overrides, mode="timing")
         assert isinstance(self.simulation.machine, Machine)
         self.machine = self.simulation.machine
@@ -260,7 +261,7 @@ def run_queue_probe(
     *,
     pes: tuple[int, int] = (0, 1),
     topology: str = "default",
-    overrides: tuple[str, ...] = (),
+    overrides: Overrides = (),
 ) -> tuple[QueueRow, ...]:
     """A queue from one of ``pes`` to the other, at every size and depth, on a machine that does nothing else.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from kernbench.ccl.facade import add_distributed
 from kernbench.components import load_components
-from kernbench.config.load import config_sha256, load_config
+from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
@@ -55,6 +56,7 @@ class Simulation:
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {mode!r}; {did_you_mean(mode, MODES)}")
         load_components()
+        self.name = ""
         self.config = config
         self.mode = mode
         self.graph = build_graph(config.topology)
@@ -78,11 +80,19 @@ class Simulation:
         cls,
         topology: str | Path = "default",
         *,
-        overrides: Iterable[str] = (),
+        overrides: Overrides = (),
         **options: Any,
     ) -> Simulation:
         """The simulation of a preset or a file; ``options`` as for the class."""
-        return cls(load_config(topology, overrides), **options)
+        known = [name for name in inspect.signature(cls).parameters if name != "config"]
+        for name in options:
+            if name not in known:
+                raise UsageError(
+                    f"a simulation has no option {name!r}; {did_you_mean(name, (*known, 'overrides'))}"
+                )
+        simulation = cls(load_config(topology, overrides), **options)
+        simulation.name = str(topology)
+        return simulation
 
     def close(self) -> None:
         """Close ``torch``: see :meth:`Context.close`. Reports can still be made."""
@@ -123,9 +133,16 @@ class Simulation:
 
 
 def simulate(topology: str | Path = "default", **options: Any) -> Simulation:
-    """A fresh machine and its host context: ``torch = simulate("tiny").torch``; options as for :class:`Simulation`.
+    """A fresh machine and its host context, of a preset or a YAML file; options as for :class:`Simulation`.
 
-    ``overrides`` are texts such as ``"cube.hbm.channels=8"``.
+    ``overrides`` change its configuration: a dict, or texts as after ``--set``.
+
+    >>> torch = simulate("tiny", overrides={"pe.clock_ghz": 2, "pe.tcm.size": "256 KiB"}).torch
+    >>> torch.arange(4).tolist()
+    [0, 1, 2, 3]
+
+    Raises:
+        KernBenchError: there is no such machine, or it cannot be; one line says what to do.
     """
     return Simulation.of(topology, **options)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
+from kernbench.config.load import Overrides, load_config
 from kernbench.lang.program import PerProgram
 from kernbench.reports.measured import Measured
 from kernbench.runtime.placement import DPPolicy
@@ -42,7 +43,7 @@ def run(
     args: Sequence[Any],
     *,
     topology: str | Path = "tiny",
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     mode: str = "timed",
     policy: DPPolicy | None = None,
     place: Any = None,
@@ -87,7 +88,7 @@ def run_ranks(
     *,
     queues: Iterable[QueuePair] = (),
     rings: Mapping[str, Any] | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     mode: str = "data",
     strict: bool = True,
     **meta: Any,
@@ -131,7 +132,7 @@ def run_collective(
     root: int = 0,
     grid: tuple[int, int] | None = None,
     rings: Mapping[str, Any] | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     mode: str = "data",
 ) -> KernelRun:
     """Run the registered ``algorithm`` on a rank for each of ``sources``, on the same fake machine; out of place.
@@ -167,16 +168,16 @@ def run_collective(
     return KernelRun(tuple(tensor.numpy() for tensor in made), report)
 
 
-def _machine(ranks: int | tuple[int, int], overrides: Iterable[str], mode: str, strict: bool) -> Simulation:
+def _machine(ranks: int | tuple[int, int], overrides: Overrides, mode: str, strict: bool) -> Simulation:
     """One cube of as many PEs, otherwise the preset ``tiny``."""
     columns, rows = (ranks, 1) if isinstance(ranks, int) else ranks
     n_ranks = columns * rows
-    machine = (
-        f"cube.pes={{count: {n_ranks}, grid: [{columns}, {rows}]}}",
-        f"cube.hbm.channels={n_ranks}",
-        f"cube.hbm.capacity={16 * n_ranks} MiB",
-    )
-    return Simulation.of("tiny", overrides=(*machine, *overrides), mode=mode, strict=strict)
+    machine = {
+        "cube.pes": {"count": n_ranks, "grid": (columns, rows)},
+        "cube.hbm.channels": n_ranks,
+        "cube.hbm.capacity": f"{16 * n_ranks} MiB",
+    }
+    return Simulation(load_config("tiny", overrides, below=machine), mode=mode, strict=strict)
 
 
 def _placed(torch: Any, name: str, arg: Any) -> Any:

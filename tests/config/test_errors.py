@@ -1,5 +1,6 @@
 """Every configuration error is one line: file, line, dotted path, what is wrong, the nearest valid name."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,73 @@ def test_extends_must_name_something_that_does_not_come_back():
     assert error_of("extends: [tiny]\n") == "my.yaml:1: extends: ['tiny'] is not a preset or a file"
     Path("other.yaml").write_text("extends: my.yaml\n")
     assert error_of("extends: other.yaml\n") == "my.yaml: extends itself, by way of my.yaml, other.yaml"
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (
+            "cube.noc.link_bw: 32",
+            "my.yaml:3: cube.noc.link_bw is set already, by my.yaml:2; keep one of the two",
+        ),
+        (
+            "cube.noc: {link_bw: 32}",
+            "my.yaml:3: cube.noc.link_bw is set already, by my.yaml:2; keep one of the two",
+        ),
+        ("cube.noc: 5", "my.yaml:3: cube.noc is set already, by my.yaml:2; keep one of the two"),
+    ],
+)
+def test_a_key_may_be_set_once_in_a_file_however_it_is_spelt(second, message):
+    assert error_of(f"extends: tiny\ncube: {{noc: {{link_bw: 64}}}}\n{second}\n") == message
+
+
+def test_a_key_may_be_set_once_on_a_command_line_however_it_is_spelt():
+    assert error_of_set("cube.noc={link_bw: 64}", "pe.clock_ghz=2", "cube.noc.link_bw=32") == (
+        "--set cube.noc.link_bw=32: cube.noc.link_bw is set already, by --set cube.noc={link_bw: 64}; "
+        "keep one of the two"
+    )
+
+
+def test_keys_of_one_mapping_may_be_spelt_in_several_ways():
+    Path("my.yaml").write_text("extends: tiny\ncube: {noc: {link_bw: 32}}\ncube.noc.router_ns: 3\n")
+    noc = load_config("my.yaml", ["cube.noc.link_ns=2", "cube.noc={buffer_per_vc: 8192}"]).topology.cube.noc
+    assert (float(noc.link_rate), noc.router_ps, noc.link_ps, noc.buffer_per_vc_bytes) == (
+        32,
+        3000,
+        2000,
+        8192,
+    )
+
+
+# -- files that never end ---------------------------------------------------------------------------------------
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi")
+)
+CHAIN = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 200))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "my.yaml:5: 111,111 values, aliases written out; 100,000 are the most"),
+        (CHAIN, "my.yaml:64: YAML syntax: more than 64 levels of brackets or indentation"),
+        ("[" * 3000 + "]" * 3000, "my.yaml:1: YAML syntax: more than 64 levels of brackets or indentation"),
+        ("- " * 300, "my.yaml:1: YAML syntax: more than 64 levels of brackets or indentation"),
+        (
+            "{a: " * 3000 + "}" * 3000,
+            "my.yaml:1: YAML syntax: more than 64 levels of brackets or indentation",
+        ),
+        (
+            "".join(" " * i + f"k{i}:\n" for i in range(300)),
+            "my.yaml:64: YAML syntax: more than 64 levels of brackets or indentation",
+        ),
+        ("a: &a [*a]\n", "my.yaml:1: YAML syntax: an alias contains itself"),
+    ],
+    ids=["aliases of aliases", "a chain of aliases", "brackets", "dashes", "braces", "indentation", "itself"],
+)
+def test_what_expands_without_end_is_refused_at_once(text, message):
+    begin_s = time.process_time()
+    assert error_of(text) == message
+    assert time.process_time() - begin_s < 1

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from kernbench.config.json_schema import json_schema
-from kernbench.config.load import PRESETS, read_yaml
+from kernbench.config.load import PRESETS
+from kernbench.config.read import read_yaml
 from kernbench.errors import UnknownNameError
 
 DOCUMENTS = ("topology", "components", "ccl")

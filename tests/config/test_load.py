@@ -4,9 +4,11 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kernbench.config.load import load_config, preset_names, read_yaml
+from kernbench.config.load import config_sha256, load_config, preset_names
+from kernbench.config.read import read_yaml
 from kernbench.config.schema import NODE_KINDS
 from kernbench.units import GIB, KIB, MIB, Rate
 
@@ -124,10 +126,40 @@ def test_a_copy_of_the_preset_file_is_a_complete_file(here):
     assert load_config("copy.yaml").topology == load_config().topology
 
 
-def test_overrides_apply_in_order_over_everything_else(here):
+def test_overrides_apply_over_everything_else(here):
     Path("mine.yaml").write_text("extends: tiny\ncube.hbm.queue: 16\n")
-    spec = load_config("mine.yaml", ["cube.hbm.queue=8", "cube.hbm.queue=4"]).topology
-    assert spec.cube.hbm.queue == 4
+    assert load_config("mine.yaml", ["cube.hbm.queue=4"]).topology.cube.hbm.queue == 4
+    assert load_config("mine.yaml", below=["cube.hbm.queue=4"]).topology.cube.hbm.queue == 4
+    assert (
+        load_config("mine.yaml", ["cube.hbm.queue=8"], below=["cube.hbm.queue=4"]).topology.cube.hbm.queue
+        == 8
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("pe.clock_ghz", 2, "2"),
+        ("pe.clock_ghz", np.int64(2), "2"),
+        ("cube.noc.link_bw", 51.2, "51.2"),
+        ("cube.noc.link_bw", np.float32(0.1), "0.1"),
+        ("cube.noc.link_bw", Decimal("0.1"), "0.1"),
+        ("pe.tcm.size", "64 KiB", "64 KiB"),
+        ("pe.tcm.size", "65536", "65536"),
+        ("neighbours.wrap", True, "true"),
+        ("cube.pes", {"count": 2, "grid": (2, 1)}, "{count: 2, grid: [2, 1]}"),
+        ("overrides.sip0.cube0.pe1.pe_gemm.fill_cycles", 7, "7"),
+        ("ccl.defaults.slots", 3, "3"),
+        ("components.pe_gemm", "pe_gemm_v2", "pe_gemm_v2"),
+    ],
+)
+def test_a_dict_of_python_is_what_the_texts_of_the_command_line_are(path, value, text):
+    written, given = load_config("tiny", [f"{path}={text}"]), load_config("tiny", {path: value})
+    assert (given, config_sha256(given)) == (written, config_sha256(written))
+
+
+def test_a_dict_may_be_nested_as_a_file_is():
+    assert load_config("tiny", {"pe": {"clock_ghz": 2}}) == load_config("tiny", ["pe.clock_ghz=2"])
 
 
 def test_an_override_may_be_a_whole_mapping_which_is_merged():

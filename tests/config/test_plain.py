@@ -2,8 +2,9 @@
 
 import pytest
 
-from kernbench.config.load import load_config, preset_names, read_yaml
+from kernbench.config.load import load_config, preset_names
 from kernbench.config.plain import config_sha256, resolved, yaml_values
+from kernbench.config.read import read_yaml
 from kernbench.config.schema import CclSpec, ComponentsSpec, TopologySpec
 
 PRESETS = preset_names()

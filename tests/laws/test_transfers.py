@@ -135,20 +135,20 @@ WHOLE = (
 def doubled():
     """Overrides that double every latency and cycle time and halve every rate of ``default``."""
     spec = load_config("default", WHOLE).topology.model_dump(by_alias=True)
-    overrides = []
+    overrides = dict(text.split("=") for text in WHOLE)
 
     def walk(tree, path):
         for key, value in tree.items():
             name = ".".join((*path, key))
             if key.endswith("_ns"):
-                overrides.append(f"{name}={2 * value / 1000}")
+                overrides[name] = 2 * value / 1000
             elif key == "bw" or key.endswith("_bw"):
-                overrides.append(f"{name}={float(Rate(**value)) / 2}")
+                overrides[name] = float(Rate(**value)) / 2
             elif isinstance(value, dict):
                 walk(value, (*path, key))
 
     walk({part: spec[part] for part in ("host", "system", "sip", "cube", "pe")}, ())
-    return (*WHOLE, *overrides, "pe.clock_ghz=0.5")
+    return overrides | {"pe.clock_ghz": 0.5}
 
 
 @jit

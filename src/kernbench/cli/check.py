@@ -121,7 +121,7 @@ def _understood(name: str, document: Document, overrides: Sequence[str], *, in_f
 
 def _document_of(name: str) -> Document:
     """Which document a file is: the one that has most of its top-level keys; a preset's name is a topology."""
-    from kernbench.config.load import read_yaml
+    from kernbench.config.read import read_yaml
 
     path = Path(name)
     if not path.is_file():

@@ -21,16 +21,20 @@ def load_plugins(files: Iterable[str]) -> None:
 
 
 def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """``name=value`` texts as a dict; the last one of a name holds.
+    """``name=value`` texts as a dict; UsageError where one is none, or a name is given twice.
 
     >>> assignments(["m=512", "dtype=bf16"])
     {'m': '512', 'dtype': 'bf16'}
     """
-    values = {}
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise UsageError(f"-p {text}: write name=value, as in -p m=512")
+        if name in values:
+            raise UsageError(
+                f"-p {text}: {name} is set already, by -p {name}={values[name]}; keep one of the two"
+            )
         values[name] = value
     return values
 

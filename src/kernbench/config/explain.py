@@ -16,15 +16,18 @@ from kernbench.config.tree import Path
 
 
 def line(place: str, path: Path, message: str) -> str:
-    """The error's one line. A place that is a ``--set`` with this path already shows it.
+    """The error's one line. A place that is an override with this path already shows it.
 
     >>> line("topology.yaml:41", ("pe", "tcm"), "is missing")
     'topology.yaml:41: pe.tcm: is missing'
     >>> line("--set pe.tcm=3", ("pe", "tcm"), "3 is not a mapping of keys")
     '--set pe.tcm=3: 3 is not a mapping of keys'
+    >>> line("overrides['pe.tcm']", ("pe", "tcm"), "3 is not a mapping of keys")
+    "overrides['pe.tcm']: 3 is not a mapping of keys"
     """
     dotted = ".".join(path)
-    is_shown = place.startswith("--set ") and place.partition("=")[0].endswith(dotted)
+    given = place.partition("=")[0] if place.startswith("--set ") else place.removesuffix("']")
+    is_shown = place.startswith(("--set ", "overrides['")) and given.endswith(dotted)
     return f"{place}: {message}" if is_shown or not dotted else f"{place}: {dotted}: {message}"
 
 

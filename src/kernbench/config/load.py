@@ -1,69 +1,52 @@
-"""YAML to a checked configuration: presets, files that extend them, ``--set`` overrides. The only reader of YAML.
-
-Scalars are read from their text by the YAML 1.2 core schema (a bare ``N`` is text), so that no rate ever passes
-through a float.
-"""
+"""YAML files to a checked configuration: presets, files that extend them, and overrides of a run."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Iterable
-from decimal import Decimal
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-from ruamel.yaml.nodes import Node as YamlNode
 
 from kernbench.config.explain import explain, line, shown
+from kernbench.config.overrides import Document, Overrides, documents_of
 from kernbench.config.plain import config_sha256
+from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
 from kernbench.config.schema import CclSpec, ComponentsSpec, Config, Places, Spec, TopologySpec
-from kernbench.config.tree import Scalar, Tree, nested, overlay, split_path
-from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.config.tree import Tree, overlay
+from kernbench.errors import ConfigError, UnknownNameError, UsageError
 
-__all__ = ["Document", "config_sha256", "load_config", "load_tree", "preset_names", "read_yaml"]
+__all__ = ["Document", "Overrides", "config_sha256", "load_config", "load_tree", "preset_names"]
 
-Document = Literal["topology", "components", "ccl"]
 PRESETS = Path(__file__).parent / "presets"
 _MODELS: dict[Document, type[Spec]] = {"topology": TopologySpec, "components": ComponentsSpec, "ccl": CclSpec}
-_PlaceOf = Callable[[YamlNode], str]
 _SpecT = TypeVar("_SpecT", bound=Spec)
-
-_NULLS = ("", "~", "null", "Null", "NULL")
-_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-MOST_DIGITS = 1000  # Python reads 4300
-_INT = re.compile(r"[-+]?\d+")
-_RADIX = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)")
-_FLOAT = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?")
-_NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def load_config(
     topology: str | Path = "default",
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     *,
+    below: Overrides = (),
     components: str | Path = "default",
     ccl: str | Path = "default",
 ) -> Config:
-    """The configuration that a preset's name or a file's path stands for, with ``path=value`` overrides.
+    """The configuration that a preset's name or a file's path stands for, with overrides.
 
-    An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``. Raises ConfigError or
-    UnknownNameError, in one line.
+    An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``; ``below`` are overrides that
+    those of ``overrides`` override. Raises ConfigError, UnknownNameError or UsageError, in one line.
     """
     trees: dict[Document, Tree] = {
         "topology": load_tree("topology", topology),
         "components": load_tree("components", components),
         "ccl": load_tree("ccl", ccl),
     }
-    for text in (overrides,) if isinstance(overrides, str) else overrides:
-        document, over = _parse_override(text)
-        trees[document] = trees[document].merged(over)
+    for layer in (below, overrides):
+        for document, over in documents_of(layer).items():
+            trees[document] = trees[document].merged(over)
     spec = _checked(TopologySpec, trees["topology"])
     spec._places = Places(dict(trees["topology"].places()))
     implementations = _checked(ComponentsSpec, trees["components"])
@@ -80,6 +63,12 @@ def preset_names(document: Document = "topology") -> tuple[str, ...]:
 
 def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = ()) -> Tree:
     """The tree of a preset or of a file, with what it extends below it; not checked yet."""
+    if not isinstance(source, (str, Path)):
+        what = "None" if source is None else type(source).__name__
+        raise UsageError(
+            f"the {document} is a preset's name or the path of a YAML file, as in kb.simulate('tiny'), not {what}"
+            + ("; what is to be changed goes into overrides" if isinstance(source, Mapping) else "")
+        )
     presets = _presets(document)
     if str(source) in presets:
         return presets[str(source)]
@@ -106,68 +95,6 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     except UnknownNameError as error:
         raise ConfigError(line(base.place, ("extends",), str(error))) from None
     return lower.merged(overlay(Tree(entries, tree.place)))
-
-
-def read_yaml(text: str, label: str, *, has_lines: bool = True) -> Tree:
-    """The tree of one YAML document; ``label`` names it in errors, with the line if it has any."""
-
-    def place(node: YamlNode) -> str:
-        return f"{label}:{node.start_mark.line + 1}" if has_lines else label
-
-    try:
-        root = YAML(typ="rt", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"{label}:{mark.line + 1}" if mark and has_lines else label
-        raise ConfigError(f"{at}: YAML syntax: {error.problem or error.context}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{label}: YAML syntax: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigError(f"{label}: YAML syntax: brackets within brackets, too many to follow") from None
-    if root is None:
-        return Tree(None, f"{label}:1" if has_lines else label)
-    return _tree(root, place(root), place, ())
-
-
-def _tree(node: YamlNode, at: str, place: _PlaceOf, inside: tuple[YamlNode, ...]) -> Tree:
-    """``node`` as a tree that was written ``at`` (a mapping's value stands where its key does)."""
-    if any(node is outer for outer in inside):
-        raise ConfigError(f"{at}: YAML syntax: an alias contains itself")
-    if isinstance(node, MappingNode):
-        children: dict[str, Tree] = {}
-        for key, value in node.value:
-            if not isinstance(key, ScalarNode):
-                raise ConfigError(f"{place(key)}: a key must be text")
-            if key.value in children:
-                first = children[key.value].place
-                raise ConfigError(f"{place(key)}: duplicate key {key.value!r}; it is already at {first}")
-            children[key.value] = _tree(value, place(key), place, (*inside, node))
-        return Tree(children, at)
-    if isinstance(node, SequenceNode):
-        return Tree([_tree(item, place(item), place, (*inside, node)) for item in node.value], at)
-    assert isinstance(node, ScalarNode)
-    if node.style is None and len(node.value) > MOST_DIGITS and _INT.fullmatch(node.value):
-        raise ConfigError(f"{at}: a number of {len(node.value)} digits")
-    return Tree(_scalar(node, at), at)
-
-
-def _scalar(node: ScalarNode, at: str) -> Scalar:
-    text: str = node.value
-    if node.style is not None or str(node.tag) == "!":
-        return text
-    if text in _NULLS:
-        return None
-    if text in _BOOLS:
-        return _BOOLS[text]
-    if _INT.fullmatch(text):
-        return int(text)
-    if _RADIX.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return Decimal(text)
-    if _NON_FINITE.fullmatch(text):
-        return Decimal(text.replace(".", ""))
-    return text
 
 
 def _read_file(path: Path, label: str) -> Tree:
@@ -198,19 +125,6 @@ def _presets(document: Document) -> dict[str, Tree]:
     return {"default": default} | {
         name: default.merged(overlay(entries)) for name, entries in others.value.items()
     }
-
-
-def _parse_override(text: str) -> tuple[Document, Tree]:
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {text}: write path=value, as in --set cube.hbm.channels=8")
-    leaf = read_yaml(value, f"--set {text}", has_lines=False)
-    keys = split_path(path)
-    if keys[0] == "components":
-        return "components", nested(keys, leaf)
-    if keys[0] == "ccl":
-        return "ccl", nested(keys[1:], leaf)
-    return "topology", nested(keys, leaf)
 
 
 def _checked(model: type[_SpecT], tree: Tree) -> _SpecT:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TypeAlias
 
+from kernbench.errors import ConfigError
+
 Scalar: TypeAlias = "int | Decimal | str | bool | None"
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 Path: TypeAlias = tuple[str, ...]
@@ -50,6 +52,18 @@ class Tree:
                 yield f"{prefix}{key}", child.place
                 yield from child.places(f"{prefix}{key}.")
 
+    def joined(self, other: Tree, path: Path = ()) -> Tree:
+        """This tree and ``other``, which stand side by side in one file; ConfigError where both set the same key."""
+        if not isinstance(self.value, dict) or not isinstance(other.value, dict):
+            raise ConfigError(
+                f"{other.place}: {'.'.join(path) or 'it'} is set already, by {self.place}; keep one of the two"
+            )
+        children = dict(self.value)
+        for key, child in other.value.items():
+            beside = children.get(key)
+            children[key] = child if beside is None else beside.joined(child, (*path, key))
+        return Tree(children, self.place)
+
     def merged(self, over: Tree) -> Tree:
         """This tree with ``over`` laid on top: mappings are merged, everything else is replaced."""
         if not isinstance(self.value, dict) or not isinstance(over.value, dict):
@@ -84,9 +98,9 @@ def nested(path: Path, leaf: Tree) -> Tree:
 
 
 def overlay(entries: Tree) -> Tree:
-    """A mapping whose top-level keys may be dotted paths, as one nested tree."""
+    """A mapping whose top-level keys may be dotted paths, as one nested tree; ConfigError where two set one key."""
     assert isinstance(entries.value, dict)
     tree = Tree({}, entries.place)
     for path, child in entries.value.items():
-        tree = tree.merged(nested(split_path(path), child))
+        tree = tree.joined(nested(split_path(path), child))
     return tree

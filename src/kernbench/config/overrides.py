@@ -1,0 +1,96 @@
+"""What changes a configuration for one run: ``path=value`` texts of the command line, or a dict of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import reduce
+from numbers import Integral, Real
+from typing import Any, Literal, TypeAlias
+
+from kernbench.config.read import read_yaml
+from kernbench.config.tree import Tree, nested, split_path
+from kernbench.errors import ConfigError
+
+Document = Literal["topology", "components", "ccl"]
+Overrides: TypeAlias = "str | Iterable[str] | Mapping[str, Any]"
+
+
+def documents_of(overrides: Overrides) -> dict[Document, Tree]:
+    """What ``overrides`` set, by document; ConfigError where one is no override, or two set the same key.
+
+    >>> documents_of({"pe.clock_ghz": 2, "ccl.defaults.slots": 4})["topology"].plain()
+    {'pe': {'clock_ghz': 2}}
+    >>> documents_of(["pe.tcm.size=64 KiB"])["topology"].plain()
+    {'pe': {'tcm': {'size': '64 KiB'}}}
+    """
+    found: dict[Document, list[Tree]] = {}
+    for path, leaf in _leaves(overrides):
+        document, keys = _document_of(split_path(path))
+        found.setdefault(document, []).append(nested(keys, leaf))
+    return {document: reduce(Tree.joined, trees) for document, trees in found.items()}
+
+
+def _leaves(overrides: Overrides) -> Iterable[tuple[str, Tree]]:
+    """Each path with its value."""
+    if isinstance(overrides, Mapping):
+        return [(_path(path), _tree(value, f"overrides[{path!r}]")) for path, value in overrides.items()]
+    texts = [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise _no_overrides(overrides)
+    return [_assigned(text) for text in texts]
+
+
+def _assigned(text: str) -> tuple[str, Tree]:
+    """The path and the value of ``path=value``."""
+    if not isinstance(text, str):
+        raise _no_overrides(text)
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {text}: write path=value, as in --set cube.hbm.channels=8")
+    return path, read_yaml(value, f"--set {text}", has_lines=False)
+
+
+def _no_overrides(given: Any) -> ConfigError:
+    return ConfigError(
+        f"overrides: {given!r} is neither a dict, as in {{'cube.hbm.channels': 8}}, nor texts, as in "
+        "['cube.hbm.channels=8']"
+    )
+
+
+def _path(path: Any) -> str:
+    if not isinstance(path, str) or not path:
+        raise ConfigError(f"overrides: {path!r} is no path of a configuration; write 'cube.hbm.channels'")
+    return path
+
+
+def _tree(value: Any, place: str) -> Tree:
+    """A value of Python's as YAML's; a text is read as after ``--set``."""
+    if isinstance(value, Mapping):
+        return Tree({str(key): _tree(child, place) for key, child in value.items()}, place)
+    if isinstance(value, (list, tuple)):
+        return Tree([_tree(child, place) for child in value], place)
+    if isinstance(value, str):
+        return read_yaml(value, place, has_lines=False)
+    if value is None or isinstance(value, (bool, Decimal)):
+        return Tree(value, place)
+    if isinstance(value, Integral):
+        return Tree(int(value), place)
+    try:
+        if isinstance(value, Real):
+            return Tree(Decimal(str(value)), place)  # its shortest text: 0.1 is a tenth, and no float goes on
+    except InvalidOperation:
+        pass
+    raise ConfigError(
+        f"{place}: {type(value).__name__} is no value of a configuration; give a number, a text, a list or a dict"
+    )
+
+
+def _document_of(keys: tuple[str, ...]) -> tuple[Document, tuple[str, ...]]:
+    """Which document a path leads into, and on which way."""
+    match keys:
+        case ("components", *_):
+            return "components", keys
+        case ("ccl", *rest):
+            return "ccl", tuple(rest)
+    return "topology", keys
