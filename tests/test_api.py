@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import inspect
 import json
 import subprocess
 import sys
@@ -13,7 +14,15 @@ import pytest
 import kernbench as kb
 from kernbench import tl
 from kernbench.engine.log import N_COLUMNS
-from kernbench.errors import CapacityError, ConfigError, DTypeError, PageFaultError, ShapeError, UsageError
+from kernbench.errors import (
+    CapacityError,
+    ConfigError,
+    DTypeError,
+    KernBenchError,
+    PageFaultError,
+    ShapeError,
+    UsageError,
+)
 
 MIB = 1 << 20
 
@@ -144,6 +153,122 @@ def test_run_gives_the_result_of_the_command_line():
     result = kb.run("vector_add", topology="tiny", params={"n": 100}, overrides="pe.clock_ghz=2")
     assert (result.check.ok, result.params) == (True, {"n": 100, "dtype": "fp32", "block": 1024})
     assert result.config_sha256 == kb.simulate("tiny", overrides=["pe.clock_ghz=2"]).config_sha256
+
+
+def test_parameters_of_a_bench_are_keywords_of_run_or_in_params():
+    by_keyword = kb.run("vector_add", topology="tiny", n=100)
+    by_params = kb.run("vector_add", topology="tiny", params={"n": 100})
+    assert by_keyword.params == by_params.params == {"n": 100, "dtype": "fp32", "block": 1024}
+    assert by_keyword.oplog_sha256 == by_params.oplog_sha256
+
+
+CLASH = """
+import numpy as np
+from kernbench.bench import Expected, Outcome, bench
+
+@bench("clash")
+def run(torch, mode: str = "add", bench: int = 0):
+    return Outcome(outputs=(torch.zeros(4),), expected=lambda: (Expected(values=np.zeros(4), tolerance=0),),
+                   reference=f"{mode} {bench}", flops=0)
+"""
+
+
+def test_a_parameter_that_is_named_as_an_option_goes_into_params(tmp_path):
+    (tmp_path / "clash.py").write_text(CLASH)
+    result = kb.run(tmp_path / "clash.py", topology="tiny", mode="data", params={"mode": "sub"}, bench=3)
+    assert (result.mode, result.check.reference) == ("data", "sub 3")
+
+
+def test_run_says_what_it_takes():
+    signature = inspect.signature(kb.run)
+    assert list(signature.parameters)[:4] == ["bench", "topology", "overrides", "params"]
+    assert 'run("gemm"' in kb.run.__doc__
+
+
+@pytest.mark.parametrize("overrides", [{"pe.clock_ghz": 2}, ["pe.clock_ghz=2"], "pe.clock_ghz=2"])
+def test_overrides_are_a_dict_or_texts_wherever_they_are_taken(overrides):
+    config_sha256 = kb.simulate("tiny", overrides=overrides).config_sha256
+    assert config_sha256 == kb.simulate("tiny", overrides={"pe": {"clock_ghz": 2.0}}).config_sha256
+    assert kb.run("vector_add", topology="tiny", overrides=overrides, n=64).config_sha256 == config_sha256
+    slow, fast = (
+        kb.testing.run(increment, (1,), [np.zeros(8)], overrides=given, N=8).kernel_time_ps
+        for given in ((), overrides)
+    )
+    assert fast < slow
+    (row,) = kb.run_probe(["pe-to-local"], [64], topology="tiny", overrides=overrides)
+    assert row.error_ps == 0
+
+
+def test_a_machine_of_run_ranks_may_be_changed_too():
+    done = kb.testing.run_collective(
+        "ring_allreduce", [np.ones(4, np.float32)] * 2, overrides={"cube.hbm.capacity": "64 MiB"}
+    )
+    assert done.args[0].tolist() == [2.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: kb.run("vector_add", nn=3),
+            "run(): 'nn' is no option, and no parameter of bench 'vector_add'; did you mean 'n'? (known: ",
+        ),
+        (
+            lambda: kb.run("vector_add", n=3, params={"n": 4}),
+            "run(): parameter 'n' is in params and a keyword too; give it once",
+        ),
+        (
+            lambda: kb.run("vector_add", params=[("n", 3)]),
+            "params must be a dict of parameters of bench 'vector_add', not list",
+        ),
+        (lambda: kb.run(5), "5 is no bench; give a bench's name or the path of a Python file"),
+        (lambda: kb.run("vector_add", iters="3"), "iters must be 1 or more, not '3'"),
+        (
+            lambda: kb.simulate(None),
+            "the topology is a preset's name or the path of a YAML file, as in kb.simulate('tiny'), not None",
+        ),
+        (
+            lambda: kb.simulate(5),
+            "the topology is a preset's name or the path of a YAML file, as in kb.simulate('tiny'), not int",
+        ),
+        (
+            lambda: kb.simulate({"pe.clock_ghz": 2}),
+            "the topology is a preset's name or the path of a YAML file, as in kb.simulate('tiny'), not dict; "
+            "what is to be changed goes into overrides",
+        ),
+        (
+            lambda: kb.simulate("tiny", mod="data"),
+            "a simulation has no option 'mod'; did you mean 'mode'? (known: ",
+        ),
+        (lambda: kb.simulate("tiny", mode=5), "unknown mode 5; (known: data, timed, timing)"),
+        (
+            lambda: kb.simulate("tiny", overrides={"pe.clock_ghz": 0}),
+            "overrides['pe.clock_ghz']: 0 GHz is not a whole number of MHz above zero",
+        ),
+        (
+            lambda: kb.simulate("tiny", overrides={"cube.noc": {"link_bw": 0}}),
+            "overrides['cube.noc']: cube.noc.link_bw: 0 is not a rate; it must be above 0 GB/s",
+        ),
+        (
+            lambda: kb.simulate("tiny", overrides={"pe.clock_ghz": 3j}),
+            "overrides['pe.clock_ghz']: complex is no value of a configuration; give a number, a text, a list or a "
+            "dict",
+        ),
+        (
+            lambda: kb.simulate("tiny", overrides={3: 3}),
+            "overrides: 3 is no path of a configuration; write 'cube.hbm.channels'",
+        ),
+        (
+            lambda: kb.simulate("tiny", overrides=3),
+            "overrides: 3 is neither a dict, as in {'cube.hbm.channels': 8}, nor texts, as in ['cube.hbm.channels=8']",
+        ),
+    ],
+)
+def test_a_call_that_cannot_be_served_is_one_line(call, text):
+    with pytest.raises(KernBenchError) as error:
+        call()
+    assert str(error.value).startswith(text)
+    assert str(error.value) == text or text.endswith("(known: ")
 
 
 def test_run_refuses_what_the_command_line_refuses():

@@ -3,7 +3,7 @@ accounted for; and on an idle one every transfer takes what its closed form says
 
 import pytest
 
-from kernbench.bench import load_bench, run_bench
+from kernbench.bench import run
 from kernbench.config.load import load_config
 from kernbench.errors import CapacityError, ConfigError
 from kernbench.probe import run_probe
@@ -145,7 +145,7 @@ EVERY = MACHINES | TIGHT | SHORT
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_bench_is_right_and_its_time_is_accounted_for(name, bench):
     overrides = ("cube.sram.banks=1", "cube.sram.at=[[0, 0]]", *EVERY[name])
-    result = run_bench(load_bench(bench), topology="tiny", overrides=overrides, params=BENCHES[bench])
+    result = run(bench, topology="tiny", overrides=overrides, params=BENCHES[bench])
     assert result.check.ok
     assert sum(result.breakdown.values()) == result.kernel_time_ps > 0
     assert sum(result.device_breakdown.values()) == result.device_time_ps > result.kernel_time_ps
@@ -183,16 +183,14 @@ def test_a_page_of_less_than_a_burst_is_told():
 
 
 def test_no_latency_anywhere_still_takes_the_time_of_the_bytes_and_the_cycles():
-    result = run_bench(
-        load_bench("gemm"), topology="tiny", overrides=MACHINES["no latency anywhere"], params=BENCHES["gemm"]
-    )
+    result = run("gemm", topology="tiny", overrides=MACHINES["no latency anywhere"], params=BENCHES["gemm"])
     assert {"hbm", "gemm"} <= {cause for cause, spent_ps in result.breakdown.items() if spent_ps > 0}
 
 
 def test_a_register_file_without_room_for_one_accumulator_is_told():
     overrides = ("pe.regfile.accumulators=3", "pe.gemm.m=1", "pe.gemm.n=1")
     with pytest.raises(CapacityError) as error:
-        run_bench(load_bench("gemm"), topology="tiny", overrides=overrides, params=BENCHES["gemm"])
+        run("gemm", topology="tiny", overrides=overrides, params=BENCHES["gemm"])
     assert str(error.value) == (
         "gemm.py:50: the register file (pe.regfile: operands 65536 B, accumulators 3 B) cannot hold one tile of "
         "1 x 1 fp16; make it larger, or the array (pe.gemm.m, pe.gemm.n) smaller"

@@ -9,7 +9,7 @@ import pkgutil
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.config.load import Overrides
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
@@ -185,13 +186,17 @@ def load_benches() -> Registry[Bench]:
     return BENCHES
 
 
-def load_bench(name_or_path: str) -> Bench:
-    """The bench registered as ``name_or_path``, or the one that the file of that path registers."""
-    if not name_or_path.endswith(".py"):
-        return load_benches()[name_or_path]
-    path = Path(name_or_path)
+def load_bench(wanted: str | Path | Bench) -> Bench:
+    """The bench registered as ``wanted``, or the one that the file of that path registers; a bench is itself."""
+    if isinstance(wanted, Bench):
+        return wanted
+    if not isinstance(wanted, (str, Path)):
+        raise UsageError(f"{wanted!r} is no bench; give a bench's name or the path of a Python file")
+    path = Path(wanted)
+    if path.suffix != ".py":
+        return load_benches()[str(wanted)]
     if not path.is_file():
-        raise UsageError(f"{name_or_path}: no such file; give a bench's name or the path of a Python file")
+        raise UsageError(f"{path}: no such file; give a bench's name or the path of a Python file")
     load_benches()  # whose names are taken
     source = str(path.resolve())
     try:
@@ -200,37 +205,43 @@ def load_bench(name_or_path: str) -> Bench:
     finally:
         BENCHES.forget(source)  # who gives a path needs no name; another file may use it
     if len(found) != 1:
-        raise UsageError(
-            f"{name_or_path}: registers {len(found)} benches; it must register one with @bench(name)"
-        )
+        raise UsageError(f"{path}: registers {len(found)} benches; it must register one with @bench(name)")
     return found[0]
 
 
-def run(name_or_path: str, **options: Any) -> RunResult:
-    """Run a bench by name or file, as ``kernbench run`` does; ``options`` as for :func:`run_bench`."""
-    return run_bench(load_bench(name_or_path), **options)
-
-
-def run_bench(
-    bench: Bench,
+def run(
+    bench: str | Path | Bench,
+    /,
     *,
-    topology: str = "default",
-    overrides: tuple[str, ...] = (),
-    params: dict[str, Any] | None = None,
+    topology: str | Path = "default",
+    overrides: Overrides = (),
+    params: Mapping[str, Any] | None = None,
     mode: str = "timed",
     iters: int = 1,
     seed: int = 0,
-    plugins: tuple[Path, ...] = (),
-    trace: Path | None = None,
+    plugins: Iterable[str | Path] = (),
+    trace: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    **parameters: Any,
 ) -> RunResult:
-    """Run ``bench`` on a fresh machine ``iters`` times and judge its last result; times are of the last iteration.
+    """Run a bench (its name, or a Python file with one) on a fresh machine, as ``kernbench run`` does, and judge it.
 
-    Raises KernBenchError kinds for bad input and for a simulated program that fails.
+    Every other keyword is a parameter of the bench. One that is named as an option of ``run`` goes into ``params``,
+    which may hold any. ``overrides`` as for :func:`kernbench.simulate`. ``bench`` runs ``iters`` times, and the last
+    result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the
+    page of the command line, and ``to_json()`` its JSON.
+
+    >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64, block_n=64, block_k=64)
+    >>> result.check.ok, result.params["m"], result.kernel_time_ps
+    (True, 64, 1689625)
+
+    Raises:
+        KernBenchError: its kinds for bad input, and for a simulated program that fails.
     """
-    if iters < 1:
-        raise UsageError(f"--iters must be 1 or more, not {iters}")
-    values = bench.bind(params or {})
+    if not isinstance(iters, int) or iters < 1:
+        raise UsageError(f"iters must be 1 or more, not {iters!r}")
+    bench = load_bench(bench)
+    values = bench.bind(_given(bench, params, parameters))
     for plugin in plugins:
         load_plugin(plugin)
     tell = progress or (lambda _: None)
@@ -244,13 +255,13 @@ def run_bench(
         results = [_read_back(tensor, mode) for tensor in outcome.outputs]
     report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     if trace is not None:
-        simulation.write_trace(trace)
+        simulation.write_trace(Path(trace))
     tell("checking")
     check = Check(ok=None, max_abs_err=None, reference="") if mode == "timing" else _judge(outcome, results)
     return RunResult(
         bench=bench.name,
         params=values,
-        topology=topology,
+        topology=str(topology),
         mode=mode,
         check=check,
         flops=outcome.flops,
@@ -259,6 +270,27 @@ def run_bench(
         peak_mb=_peak_mb(),
         **{part.name: getattr(report, part.name) for part in fields(report)},
     )
+
+
+def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of ``bench`` that a call of :func:`run` sets, each in one way."""
+    if params is not None and not isinstance(params, Mapping):
+        raise UsageError(
+            f"params must be a dict of parameters of bench {bench.name!r}, not {type(params).__name__}"
+        )
+    for name in parameters:
+        if name not in bench.parameters:
+            options = inspect.signature(run).parameters.values()
+            known = (
+                *bench.parameters,
+                *(option.name for option in options if option.kind is option.KEYWORD_ONLY),
+            )
+            raise UnknownNameError(
+                f"run(): {name!r} is no option, and no parameter of bench {bench.name!r}; {did_you_mean(name, known)}"
+            )
+        if params is not None and name in params:
+            raise UsageError(f"run(): parameter {name!r} is in params and a keyword too; give it once")
+    return {**(params or {}), **parameters}
 
 
 def _outcome_of(bench: Bench, returned: Any) -> Outcome:
@@ -298,4 +330,4 @@ def _peak_mb() -> float:
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
-__all__ = ["BENCHES", "MODES", "Bench", "Check", "Outcome", "RunResult", "bench", "load_bench", "run_bench"]
+__all__ = ["BENCHES", "MODES", "Bench", "Check", "Outcome", "RunResult", "bench", "load_bench", "run"]

@@ -27,7 +27,7 @@ def registering_from(source: str) -> Iterator[None]:
         _SOURCE.reset(token)
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: object, names: Iterable[str]) -> str:
     """The cure for a misspelt or shortened ``name``: the nearest of ``names`` and the whole list.
 
     >>> did_you_mean("gem", ["gemm", "softmax"])
@@ -37,10 +37,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     >>> did_you_mean("ring", ["ring_all_gather", "ring_allreduce"])
     '(known: ring_all_gather, ring_allreduce)'
     """
-    known = sorted(names)
-    same = [k for k in known if k.lower() == name.lower()]
-    begun = [k for k in known if k.lower().startswith(name.lower())]
-    close = same or difflib.get_close_matches(name, known, n=1) or (begun if len(begun) == 1 else [])
+    known, asked = sorted(names), str(name)
+    same = [k for k in known if k.lower() == asked.lower()]
+    begun = [k for k in known if k.lower().startswith(asked.lower())]
+    close = same or difflib.get_close_matches(asked, known, n=1) or (begun if len(begun) == 1 else [])
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}(known: {', '.join(known)})"
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from kernbench.bench import load_benches, run_bench
+from kernbench.bench import run
 from kernbench.errors import UnknownNameError, UsageError
 
 
 def ran(name, topology="tiny", *overrides, mode="timed", **params):
-    return run_bench(load_benches()[name], topology=topology, overrides=overrides, params=params, mode=mode)
+    return run(name, topology=topology, overrides=overrides, params=params, mode=mode)
 
 
 def printed(capsys, pattern):

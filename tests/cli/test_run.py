@@ -82,10 +82,10 @@ def result(**changes):
 
 @pytest.fixture
 def bench(monkeypatch):
-    """A bench module whose ``run_bench`` gives ``bench.result``, or raises it; ``bench.asked`` is what it was given."""
-    module = SimpleNamespace(result=result(), asked=None, load_bench=lambda name: name)
+    """A bench module whose ``run`` gives ``bench.result``, or raises it; ``bench.asked`` is what it was given."""
+    module = SimpleNamespace(result=result(), asked=None)
 
-    def run_bench(name, **asked):
+    def run(name, **asked):
         module.asked = {"bench": name, **asked}
         asked["progress"]("working")
         if asked["trace"]:
@@ -95,7 +95,7 @@ def bench(monkeypatch):
             raise module.result
         return module.result
 
-    module.run_bench = run_bench
+    module.run = run
     monkeypatch.setitem(sys.modules, "kernbench.bench", module)
     return module
 

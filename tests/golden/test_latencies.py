@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernbench.bench import load_benches, run_bench
+from kernbench.bench import load_benches, run
 
 GOLDEN = Path(__file__).parent / "latencies.json"
 REWRITE = "if it is meant, run `python tests/golden/test_latencies.py --write` and say why in the commit"
@@ -31,12 +31,12 @@ SIZES = {
 
 def measured(name, topology):
     """What a bench takes now."""
-    run = run_bench(load_benches()[name], topology=topology, params=SIZES[name], mode="timing")
+    found = run(name, topology=topology, params=SIZES[name], mode="timing")
     return {
         "params": SIZES[name],
-        "kernel_time_ps": run.kernel_time_ps,
-        "device_time_ps": run.device_time_ps,
-        "oplog_sha256": run.oplog_sha256,
+        "kernel_time_ps": found.kernel_time_ps,
+        "device_time_ps": found.device_time_ps,
+        "oplog_sha256": found.oplog_sha256,
     }
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kernbench.bench import load_bench, run_bench
+import kernbench as kb
+from kernbench.bench import load_bench
 from kernbench.messages.oplog import OpCode
 from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
 from kernbench.simulation import Simulation
@@ -37,7 +38,7 @@ COUNTS_ITS_REST = {
 @pytest.mark.parametrize("iters", [1, 2])
 def test_the_breakdowns_sum_to_kernel_and_device_time_on_every_bench(small_bench, topology, iters):
     bench, params = small_bench
-    run = run_bench(bench, topology=topology, params=params, iters=iters)
+    run = kb.run(bench, topology=topology, params=params, iters=iters)
     assert run.check.ok
     assert sum(run.breakdown.values()) == run.kernel_time_ps > 0
     assert sum(run.device_breakdown.values()) == run.device_time_ps > run.kernel_time_ps
@@ -132,7 +133,7 @@ def test_hbm_moves_what_loads_stores_and_copies_of_the_op_log_ask_for(small_benc
 def test_host_software_time_is_never_added(small_bench):
     bench, params = small_bench
     free, costly = (
-        run_bench(bench, topology="tiny", params=params, overrides=(f"host.sw_launch_ns={ns}",))
+        kb.run(bench, topology="tiny", params=params, overrides=(f"host.sw_launch_ns={ns}",))
         for ns in (0, 4000)
     )
     assert (free.host_time_ps, costly.host_time_ps) == (0, 4_000_000)  # one launch

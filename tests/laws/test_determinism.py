@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from kernbench.bench import load_bench, run_bench
+from kernbench.bench import load_bench, run
 from kernbench.config.load import load_config
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -22,13 +22,13 @@ GEMM = {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 6
 TINY_GEMM = {"m": 64, "n": 64, "k": 96, "block_m": 32, "block_n": 32, "block_k": 32}
 
 IN_ANOTHER_PROCESS = f"""
-from kernbench.bench import load_bench, run_bench
-print(run_bench(load_bench("gemm"), topology="default", params={GEMM}).oplog_sha256)
+from kernbench.bench import load_bench, run
+print(run("gemm", topology="default", params={GEMM}).oplog_sha256)
 """
 
 
 def test_gemm_has_one_op_log_in_processes_of_different_hash_seed():
-    here = run_bench(load_bench("gemm"), topology="default", params=GEMM).oplog_sha256
+    here = run("gemm", topology="default", params=GEMM).oplog_sha256
     others = [
         subprocess.run(
             [sys.executable, "-c", IN_ANOTHER_PROCESS],
@@ -150,7 +150,7 @@ def test_the_tie_seed_does_permute_ties():
 @pytest.mark.parametrize("n_commands", [1, 4, 64])
 def test_how_far_kernels_run_ahead_changes_no_op_log(monkeypatch, n_commands):
     def logs():
-        gemm = run_bench(load_bench("gemm"), topology="tiny", params=TINY_GEMM)
+        gemm = run("gemm", topology="tiny", params=TINY_GEMM)
         return gemm.oplog_sha256, finished(ForcingRun()).log
 
     usual = logs()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernbench.bench import run_bench
+from kernbench.bench import run
 from kernbench.errors import DTypeError, ForcedValueError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -49,22 +49,20 @@ def test_timed_and_data_make_the_same_bits_on_every_bench_and_dtype(small_bench,
     modes, text = REFUSED.get((bench.name, dtype), ((), ""))
     for mode in modes:
         with pytest.raises(DTypeError, match=rf"{bench.name}\.py:\d+: {re.escape(text)}\Z"):
-            run_bench(bench, topology="tiny", params=params, mode=mode)
+            run(bench, topology="tiny", params=params, mode=mode)
     if modes and text != NO_FP64_ARRAY:
         return
     overrides = ("pe.gemm.macs_per_cycle.fp64=64",) if modes else ()
     timed, computed = (bits_of_bench(small_bench, dtype, mode, overrides) for mode in ("timed", "data"))
     assert timed == computed
-    result = run_bench(bench, topology="tiny", overrides=overrides, params=params, mode="data")
+    result = run(bench, topology="tiny", overrides=overrides, params=params, mode="data")
     assert result.check.ok
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "fp8"])
 def test_timing_has_the_op_log_of_timed_on_every_bench(small_bench, dtype):
     bench, params = small_bench.bench, small_bench.typed(dtype)
-    timed, timing = (
-        run_bench(bench, topology="tiny", params=params, mode=mode) for mode in ("timed", "timing")
-    )
+    timed, timing = (run(bench, topology="tiny", params=params, mode=mode) for mode in ("timed", "timing"))
     assert timing.oplog_sha256 == timed.oplog_sha256
     assert (timing.device_time_ps, timing.kernel_time_ps) == (timed.device_time_ps, timed.kernel_time_ps)
     assert (timed.check.ok, timing.check.ok) == (True, None)

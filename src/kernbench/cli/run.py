@@ -75,7 +75,7 @@ def command(
     require_writable(json, trace)
     _require_apart(json, trace)
     params = assignments(param or ())
-    from kernbench.bench import load_bench, run_bench
+    from kernbench.bench import run
     from kernbench.cli.console import sign_of_life
     from kernbench.reports.output import Output
     from kernbench.reports.run_page import print_page
@@ -85,8 +85,8 @@ def command(
             stack.enter_context(redirect_stdout(sys.stderr))
         tell = stack.enter_context(sign_of_life(f"loading {bench}"))
         trace_path = stack.enter_context(written_whole(trace)) if trace is not None else None
-        result = run_bench(
-            load_bench(bench),
+        result = run(
+            bench,
             topology=topology,
             overrides=tuple(overrides or ()),
             params=params,
