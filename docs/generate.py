@@ -123,14 +123,14 @@ class Reader:
         """What ``command`` prints, errors included."""
         if command == "echo $?":
             return f"{self.code}\n"
-        call, *pipe = command.split(" | ", 1)
-        call, *file = call.split(" > ", 1)
-        if call.split()[0] not in ("kernbench", "python", "make", "cd"):
+        program, *pipe = command.split(" | ", 1)
+        program, *file = program.split(" > ", 1)
+        if program.split()[0] not in ("kernbench", "python", "make", "cd"):
             return _shell(command, "")
         with io.StringIO() as out, io.StringIO() as err:
             merged = err if pipe or file else out
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(merged):
-                self.code = call(*shlex.split(call))
+                self.code = call(*shlex.split(program))
             printed, errors = out.getvalue(), err.getvalue()
         if file:
             Path(file[0]).write_text(printed, encoding="utf-8")

@@ -59,12 +59,21 @@ class Registry(Generic[T]):
         def enter(thing: T) -> T:
             source = _SOURCE.get()
             if name in self._entries and not (source and self._sources[name] == source):
-                raise UsageError(f"{self.kind} {name!r} is registered already; give yours another name")
+                # What ships may be loaded after a user's file, and is no mistake.
+                before = self._sources[name]
+                place = f"{before}: " if before and not source else ""
+                raise UsageError(
+                    f"{place}{self.kind} {name!r} is registered already; give yours another name"
+                )
             self._entries[name] = thing
             self._sources[name] = source
             return thing
 
         return enter
+
+    def source(self, name: str) -> str:
+        """The user's file that ``name`` was registered from; empty for what ships."""
+        return self._sources[name]
 
     def names_from(self, source: str) -> list[str]:
         """What the user's file ``source`` registered."""

@@ -138,7 +138,8 @@ def run_collective(
     """Run the registered ``algorithm`` on a rank for each of ``sources``, on the same fake machine; out of place.
 
     ``grid`` is ``(columns, rows)``, a line without it. The result's ``args`` are the arrays the ranks end with, one for
-    each: as many elements as PyTorch's collective of that kind gives, and of no meaning where it gives none.
+    each: as many elements as PyTorch's collective of that kind gives, and of no meaning where it gives none. What the
+    kernels send is held against the algorithm's ``elems_sent``: a UsageError if they differ.
 
     >>> done = run_collective("ring_allreduce", [np.full(3, r, np.float32) for r in range(4)])
     >>> [x.tolist() for x in done.args][:2]
@@ -162,6 +163,7 @@ def run_collective(
     simulation.begin_window()
     communicator.run(algorithm, given, made, n_elem=n_elem, op=op, root=root)
     torch.synchronize()
+    communicator.require_claimed(algorithm, n_elem)
     report = simulation.report()
     if mode == "timing":
         return KernelRun(tuple(sources), report)

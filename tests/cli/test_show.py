@@ -281,7 +281,8 @@ def test_a_plugin_is_run_before_the_bench(kernbench):
         (("tiny", "-p", "m=1"), "-p m=1: no bench runs; name one, as in --memory gemm"),
         (
             ("tiny", "--plugin", "parts.py"),
-            "--plugin parts.py: no bench runs; name one, as in --memory gemm",
+            "--plugin parts.py: a machine is drawn without it; add --ranks --algo NAME to draw an algorithm, or "
+            "--memory BENCH",
         ),
     ],
 )

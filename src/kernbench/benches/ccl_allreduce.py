@@ -34,7 +34,13 @@ def run(torch: Any, world_size: int = 0, n: int = 4096, dtype: str = "fp32", op:
     """All ranks (world_size 0: one on each PE) reduce n elements each; every rank gets the result."""
     if op not in OPS:
         raise UsageError(f"ccl_allreduce: op {op!r} is none of {', '.join(OPS)}")
-    kind, n_ranks = as_dtype(dtype), world_size or len(torch.machine.pes)
+    n_pes = len(torch.machine.pes)
+    if not 0 <= world_size <= n_pes:
+        raise UsageError(
+            f"ccl_allreduce: world_size={world_size}; the machine has {n_pes} PEs, and each rank is one: give 1 to "
+            f"{n_pes}, or 0 for all"
+        )
+    kind, n_ranks = as_dtype(dtype), world_size or n_pes
     hosts = [random_values(torch, n, dtype=kind, name=f"x{rank}") for rank in range(n_ranks)]
     xs: list[Any] = [host.to("ahbm", policy=DPPolicy(only=rank)) for rank, host in enumerate(hosts)]
     torch.multiprocessing.spawn(worker, args=(n_ranks, torch, xs, "ahbm", op), nprocs=n_ranks)

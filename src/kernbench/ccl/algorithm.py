@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kernbench.ccl.wiring import Coords, QueuePair
-from kernbench.errors import UsageError
-from kernbench.registry import Registry
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
 
 Collective = Literal[
@@ -24,6 +25,7 @@ Collective = Literal[
     "barrier",
     "send_recv",
 ]
+COLLECTIVES: tuple[Collective, ...] = get_args(Collective)
 OPS = ("sum", "avg", "max", "min", "prod")
 BITWISE = ("band", "bor", "bxor")  # of integers and bools
 
@@ -64,6 +66,9 @@ class Algorithm:
     ``queues(group)`` are the queues to install besides the grid's ``directions``. ``elems_sent(world_size, n_elem)`` is
     what all ranks together send. ``refuses(group)`` says why it cannot serve a group (None: it can). ``is_crossbar``
     says that its closed form is for one egress port per rank, not for a link to each peer.
+
+    Raises:
+        UnknownNameError: there is no such collective.
     """
 
     collective: Collective
@@ -75,6 +80,18 @@ class Algorithm:
     layout: Callable[[Group], Mapping[str, Any]] = field(default=nothing)
     refuses: Callable[[Group], str | None] = field(default=everybody)
     is_crossbar: bool = False
+
+    @property
+    def doc(self) -> str:
+        """The first line of the kernel's file, which says what it is; of one without, the kernel's own."""
+        module_doc = getattr(inspect.unwrap(self.kernel), "__globals__", {}).get("__doc__")
+        return ((module_doc or inspect.getdoc(self.kernel) or "").strip().splitlines() or [""])[0]
+
+    def __post_init__(self) -> None:
+        if self.collective not in COLLECTIVES:
+            raise UnknownNameError(
+                f"unknown collective {self.collective!r}; {did_you_mean(str(self.collective), COLLECTIVES)}"
+            )
 
 
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm")

@@ -10,7 +10,9 @@ from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group, require_served
 from kernbench.ccl.wiring import coords_of, install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
+from kernbench.lang.block import active
 from kernbench.lang.program import PerProgram
+from kernbench.lang.source import defined_at
 from kernbench.messages.ipcq import RingSpec, Wiring
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -31,6 +33,7 @@ class Communicator:
         self.group = Group(tuple(coords_of(device.spec, name) for name in names), names)
         self._rings = rings
         self._wirings: dict[str, Wiring] = {}
+        self._elems_sent: list[int] = []
 
     def install(self, name: str) -> Wiring:
         """The queues of the algorithm ``name``, installed once."""
@@ -70,6 +73,9 @@ class Communicator:
         """Launch the algorithm ``name``: rank r reads ``sources[r]`` and writes ``destinations[r]``; returns at once.
 
         ``n_elem`` are the elements of the smaller of a rank's buffers.
+
+        Raises:
+            UsageError: a slot holds no element, or the kernel wants what nothing gives it.
         """
         wiring, algorithm = self.install(name), ALGORITHMS[name]
         itemsize = sources[0].dtype.size_bytes if sources else 1
@@ -83,15 +89,33 @@ class Communicator:
             "slice_elems": wiring.ring.slot_bytes // itemsize,
             "slots": usable_slots(name, wiring.ring),
         }
-        named = inspect.signature(algorithm.kernel).parameters
-        keywords = {key: value for key, value in given.items() if key in named}
+        self._elems_sent = []
         self.torch.launch(
             on_each_rank,
             (self.group.n_ranks,),
-            (Constant(algorithm), self._of_each(sources), self._of_each(destinations), Constant(keywords)),
+            (
+                Constant((algorithm, self._elems_sent)),
+                self._of_each(sources),
+                self._of_each(destinations),
+                Constant(wanted_of(name, algorithm, given)),
+            ),
             queues=wiring,
             stream=self.pes,
         )
+
+    def require_claimed(self, name: str, n_elem: int) -> None:
+        """Hold what the last launch, which is complete, has sent against what its algorithm ``name`` claims to send.
+
+        Raises:
+            UsageError: they differ; says both.
+        """
+        n_ranks, sent = self.group.n_ranks, sum(self._elems_sent)
+        claimed = ALGORITHMS[name].elems_sent(n_ranks, n_elem)
+        if sent != claimed:
+            raise UsageError(
+                f"{name}: its elems_sent claims {claimed} elements (world_size={n_ranks}, n_elem={n_elem}), and its "
+                f"kernel has sent {sent}; correct the one that is wrong"
+            )
 
     def _of_each(self, tensors: Sequence[DeviceTensor]) -> PerProgram:
         """One for each rank; None where a collective moves nothing."""
@@ -113,6 +137,24 @@ def usable_slots(name: str, ring: RingSpec) -> int:
     return usable
 
 
+def wanted_of(name: str, algorithm: Algorithm, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the kernel of the algorithm ``name`` wants of what is ``given``, by name.
+
+    Raises:
+        UsageError: it wants something else; names the kernel's line, and what it may want.
+    """
+    signature = inspect.signature(algorithm.kernel)
+    keywords = {key: value for key, value in given.items() if key in signature.parameters}
+    try:
+        signature.bind(None, None, **keywords)
+    except TypeError as error:
+        of_it = f"{defined_at(algorithm.kernel)}: kernel {algorithm.kernel.__name__}{signature} of {name}"
+        raise UsageError(
+            f"{of_it}: {error}; src and dst come first, then it may name {', '.join(sorted(given))}"
+        ) from None
+    return keywords
+
+
 class Constant:
     """An argument that reaches the kernel as it is: no tensor, no number."""
 
@@ -122,7 +164,8 @@ class Constant:
         self.value = value
 
 
-def on_each_rank(algorithm: Constant, src: Any, dst: Any, named: Constant) -> None:
-    """Run the algorithm's kernel on this rank's tensors."""
-    chosen: Algorithm = algorithm.value
-    chosen.kernel(src, dst, **named.value)
+def on_each_rank(counted: Constant, src: Any, dst: Any, named: Constant) -> None:
+    """Run the algorithm's kernel on this rank's tensors, and note how much it has sent."""
+    algorithm, elems_sent = counted.value
+    algorithm.kernel(src, dst, **named.value)
+    elems_sent.append(active().elems_sent)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, OPS, Collective, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, COLLECTIVES, OPS, Collective, load_algorithms
 from kernbench.dtypes import (
     DType,
     bfloat16,
@@ -22,7 +22,6 @@ from kernbench.dtypes import (
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
-COLLECTIVES: tuple[Collective, ...] = get_args(Collective)
 ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))
 TYPES: dict[str, DType] = {
     "int8": int8,

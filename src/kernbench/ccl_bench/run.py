@@ -65,6 +65,7 @@ class Run:
             root=self.request.root,
         )
         self.simulation.torch.synchronize()
+        self.case.communicator.require_claimed(self.case.name, self.case.volume.n_elem)
         if isinstance(machine, IdealMachine):
             return machine.time
         assert isinstance(machine, Machine)

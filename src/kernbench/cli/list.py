@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -98,17 +98,43 @@ def _components() -> list[dict[str, Any]]:
             "name": name,
             "kind": COMPONENTS[name].kind,
             "default": name in chosen,
-            "doc": _first_line(COMPONENTS[name]),
+            "doc": _first_line(inspect.getdoc(COMPONENTS[name])),
         }
         for name in COMPONENTS
     ]
 
 
 def _algorithms() -> list[dict[str, Any]]:
+    from kernbench.ccl.algorithm import Group, load_algorithms
+    from kernbench.ccl.wiring import coords_of
     from kernbench.config.load import load_config
+    from kernbench.topology.builder import build_graph
 
-    ccl = load_config().ccl
-    return [{"name": name, "module": spec.module} for name, spec in ccl.algorithms.items()]
+    algorithms, spec = load_algorithms(), load_config().topology
+    pes = build_graph(spec).pes
+    coords = tuple(coords_of(spec, pe) for pe in pes)
+    groups = [Group(coords[:n], tuple(pes[:n])) for n in range(1, len(pes) + 1)]
+    return [
+        {
+            "name": name,
+            "collective": algorithms[name].collective,
+            "ranks": _ranges([group.n_ranks for group in groups if algorithms[name].refuses(group) is None]),
+            "doc": _first_line(algorithms[name].doc),
+            "module": algorithms.source(name) or algorithms[name].kernel.__module__,
+        }
+        for name in algorithms
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending ``numbers`` in short.
+
+    >>> _ranges([1, 2, 3, 5, 8, 9])
+    '1-3, 5, 8-9'
+    """
+    firsts = [n for n in numbers if n - 1 not in numbers]
+    lasts = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts, lasts, strict=True))
 
 
 def _ops() -> list[dict[str, Any]]:
@@ -125,13 +151,18 @@ SECTIONS = {
     "components": Section(
         _components, ("name", "kind", "default", "doc"), "components.yaml, or --set components.KIND=NAME"
     ),
-    "algorithms": Section(_algorithms, ("name", "module"), "ccl.yaml"),
+    "algorithms": Section(
+        _algorithms,
+        ("name", "collective", "ranks", "doc"),
+        "kernbench ccl COLLECTIVE --algo NAME, or ccl.yaml; ranks: the first so many PEs of default that it serves",
+    ),
     "ops": Section(_ops, ("name", "unit"), "tl.NAME in a kernel, or an operator"),
 }
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").split("\n")[0]
+def _first_line(doc: str | None) -> str:
+    """The first line of a docstring, without its marks of code."""
+    return (doc or "").split("\n")[0].replace("``", "")
 
 
 def _print(found: dict[str, list[dict[str, Any]]]) -> None:

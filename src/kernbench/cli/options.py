@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +15,12 @@ from kernbench.errors import UsageError
 
 
 def load_plugins(files: Iterable[str]) -> None:
-    """Run the user's files, which register what is in them."""
-    for name in files:
-        from kernbench.simulation import load_plugin
+    """Run the user's files, which register what is in them; what they print goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        for name in files:
+            from kernbench.simulation import load_plugin
 
-        load_plugin(Path(name))
+            load_plugin(Path(name))
 
 
 def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
-from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, assignments
+from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
@@ -98,7 +97,7 @@ def command(
     --memory runs a bench without simulated time, to print its tensors' virtual pages, shards and use of memory.
     """
     params = assignments(param or ())
-    _require_bench(memory, param, plugin)
+    _require_used(memory, param, plugin, ranks=ranks)
     if algo is not None and not ranks:
         raise UsageError(f"--algo {algo}: no ranks are drawn; add --ranks")
     is_text_only = peaks or memory is not None
@@ -108,11 +107,13 @@ def command(
     files = _files(topology, views, out if not (ranks and not views) else None)
     require_writable(json, *files.values())
 
+    load_plugins(plugin or ())
+
     from kernbench.config.load import load_config
     from kernbench.config.plain import config_sha256
 
     config = load_config(topology, overrides or ())
-    found = _memory(memory, params, config, plugin or ()) if memory is not None else None
+    found = _memory(memory, params, config) if memory is not None else None
     if files:
         _draw(config.topology, files, pe_of(part))
     drawn_ranks = _ranks(config, topology, algo, part, out, beside=bool(views)) if ranks else None
@@ -133,11 +134,19 @@ def command(
         _print(topology, config.topology, files, limits, found, drawn_ranks)
 
 
-def _require_bench(memory: str | None, param: list[str] | None, plugin: list[str] | None) -> None:
-    """``-p`` and ``--plugin`` are for a bench that runs."""
-    for option, values in (("-p", param), ("--plugin", plugin)):
-        if values and memory is None:
-            raise UsageError(f"{option} {values[0]}: no bench runs; name one, as in --memory gemm")
+def _require_used(
+    memory: str | None, param: list[str] | None, plugin: list[str] | None, *, ranks: bool
+) -> None:
+    """``-p`` is for a bench that runs, ``--plugin`` for one or for an algorithm that is drawn."""
+    if memory is not None:
+        return
+    if param:
+        raise UsageError(f"-p {param[0]}: no bench runs; name one, as in --memory gemm")
+    if plugin and not ranks:
+        raise UsageError(
+            f"--plugin {plugin[0]}: a machine is drawn without it; add --ranks --algo NAME to draw an algorithm, or "
+            "--memory BENCH"
+        )
 
 
 def _views(view: str | None, *, is_drawn: bool) -> tuple[View, ...]:
@@ -199,10 +208,10 @@ def _limits(spec: TopologySpec) -> Peaks:
     return peaks(spec)
 
 
-def _memory(bench: str, params: dict[str, str], config: Config, plugins: Sequence[str]) -> BenchMemory:
+def _memory(bench: str, params: dict[str, str], config: Config) -> BenchMemory:
     from kernbench.cli.show_memory import memory_of
 
-    return memory_of(bench, params, config, plugins)
+    return memory_of(bench, params, config)
 
 
 def _ranks(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernbench.cli.console import sign_of_life
-from kernbench.cli.options import load_plugins
 from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.reports.output import QUIET, Output
 from kernbench.reports.tables import settings
@@ -50,9 +49,7 @@ class BenchMemory:
         }
 
 
-def memory_of(
-    name_or_path: str, params: dict[str, str], config: Config, plugins: Sequence[str]
-) -> BenchMemory:
+def memory_of(name_or_path: str, params: dict[str, str], config: Config) -> BenchMemory:
     """Run a bench without time on a fresh machine and note where its tensors lie; what it prints goes to stderr."""
     from kernbench.bench import load_bench
     from kernbench.simulation import Simulation
@@ -60,7 +57,6 @@ def memory_of(
     with redirect_stdout(sys.stderr), sign_of_life(f"loading {name_or_path}") as tell:
         bench = load_bench(name_or_path)
         values = bench.bind(params)
-        load_plugins(plugins)
         tell("building the machine")
         simulation = Simulation(config, mode="data")
         records = _recorded(simulation)

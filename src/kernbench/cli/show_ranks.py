@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms, require_served
 from kernbench.ccl.max_plus import Send
 from kernbench.ccl.schedules import SCHEDULES, Problem
-from kernbench.ccl.wiring import coords_of, declared_joins
-from kernbench.config.schema import Config, size_ranges
+from kernbench.ccl.wiring import coords_of, declared_joins, grid_joins
+from kernbench.config.schema import Config, TopologySpec, size_ranges
 from kernbench.errors import UsageError
 from kernbench.reports.ranks import RankEdge, draw_ranks
 from kernbench.topology.builder import build_graph
@@ -54,7 +54,7 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
     names = tuple(graph.pes[pe] for pe in pes)
     group = Group(tuple(coords_of(config.topology, pe) for pe in names), names)
     require_served(name, group)
-    pairs = directed_pairs(name, group)
+    pairs = directed_pairs(name, group, config.topology)
     routes, shared, edges = Routes(graph), Counter[int](), []
     for a, b in pairs:
         route = routes.route(graph.niu_of(pes[a]), graph.niu_of(pes[b]))
@@ -71,9 +71,9 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
     )
 
 
-def directed_pairs(name: str, group: Group) -> list[tuple[int, int]]:
+def directed_pairs(name: str, group: Group, spec: TopologySpec) -> list[tuple[int, int]]:
     """Who sends to whom, as the algorithm's schedule says; of one without, who has a queue to whom."""
-    n = group.n_ranks
+    n, algorithm = group.n_ranks, ALGORITHMS[name]
     if name in SCHEDULES:
         problem = Problem(
             n_ranks=n,
@@ -81,15 +81,19 @@ def directed_pairs(name: str, group: Group) -> list[tuple[int, int]]:
             item_bytes=1,
             slice_elems=n * n,
             slots=8,
-            layout=ALGORITHMS[name].layout(group),
+            layout=algorithm.layout(group),
         )
         programs = SCHEDULES[name](problem).programs
         sends = [
             (rank, step.to) for rank, steps in enumerate(programs) for step in steps if isinstance(step, Send)
         ]
         return list(dict.fromkeys(sends))
-    joins = [(a, b) for (a, _), (b, _) in declared_joins(ALGORITHMS[name].queues(group), n)]
-    return list(dict.fromkeys([*joins, *((b, a) for a, b in joins)]))
+    joins = [
+        *grid_joins(spec, group.coords, algorithm.directions),
+        *declared_joins(algorithm.queues(group), n),
+    ]
+    pairs = [(a, b) for (a, _), (b, _) in joins]
+    return list(dict.fromkeys([*pairs, *((b, a) for a, b in pairs)]))
 
 
 def print_ranks(output: Output, view: RanksView) -> None:

@@ -32,7 +32,8 @@ _RECAST = frozenset({"cast", "bitcast"})
 class ProgramContext:
     """One program of a launch, on its port.
 
-    ``pending`` is the command kept back; ``dead`` the versions that died since the command before the next one.
+    ``pending`` is the command kept back; ``dead`` the versions that died since the command before the next one;
+    ``elems_sent`` are the elements that it has sent into queues.
     """
 
     def __init__(self, port: KernelPort) -> None:
@@ -41,6 +42,7 @@ class ProgramContext:
         self.pending: Command | None = None
         self.dead: list[int] = []
         self.is_open = True
+        self.elems_sent = 0
         self.ids = tuple(scalar(i, int32) for i in port.program_ids)
         self.extents = tuple(scalar(n, int32) for n in port.grid)
 

@@ -35,6 +35,7 @@ def send(program: ProgramContext, queue: str, source: Any, *, blocks: bool) -> F
     # Held until the command is pushed: what is made here must not die before its user is issued.
     handle = program.materialised(program.block(source, "the source of tl.send"))
     done = program.result((0,), handle.dtype)
+    program.elems_sent += handle.operand.n_elem
     program.push(
         IpcqSendCmd(
             queue=end,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from kernbench.messages.commands import SourceLine
 
@@ -31,6 +34,12 @@ def line_of(traceback: TracebackType | None) -> SourceLine:
             found = _line(path, traceback.tb_lineno)
         traceback = traceback.tb_next
     return found
+
+
+def defined_at(function: Callable[..., Any]) -> SourceLine:
+    """The line at which ``function``, a kernel or plain, is defined."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return _NOWHERE if code is None else _line(code.co_filename, code.co_firstlineno)
 
 
 def _line(path: str, number: int) -> SourceLine:

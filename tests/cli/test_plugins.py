@@ -1,0 +1,220 @@
+"""What a user's file registers is the equal of what ships: listed, drawn, measured, and held to what it claims."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from kernbench.bench import BENCHES
+from kernbench.ccl.algorithm import ALGORITHMS, COLLECTIVES, load_algorithms
+from kernbench.components.base import COMPONENTS
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.ops import OPS
+from kernbench.registry import Registry, did_you_mean, registering_from
+from kernbench.simulation import load_plugin
+from kernbench.testing import run_collective
+
+ALGORITHM = '''"""All-gather in one step: everybody sends to everybody."""
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.parts import block_of, read, receive, write
+from kernbench.ccl.wiring import QueuePair
+from kernbench.lang import tl
+
+
+def to_everybody(src, dst, *, n_elem, slice_elems):
+    """Send the own block to all others."""
+    me, n_ranks = tl.rank(), tl.num_ranks()
+    for part in block_of(0, n_elem, slice_elems):
+        block = read(src, part)
+        for k in range(1, n_ranks):
+            tl.send_async(f"to{k}", block)
+        write(dst, part._replace(start=part.start + me * n_elem), block)
+        for k in range(1, n_ranks):
+            at = part._replace(start=part.start + (me - k) % n_ranks * n_elem)
+            write(dst, at, receive(f"from{k}", part, src))
+
+
+def queues(group):
+    return tuple(QueuePair(f"to{k}", f"from{k}", lambda r, n, k=k: (r + k) % n) for k in range(1, group.n_ranks))
+
+
+ALGORITHMS.register("direct_all_gather")(
+    Algorithm(
+        collective="all_gather",
+        kernel=to_everybody,
+        kernel_args=lambda n_ranks, n_elem: {"n_elem": n_elem},
+        queues=queues,
+        elems_sent=lambda n_ranks, n_elem: n_ranks * (n_ranks - 1) * n_elem,
+    )
+)
+'''
+TINY = ("--topology", "tiny", "-b", "256", "-e", "256")
+
+
+@pytest.fixture(autouse=True)
+def clean_registries():
+    yield
+    for registry in (ALGORITHMS, BENCHES, COMPONENTS, OPS):
+        for source in {registry.source(name) for name in registry} - {""}:
+            registry.forget(source)
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Writes a file with an algorithm, in which some text is changed; it lies where the command runs."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(**changes):
+        text = ALGORITHM
+        for old, new in changes.values():
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "mine.py").write_text(text)
+        return "mine.py"
+
+    return write
+
+
+# -- an algorithm ---------------------------------------------------------------------------------------------
+
+
+def test_an_algorithm_is_listed_with_what_it_is_and_the_ranks_it_serves(kernbench, plugin, tmp_path):
+    path = plugin(
+        some=("queues=queues,", "queues=queues, refuses=lambda g: None if g.n_ranks < 4 else 'no',")
+    )
+    rows = json.loads(kernbench("list", "algorithms", "--plugin", path, "--json", "-").out)["algorithms"]
+    assert {
+        "name": "direct_all_gather",
+        "collective": "all_gather",
+        "ranks": "1-3",
+        "doc": "All-gather in one step: everybody sends to everybody.",
+        "module": str(tmp_path / "mine.py"),
+    } in rows
+    (line,) = [
+        line
+        for line in kernbench("list", "algorithms", "--plugin", path).out.splitlines()
+        if line.startswith("direct")
+    ]
+    assert line.split(maxsplit=3) == [
+        "direct_all_gather", "all_gather", "1-3", "All-gather in one step: everybody sends to everybody.",
+    ]  # fmt: skip
+
+
+def test_algorithms_that_ship_say_the_same(kernbench):
+    rows = json.loads(kernbench("list", "algorithms", "--json", "-").out)["algorithms"]
+    found = {row["name"]: row for row in rows}
+    assert list(found) == list(load_algorithms())
+    assert {row["collective"] for row in rows} == set(COLLECTIVES)
+    assert found["recursive_doubling_allreduce"]["ranks"] == "1-2, 4, 8, 16, 32, 64, 128"
+    assert found["ring_allreduce"]["ranks"] == "1-128"
+    assert all(row["doc"] for row in rows)
+
+
+def test_an_algorithm_is_measured_by_name_and_is_right(kernbench, plugin):
+    ran = kernbench(
+        "ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", plugin(), *TINY, "--json", "-"
+    )
+    (row,) = json.loads(ran.out)["rows"]
+    assert ran.code == 0
+    assert (row["algorithm"], row["out_of_place"]["n_wrong"], row["total_bytes"]) == (
+        "direct_all_gather",
+        0,
+        768,
+    )
+
+
+def test_an_algorithm_is_drawn(kernbench, plugin):
+    args = ("show", "tiny", "--ranks", "--algo", "direct_all_gather", "--plugin", plugin())
+    ran = kernbench(*args, "-o", "mine.svg", "--json", "-")
+    ranks = json.loads(ran.out)["ranks"]
+    assert (ran.code, ranks["algorithm"], ranks["file"]) == (0, "direct_all_gather", "mine.svg")
+    assert {(edge["from"], edge["to"]) for edge in ranks["edges"]} == {
+        (a, b) for a in range(4) for b in range(a + 1, 4)
+    }
+    ElementTree.parse("mine.svg")
+
+
+def test_an_algorithm_of_the_grids_own_queues_is_drawn_too(kernbench, plugin):
+    path = plugin(some=("queues=queues,", "queues=lambda group: (), directions=('E', 'W'),"))
+    args = ("show", "tiny", "--ranks", "--algo", "direct_all_gather", "--plugin", path, "--json", "-")
+    edges = json.loads(kernbench(*args).out)["ranks"]["edges"]
+    assert [(edge["from"], edge["to"], edge["is_mutual"]) for edge in edges] == [(0, 1, True), (2, 3, True)]
+
+
+def test_what_a_file_prints_is_no_part_of_the_json(kernbench, plugin):
+    ran = kernbench(
+        "list", "ops", "--plugin", plugin(some=("import tl\n", "import tl\nprint('hello')\n")), "--json", "-"
+    )
+    json.loads(ran.out)
+    assert ran.err == "hello\n"
+
+
+CLAIM = (
+    "direct_all_gather: its elems_sent claims 7 elements (world_size=4, n_elem=16), and its kernel has sent 192; "
+    "correct the one that is wrong"
+)
+
+
+def test_what_an_algorithm_claims_to_send_is_held_against_what_it_sends(kernbench, plugin):
+    path = plugin(some=("n_ranks * (n_ranks - 1) * n_elem", "7"))
+    args = ("ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", path, *TINY)
+    for mode in ((), ("--mode", "timing"), ("--ideal",)):
+        ran = kernbench(*args, *mode)
+        assert (ran.code, ran.err) == (2, f"kernbench: {CLAIM}\n")
+    with pytest.raises(UsageError) as caught:
+        run_collective("direct_all_gather", [np.ones(16, np.float32)] * 4)
+    assert str(caught.value) == CLAIM
+
+
+def test_what_a_kernel_wants_and_nobody_gives_is_named_with_what_there_is(kernbench, plugin):
+    path = plugin(some=("*, n_elem, slice_elems)", "*, n_elem, slice_elems, chunk)"))
+    ran = kernbench("ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", path, *TINY)
+    assert (ran.code, ran.err) == (
+        2,
+        "kernbench: mine.py:8: kernel to_everybody(src, dst, *, n_elem, slice_elems, chunk) of direct_all_gather: "
+        "missing a required argument: 'chunk'; src and dst come first, then it may name n_elem, op, root, slice_elems, "
+        "slots\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["allgather", "all_gathers", ""])
+def test_an_unknown_collective_is_refused_where_it_is_registered(kernbench, plugin, name):
+    path = plugin(some=('collective="all_gather"', f'collective="{name}"'))
+    error = f"unknown collective {name!r}; {did_you_mean(name, COLLECTIVES)}"
+    for command in (("list",), ("ccl", "all_gather", *TINY), ("show", "tiny", "--ranks")):
+        ran = kernbench(*command, "--plugin", path)
+        assert (ran.code, ran.err) == (2, f"kernbench: mine.py:26: {error}\n")
+    with pytest.raises(UsageError):
+        load_plugin(path)
+    with pytest.raises(UnknownNameError):
+        ALGORITHMS["direct_all_gather"]
+
+
+def test_a_name_that_ships_is_taken(kernbench, plugin):
+    path = plugin(some=('"direct_all_gather"', '"ring_all_gather"'))
+    ran = kernbench("list", "algorithms", "--plugin", path)
+    error = "algorithm 'ring_all_gather' is registered already; give yours another name"
+    assert (ran.code, ran.err) == (2, f"kernbench: mine.py:25: {error}\n")
+
+
+def test_a_name_that_ships_is_the_users_mistake_even_if_the_users_file_was_first():
+    registry = Registry("algorithm")
+    with registering_from("mine.py"):
+        registry.register("ring")(1)
+    with pytest.raises(UsageError) as caught:
+        registry.register("ring")(2)
+    assert str(caught.value) == "mine.py: algorithm 'ring' is registered already; give yours another name"
+
+
+# -- a bench on ranks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world_size", ["9", "-1"])
+def test_a_bench_with_more_ranks_than_there_are_pes_says_so(kernbench, world_size):
+    assert kernbench("run", "ccl_allreduce", "--topology", "tiny", "-p", f"world_size={world_size}") == (
+        2,
+        "",
+        f"kernbench: ccl_allreduce: world_size={world_size}; the machine has 4 PEs, and each rank is one: give 1 to 4, "
+        "or 0 for all\n",
+    )
