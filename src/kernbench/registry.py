@@ -1,20 +1,28 @@
 """A registry maps a versioned name to an implementation, and knows the nearest name when there is none.
 
 A name is entered once; but a user's file that is run again (by a test, in a notebook) may enter its names again.
+What installed distributions offer in the entry-point group ``kernbench.plugins`` is loaded when a name is asked for
+that is not there, and not before: starting costs nothing.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from types import FrameType
 from typing import Generic, TypeVar
 
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
 
 T = TypeVar("T")
+GROUP = "kernbench.plugins"
 _SOURCE: ContextVar[str] = ContextVar("kernbench_source", default="")
+_broken: list[str] | None = (
+    None  # of the process, once entry points were loaded: a line for each that could not be
+)
 
 
 @contextmanager
@@ -25,6 +33,34 @@ def registering_from(source: str) -> Iterator[None]:
         yield
     finally:
         _SOURCE.reset(token)
+
+
+def load_entry_points() -> Sequence[str]:
+    """Load what installed distributions offer as plugins, once; gives a line for each that cannot be loaded.
+
+    An entry point of the group ``kernbench.plugins`` names a module, whose import registers, or a function in one,
+    which is called without arguments and does so. What they print goes to stderr.
+    """
+    global _broken
+    if _broken is None:
+        from importlib.metadata import entry_points
+
+        _broken = []
+        found = [
+            (point, f"{point.dist.name} {point.dist.version}" if point.dist else "?")
+            for point in entry_points(group=GROUP)
+        ]
+        for point, source in sorted(found, key=lambda pair: (pair[1], pair[0].name)):
+            try:
+                with registering_from(source), redirect_stdout(sys.stderr):
+                    loaded = point.load()
+                    if point.attr:
+                        loaded()
+            # Whatever a user's module raises, sys.exit included, takes nothing from others.
+            except (Exception, SystemExit) as error:
+                what = error if isinstance(error, KernBenchError) else in_one_line(error)
+                _broken.append(f"{source}: its plugin {point.name} = {point.value} cannot be loaded: {what}")
+    return _broken
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:
@@ -45,8 +81,16 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
     return f"{hint}(known: {', '.join(known)})"
 
 
+def _is_ours() -> bool:
+    """Whether a module of KernBench itself is being imported, be it by a user's file."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith("kernbench.")
+
+
 class Registry(Generic[T]):
-    """Names of one kind of thing. Iterating gives the names, sorted."""
+    """Names of one kind of thing. Iterating gives the names, sorted; who asks for another loads entry points."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -57,7 +101,7 @@ class Registry(Generic[T]):
         """Decorator, or a call with the thing: enters it under ``name``; UsageError if the name is taken."""
 
         def enter(thing: T) -> T:
-            source = _SOURCE.get()
+            source = "" if _is_ours() else _SOURCE.get()
             if name in self._entries and not (source and self._sources[name] == source):
                 # What ships may be loaded after a user's file, and is no mistake.
                 before = self._sources[name]
@@ -85,11 +129,14 @@ class Registry(Generic[T]):
             del self._entries[name], self._sources[name]
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            raise UnknownNameError(f"unknown {self.kind} {name!r}; {did_you_mean(name, self._entries)}")
+        if name not in self:
+            said = (f"unknown {self.kind} {name!r}", did_you_mean(name, self._entries), *load_entry_points())
+            raise UnknownNameError("; ".join(said))
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._entries and not str(name).startswith("_"):
+            load_entry_points()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

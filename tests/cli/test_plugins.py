@@ -1,19 +1,22 @@
 """What a user's file registers is the equal of what ships: listed, drawn, measured, and held to what it claims."""
 
 import json
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+import kernbench.registry as registry_module
 from kernbench.bench import BENCHES
 from kernbench.ccl.algorithm import ALGORITHMS, COLLECTIVES, load_algorithms
 from kernbench.components.base import COMPONENTS
 from kernbench.errors import UnknownNameError, UsageError
+from kernbench.lang import jit, tl
 from kernbench.ops import OPS
 from kernbench.registry import Registry, did_you_mean, registering_from
 from kernbench.simulation import load_plugin
-from kernbench.testing import run_collective
+from kernbench.testing import run, run_collective
 
 ALGORITHM = '''"""All-gather in one step: everybody sends to everybody."""
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
@@ -205,6 +208,155 @@ def test_a_name_that_ships_is_the_users_mistake_even_if_the_users_file_was_first
     with pytest.raises(UsageError) as caught:
         registry.register("ring")(2)
     assert str(caught.value) == "mine.py: algorithm 'ring' is registered already; give yours another name"
+
+
+# -- a distribution -------------------------------------------------------------------------------------------
+
+LOADED = ("kernbench_test_rings", "kernbench_test_odds")
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a distribution, with its modules, for this test alone: ``(name, entry points, module=text ...)``."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry_module, "_broken", None)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def install(name, points, **modules):
+        folder = tmp_path / f"{name}-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (folder / "entry_points.txt").write_text(f"[kernbench.plugins]\n{points}\n")
+        for module, text in modules.items():
+            (tmp_path / f"{module}.py").write_text(text)
+
+    yield install
+    for module in LOADED:
+        sys.modules.pop(module, None)
+
+
+MORE = '''
+import numpy as np
+from kernbench.bench import Expected, Outcome, bench
+from kernbench.components.pe.pe_gemm import PeGemm
+from kernbench.components.base import COMPONENTS
+from kernbench.ops.elementwise import elementwise
+
+elementwise("test_cube", lambda x: x**3, mul=2)
+
+
+@COMPONENTS.register("test_gemm_v1")
+class MyGemm(PeGemm):
+    """Mine."""
+
+
+@bench("test_zeros")
+def run(torch) -> Outcome:
+    """Zeros are zeros."""
+    x = torch.zeros(4)
+    return Outcome(outputs=(x,), expected=lambda: (Expected(values=np.zeros(4), tolerance=0),), reference="0", flops=0)
+'''
+
+
+def test_what_a_distribution_offers_is_listed_and_found_by_name(kernbench, installed):
+    installed(
+        "rings",
+        "all = kernbench_test_rings\nmore = kernbench_test_odds",
+        kernbench_test_rings=ALGORITHM,
+        kernbench_test_odds=MORE,
+    )
+    document = json.loads(kernbench("list", "--json", "-").out)
+    names = {
+        kind: {row["name"] for row in document[kind]} for kind in ("algorithms", "components", "benches")
+    }
+    assert ("direct_all_gather" in names["algorithms"], "test_gemm_v1" in names["components"]) == (True, True)
+    assert "test_zeros" in names["benches"]
+    (row,) = [row for row in document["algorithms"] if row["name"] == "direct_all_gather"]
+    assert row["module"] == "kernbench_test_rings"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ccl", "all_gather", "--algo", "direct_all_gather", *TINY),
+        ("show", "tiny", "--ranks", "--algo", "direct_all_gather", "-o", "ranks.svg"),
+        ("run", "test_zeros", "--topology", "tiny"),
+        ("run", "hello_send", "--topology", "tiny", "-p", "n=16", "--set", "components.pe_gemm=test_gemm_v1"),
+    ],
+)
+def test_an_unknown_name_is_looked_for_in_distributions(kernbench, installed, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    installed(
+        "rings",
+        "all = kernbench_test_rings\nmore = kernbench_test_odds",
+        kernbench_test_rings=ALGORITHM,
+        kernbench_test_odds=MORE,
+    )
+    ran = kernbench(*command)
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_an_op_of_a_distribution_is_found_by_a_kernel(installed):
+    installed("odds", "all = kernbench_test_odds", kernbench_test_odds=MORE)
+
+    @jit
+    def cubes(x_ptr):
+        at = tl.arange(0, 4)
+        tl.store(x_ptr + at, tl.test_cube(tl.load(x_ptr + at)))
+
+    assert run(cubes, (1,), [np.arange(4, dtype=np.float32)]).args[0].tolist() == [0, 1, 8, 27]
+
+
+def test_a_known_name_loads_no_distribution(kernbench, installed):
+    installed("rings", "all = kernbench_test_rings", kernbench_test_rings="raise SystemError")
+    for command in (
+        ("ccl", "all_gather", *TINY),
+        ("show", "tiny", "--peaks"),
+        ("check", "tiny"),
+        ("run", "hello_send", "--topology", "tiny"),
+    ):
+        assert kernbench(*command).code == 0
+    assert registry_module._broken is None
+
+
+BROKEN = "rings 1.2: its plugin all = kernbench_test_rings{attr} cannot be loaded: {error}"
+
+
+@pytest.mark.parametrize(
+    ("attr", "text", "error"),
+    [
+        ("", "import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("", "print('hello')\nraise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("", "import sys\nsys.exit()", "SystemExit"),
+        (":enter", "", "AttributeError: module 'kernbench_test_rings' has no attribute 'enter'"),
+        (":enter", "def enter(x): pass", "TypeError: enter() missing 1 required positional argument: 'x'"),
+        (
+            "",
+            ALGORITHM.replace('"direct_all_gather"', '"ring_all_gather"'),
+            "algorithm 'ring_all_gather' is registered already; give yours another name",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_one_is_a_line_that_names_its_distribution_and_takes_nothing_from_others(
+    kernbench, installed, attr, text, error
+):
+    installed("rings", f"all = kernbench_test_rings{attr}", kernbench_test_rings=text)
+    installed("sound", "all = kernbench_test_odds", kernbench_test_odds=MORE)
+    line = BROKEN.format(attr=attr, error=error)
+    ran = kernbench("list", "benches", "--json", "-")
+    assert "test_zeros" in {row["name"] for row in json.loads(ran.out)["benches"]}
+    assert (ran.code, ran.err.removeprefix("hello\n")) == (0, f"kernbench: {line}; the list is without it\n")
+    ran = kernbench("run", "test_zero")
+    known = did_you_mean("test_zero", BENCHES)
+    assert (ran.code, ran.err) == (2, f"kernbench: unknown bench 'test_zero'; {known}; {line}\n")
+
+
+def test_a_function_registers_when_it_is_called(kernbench, installed):
+    text = "def enter():\n" + "".join(f"    {line}\n" for line in ALGORITHM.splitlines())
+    installed("rings", "all = kernbench_test_rings:enter", kernbench_test_rings=text)
+    assert "direct_all_gather" in kernbench("list", "algorithms").out
+    assert ALGORITHMS.source("direct_all_gather") == "rings 1.2"
+    assert ALGORITHMS.source("ring_all_gather") == ""
 
 
 # -- a bench on ranks -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, Plugins, load_plugins
 from kernbench.errors import UnknownNameError
-from kernbench.registry import did_you_mean
+from kernbench.registry import did_you_mean, load_entry_points
 
 SCHEMA = "kernbench.list/1"
 EXAMPLES = """\b
@@ -50,6 +51,8 @@ def command(
     if what is not None and what not in SECTIONS:
         raise UnknownNameError(f"cannot list {what!r}; {did_you_mean(what, SECTIONS)}")
     load_plugins(plugin or ())
+    for line in load_entry_points():
+        print(f"kernbench: {line}; the list is without it", file=sys.stderr)
     found = {name: SECTIONS[name].rows() for name in ([what] if what else SECTIONS)}
     if json is not None:
         from kernbench.config.load import load_config
@@ -120,10 +123,15 @@ def _algorithms() -> list[dict[str, Any]]:
             "collective": algorithms[name].collective,
             "ranks": _ranges([group.n_ranks for group in groups if algorithms[name].refuses(group) is None]),
             "doc": _first_line(algorithms[name].doc),
-            "module": algorithms.source(name) or algorithms[name].kernel.__module__,
+            "module": _module(algorithms[name].kernel.__module__, algorithms.source(name)),
         }
         for name in algorithms
     ]
+
+
+def _module(name: str, source: str) -> str:
+    """What can be imported by its name, else the user's file."""
+    return name if name in sys.modules else source
 
 
 def _ranges(numbers: Sequence[int]) -> str:
