@@ -2,8 +2,10 @@
 
 import functools
 import gc
+import html
 import inspect
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -13,6 +15,7 @@ import pytest
 
 import kernbench as kb
 from kernbench import tl
+from kernbench.cli.main import execute
 from kernbench.engine.log import N_COLUMNS
 from kernbench.errors import (
     CapacityError,
@@ -160,6 +163,65 @@ def test_parameters_of_a_bench_are_keywords_of_run_or_in_params():
     by_params = kb.run("vector_add", topology="tiny", params={"n": 100})
     assert by_keyword.params == by_params.params == {"n": 100, "dtype": "fp32", "block": 1024}
     assert by_keyword.oplog_sha256 == by_params.oplog_sha256
+
+
+CPU_S = re.compile(r"[\d.]+ CPU s, \d+ MB")
+
+
+def test_print_of_a_result_is_the_page_of_the_command_line(capsys):
+    result = kb.run("vector_add", topology="tiny", n=64)
+    assert execute(["run", "vector_add", "--topology", "tiny", "-p", "n=64"]) == 0
+    assert CPU_S.sub("", f"{result}\n") == CPU_S.sub("", capsys.readouterr().out)
+
+
+def test_print_of_a_report_is_the_page_without_a_verdict():
+    simulation = kb.simulate("tiny")
+    increment[(4,)](simulation.torch.zeros(64), 16)
+    simulation.torch.synchronize()
+    page = str(simulation.report()).splitlines()
+    assert page[0] == "machine        tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs"
+    assert "Where the kernel time went, on the PE that ended last" in page
+    assert page[-1].startswith("The kernel is limited by ")
+    assert not any("check" in line for line in page)
+
+
+def test_print_of_a_report_without_time_says_so():
+    data, nothing = kb.simulate("tiny", mode="data").report(), kb.simulate("tiny").report()
+    assert str(data).splitlines()[1] == "time     none is simulated in mode data"
+    assert str(nothing).splitlines()[1] == "time     none has passed"
+
+
+def test_the_repr_of_what_users_hold_is_one_short_line():
+    simulation = kb.simulate("tiny", overrides={"pe.clock_ghz": 2})
+    assert repr(simulation) == "<Simulation of tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs, mode timed>"
+    assert repr(simulation.report()) == "<Measured of tiny: kernel time 0 ns, device time 0 ns>"
+    assert repr(kb.simulate("tiny", mode="data").report()) == (
+        "<Measured of tiny: no time is simulated in mode data>"
+    )
+    result = kb.run("vector_add", topology="tiny", mode="data", n=64)
+    assert repr(result) == "<RunResult of tiny: vector_add, no time is simulated in mode data, check ok>"
+
+
+TAGGED = """
+import numpy as np
+from kernbench.bench import Expected, Outcome, bench
+
+@bench("<script>alert(1)</script>")
+def run(torch, name: str = "&amp; <b>"):
+    return Outcome(outputs=(torch.zeros(4),), expected=lambda: (Expected(values=np.zeros(4), tolerance=0),),
+                   reference="</pre>", flops=0)
+"""
+
+
+def test_a_notebook_shows_the_page_and_nothing_that_a_user_wrote_is_markup(tmp_path):
+    (tmp_path / "tagged.py").write_text(TAGGED)
+    result = kb.run(tmp_path / "tagged.py", topology="tiny")
+    shown = result._repr_html_()
+    assert re.fullmatch(r"<pre [^<]*>.*</pre>", shown, re.DOTALL)
+    assert set(re.findall(r"</?(\w+)", shown)) == {"pre", "span"}
+    assert "http" not in shown
+    text = html.unescape(re.sub(r"<[^>]*>", "", shown))
+    assert [line.rstrip() for line in text.splitlines()] == str(result).splitlines()
 
 
 CLASH = """

@@ -7,9 +7,33 @@ name is looked up when it is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernbench.threads import force_one_blas_thread
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from kernbench import testing
+    from kernbench.bench import Expected, Outcome, run
+    from kernbench.lang import tl
+    from kernbench.lang.jit import jit
+    from kernbench.probe import run_probe
+    from kernbench.runtime.context import Context
+    from kernbench.runtime.placement import DPPolicy
+    from kernbench.runtime.tensor import Tensor
+    from kernbench.simulation import Simulation, simulate
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("kernbench")
+        if name in _MODULES:
+            return import_module(f"kernbench.{name}")
+        if name in _PUBLIC:
+            return getattr(import_module(_PUBLIC[name]), name)
+        raise AttributeError(f"module 'kernbench' has no attribute {name!r}")
+
 
 force_one_blas_thread()
 
@@ -45,15 +69,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("kernbench")
-    if name in _MODULES:
-        return import_module(f"kernbench.{name}")
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'kernbench' has no attribute {name!r}")
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

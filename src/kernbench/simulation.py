@@ -24,7 +24,8 @@ from kernbench.machine.ideal_machine import IdealMachine, IdealModel
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window
 from kernbench.registry import did_you_mean, registering_from
-from kernbench.reports.measured import NOTHING_MEASURED, Measured
+from kernbench.reports.measured import Measured, nothing_measured
+from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import write_trace
 from kernbench.runtime.context import Context
 from kernbench.topology.builder import build_graph
@@ -94,6 +95,15 @@ class Simulation:
         simulation.name = str(topology)
         return simulation
 
+    def __repr__(self) -> str:
+        return f"<Simulation of {self.title}, mode {self.mode}>"
+
+    @property
+    def title(self) -> str:
+        """The machine's name and size in words."""
+        size = machine_in_words(self.config.topology)
+        return f"{self.name}: {size}" if self.name else size
+
     def close(self) -> None:
         """Close ``torch``: see :meth:`Context.close`. Reports can still be made."""
         self.torch.close()
@@ -115,10 +125,10 @@ class Simulation:
     def report(self, *, flops: int = 0, gemm: DType | None = None) -> Measured:
         """What happened since :meth:`begin_window`; ``flops`` and ``gemm`` as for :meth:`Window.close`."""
         if self._window is None:
-            return NOTHING_MEASURED
+            return nothing_measured(self.title, self.config_sha256)
         if not self._window.machine.log.keep:
             raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
-        return self._window.close(flops=flops, gemm=gemm)
+        return self._window.close(title=self.title, config_sha256=self.config_sha256, flops=flops, gemm=gemm)
 
     def write_trace(self, path: Path) -> None:
         """Write the whole op log as a Chrome trace."""

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,14 +12,8 @@ from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import Origin
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Part
-from kernbench.reports.summary import UnitUse
-
-
-@dataclass
-class Check:
-    ok: bool | None
-    max_abs_err: float | None
-    reference: str
+from kernbench.reports.run_result import Check, RunResult
+from kernbench.reports.summary import Translations, UnitUse
 
 
 def unit(pe, kind, busy_ps):
@@ -34,19 +27,25 @@ def unit(pe, kind, busy_ps):
     )
 
 
+def verdict(ok, max_abs_err, reference):
+    return Check(ok=ok, max_abs_err=max_abs_err, reference=reference)
+
+
 def result(**changes):
     """A run of 2 x 4 x 8 flops: 4 us of kernel in 10 us of device time."""
     fields = {
         "bench": "gemm",
         "params": {"m": 64, "dtype": "fp16"},
+        "topology": "tiny",
+        "machine": "tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs",
         "mode": "timed",
         "device_time_ps": 10_000_000,
         "kernel_time_ps": 4_000_000,
         "host_time_ps": 2_000_000,
-        "check": Check(True, 0.5, "numpy float64"),
+        "check": verdict(True, 0.5, "numpy float64"),
         "flops": 8_000_000,  # / 4 us = 2 TFLOP/s
         "bytes": {"hbm": 1 << 20, "pcie": 100},
-        "translations": (1200, 34, 30),
+        "translations": Translations(1200, 34, 30),
         "units": (
             unit(0, "pe_gemm", 6_000_000),
             unit(1, "pe_gemm", 2_000_000),
@@ -71,13 +70,14 @@ def result(**changes):
         "device_breakdown": {"host to device": 6_000_000, "kernel": 4_000_000},
         "config_sha256": "c" * 64,
         "events": 1234,
+        "chunk_hops": 0,
         "cpu_s": 0.25,
         "peak_mb": 99.6,
         "oplog_sha256": "d" * 64,
         "bound": Bound(time_ps=4_000_000, floors_ps={"compute": 1_000_000, "hbm": 2_000_000}),
         "limit": "The kernel is limited by gemm.",
     }
-    return SimpleNamespace(**{**fields, **changes}, to_json=lambda: {"schema": "kernbench.run/1"})
+    return RunResult(**{**fields, **changes})
 
 
 @pytest.fixture
@@ -161,14 +161,14 @@ def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
 
 
 def test_a_wrong_result_is_exit_code_1(kernbench, bench):
-    bench.result = result(check=Check(False, float("inf"), "numpy float64"))
+    bench.result = result(check=verdict(False, float("inf"), "numpy float64"))
     ran = kernbench("run", "gemm")
     assert ran.code == 1
     assert ran.out.splitlines()[-2] == "check WRONG: max abs err inf against numpy float64"
 
 
 def test_without_values_there_is_no_check(kernbench, bench):
-    bench.result = result(check=Check(None, None, ""), mode="timing")
+    bench.result = result(check=verdict(None, None, ""), mode="timing")
     ran = kernbench("run", "gemm", "--mode", "timing")
     assert ran.code == 0
     assert ran.out.splitlines()[-2] == "check not made (mode timing)"
@@ -183,7 +183,7 @@ def test_without_time_there_is_only_the_check(kernbench, bench):
         "units": (),
         "links": (),
     }
-    bench.result = result(mode="data", breakdown={}, device_breakdown={}, **nothing)
+    bench.result = result(mode="data", parts={}, device_breakdown={}, **nothing)
     assert kernbench("run", "gemm", "--mode", "data").out.splitlines()[3:5] == [
         "time     none is simulated in mode data",
         "",
@@ -211,13 +211,13 @@ def test_everything_asked_for_reaches_the_run(kernbench, bench, tmp_path):
 
 def test_json_on_standard_output_stands_alone(kernbench, bench):
     ran = kernbench("run", "gemm", "--json", "-")
-    assert json.loads(ran.out) == {"schema": "kernbench.run/1"}
+    assert json.loads(ran.out) == json.loads(json.dumps(bench.result.to_json()))
     assert ran.err == "from a kernel\n"
 
 
 def test_json_in_a_file_comes_with_the_page(kernbench, bench, tmp_path):
     ran = kernbench("run", "gemm", "--json", str(tmp_path / "result.json"))
-    assert json.loads((tmp_path / "result.json").read_text()) == {"schema": "kernbench.run/1"}
+    assert json.loads((tmp_path / "result.json").read_text())["schema"] == "kernbench.run/1"
     assert "check ok" in ran.out
 
 

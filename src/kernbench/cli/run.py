@@ -78,7 +78,7 @@ def command(
     from kernbench.bench import run
     from kernbench.cli.console import sign_of_life
     from kernbench.reports.output import Output
-    from kernbench.reports.run_page import print_page
+    from kernbench.reports.run_page import write_page
 
     with ExitStack() as stack:
         if json == STDOUT:  # what a kernel prints must not end up within the JSON
@@ -100,7 +100,7 @@ def command(
     if json is not None:
         write_json(json, result.to_json())
     if json != STDOUT:
-        print_page(Output(), result, machine_of(topology, overrides or ()))
+        write_page(Output(), result)
     if result.check.ok is False:
         raise typer.Exit(WRONG)
 
@@ -111,11 +111,3 @@ def _require_apart(json: str | None, trace: str | None) -> None:
         raise UsageError("--trace -: a trace goes to a file; name one, as in --trace trace.json")
     if trace is not None and json not in (None, STDOUT) and Path(json).resolve() == Path(trace).resolve():
         raise UsageError(f"--json and --trace both name {trace}; give each a file of its own")
-
-
-def machine_of(topology: str, overrides: list[str] | tuple[str, ...]) -> str:
-    """The machine's name and size in words."""
-    from kernbench.config.load import load_config
-    from kernbench.reports.tables import machine
-
-    return f"{topology}: {machine(load_config(topology, overrides).topology)}"

@@ -37,8 +37,11 @@ class Window:
         self.moved = machine.moved()
         self.translations = machine.translations()
 
-    def close(self, *, flops: int, gemm: DType | None) -> Measured:
-        """Measure up to now. ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline)."""
+    def close(self, *, title: str, config_sha256: str, flops: int, gemm: DType | None) -> Measured:
+        """Measure up to now, on a machine that is called ``title``.
+
+        ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline).
+        """
         machine = self.machine
         table, graph = machine.log.table(), machine.graph
         launches = machine.spans
@@ -48,9 +51,13 @@ class Window:
         window_ps = machine.now_ps - self.opened_ps
         moved = machine.moved() - self.moved
         return Measured(
+            machine=title,
+            mode=machine.mode,
+            config_sha256=config_sha256,
             device_time_ps=window_ps,
             kernel_time_ps=kernel_ps,
             host_time_ps=machine.host_time_ps - self.host_time_ps,
+            flops=flops,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
             translations=machine.translations().since(self.translations),
             units=unit_uses(self.units, unit_readings(machine), window_ps),

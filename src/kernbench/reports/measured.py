@@ -6,16 +6,25 @@ from dataclasses import dataclass
 
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Parts, by_cause
+from kernbench.reports.output import Output, html_of, text_of
 from kernbench.reports.summary import Translations, UnitUse
+from kernbench.units import format_ps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Measured:
-    """What a window held. ``parts`` are the kernel time by cause, unit and line."""
+    """What a window of time held; ``print`` of it is the page that ``kernbench run`` prints.
 
+    ``parts`` are the kernel time by cause, unit and line; ``flops`` are those that the report was told of.
+    """
+
+    machine: str
+    mode: str
+    config_sha256: str
     device_time_ps: int
     kernel_time_ps: int
     host_time_ps: int
+    flops: int
     bytes: dict[str, int]
     translations: Translations
     units: tuple[UnitUse, ...]
@@ -33,20 +42,47 @@ class Measured:
         """The kernel time by cause."""
         return by_cause(self.parts)
 
+    def __str__(self) -> str:
+        return text_of(self._write)
 
-NOTHING_MEASURED = Measured(
-    device_time_ps=0,
-    kernel_time_ps=0,
-    host_time_ps=0,
-    bytes={},
-    translations=Translations(),
-    units=(),
-    links=(),
-    parts={},
-    device_breakdown={},
-    bound=None,
-    limit="No time passes in mode 'data'.",
-    events=0,
-    chunk_hops=0,
-    oplog_sha256="",
-)
+    def _repr_html_(self) -> str:
+        """The page, as a notebook shows it."""
+        return html_of(self._write)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.machine.partition(':')[0]}: {self.in_short()}>"
+
+    def in_short(self) -> str:
+        """Its times in a few words."""
+        if self.mode == "data":
+            return "no time is simulated in mode data"
+        return f"kernel time {format_ps(self.kernel_time_ps)}, device time {format_ps(self.device_time_ps)}"
+
+    def _write(self, output: Output) -> None:
+        from kernbench.reports.run_page import write_page
+
+        write_page(output, self)
+
+
+def nothing_measured(machine: str, config_sha256: str) -> Measured:
+    """The report of mode ``data``."""
+    return Measured(
+        machine=machine,
+        mode="data",
+        config_sha256=config_sha256,
+        device_time_ps=0,
+        kernel_time_ps=0,
+        host_time_ps=0,
+        flops=0,
+        bytes={},
+        translations=Translations(),
+        units=(),
+        links=(),
+        parts={},
+        device_breakdown={},
+        bound=None,
+        limit="No time passes in mode 'data'.",
+        events=0,
+        chunk_hops=0,
+        oplog_sha256="",
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,15 +17,19 @@ UNBOUNDED = 10_000  # columns: wider than any line we print
 GOOD, BAD, WARN, HEADING, QUIET = "green", "bold red", "yellow", "bold", "dim"
 
 
-class Output:
-    """Writes results to standard output: as wide as the terminal; a pipe gets every line whole."""
+HTML = "<pre style=\"overflow-x: auto; line-height: 1.3; font-family: 'DejaVu Sans Mono', monospace\">{code}</pre>"
 
-    def __init__(self) -> None:
+
+class Output:
+    """Writes results to standard output: as wide as the terminal; a pipe gets every line whole.
+
+    A console of one's own is written to instead: see :func:`text_of` and :func:`html_of`.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         self._has_written = False
         bounded = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
-        self._console = Console(
-            file=sys.stdout, width=None if bounded else UNBOUNDED, highlight=False, markup=False, emoji=False
-        )
+        self._console = console or _console(file=sys.stdout, width=None if bounded else UNBOUNDED)
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line, whatever its length."""
@@ -71,3 +77,32 @@ class Output:
         for text in captured.get().splitlines():
             self._console.print(Text.from_ansi(text.rstrip()), soft_wrap=True)
         self._has_written = True
+
+
+def text_of(write: Callable[[Output], None]) -> str:
+    """What ``write`` writes, as plain text.
+
+    >>> text_of(lambda output: output.facts([("machine", "tiny")]))
+    'machine  tiny'
+    """
+    written = StringIO()
+    write(Output(_console(file=written, width=UNBOUNDED, color_system=None, force_jupyter=False)))
+    return written.getvalue().rstrip("\n")
+
+
+def html_of(write: Callable[[Output], None]) -> str:
+    """What ``write`` writes, as a piece of HTML that needs nothing else.
+
+    >>> html_of(lambda output: output.line("1 < 2", BAD)).partition(">")[2]
+    '<span style="color: #800000; text-decoration-color: #800000; font-weight: bold">1 &lt; 2</span>\\n</pre>'
+    """
+    console = _console(
+        file=StringIO(), width=UNBOUNDED, record=True, force_terminal=True, force_jupyter=False
+    )
+    write(Output(console))
+    return console.export_html(inline_styles=True, code_format=HTML)
+
+
+def _console(**how: Any) -> Console:
+    """A console that takes every text for what it is."""
+    return Console(highlight=False, markup=False, emoji=False, **how)

@@ -1,10 +1,11 @@
-"""The result of ``kernbench run`` for people: verdict, times, where they went, and what to do about it."""
+"""What was measured, for people: times, where they went, and what to do about it; of a run also its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, payer
+from kernbench.reports.measured import Measured
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.reports.summary import UnitUse
@@ -12,9 +13,9 @@ from kernbench.reports.tables import flops_rate, percent, settings, share_rows, 
 from kernbench.units import format_ps
 
 
-def print_page(output: Output, result: RunResult, machine: str) -> None:
-    """All that is known of ``result``; the last line says what limits the kernel."""
-    output.facts(_facts(result, machine))
+def write_page(output: Output, result: Measured) -> None:
+    """All that is known of ``result``, with the verdict if it is a run's; the last line says what limits the kernel."""
+    output.facts(_facts(result))
     if result.parts:
         output.heading("Where the kernel time went, on the PE that ended last")
         _print_causes(output, result.parts)
@@ -29,20 +30,18 @@ def print_page(output: Output, result: RunResult, machine: str) -> None:
     _print_uses(output, f"Busiest units, within {window}", "units", result.units)
     _print_uses(output, f"Busiest links, within {window}", "links", result.links)
     output.line()
-    log = f"op log {result.oplog_sha256[:12]}, " if result.oplog_sha256 else ""
-    output.line(
-        f"{result.events:,} events in {result.cpu_s:.1f} CPU s, {result.peak_mb:.0f} MB at most; "
-        f"{log}configuration {result.config_sha256[:12]}"
-    )
-    output.line(*_verdict(result.check, result.mode))
+    output.line(_identity(result))
+    if isinstance(result, RunResult):
+        output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)
 
 
-def _facts(result: RunResult, machine: str) -> Iterator[tuple[str, str]]:
-    yield "bench", f"{result.bench} {settings(result.params)}"
-    yield "machine", machine
+def _facts(result: Measured) -> Iterator[tuple[str, str]]:
+    if isinstance(result, RunResult):
+        yield "bench", f"{result.bench} {settings(result.params)}"
+    yield "machine", result.machine
     if not result.device_time_ps:
-        yield "time", f"none is simulated in mode {result.mode}"
+        yield "time", "none is simulated in mode data" if result.mode == "data" else "none has passed"
         return
     yield (
         "device time",
@@ -64,6 +63,15 @@ def _facts(result: RunResult, machine: str) -> Iterator[tuple[str, str]]:
     yield "bytes moved", sizes(result.bytes)
     hits, misses, walks = result.translations
     yield "translations", f"{hits + misses:,} pages looked up: {misses:,} TLB misses, {walks:,} page walks"
+
+
+def _identity(result: Measured) -> str:
+    """How much was simulated, and the hashes that say what."""
+    cost = f"{result.events:,} events"
+    if isinstance(result, RunResult):
+        cost += f" in {result.cpu_s:.1f} CPU s, {result.peak_mb:.0f} MB at most"
+    log = f"op log {result.oplog_sha256[:12]}, " if result.oplog_sha256 else ""
+    return f"{cost}; {log}configuration {result.config_sha256[:12]}"
 
 
 def _verdict(check: Check, mode: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ class Check:
     reference: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunResult(Measured):
     """What a run found, and what its last iteration held. See ``docs/reference/run-json.md``.
 
@@ -29,12 +29,15 @@ class RunResult(Measured):
     bench: str
     params: dict[str, Any]
     topology: str
-    mode: str
     check: Check
-    flops: int
-    config_sha256: str
     cpu_s: float
     peak_mb: float
+
+    def in_short(self) -> str:
+        """Its bench, its times and its verdict in a few words."""
+        verdict = {None: "not made", True: "ok", False: "WRONG"}[self.check.ok]
+        # Not super(): with slots, dataclass makes the class anew, and super() would look for it in vain.
+        return f"{self.bench}, {Measured.in_short(self)}, check {verdict}"
 
     def to_json(self) -> dict[str, Any]:
         """The fields of schema ``kernbench.run/1``."""

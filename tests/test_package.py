@@ -1,0 +1,36 @@
+"""What is installed is what users and their tools look for: public names, types, and where to find more."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import kernbench as kb
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_dir_shows_the_public_names_and_no_other():
+    assert dir(kb) == sorted(kb.__all__)
+    assert [name for name in dir(kb) if not hasattr(kb, name)] == []
+
+
+def test_a_type_checker_sees_every_public_name():
+    """What ``__getattr__`` finds at run time stands in a block of imports that only type checkers read."""
+    source = Path(kb.__file__).read_text()
+    block = source.partition("if TYPE_CHECKING:")[2].partition("\nelse:")[0]
+    named = re.findall(r"import (.*)$", block, re.MULTILINE)
+    assert {name for line in named for name in line.split(", ")} | {"__version__"} == set(kb.__all__)
+    assert (Path(kb.__file__).parent / "py.typed").is_file()
+
+
+def test_the_wheel_says_who_made_it_and_where_more_is():
+    assert PROJECT["authors"] == [{"name": "KernBench developers"}]
+    assert set(PROJECT["urls"]) == {"Homepage", "Documentation", "Changes", "Issues"}
+    assert all(url.startswith("https://github.com/kernbench/kernbench") for url in PROJECT["urls"].values())
+    assert "Typing :: Typed" in PROJECT["classifiers"]
+
+
+def test_a_page_in_the_wheels_urls_is_there():
+    page = PROJECT["urls"]["Documentation"].partition("/blob/main/")[2]
+    assert (ROOT / page).is_file()
