@@ -80,8 +80,10 @@ def test_a_tensor_of_another_simulation_is_refused_by_name(launch):
     x, y = kb.simulate("tiny").torch.zeros(4, name="x"), kb.simulate("tiny").torch.zeros(4, name="y")
     with pytest.raises(UsageError) as error:
         launch(x, y)
+    line = error.traceback[0].lineno - 1
     assert str(error.value) == (
-        "kernel 'copy': argument 'y' is 'y', a tensor of another simulation; copy it by way of numpy()"
+        f"kernel 'copy': argument 'y' is 'y', a tensor of another simulation, made at test_api.py:{line}; copy it by "
+        "way of numpy()"
     )
     assert y.copy_(x.numpy()).tolist() == [0.0] * 4
 
@@ -656,8 +658,10 @@ def test_tensors_within_an_argument_are_checked_and_say_where_programs_run(torch
     ours, theirs = torch.zeros(4, name="ours"), kb.simulate("tiny").torch.zeros(4, name="theirs")
     with pytest.raises(UsageError) as error:
         torch.launch(of_one, (1,), ([ours, theirs],))
+    line = error.traceback[0].lineno - 1
     assert str(error.value) == (
-        "kernel 'of_one': argument 'both' is 'theirs', a tensor of another simulation; copy it by way of numpy()"
+        "kernel 'of_one': argument 'both' is 'theirs', a tensor of another simulation, made at "
+        f"test_api.py:{line}; copy it by way of numpy()"
     )
 
 

@@ -1,7 +1,7 @@
 """Whole programs, as users write them: each prints what the transcript at its end says, and exits as it says.
 
 A transcript is comments: ``# $ COMMAND``, what the command prints, lines of the standard error as ``#! LINE``, and
-``#= CODE`` unless it exits with 0. ``...`` stands for anything. The commands are ``python FILE`` and ``kernbench ...``,
+``# = CODE`` unless it exits with 0. ``...`` stands for anything. The commands are ``python FILE`` and ``kernbench ...``,
 run in this folder; in this process, or each in one of its own if ``# in a process of its own`` stands before them.
 An exception that ends a program is its last line, without the traceback.
 """
@@ -45,8 +45,8 @@ def expected(lines):
     """What the lines of a transcript say."""
     out, err, code = [], [], 0
     for line in lines.splitlines():
-        if line.startswith("#="):
-            code = int(line[2:])
+        if line.startswith("# = "):
+            code = int(line[4:])
         elif line.startswith("#!"):
             err.append(line[2:].removeprefix(" "))
         else:

@@ -12,6 +12,7 @@ import pytest
 from kernbench.dtypes import as_dtype
 from kernbench.lang import TensorArg, run_program
 from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Space
+from kernbench.messages.owners import LaunchId
 from kernbench.ops import evaluate
 from kernbench.ops.numerics import as_array, convert
 
@@ -21,12 +22,22 @@ class FakePort:
 
     pe_name = "sip0.cube0.pe0"
 
-    def __init__(self, memory=b"", *, program_ids=(0, 0, 0), grid=(1, 1, 1), tcm_bytes=1 << 20, strict=True):
+    def __init__(
+        self,
+        memory=b"",
+        *,
+        program_ids=(0, 0, 0),
+        grid=(1, 1, 1),
+        tcm_bytes=1 << 20,
+        strict=True,
+        launch=None,
+    ):
         self.memory = np.frombuffer(memory, np.uint8)
         self.program, self.program_ids, self.grid = program_ids[0], program_ids, grid
         self.tcm_bytes, self.strict = tcm_bytes, strict
         self.commands, self.forced, self.printed = [], [], []
         self.values, self.final_releases = {}, None
+        self.launch = LaunchId(None) if launch is None else launch
         self.seq = self.version = 0
 
     def next_seq(self):
@@ -122,10 +133,15 @@ class FakeDevice:
         return TensorArg(name, va, as_dtype(array.dtype), array.shape, array.nbytes)
 
     def launch(self, kernel, grid, *args, **meta):
-        grid = (*grid, 1, 1)[:3]
+        grid, launch = (*grid, 1, 1)[:3], LaunchId(self)
         for x, y, z in ((x, y, z) for z in range(grid[2]) for y in range(grid[1]) for x in range(grid[0])):
             port = FakePort(
-                self.memory, program_ids=(x, y, z), grid=grid, tcm_bytes=self.tcm_bytes, strict=self.strict
+                self.memory,
+                program_ids=(x, y, z),
+                grid=grid,
+                tcm_bytes=self.tcm_bytes,
+                strict=self.strict,
+                launch=launch,
             )
             self.ports.append(port)
             try:

@@ -11,9 +11,11 @@ from kernbench.errors import PageFaultError
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.cut import cut, run_starts
 from kernbench.memory.mapping import Block
+from kernbench.memory.page_table import N_PAST
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import MmuMapMsg
+from kernbench.messages.owners import LaunchId
 from kernbench.runtime.placement import WAYS, DPPolicy
 
 VA = 0x4000_0000
@@ -134,9 +136,9 @@ def same_bits(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def whole(shape, itemsize):
+def whole(shape, itemsize, va=VA):
     return Access(
-        va=VA,
+        va=va,
         itemsize=itemsize,
         block_shape=shape,
         shape=shape,
@@ -444,3 +446,32 @@ def test_an_empty_access_touches_nothing_and_faults_nowhere(machine):
     nothing = Access(va=0, itemsize=4, block_shape=(4,), shape=(0,), strides=(4,), origin=(0,))
     assert machine.page_tables.of(0).translate(0, nothing, None) == ()
     assert machine.page_tables.pieces(0, nothing, None) == ()
+
+
+def test_a_fault_knows_the_tensors_that_were_unmapped_last(machine):
+    table = machine.page_tables.of(0)
+    for i in range(N_PAST + 1):
+        shards = machine.tensor((64,), "fp32", DPPolicy(), name=f"t{i}", va=VA + 0x1000 * i)
+        shards.life.made = SourceLine("host.py", i)
+        shards.life.end(f"at host.py:{1000 + i}")
+        machine.page_tables.unmap([machine.mapping])
+    with pytest.raises(PageFaultError) as caught:
+        table.translate(0, whole((64,), 4, va=VA + 0x1000 * N_PAST), LINE)
+    assert str(caught.value) == (
+        "sip0.cube0.pe0: gemm.py:12: address 0x4004_0000 is in 't64' [64] fp32 (0x4004_0000..0x4004_00ff), made at "
+        "host.py:64, which was freed at host.py:1064; free it after the last launch that uses it, or make a new tensor"
+    )
+    with pytest.raises(PageFaultError, match="is not mapped; no tensor is"):
+        table.translate(0, whole((64,), 4), LINE)
+
+
+@pytest.mark.parametrize("reads", [lambda: whole((64,), 4), lambda: lanes_at(VA + 4, VA + 12)])
+def test_a_mapped_tensor_is_there_for_the_launches_made_before_it_was_freed(machine, reads):
+    shards = machine.tensor((64,), "fp32", DPPolicy())
+    machine.page_tables.begin(LaunchId(machine), [0])
+    shards.life.end("at host.py:9")
+    machine.page_tables.begin(LaunchId(machine), [1])
+    machine.page_tables.pieces(0, reads(), LINE)
+    machine.page_tables.pieces(2, reads(), LINE)
+    with pytest.raises(PageFaultError, match=r"made at \?:0, which was freed at host.py:9"):
+        machine.page_tables.pieces(1, reads(), LINE)

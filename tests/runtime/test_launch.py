@@ -187,8 +187,10 @@ def test_a_freed_tensor_cannot_be_an_argument(torch):
 def test_a_tensor_of_another_simulation_cannot_be_an_argument(new_torch):
     with pytest.raises(UsageError) as caught:
         new_torch().launch(kernel, 1, (), {"x": new_torch().empty(4, name="b")})
+    line = caught.traceback[0].lineno + 1
     assert str(caught.value) == (
-        "kernel 'kernel': argument 'x' is 'b', a tensor of another simulation; copy it by way of numpy()"
+        f"kernel 'kernel': argument 'x' is 'b', a tensor of another simulation, made at test_launch.py:{line}; copy it "
+        "by way of numpy()"
     )
 
 

@@ -263,7 +263,7 @@ def test_a_kernel_is_given_the_bytes_of_the_view(torch):
     torch.launch(lambda x: None, 1, (x.narrow(0, 1, 2).flatten(),))
     torch.synchronize()
     ((pointer,),) = (call.args for call in torch.machine.launched)
-    assert pointer == ("x", x.data_ptr() + 24, x.dtype, (12,), 48)
+    assert pointer[:5] == ("x", x.data_ptr() + 24, x.dtype, (12,), 48)
 
 
 # -- placement --------------------------------------------------------------------------------------------

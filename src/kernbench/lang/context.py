@@ -7,24 +7,26 @@ an accumulator right after ``acc = tl.dot(a, b, acc)`` is known before that comm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from kernbench.dtypes import DType, as_dtype, int32
 from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UnknownNameError, UsageError
-from kernbench.lang.block import Block
-from kernbench.lang.handle import Ref, TensorHandle, Value
+from kernbench.lang.block import Block, describe
+from kernbench.lang.handle import Future, Ref, TensorHandle, Value
 from kernbench.lang.known import Known, constant, from_array, known_number, scalar
+from kernbench.lang.owner import foreign
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.port import KernelPort
 from kernbench.lang.scratch import Scratch
 from kernbench.lang.source import here
-from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, Space
+from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, SourceLine, Space
 from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
 from kernbench.ops.numerics import number_dtype, promote_numbers
 from kernbench.ops.spec import OpSpec, Shape
 
 Attrs = dict[str, Any]
+Made = TypeVar("Made", bound=TensorHandle | Future)
 NO_ATTRS: Attrs = {}
 _RECAST = frozenset({"cast", "bitcast"})
 
@@ -92,13 +94,27 @@ class ProgramContext:
         operand = Operand(shape=shape, dtype=dtype, space=Space.TCM, version=version)
         return TensorHandle(operand, Value(version, self))
 
+    def origin(self, version: int) -> tuple[str, SourceLine]:
+        """Shape and dtype of a value that a handle still names, and the line that made it."""
+        newest = self.pending
+        if newest is not None and newest.result is not None and newest.result.version == version:
+            return describe(newest.result.shape, newest.result.dtype), newest.line
+        value = self.scratch.live[version]
+        return describe(value.shape, value.dtype), value.line
+
     # -- values -------------------------------------------------------------------------------------------
+
+    def own(self, thing: Made) -> Made:
+        """``thing``, a block or future; UsageError if another program made it."""
+        if thing.value.program is not self:
+            raise foreign(self, thing)
+        return thing
 
     def known(self, x: Any) -> Any:
         """``x`` as a known value: a handle is forced, which suspends the program until the value exists."""
         if type(x) is not TensorHandle:
             return x
-        if x.known is None:
+        if self.own(x).known is None:
             self.flush()
             try:
                 array = self.port.force(x.operand.version, here())
@@ -147,7 +163,7 @@ class ProgramContext:
     def materialised(self, x: Any) -> TensorHandle:
         """``x`` as a handle: a known value is made in TCM by a ``full`` command, a block once while it lives."""
         if type(x) is TensorHandle:
-            return x
+            return self.own(x)
         made: TensorHandle | None = x.made
         if made is not None and made.value.program is self:
             return made
@@ -219,7 +235,7 @@ class ProgramContext:
         """An operand: a block known or lazy, or a plain number."""
         kind = type(x)
         if kind is TensorHandle:
-            return x if x.known is None else x.known
+            return x if self.own(x).known is None else x.known
         if kind is Known or isinstance(x, (Known, int, float)):
             return x
         if kind is Pointer:

@@ -15,17 +15,19 @@ from kernbench.lang.block import Block, active, describe
 from kernbench.lang.known import LIMITS, BoxMask, Known, from_array
 from kernbench.lang.source import here
 from kernbench.messages.access import Access
+from kernbench.messages.owners import Lifetime
 from kernbench.ops.spec import Shape, broadcast_shape
 
 
 class TensorArg(NamedTuple):
-    """A tensor as a kernel is given it: one contiguous range of virtual addresses, row-major."""
+    """A tensor as a kernel is given it: a range of virtual addresses, row-major, and the life of its memory."""
 
     name: str
     va: int
     dtype: DType
     shape: Shape
     size_bytes: int
+    life: Lifetime | None = None
 
 
 class PointerType:

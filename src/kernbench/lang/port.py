@@ -8,13 +8,15 @@ import numpy.typing as npt
 
 from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
+from kernbench.messages.owners import LaunchId
 
 
 class KernelPort(Protocol):
     """One program's way to its PE.
 
     ``strict`` asks for the compiler's shape checks; ``tcm_bytes`` is what a PE can hold; ``pe_name`` and
-    ``grid`` are for messages and ``program_id``; ``site`` its rank and queues (None: none are installed).
+    ``grid`` are for messages and ``program_id``; ``site`` its rank and queues (None: none are installed); ``launch`` is
+    the same object for all programs of a launch.
     """
 
     pe_name: str
@@ -24,6 +26,7 @@ class KernelPort(Protocol):
     tcm_bytes: int
     strict: bool
     site: RankSite | None
+    launch: LaunchId
 
     def next_seq(self) -> int:
         """A fresh command number of this PE."""

@@ -290,6 +290,7 @@ def test(future: Any) -> bool:
     program = active()
     if not isinstance(future, (Future, TensorHandle)):
         raise UsageError(f"{here()}: tl.test takes a future or a block, not {type(future).__name__}")
+    program.own(future)
     program.flush()
     return program.port.is_done(future.value.version, here())
 

@@ -10,6 +10,7 @@ from kernbench.lang.block import Block, active, describe
 from kernbench.lang.context import NO_ATTRS, Attrs, ProgramContext
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.known import Known, constant
+from kernbench.lang.owner import usable
 from kernbench.lang.pointer import Pointer, PointerType, access_of
 from kernbench.lang.source import here
 from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space, WaitCmd
@@ -25,6 +26,7 @@ def pointer_to(x: Any, dtype: DType | None, what: str) -> Pointer:
     elif isinstance(x, TensorHandle):
         x = active().known(x)
     if isinstance(x, Pointer):
+        usable(active(), x)
         return x if dtype is None or x.dtype.element_ty is dtype else x.retyped(PointerType(dtype))
     if dtype is not None and (isinstance(x, int) or (isinstance(x, Known) and not x.dtype.is_float)):
         return Pointer.at(active().block(x, what), PointerType(dtype))
@@ -129,6 +131,9 @@ def composite(program: ProgramContext, op: str, operands: tuple[Any, ...], out: 
         )
     if not isinstance(out, Ref):
         raise UsageError(f"{here()}: tl.composite writes to out=, which must be a tl.ref")
+    for x in (*operands, out):
+        if isinstance(x, Ref):
+            usable(program, x.pointer)
     blocks = [x if isinstance(x, Ref) else program.operand_of(op, x) for x in operands]
     program.settle(op, blocks)
     result, visits = program.plan(op, tuple([Typed(x.shape, x.dtype) for x in blocks]), attrs or NO_ATTRS)
@@ -160,6 +165,7 @@ def wait(program: ProgramContext, what: tuple[Any, ...]) -> None:
     for x in what:
         if not isinstance(x, (Future, TensorHandle)):
             raise UsageError(f"{here()}: tl.wait takes futures and loaded blocks, not {type(x).__name__}")
+        program.own(x)
     program.push(
         WaitCmd(
             depends=tuple([x.value.version for x in what]),
@@ -209,5 +215,5 @@ def _filler(program: ProgramContext, other: Any, dtype: DType, shape: Shape) -> 
     if broadcast_or_none(block.shape, shape) != shape:
         raise ShapeError(f"{here()}: tl.load: other is {list(block.shape)} and the block is {list(shape)}")
     if not isinstance(block, Known):
-        return program.broadcast_to(block, shape)
+        return program.broadcast_to(program.own(block), shape)
     return block.base if block.is_constant else block.widened(shape).operand()

@@ -22,6 +22,7 @@ from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, SourceLine
 from kernbench.messages.ipcq import Wiring
+from kernbench.messages.owners import LaunchId
 from kernbench.topology.graph import TopologyGraph
 
 
@@ -150,6 +151,8 @@ class DataMachine(Hardware):
         stream: Hashable = None,
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
+        launch = LaunchId(self.store)
+        self.page_tables.begin(launch, {program.pe for program in programs})
         ports = [
             self.program_kind(
                 body=lambda port: run_program(kernel, args, meta, port),
@@ -157,7 +160,7 @@ class DataMachine(Hardware):
                 queues=self.queues,
                 pe=program.pe,
                 array=self.graph.unit(program.pe, "pe_gemm").spec,
-                **self.who(program, grid, wiring),
+                **self.who(program, grid, wiring, launch),
             )
             for program in programs
         ]

@@ -20,6 +20,7 @@ from kernbench.memory.replay import DataExecutor
 from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.lines import CommandLines
+from kernbench.messages.owners import LaunchId
 from kernbench.units import format_ps
 
 MOST_SPINS = 100_000  # tests in a row without a command between them; beyond that a program spins for ever
@@ -51,6 +52,7 @@ class ProgramPort:
         grid: tuple[int, int, int],
         tcm_bytes: int,
         site: RankSite | None,
+        launch: LaunchId,
         strict: bool,
         say: Callable[[str], None],
     ) -> None:
@@ -61,6 +63,7 @@ class ProgramPort:
         self.grid = grid
         self.tcm_bytes = tcm_bytes
         self.site = site
+        self.launch = launch
         self.n_spins = 0
         self.strict = strict
         self.say = say

@@ -25,6 +25,7 @@ from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
 from kernbench.messages.ipcq import QueueEnd, QueuesMsg, QueuesRemoveMsg, Wiring
+from kernbench.messages.owners import LaunchId
 from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
@@ -149,7 +150,9 @@ class Hardware:
         """Give it back."""
         self.ring_bytes.subtract({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
 
-    def who(self, program: Any, grid: tuple[int, int, int], wiring: Wiring | None) -> dict[str, Any]:
+    def who(
+        self, program: Any, grid: tuple[int, int, int], wiring: Wiring | None, launch: LaunchId
+    ) -> dict[str, Any]:
         """What a program's port is told about itself."""
         pe = program.pe
         return {
@@ -160,6 +163,7 @@ class Hardware:
             "grid": grid,
             "tcm_bytes": self.tcm_left_bytes(pe),
             "site": None if wiring is None else wiring.sites.get(pe),
+            "launch": launch,
             "strict": self.strict,
             "say": self.say,
         }
@@ -249,9 +253,11 @@ class Machine(Hardware):
         """Start a kernel behind what orders it (see :class:`Underway`), its operands mapped; returns at once."""
         self._require_running()
         pes = frozenset(program.pe for program in programs)
-        if not all(launch.runs_beside(stream, pes, operands) for launch in self._launched):
+        if not all(underway.runs_beside(stream, pes, operands) for underway in self._launched):
             self.complete_launches()
         self._complete_maps(operands)
+        launch = LaunchId(self.store)
+        self.page_tables.begin(launch, pes)
         by_pe: dict[int, list[Program]] = {}
         for program in programs:
             by_pe.setdefault(program.pe, []).append(
@@ -260,7 +266,7 @@ class Machine(Hardware):
                     executor=self.executor,
                     lines=self.log.lines,
                     now_ps=lambda: self.engine.now_ps,
-                    **self.who(program, grid, wiring),
+                    **self.who(program, grid, wiring, launch),
                 )
             )
         self.host_time_ps += self.spec.host.sw_launch_ps

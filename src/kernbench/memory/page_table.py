@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from kernbench.memory.shards import ShardMap
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import PagePieces, Piece
+from kernbench.messages.owners import LaunchId
 from kernbench.topology.ids import PeId
 from kernbench.units import format_bytes, format_range
 
@@ -22,6 +25,8 @@ Pages = tuple[PagePieces, ...]
 Pieces = tuple[Piece, ...]
 N_CACHED = 1 << 16  # translations kept: a speed setting, without effect on any result
 N_NAMED = 3  # other tensors that a fault names
+N_PAST = 64  # tensors unmapped last, which a fault knows by name
+NO_LAUNCHES: Mapping[int, LaunchId] = MappingProxyType({})
 
 
 class PageTable:
@@ -30,12 +35,16 @@ class PageTable:
     An access must lie inside one tensor (each lane of a dense one in some tensor); else it is a page fault.
     """
 
-    def __init__(self, pes: Sequence[PeId], page_bytes: int) -> None:
+    def __init__(
+        self, pes: Sequence[PeId], page_bytes: int, launches: Mapping[int, LaunchId] = NO_LAUNCHES
+    ) -> None:
         self.pes = pes
         self.page_bytes = page_bytes
         self._bases: list[int] = []
         self._mappings: list[TensorMapping] = []
         self._cache: dict[tuple[object, ...], Pages] = {}
+        self._launches = launches
+        self._past: deque[ShardMap] = deque(maxlen=N_PAST)
 
     def __len__(self) -> int:
         return len(self._mappings)
@@ -53,6 +62,7 @@ class PageTable:
             raise AssertionError(f"{mapping.shards.name!r} is not mapped")
         del self._bases[at], self._mappings[at]
         self._cache.clear()
+        self._past.append(mapping.shards)
 
     def mapping_below(self, va: int) -> TensorMapping | None:
         """The tensor that begins at or nearest below ``va``."""
@@ -80,6 +90,8 @@ class PageTable:
         if access.addresses is not None:
             return self._gather(pe, access, line)
         shards = self._below(access.va)
+        if shards is not None and shards.life.freed:
+            self._require_living(pe, shards, access.va, line)
         key = (access.va, access.itemsize, access.shape, access.strides, shards.view_of(pe) if shards else -1)
         pages = self._cache.get(key)
         if pages is None:
@@ -114,6 +126,7 @@ class PageTable:
             inside = (starts[lanes] >= shards.va) & (starts[lanes] + size_bytes <= shards.end)
             if not inside[0]:
                 raise self._fault(pe, starts, size_bytes, line)
+            self._require_living(pe, shards, int(starts[lanes[0]]), line)
             here = lanes[inside]
             pages += shards.pages_of_lanes(starts[here], here * size_bytes, size_bytes, pe, self.page_bytes)
             lanes = lanes[~inside]
@@ -121,9 +134,10 @@ class PageTable:
 
     def _fault(self, pe: int, starts: Ints, run_bytes: int, line: SourceLine | None) -> PageFaultError:
         """The error that names the first byte, in memory order, that is in no tensor."""
-        address = self._first_unmapped(starts, run_bytes)
-        who = str(self.pes[pe]) if pe >= 0 else "host"
-        where = f"{who}: {line}" if line else who
+        address, where = self._first_unmapped(starts, run_bytes), self._where(pe, line)
+        for shards in reversed(self._past):
+            if shards.va <= address < shards.end:
+                return _freed(where, shards, address)
         if not self._mappings:
             return PageFaultError(f"{where}: address {address:#_x} is not mapped; no tensor is")
         tensor, *others = sorted((m.shards for m in self._mappings), key=lambda m: _distance(m, address))
@@ -136,6 +150,16 @@ class PageTable:
             f"({format_range(tensor.va, tensor.size_bytes)}); {_listed(others)}; "
             "mask the lanes outside or check the strides"
         )
+
+    def _where(self, pe: int, line: SourceLine | None) -> str:
+        who = str(self.pes[pe]) if pe >= 0 else "host"
+        return f"{who}: {line}" if line else who
+
+    def _require_living(self, pe: int, shards: ShardMap, address: int, line: SourceLine | None) -> None:
+        """PageFaultError if the tensor at ``address`` was freed when the launch under way on the PE was made."""
+        launch = self._launches.get(pe)
+        if launch is not None and address < shards.end and shards.life.ended_before(launch):
+            raise _freed(self._where(pe, line), shards, address)
 
     def _first_unmapped(self, starts: Ints, run_bytes: int) -> int:
         for start in starts.tolist():
@@ -151,6 +175,15 @@ def _distance(tensor: ShardMap, address: int) -> int:
     return max(tensor.va - address, address - tensor.end, 0)
 
 
+def _freed(where: str, shards: ShardMap, address: int) -> PageFaultError:
+    """The error about an address in a tensor that is freed."""
+    return PageFaultError(
+        f"{where}: address {address:#_x} is in {shards.name!r} {list(shards.shape)} {shards.dtype} "
+        f"({format_range(shards.va, shards.size_bytes)}), made at {shards.life.made}, which was freed "
+        f"{shards.life.freed}; free it after the last launch that uses it, or make a new tensor"
+    )
+
+
 def _listed(tensors: Sequence[ShardMap]) -> str:
     """What a fault says of the tensors that are further away."""
     named = [f"{tensor.name!r} {format_range(tensor.va, tensor.size_bytes)}" for tensor in tensors[:N_NAMED]]
@@ -164,11 +197,16 @@ class PageTables:
 
     def __init__(self, pes: Sequence[PeId], page_bytes: int) -> None:
         self.pes = pes
-        self.by_sip = [PageTable(pes, page_bytes) for _ in range(pes[-1].sip + 1)]
+        self._launches: dict[int, LaunchId] = {}
+        self.by_sip = [PageTable(pes, page_bytes, self._launches) for _ in range(pes[-1].sip + 1)]
 
     def of(self, pe: int) -> PageTable:
         """The table of the SIP of PE number ``pe``."""
         return self.by_sip[self.pes[pe].sip]
+
+    def begin(self, launch: LaunchId, pes: Iterable[int]) -> None:
+        """What the PEs of these numbers access from now on is asked for by ``launch``."""
+        self._launches.update(dict.fromkeys(pes, launch))
 
     def map(self, mapping: TensorMapping) -> None:
         """Make a tensor's pages valid everywhere, at once."""

@@ -11,6 +11,7 @@ from kernbench.dtypes import DType
 from kernbench.memory.cut import CellRuns, Grid, Ints, cut, cut_at_pages, cut_each_at_pages, run_starts
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
 from kernbench.messages.fabric import PagePieces, Piece
+from kernbench.messages.owners import Lifetime
 from kernbench.topology.ids import PeId
 
 
@@ -50,8 +51,10 @@ class ShardMap:
         grid: Grid,
         copies: Sequence[Sequence[Copy]],
         pes: Sequence[PeId],
+        life: Lifetime | None = None,
     ) -> None:
         self.name = name
+        self.life = life or Lifetime()
         self.va = va
         self.shape = shape
         self.dtype = dtype

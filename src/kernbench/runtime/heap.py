@@ -14,6 +14,7 @@ from kernbench.memory.mapping import Block, TensorMapping
 from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.messages.ipcq import Wiring
+from kernbench.messages.owners import Lifetime
 from kernbench.runtime.device import Device
 from kernbench.runtime.placement import DPPolicy, place
 from kernbench.units import format_bytes
@@ -62,6 +63,7 @@ class Heap:
                 grid=sharding.grid,
                 copies=copies,
                 pes=self.device.pes,
+                life=Lifetime(self.device.store),
             )
             mapping = TensorMapping(shards, self.device.spec.pe.mmu.page_bytes)
             if mapping.n_pages and self._has_tables:
@@ -118,6 +120,8 @@ class Heap:
 
     def bury(self, shards: ShardMap, space: str) -> None:
         """Note that nobody will use a tensor again; may be called at any time, also by the garbage collector."""
+        if not shards.life.freed:
+            shards.life.end("when nothing referred to it any more")
         self._buried.append((shards, space))
 
     @property

@@ -114,7 +114,9 @@ def check_arg(context: OpenDevice, kernel_name: str, name: str, argument: Any) -
         if not isinstance(tensor, DeviceTensor):
             raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
         if tensor.context is not context:
-            raise UsageError(f"{what}, a tensor of another simulation; copy it by way of numpy()")
+            raise UsageError(
+                f"{what}, a tensor of another simulation, made at {tensor.made}; copy it by way of numpy()"
+            )
         if tensor.is_freed:
             raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
 
@@ -127,7 +129,14 @@ def kernel_arg(argument: Any) -> Any:
         return {key: kernel_arg(inner) for key, inner in argument.items()}
     if not isinstance(argument, DeviceTensor):
         return argument
-    return TensorArg(argument.name, argument.data_ptr(), argument.dtype, argument.shape, argument.nbytes)
+    return TensorArg(
+        argument.name,
+        argument.data_ptr(),
+        argument.dtype,
+        argument.shape,
+        argument.nbytes,
+        argument.shards.life,
+    )
 
 
 def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:

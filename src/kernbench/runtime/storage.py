@@ -20,21 +20,24 @@ _BENCHES = str(_PACKAGE / "benches") + os.sep
 
 
 class Storage:
-    """The memory of one tensor and all its views; the heap has it back when the last of them is gone, or one is freed.
-
-    ``freed`` says how and where it was freed, as in "at my_bench.py:12"; it is empty before.
-    """
+    """The memory of one tensor and all its views; it returns when the last of them is gone, or one is freed."""
 
     def __init__(self, heap: Heap, shards: ShardMap, policy: DPPolicy) -> None:
         self.shards = shards
         self.policy = policy
-        self.freed = ""
+        self.life = shards.life
+        self.life.made = user_line()
         self._burial = weakref.finalize(self, heap.bury, shards, policy.space)
         self._burial.atexit = False
 
+    @property
+    def freed(self) -> str:
+        """How and where it was freed, as in "at my_bench.py:12"; empty before."""
+        return self.life.freed
+
     def free(self, freed: str) -> None:
         """Give the memory back, once."""
-        self.freed = freed
+        self.life.end(freed)
         self._burial()
 
 

@@ -17,6 +17,7 @@ from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
+from kernbench.messages.commands import SourceLine
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.storage import Storage, user_line
 from kernbench.runtime.views import flattened, narrowed, part, row_major, squeezed, unsqueezed, viewed
@@ -258,6 +259,11 @@ class DeviceTensor(Tensor):
     def policy(self) -> DPPolicy:
         """Where the memory was placed."""
         return self._storage.policy
+
+    @property
+    def made(self) -> SourceLine:
+        """Where in the user's program the memory was asked for."""
+        return self._storage.life.made
 
     @property
     def freed(self) -> str:
