@@ -1,7 +1,9 @@
 """``kernbench ccl`` prints nccl-tests' table with our columns behind, and fails when a value or a theory is wrong."""
 
+import inspect
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
+from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.inputs import REDUCTIONS, Inputs, expected
 from kernbench.ccl.lines import Line
 from kernbench.ccl.oracles import Oracle
@@ -167,7 +170,7 @@ def test_where_nothing_moves_there_is_no_bottleneck(kernbench):
         (("8", "128", "2", None), [8, 16, 32, 64, 128]),
         (("1K", "64K", None, None), [1024, 8192, 65536]),
         (("0", "20", None, "8"), [0, 8, 16]),
-        (("8", "64", "3", "8"), [8, 24]),  # a factor goes before a difference
+        (("8", "24", "1", "8"), [8, 16, 24]),  # as nccl-tests says that there is no factor
         (("1M", None, None, None), [1 << 20]),
         (("1g", "1GiB", None, None), [1 << 30]),
         (("0.5k", "512", None, None), [512]),
@@ -185,6 +188,20 @@ def test_sizes_follow_nccl_tests_flags(flags, sizes):
         (("all_reduce", "-b", "8K", "-e", "4K"), "-b 8K: is more than -e 4K"),
         (("all_reduce", "-b", "0"), "-b 0: no factor leads on from 0; give another -b, or steps with -i"),
         (("all_reduce", "-f", "1"), "-f 1: does not lead on; give a factor of 2 or more, or steps with -i"),
+        (("all_reduce", "-f", "0"), "-f 0: does not lead on; give a factor of 2 or more, or steps with -i"),
+        (("all_reduce", "-i", "0"), "-i 0: does not lead on; give a factor of 2 or more, or steps with -i"),
+        (("all_reduce", "-f", "2", "-i", "4"), "-i 4: -f 2 leads from one size to the next already; give one of them"),
+        (("all_reduce", "-f", "1.5"), "invalid value for '-f': '1.5' is not a whole number, 0 or more; --help "),
+        (("all_reduce", "-c", "2", "--mode", "timing"), "-c 2: mode timing computes no values; leave it or --mode out"),
+        (("all_reduce", "-b", "3", "-e", "3"), "-e 3: holds no element of float; give 4 or more\n"),
+        (
+            ("all_gather", "-b", "2", "-e", "7", "-d", "half"),
+            "-e 2: holds no element of half for each of 4 ranks; give 8 or more\n",
+        ),
+        (
+            ("all_reduce", "--ideal", "--buffer", "hbm"),
+            "--buffer hbm: the ideal machine has no memories; leave it or --ideal out",
+        ),
         (("all_reduce", "-n", "0"), "-n 0: nothing is timed; give 1 or more"),
         (("all_reduce", "-d", "fp8"), "unknown type 'fp8'; "),
         (("all_reduce", "-o", "mulsum"), "unknown op 'mulsum'; did you mean 'sum'? (known: avg, max, min, prod, sum)"),
@@ -323,6 +340,41 @@ def test_without_check_nothing_is_checked(kernbench):
     assert [row[i] for i in (8, 12)] == ["N/A", "N/A"]
 
 
+@pytest.mark.parametrize(
+    ("args", "n_checks"),
+    [
+        (("all_reduce", *TINY, "-c", "0"), 0),
+        (("all_reduce", *TINY, "--mode", "timing"), 0),
+        (("barrier", *TINY[:2]), 0),
+    ],
+)
+def test_what_was_not_checked_is_not_called_ok(kernbench, args, n_checks):
+    out = kernbench("ccl", *args).out
+    assert f" validation: {n_checks}\n" in out
+    assert "# Out of bounds values : N/A, nothing was checked\n" in out
+
+
+def test_a_size_of_no_element_is_a_row_of_a_sweep_in_which_nothing_is_checked(kernbench):
+    ran = kernbench("ccl", "all_gather", "--topology", "tiny", "-b", "8", "-e", "16", "-f", "2", "--ideal")
+    empty, full = table(ran.out)
+    assert ([empty[i] for i in (0, 1, 8, 12)], [full[i] for i in (0, 1, 8, 12)]) == (
+        ["0", "0", "N/A", "N/A"],
+        ["16", "1", "0", "0"],
+    )
+    ran = kernbench(
+        "ccl", "all_reduce", "--topology", "tiny", "-b", "0", "-e", "0", "-f", "1", "-i", "4", "--ideal"
+    )
+    assert (ran.code, table(ran.out)[0][1]) == (0, "0")
+    assert "nothing was checked" in ran.out
+
+
+def test_the_sizes_that_were_asked_for_are_in_the_head(kernbench):
+    out = kernbench(
+        "ccl", "all_reduce", "--topology", "tiny", "-b", "64", "-e", "1K", "-f", "10", "--ideal"
+    ).out
+    assert "# minBytes 64 maxBytes 1024 sizes: 2 " in out
+
+
 def test_ranks_algorithm_type_op_and_buffer_can_be_chosen(kernbench):
     ran = kernbench(
         "ccl", "all_reduce", *TINY, "--algo", "tree_allreduce", "--ranks", "3", "-d", "half", "-o", "max",
@@ -416,7 +468,7 @@ def test_a_wrong_value_makes_the_exit_code_1(kernbench, monkeypatch):
         chosen.kernel(src, dst, **{**named, "op": "max"})
 
     broken = SimpleNamespace(**{name: getattr(chosen, name) for name in chosen.__dataclass_fields__})
-    forgets.__signature__ = __import__("inspect").signature(chosen.kernel)
+    forgets.__signature__ = inspect.signature(chosen.kernel)
     broken.kernel = forgets
     monkeypatch.setitem(ALGORITHMS._entries, "ring_allreduce", broken)
     ran = kernbench("ccl", "all_reduce", *TINY, "--algo", "ring_allreduce")
@@ -424,6 +476,28 @@ def test_a_wrong_value_makes_the_exit_code_1(kernbench, monkeypatch):
     row = table(ran.out)[0]
     assert int(row[8]) > 0
     assert "# Out of bounds values : 2 FAILED" in ran.out
+
+
+def test_each_checked_run_has_values_of_its_own(kernbench, monkeypatch):
+    """A run that writes nothing leaves what was there: all of it is wrong, as often as it is checked."""
+    kernel = ALGORITHMS["binomial_broadcast"].kernel
+    runs = []
+
+    def only_once(src, dst, **named):
+        runs.append(1)
+        if len(runs) <= 4 * 2:  # four ranks, a warm-up run and a timed one
+            kernel(src, dst, **named)
+
+    only_once.__signature__ = inspect.signature(kernel)
+    broken = replace(ALGORITHMS["binomial_broadcast"], kernel=only_once)
+    monkeypatch.setitem(ALGORITHMS._entries, "binomial_broadcast", broken)
+    monkeypatch.setattr(Communicator, "require_claimed", lambda *_: None)
+    args = ("ccl", "broadcast", *TINY, "--algo", "binomial_broadcast", "--json", "-", "-c")
+    (row,) = json.loads(kernbench(*args, "1").out)["rows"]
+    assert row["out_of_place"]["n_wrong"] == 0
+    runs.clear()
+    (row,) = json.loads(kernbench(*args, "3").out)["rows"]
+    assert row["out_of_place"]["n_wrong"] == 2 * 4 * 64
 
 
 def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only(kernbench, monkeypatch):
@@ -443,9 +517,10 @@ def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only
     dtype=st.sampled_from(sorted(TYPES)),
     op=st.sampled_from(sorted(REDUCTIONS)),
     seed=st.integers(0, 5),
+    turn=st.integers(0, 3),
 )
-def test_inputs_reduce_exactly_in_their_own_type_in_any_order(p, n, dtype, op, seed):
-    inputs = [Inputs(p, TYPES[dtype], op).of("all_reduce", rank, n) for rank in range(p)]
+def test_inputs_reduce_exactly_in_their_own_type_in_any_order(p, n, dtype, op, seed, turn):
+    inputs = [Inputs(p, TYPES[dtype], op, turn).of("all_reduce", rank, n) for rank in range(p)]
     wanted = dict(expected("all_reduce", op, 0, inputs))[0]
     order = np.random.default_rng(seed).permutation(p)
     total = inputs[order[0]]

@@ -18,18 +18,22 @@ MANTISSA_BITS = {"fp64": 53, "fp32": 24, "fp16": 11, "bf16": 8}
 
 
 class Inputs:
-    """Values whose reduction needs no tolerance: whole numbers whose sums and products are exact in their type."""
+    """Values whose reduction needs no tolerance: whole numbers whose sums and products are exact in their type.
 
-    def __init__(self, n_ranks: int, dtype: DType, op: str) -> None:
+    Those of each ``turn`` are others.
+    """
+
+    def __init__(self, n_ranks: int, dtype: DType, op: str, turn: int = 0) -> None:
         self.n_ranks = n_ranks
         self.dtype = dtype
         self.op = op
+        self.first = 5 * turn
         bits = MANTISSA_BITS.get(dtype.name, dtype.bits - dtype.signed)
         self.most = min((1 << bits) - 1, 1 << 20)
 
     def of(self, collective: Collective, rank: int, n: int) -> Array:
         """What ``rank`` puts in: ``[n]``."""
-        at, p = np.arange(n, dtype=np.int64), self.n_ranks
+        at, p = np.arange(self.first, self.first + n, dtype=np.int64), self.n_ranks
         turn = (at + rank) % p
         if collective not in REDUCING or self.op in ("max", "min"):
             values = (31 * at + 17 * rank) % (self.most + 1)

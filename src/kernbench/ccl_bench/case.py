@@ -6,7 +6,6 @@ from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.inputs import Inputs
 from kernbench.ccl_bench.ranks import Ranks
 from kernbench.ccl_bench.request import TYPES, Request
 from kernbench.ccl_bench.volume import Volume
@@ -28,7 +27,6 @@ class Case:
         self.volume = Volume(request, ranks.group.n_ranks, size_bytes)
         self.dtype = TYPES[request.dtype]
         self.model = ranks.model_of(name)
-        self.inputs = Inputs(ranks.group.n_ranks, self.dtype, request.op)
         mode, model = ("data", self.model) if request.is_ideal else (request.mode, None)
         self.simulation = Simulation(ranks.config, mode=mode, ideal=model)
         self.communicator = Communicator(self.simulation.torch, ranks.pes, buffer_kind=request.buffer)

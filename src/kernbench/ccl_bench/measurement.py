@@ -34,16 +34,21 @@ def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
         times.append(run.once())
     time_ps, oracle = times[-1], theory.oracle
     algbw = case.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
+    stalled_ps, credits_min, allowed = (
+        stall_ps(case.simulation.machine),
+        least_credits(case.rings),
+        lines(case, theory),
+    )
     return Half(
         time_ps=time_ps,
         iteration_ps=tuple(times),
         algbw=float(algbw),
         busbw=float(algbw * bus_factor(request.collective, case.ranks.group.n_ranks)),
-        n_wrong=run.n_wrong(),
+        n_wrong=run.n_wrong(),  # runs again, if more than one is to be checked
         error_ps=None if oracle is None else time_ps - oracle.time,
-        stall_ps=stall_ps(case.simulation.machine),
-        credits_min=least_credits(case.rings),
-        lines=lines(case, theory),
+        stall_ps=stalled_ps,
+        credits_min=credits_min,
+        lines=allowed,
     )
 
 

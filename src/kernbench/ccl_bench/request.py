@@ -40,7 +40,11 @@ TYPES: dict[str, DType] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to measure. ``buffer`` is the memory of the rings (None: as configured)."""
+    """What to measure. ``buffer`` is the memory of the rings (None: as configured).
+
+    The results of ``n_checks`` runs are checked, each of other values: the last timed one and, if that is not enough,
+    more.
+    """
 
     collective: Collective
     algorithm: str | None = None
@@ -50,7 +54,7 @@ class Request:
     root: int = 0
     n_iters: int = 1
     n_warmup: int = 1
-    is_checked: bool = True
+    n_checks: int = 1
     buffer: Any = None
     mode: str = "timed"
     is_ideal: bool = False

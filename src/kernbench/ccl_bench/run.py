@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.ccl.inputs import expected
+from kernbench.ccl.inputs import Inputs, expected
 from kernbench.ccl_bench.case import Case
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
@@ -27,6 +28,7 @@ class Run:
         self.case = case
         self.request = case.request
         self.is_in_place = is_in_place
+        self.n_checks = 0 if case.request.mode == "timing" else case.request.n_checks
         self.has_tensors = case.request.collective != "barrier"
         self.sources, self.destinations = (
             self._tensors(case.simulation.torch) if self.has_tensors else ([], [])
@@ -49,11 +51,11 @@ class Run:
         parts = [x.narrow(0, rank * volume.n_elem, volume.n_elem) for rank, x in enumerate(whole)]
         return (parts, whole) if volume.sent < volume.received else (whole, parts)
 
-    def once(self) -> Fraction:
-        """Fill the tensors, launch, and give the time of the kernel in ps."""
+    def once(self, turn: int = 0) -> Fraction:
+        """Fill the tensors with the values of ``turn``, launch, and give the time of the kernel in ps."""
         machine = self.simulation.machine
-        if machine.mode != "timing" and self.request.is_checked:
-            self._fill()
+        if self.n_checks:
+            self._fill(self._inputs(turn))
         self.simulation.torch.synchronize()
         self.simulation.begin_window()
         self.case.communicator.run(
@@ -73,25 +75,37 @@ class Run:
         assert span is not None
         return Fraction(span.time_ps)
 
-    def _fill(self) -> None:
+    def _inputs(self, turn: int) -> Sequence[Array]:
+        """What each rank puts in at ``turn``."""
+        case, request = self.case, self.request
+        inputs = Inputs(case.ranks.group.n_ranks, case.dtype, request.op, turn)
+        return [inputs.of(request.collective, rank, case.volume.sent) for rank in range(inputs.n_ranks)]
+
+    def _fill(self, inputs: Sequence[Array]) -> None:
         """What is no result into destinations, then inputs into sources, which may be the same or part of them."""
-        case, volume = self.case, self.case.volume
         for rank, source in enumerate(self.sources):
             if self.destinations[rank] is not source:
-                fill(self.destinations[rank], np.full(volume.received, 99, case.dtype.numpy))
-            fill(source, case.inputs.of(self.request.collective, rank, volume.sent))
+                fill(self.destinations[rank], np.full(self.case.volume.received, 99, self.case.dtype.numpy))
+            fill(source, inputs[rank])
 
     def n_wrong(self) -> int | None:
-        """Values that are not what they should be, on all ranks; None if they are not checked."""
-        case, request, volume = self.case, self.request, self.case.volume
-        if not self.has_tensors or not request.is_checked or request.mode == "timing":
+        """Values that are not what they should be, on all ranks in all checked runs; None if there is none to check.
+
+        The run that is complete is the first of them.
+        """
+        if not self.n_checks or not self.case.volume.n_elem:
             return None
-        inputs = [
-            case.inputs.of(request.collective, rank, volume.sent) for rank in range(case.ranks.group.n_ranks)
-        ]
+        n_wrong = self._n_wrong(0)
+        for turn in range(1, self.n_checks):
+            self.once(turn)
+            n_wrong += self._n_wrong(turn)
+        return n_wrong
+
+    def _n_wrong(self, turn: int) -> int:
+        request = self.request
         return sum(
             int(np.count_nonzero(self.destinations[rank].numpy() != wanted))
-            for rank, wanted in expected(request.collective, request.op, request.root, inputs)
+            for rank, wanted in expected(request.collective, request.op, request.root, self._inputs(turn))
         )
 
 

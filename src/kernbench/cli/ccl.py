@@ -72,9 +72,15 @@ def command(
         typer.Option("-w", "--warmup_iters", metavar="N", parser=whole_number, help="Runs before them."),
     ] = 1,
     check: Annotated[
-        int,
-        typer.Option("-c", "--check", metavar="0|1", parser=whole_number, help="Whether to check results."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "-c",
+            "--check",
+            metavar="N",
+            parser=whole_number,
+            help="Runs whose results are checked, the last timed one first, each with other values; 1, or 0 of timing.",
+        ),
+    ] = None,
     op: Annotated[str, typer.Option("-o", "--op", metavar="OP", help="sum, prod, max, min or avg.")] = "sum",
     dtype: Annotated[
         str,
@@ -149,8 +155,12 @@ def command(
             raise UnknownNameError(f"{option}: unknown {option[2:]} {value!r}; {did_you_mean(value, known)}")
     if ideal and mode == "timing":
         raise UsageError("--ideal: computes values with its times; leave --mode out")
+    if ideal and buffer is not None:
+        raise UsageError(f"--buffer {buffer}: the ideal machine has no memories; leave it or --ideal out")
     if iters < 1:
         raise UsageError("-n 0: nothing is timed; give 1 or more")
+    if check and mode == "timing":
+        raise UsageError(f"-c {check}: mode timing computes no values; leave it or --mode out")
     sizes = [0] if collective == "barrier" else sizes_of(least, most, factor, step)
     load_plugins(plugin or ())
 
@@ -172,17 +182,18 @@ def command(
         root=root,
         n_iters=iters,
         n_warmup=warmup,
-        is_checked=bool(check),
+        n_checks=0 if mode == "timing" or collective == "barrier" else 1 if check is None else check,
         buffer=buffer,
         mode=mode,
         is_ideal=ideal,
     )
     bench = CclBench(config, request)
+    _require_elements(bench, sizes)
     output = Output()
     write = output.line if json != STDOUT else lambda _: None
     rows: list[CclRow] = []
     with sign_of_life(collective) as tell:
-        for line in head_of(bench, topology, sizes):
+        for line in head_of(bench, topology, sizes, last=last_of(most, sizes)):
             write(line)
         for size in sizes:
             tell(f"{collective}, {size} B")
@@ -225,15 +236,37 @@ def sizes_of(least: str, most: str | None, factor: str | None, step: str | None)
     last = max(first, parse_size("-e", MOST)) if most is None else parse_size("-e", most)
     if first > last:
         raise UsageError(f"-b {least}: is more than -e {most or MOST}")
-    times, plus = whole_number(factor or ("1" if step else FACTOR)), parse_size("-i", step or "0")
+    times = whole_number(factor or ("1" if step else FACTOR), "-f")
+    plus = parse_size("-i", step or "0")
+    if times > 1 and step is not None:
+        raise UsageError(f"-i {step}: -f {factor} leads from one size to the next already; give one of them")
     if times > 1 and first == 0:
         raise UsageError("-b 0: no factor leads on from 0; give another -b, or steps with -i")
     if times <= 1 and plus < 1:
-        raise UsageError("-f 1: does not lead on; give a factor of 2 or more, or steps with -i")
+        given = f"-f {factor}" if step is None else f"-i {step}"
+        raise UsageError(f"{given}: does not lead on; give a factor of 2 or more, or steps with -i")
     sizes = [first]
     while (after := sizes[-1] * times if times > 1 else sizes[-1] + plus) <= last:
         sizes.append(after)
     return sizes
+
+
+def last_of(most: str | None, sizes: Sequence[int]) -> int:
+    """The size that was asked for as the largest, whether or not the steps meet it."""
+    return sizes[-1] if most is None or sizes == [0] else parse_size("-e", most)
+
+
+def _require_elements(bench: CclBench, sizes: Sequence[int]) -> None:
+    """Refuse sizes of which none holds anything, unless nothing is what was asked for."""
+    from kernbench.ccl_bench.request import TYPES
+    from kernbench.ccl_bench.volume import SHARDED, Volume
+
+    request, n_ranks = bench.request, len(bench.ranks.pes)
+    if sizes[-1] == 0 or any(Volume(request, n_ranks, size).n_elem for size in sizes):
+        return
+    each = f" for each of {n_ranks} ranks" if request.collective in SHARDED else ""
+    least = TYPES[request.dtype].size_bytes * (n_ranks if each else 1)
+    raise UsageError(f"-e {sizes[-1]}: holds no element of {request.dtype}{each}; give {least} or more")
 
 
 # -- the picture ----------------------------------------------------------------------------------------------

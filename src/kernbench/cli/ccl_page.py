@@ -20,16 +20,16 @@ NONE = "N/A"
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
 
 
-def head_of(bench: CclBench, topology: str, sizes: Sequence[int]) -> list[str]:
-    """What is measured on what; then nccl-tests' lines, with our columns behind."""
+def head_of(bench: CclBench, topology: str, sizes: Sequence[int], *, last: int) -> list[str]:
+    """What is measured on what, up to ``last`` bytes; then nccl-tests' lines, with our columns behind."""
     from kernbench.reports.tables import machine
 
     request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
     lines = [
         f"# kernbench ccl {request.collective}  topology={topology} ({machine(bench.config.topology)})  "
         f"algo={', '.join(names_of(bench, sizes))}  ranks={len(bench.ranks.pes)}  mode={mode}",
-        f"# minBytes {sizes[0]} maxBytes {sizes[-1]} sizes: {len(sizes)} warmup iters: {request.n_warmup} "
-        f"iters: {request.n_iters} validation: {int(request.is_checked)}",
+        f"# minBytes {sizes[0]} maxBytes {last} sizes: {len(sizes)} warmup iters: {request.n_warmup} "
+        f"iters: {request.n_iters} validation: {request.n_checks}",
     ]
     if request.is_ideal:
         model = bench.ranks.model_of(names_of(bench, sizes)[0])
@@ -93,9 +93,11 @@ def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
     """The sums: nccl-tests', for the ideal machine what theory says to it; and what the largest size was bound by."""
     halves = [half for row in rows for half in row.halves]
     n_failed = sum(bool(half.n_wrong) for half in halves)
+    is_checked = any(half.n_wrong is not None for half in halves)
+    verdict = f"{n_failed} {'FAILED' if n_failed else 'OK'}" if is_checked else f"{NONE}, nothing was checked"
     bandwidth = sum(half.busbw for half in halves) / len(halves)
     lines = [
-        f"# Out of bounds values : {n_failed} {'FAILED' if n_failed else 'OK'}",
+        f"# Out of bounds values : {verdict}",
         f"# Avg bus bandwidth    : {bandwidth:g} ",
     ]
     if is_ideal:

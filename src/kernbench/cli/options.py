@@ -42,10 +42,12 @@ def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def whole_number(text: str) -> int:
-    """The number zero or more that ``text`` is; typer's error names the option."""
+def whole_number(text: str, option: str | None = None) -> int:
+    """The number zero or more that ``text`` is; typer's error names its option, or ``option`` where it has none."""
     if not str(text).isdecimal():
-        raise typer.BadParameter(f"{text!r} is not a whole number, 0 or more")
+        raise typer.BadParameter(
+            f"{text!r} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
+        )
     return int(text)
 
 
