@@ -151,3 +151,39 @@ def test_help_and_version_import_nothing_heavy(args):
     )
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# -- completion of shells -----------------------------------------------------------------------------------------
+
+
+def test_a_shells_completion_is_shown_and_may_be_installed(kernbench, monkeypatch):
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: "bash")
+    ran = kernbench("--show-completion")
+    assert ran.code == 0
+    assert "_KERNBENCH_COMPLETE=complete_" in ran.out
+    assert "--install-completion" in kernbench("--help").out
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("kernbench ", list(COMMANDS)),
+        ("kernbench ru", ["run"]),
+        ("kernbench run --top", ["--topology"]),
+        ("kernbench run ge", ["gemm"]),
+        ("kernbench run gemm --topology ", ["default", "tiny", "big"]),
+        ("kernbench ccl all_g", ["all_gather"]),
+        ("kernbench show t", ["tiny"]),
+        ("kernbench check b", ["big"]),
+        ("kernbench probe pe-to-l", ["pe-to-local"]),
+        ("kernbench nothing of this", []),
+        ("kernbench run my_file.p", []),  # no name: the shell offers files
+    ],
+)
+def test_a_shell_completes_commands_options_and_names(kernbench, monkeypatch, typed, words):
+    monkeypatch.setenv("_KERNBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    ran = kernbench()
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.split() == words

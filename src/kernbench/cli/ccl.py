@@ -16,6 +16,7 @@ from kernbench.cli.options import (
     Overrides,
     Plugins,
     TopologyName,
+    completed_from,
     load_plugins,
     whole_number,
 )
@@ -41,7 +42,12 @@ Examples:
 
 def command(
     collective: Annotated[
-        str, typer.Argument(metavar="COLLECTIVE", help="As in all_reduce; a wrong name lists them all.")
+        str,
+        typer.Argument(
+            metavar="COLLECTIVE",
+            help="As in all_reduce; a wrong name lists them all.",
+            autocompletion=completed_from("kernbench.ccl_bench.request", "COLLECTIVES"),
+        ),
     ],
     least: Annotated[
         str, typer.Option("-b", "--minbytes", metavar="SIZE", help="Smallest size: bytes, or with K, M or G.")

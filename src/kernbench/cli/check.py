@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, load_plugins
+from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, load_plugins
 from kernbench.errors import KernBenchError, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Finding:
 
 def command(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="YAML files, or names of presets.")
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="YAML files, or names of presets.", autocompletion=PRESETS),
     ] = None,
     overrides: Overrides = None,
     resolved: Annotated[

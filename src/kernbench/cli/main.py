@@ -67,6 +67,8 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """One command; UnknownNameError offers the nearest."""
         if cmd_name not in COMMANDS:
+            if ctx.resilient_parsing:  # a shell asks how a line that is being typed may go on
+                return None
             raise UnknownNameError(f"unknown command {cmd_name!r}; {did_you_mean(cmd_name, COMMANDS)}")
         module = import_module(f"kernbench.cli.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -152,6 +154,8 @@ def execute(args: Sequence[str]) -> int:
         return _failed(session, _usage(error), KernBenchError.exit_code)
     # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
     except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, SystemExit) and not _users(error):  # typer's, when it has served a shell
+            return error.code if isinstance(error.code, int) else 0
         return _failed(session, *_unexpected(error))
     if code == INTERRUPTED:
         return _failed(session, "interrupted", INTERRUPTED)
@@ -159,7 +163,7 @@ def execute(args: Sequence[str]) -> int:
 
 
 def _group() -> Any:
-    app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(cls=LazyGroup, rich_markup_mode=None)
     app.callback(epilog=EXAMPLES)(root)
     return get_command(app)
 
@@ -177,7 +181,7 @@ def _usage(error: typer.TyperException) -> str:
 
 def _with_place(error: KernBenchError) -> str:
     """The error's text, behind the line of the user's program that led to it, unless it names one."""
-    text, users = str(error), [place for place in _places(error) if not _is_of(place.filename, PACKAGE)]
+    text, users = str(error), _users(error)
     if not users or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):
         return text
     return f"{users[-1].filename}:{users[-1].lineno}: {text}"
@@ -208,6 +212,11 @@ def _is_interrupt(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _users(error: BaseException) -> list[traceback.FrameSummary]:
+    """The places an exception came by that are in the user's files, outermost first."""
+    return [place for place in _places(error) if not _is_of(place.filename, PACKAGE)]
 
 
 def _places(error: BaseException) -> list[traceback.FrameSummary]:

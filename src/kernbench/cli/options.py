@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,19 @@ def whole_number(text: str, option: str | None = None) -> int:
     return int(text)
 
 
+def completed_from(module: str, names: str) -> Callable[[str], list[str]]:
+    """How a shell completes a value: by what ``names`` of ``module`` has, or gives; imported when it is asked."""
+
+    def complete(incomplete: str) -> list[str]:
+        known = getattr(import_module(module), names)
+        return [name for name in (known() if callable(known) else known) if name.startswith(incomplete)]
+
+    return complete
+
+
+PRESETS = completed_from("kernbench.config.load", "preset_names")
+
+
 @dataclass(slots=True)
 class Session:
     """What holds for one call of the command line."""
@@ -75,7 +89,13 @@ JsonTarget = Annotated[
     ),
 ]
 TopologyName = Annotated[
-    str, typer.Option("--topology", metavar="NAME|FILE", help="The machine: a preset's name or a YAML file.")
+    str,
+    typer.Option(
+        "--topology",
+        metavar="NAME|FILE",
+        help="The machine: a preset's name or a YAML file.",
+        autocompletion=PRESETS,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName
+from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName, completed_from
 from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
@@ -37,6 +37,7 @@ def command(
             help="One of host-to-device, device-to-host, pe-to-local, pe-to-same-cube, pe-to-other-cube, "
             "pe-to-other-sip; all of these that the machine has, if left out. Or queue: a queue between two PEs.",
             show_default=False,
+            autocompletion=completed_from("kernbench.probe", "CASES"),
         ),
     ] = None,
     sizes: Annotated[

@@ -17,6 +17,7 @@ from kernbench.cli.options import (
     Plugins,
     TopologyName,
     assignments,
+    completed_from,
     whole_number,
 )
 from kernbench.errors import UsageError
@@ -35,7 +36,14 @@ WRONG = 1
 
 
 def command(
-    bench: Annotated[str, typer.Argument(metavar="BENCH", help="A bench's name, or a Python file with one.")],
+    bench: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCH",
+            help="A bench's name, or a Python file with one.",
+            autocompletion=completed_from("kernbench.bench", "load_benches"),
+        ),
+    ],
     param: Annotated[
         list[str] | None,
         typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter of the bench; may be repeated."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
-from kernbench.cli.options import Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
+from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 
@@ -35,7 +35,8 @@ Examples:
 
 def command(
     topology: Annotated[
-        str, typer.Argument(metavar="TOPOLOGY", help="A preset's name or a YAML file.")
+        str,
+        typer.Argument(metavar="TOPOLOGY", help="A preset's name or a YAML file.", autocompletion=PRESETS),
     ] = "default",
     overrides: Overrides = None,
     view: Annotated[
