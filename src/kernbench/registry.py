@@ -73,12 +73,21 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
     >>> did_you_mean("ring", ["ring_all_gather", "ring_allreduce"])
     '(known: ring_all_gather, ring_allreduce)'
     """
-    known, asked = sorted(names), str(name)
+    known = sorted(names)
+    return f"{nearest(name, known)}(known: {', '.join(known)})"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The cure for a misspelt or shortened ``name`` where those ``known`` are many; empty if none is near.
+
+    >>> nearest("gem", ["gemm", "softmax"]), nearest("conv", ["gemm", "softmax"])
+    ("did you mean 'gemm'? ", '')
+    """
+    known, asked = sorted(known), str(name)
     same = [k for k in known if k.lower() == asked.lower()]
     begun = [k for k in known if k.lower().startswith(asked.lower())]
     close = same or difflib.get_close_matches(asked, known, n=1) or (begun if len(begun) == 1 else [])
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}(known: {', '.join(known)})"
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def _is_ours() -> bool:

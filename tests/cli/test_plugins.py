@@ -175,9 +175,8 @@ def test_what_a_kernel_wants_and_nobody_gives_is_named_with_what_there_is(kernbe
     ran = kernbench("ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", path, *TINY)
     assert (ran.code, ran.err) == (
         2,
-        "kernbench: mine.py:8: kernel to_everybody(src, dst, *, n_elem, slice_elems, chunk) of direct_all_gather: "
-        "missing a required argument: 'chunk'; src and dst come first, then it may name n_elem, op, root, slice_elems, "
-        "slots\n",
+        "kernbench: mine.py:8: kernel to_everybody(src, dst, *, n_elem, slice_elems, chunk): no value for 'chunk'; src "
+        "and dst come first, then a kernel of direct_all_gather may name n_elem, op, root, slice_elems, slots\n",
     )
 
 

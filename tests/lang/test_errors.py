@@ -218,14 +218,91 @@ def test_a_kernel_word_outside_of_a_kernel():
         tl.program_id(0)
 
 
-def test_arguments_that_do_not_fit(device):
+@pytest.mark.parametrize(
+    ("args", "named", "what"),
+    [
+        ((1,), {"BLOCK": 8}, "no value for 'n'"),
+        ((), {}, "no value for 'x_ptr', 'n', 'BLOCK'"),
+        ((1, 2, 3, 4), {}, "it takes 3 arguments by place, not 4"),
+        ((1, 2), {"BLOK": 8}, "no argument 'BLOK'; did you mean 'BLOCK'? (known: BLOCK, flag, n, x_ptr)"),
+        ((1, 2, 3), {"n": 8}, "multiple values for argument 'n'"),
+    ],
+)
+def test_arguments_that_do_not_fit(device, args, named, what):
     @jit
-    def kernel(x_ptr, n):
+    def add(x_ptr, n, BLOCK: tl.constexpr, *, flag: bool = False):
         pass
 
     with pytest.raises(errors.UsageError) as raised:
-        device.run(kernel, 1)
-    assert str(raised.value) == "kernel kernel(x_ptr, n): missing a required argument: 'n'"
+        device.run(add, *args, **named)
+    assert str(raised.value) == f"kernel add(x_ptr, n, BLOCK: tl.constexpr, *, flag: bool = False): {what}"
+
+
+def test_a_kernel_that_calls_another_one_with_arguments_that_do_not_fit(device):
+    @jit
+    def inner(x, N: tl.constexpr):
+        pass
+
+    @jit
+    def outer(x_ptr):
+        inner(x_ptr, M=4)
+
+    with pytest.raises(errors.UsageError) as raised:
+        device.run(outer, 1)
+    line = outer.fn.__code__.co_firstlineno + 2
+    assert str(raised.value) == (
+        f"test_errors.py:{line}: kernel inner(x, N: tl.constexpr): no argument 'M'; (known: N, x)"
+    )
+
+
+def test_annotations_show_as_they_were_written():
+    from kernbench.lang.constants import constexpr
+
+    def kernel(x, N: constexpr, M: int = 3, *more):
+        pass
+
+    kernel.__annotations__ = {"N": constexpr, "M": int, "more": "tl.constexpr"}
+    assert str(jit(kernel)) == "kernel(x, N: tl.constexpr, M: int = 3, *more: tl.constexpr)"
+
+
+def test_what_is_no_word_names_the_line_and_the_nearest_one(device):
+    def kernel():
+        tl.atomic_ad(1)
+
+    with pytest.raises(errors.UnknownAttributeError) as raised:
+        device.run(kernel)
+    line = kernel.__code__.co_firstlineno + 1
+    assert str(raised.value) == f"test_errors.py:{line}: tl has no 'atomic_ad'; dir(tl) lists what there is"
+    with pytest.raises(
+        AttributeError, match=r": tl has no 'expp'; did you mean 'exp'\? dir\(tl\) lists what"
+    ):
+        _ = tl.expp
+    assert not hasattr(tl, "expp")
+
+
+@pytest.mark.parametrize("other", [[3], None, "a", np.ones(3)])
+def test_an_operator_with_what_is_no_operand_names_its_line(device, other):
+    def kernel(value):
+        tl.program_id(0) + value
+
+    def reflected(value):
+        value - tl.program_id(0)
+
+    for body, op in ((kernel, "add"), (reflected, "sub")):
+        with pytest.raises(errors.UsageError) as raised:
+            device.run(body, other)
+        line = body.__code__.co_firstlineno + 1
+        assert str(raised.value) == (
+            f"test_errors.py:{line}: an operand of tl.{op} must be a block or a number, not {type(other).__name__}"
+        )
+
+
+def test_a_block_may_be_compared_with_none(device):
+    def kernel():
+        assert tl.program_id(0) != None  # noqa: E711
+        assert (tl.program_id(0) == None) is False  # noqa: E711
+
+    device.run(kernel)
 
 
 def test_a_kernel_without_grid_or_device():

@@ -152,8 +152,30 @@ def test_a_registered_op_is_a_word():
     for name in OPS:
         if name not in ("and", "or"):
             assert callable(getattr(tl, name)), name
-    with pytest.raises(AttributeError, match="tl has no 'expp'"):
-        _ = tl.expp
+
+
+def test_the_words_of_tl_are_all_its_public_names_and_nothing_else():
+    from kernbench.dtypes import DType
+    from kernbench.lang import tl as module
+    from kernbench.lang import words
+    from kernbench.ops import OPS
+
+    made_here = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (
+            getattr(value, "__module__", "") in (module.__name__, words.__name__) or isinstance(value, DType)
+        )
+    }
+    assert set(module.__all__) == made_here | {"as_dtype", "constexpr", "dtype", "pointer_type", "tensor"}
+    assert module.__all__ == sorted(module.__all__)
+    assert dir(module) == sorted({*module.__all__, *OPS})
+
+
+def test_every_word_of_tl_says_what_it_does():
+    words = [getattr(tl, name) for name in tl.tl.__all__]
+    assert [word.__name__ for word in words if callable(word) and not (word.__doc__ or "").strip()] == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench import tl
 from kernbench.errors import ShapeError, UsageError
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
@@ -194,10 +195,34 @@ def test_a_tensor_of_another_simulation_cannot_be_an_argument(new_torch):
     )
 
 
+ARRAY = "a numpy array [4]; copy it to the device with torch.from_numpy(x).to('ahbm')"
+LIST = "a list of numbers; copy them to the device with torch.tensor(x), or pass tuple(x), whose numbers are scalars"
+
+
+@pytest.mark.parametrize(
+    ("argument", "what"),
+    [(np.ones(4), ARRAY), ([1, 2], LIST), ((1, (2, np.ones(4))), ARRAY), ({"a": [[1.0]]}, LIST)],
+)
+def test_an_array_of_the_host_or_a_list_of_numbers_cannot_be_an_argument(torch, argument, what):
+    with pytest.raises(UsageError) as caught:
+        torch.launch(kernel, 1, (3, argument))
+    assert str(caught.value) == f"kernel 'kernel': argument 'y' is {what}"
+
+
+def test_a_constant_may_be_a_list_and_an_array_without_dimensions_is_a_number(torch):
+    def constant(x, SHAPE: tl.constexpr):
+        pass
+
+    torch.launch(constant, 1, (np.array(3), [4, 5]))
+    torch.synchronize()
+    (call,) = torch.machine.launched
+    assert call.args == (np.array(3), [4, 5])
+
+
 def test_arguments_that_do_not_fit_the_kernel_are_refused_before_anything_runs(torch):
     with pytest.raises(UsageError, match=r"^kernel kernel\(x=None, y=None, n=0, BLOCK=0\): multiple values"):
         torch.launch(kernel, 1, (1,), {"x": 2})
-    with pytest.raises(UsageError, match="got an unexpected keyword argument 'BLOK'"):
+    with pytest.raises(UsageError, match=r"no argument 'BLOK'; did you mean 'BLOCK'\?"):
         torch.launch(kernel, 1, (1,), {"BLOK": 2})
 
 

@@ -1,7 +1,7 @@
 """What no algorithm can beat: lower bounds of collectives without reduction in the network.
 
-From ``reference/collectives.md`` section 2.3: what must be sent in all, what one rank must emit or absorb, the way
-between the two ranks that are farthest apart, and for all-to-all the middle of the mesh.
+They follow from what must be sent in all, what one rank must emit or absorb, the way between the two ranks that are
+farthest apart, and for all-to-all the middle of the mesh.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from kernbench.ccl.wiring import coords_of, install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
 from kernbench.lang.block import active
+from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import PerProgram
 from kernbench.lang.source import defined_at
 from kernbench.messages.ipcq import RingSpec, Wiring
@@ -143,14 +143,14 @@ def wanted_of(name: str, algorithm: Algorithm, given: Mapping[str, Any]) -> dict
     Raises:
         UsageError: it wants something else; names the kernel's line, and what it may want.
     """
-    signature = inspect.signature(algorithm.kernel)
-    keywords = {key: value for key, value in given.items() if key in signature.parameters}
+    kernel = as_kernel(algorithm.kernel)
+    keywords = {key: value for key, value in given.items() if key in kernel.signature.parameters}
     try:
-        signature.bind(None, None, **keywords)
-    except TypeError as error:
-        of_it = f"{defined_at(algorithm.kernel)}: kernel {algorithm.kernel.__name__}{signature} of {name}"
+        kernel.bind((None, None), keywords)
+    except UsageError as error:
         raise UsageError(
-            f"{of_it}: {error}; src and dst come first, then it may name {', '.join(sorted(given))}"
+            f"{defined_at(algorithm.kernel)}: {error}; src and dst come first, then a kernel of {name} may name "
+            f"{', '.join(sorted(given))}"
         ) from None
     return keywords
 

@@ -124,10 +124,11 @@ class ProgramContext:
         return x.known
 
     def operate(self, op: str, a: Any, b: Any) -> Any:
-        """What Python's operator ``op`` does: NotImplemented for what is neither block nor number."""
-        for x in (a, b):
-            if not isinstance(x, (Block, int, float)) and not hasattr(x, "dtype"):
-                return NotImplemented
+        """What Python's operator ``op`` does; ``==`` and ``!=`` leave what is neither block nor number to Python."""
+        if op in ("eq", "ne"):
+            for x in (a, b):
+                if not isinstance(x, (Block, int, float)) and not hasattr(x, "dtype"):
+                    return NotImplemented
         return self.apply(op, (a, b))
 
     def apply(self, op: str, operands: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:

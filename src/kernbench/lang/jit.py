@@ -18,6 +18,8 @@ from kernbench.lang import tl, words
 from kernbench.lang.block import ACTIVE
 from kernbench.lang.constants import constexpr, is_constexpr
 from kernbench.lang.source import here
+from kernbench.registry import did_you_mean
+from kernbench.units import plural
 
 Grid = Any  # a tuple of 1 to 3 integers, or a function of the arguments by name that gives one
 Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
@@ -25,6 +27,9 @@ Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
 _launcher: Launcher | None = None  # of the process: which device a kernel runs on, its tensors say
 
 MOST_PROGRAMS = 1 << 20  # of a launch; each is an object on the host, and a greenlet while it runs
+
+_ALL_BY_PLACE, _ALL_BY_NAME = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 # Words of a launch that say how a GPU should run it; accepted, and of no effect here.
 GPU_HINTS = frozenset({"launch_cooperative_grid", "maxnreg", "num_ctas", "num_stages", "num_warps"})
@@ -91,8 +96,10 @@ class JITFunction:
             )
         if not self.constants:
             return self.fn(*args, **named)
-        bound = self.signature.bind(*args, **named)
-        bound.apply_defaults()
+        try:
+            bound = self._bound(args, named)
+        except UsageError as error:
+            raise UsageError(f"{here()}: {error}") from None
         for name in self.constants:
             bound.arguments[name] = constexpr(bound.arguments[name])
         return self.fn(*bound.args, **bound.kwargs)
@@ -107,12 +114,44 @@ class JITFunction:
         kept = {name: x for name, x in named.items() if name in parameters or name not in GPU_HINTS}
         if "tl" in parameters and "tl" not in kept and len(args) <= list(parameters).index("tl"):
             kept["tl"] = tl
+        return dict(self._bound(args, kept).arguments)
+
+    def _bound(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> inspect.BoundArguments:
+        """Arguments by name, defaults applied; UsageError if they do not fit the signature."""
         try:
-            bound = self.signature.bind(*args, **kept)
+            bound = self.signature.bind_partial(*args, **named)
         except TypeError as error:
-            raise UsageError(f"kernel {self.__name__}{self.signature}: {error}") from None
+            raise UsageError(f"kernel {self}: {self._misfit(args, named) or error}") from None
         bound.apply_defaults()
-        return dict(bound.arguments)
+        missing = [
+            repr(name)
+            for name, parameter in self.signature.parameters.items()
+            if name not in bound.arguments and parameter.kind not in (_ALL_BY_PLACE, _ALL_BY_NAME)
+        ]
+        if missing:
+            raise UsageError(f"kernel {self}: no value for {', '.join(missing)}")
+        return bound
+
+    def _misfit(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> str:
+        """Which of the arguments given do not fit; "" for what Python has to say."""
+        parameters = self.signature.parameters.values()
+        kinds = [parameter.kind for parameter in parameters]
+        if _ALL_BY_NAME not in kinds:
+            for name in named:
+                if name not in self.signature.parameters:
+                    return f"no argument {name!r}; {did_you_mean(name, self.signature.parameters)}"
+        by_place = [parameter for parameter in parameters if parameter.kind in _BY_PLACE]
+        if _ALL_BY_PLACE not in kinds and len(args) > len(by_place):
+            return f"it takes {plural(len(by_place), 'argument')} by place, not {len(args)}"
+        return ""
+
+    def __str__(self) -> str:
+        """The kernel with its parameters, as they were written."""
+        written = [
+            parameter.replace(annotation=_as_written(parameter.annotation))
+            for parameter in self.signature.parameters.values()
+        ]
+        return f"{self.__name__}{self.signature.replace(parameters=written)}"
 
     def __repr__(self) -> str:
         return f"<kernel {self.__qualname__}>"
@@ -150,6 +189,19 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
         )
     x, y, z = sizes + [1] * (3 - len(sizes))
     return x, y, z
+
+
+class _Written(str):
+    """An annotation that shows as its text."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _as_written(annotation: Any) -> Any:
+    if is_constexpr(annotation):
+        return _Written(annotation if isinstance(annotation, str) else "tl.constexpr")
+    return _Written(annotation) if isinstance(annotation, str) else annotation
 
 
 def _runs_when_called(fn: Callable[..., Any]) -> bool:

@@ -37,8 +37,8 @@ from kernbench.dtypes import (
     uint32,
     uint64,
 )
-from kernbench.errors import DTypeError, ShapeError, UsageError
-from kernbench.lang import queues, transfer
+from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
+from kernbench.lang import queues, transfer, words
 from kernbench.lang.block import Block, active
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import dtype_of, extent_tuple
@@ -52,12 +52,10 @@ from kernbench.lang.words import (
     clock,
     debug_barrier,
     device_print,
-    larger,
     max_constancy,
     max_contiguous,
     multiple_of,
     range,  # noqa: A004 - Triton's name
-    smaller,
     static_assert,
     static_print,
     static_range,
@@ -67,6 +65,7 @@ from kernbench.ops import OPS, Typed
 from kernbench.ops.numerics import Number, int_limits
 from kernbench.ops.reduce import check_axis
 from kernbench.ops.spec import Shape, n_elem
+from kernbench.registry import nearest
 
 tensor = Block
 dtype = DType
@@ -438,12 +437,12 @@ def div_rn(x: Any, y: Any) -> Any:
 
 def maximum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
     """The larger of each pair; a NaN loses unless it propagates."""
-    return larger(x, y, **_nan(propagate_nan))
+    return words.larger(x, y, **_nan(propagate_nan))
 
 
 def minimum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
     """The smaller of each pair; a NaN loses unless it propagates."""
-    return smaller(x, y, **_nan(propagate_nan))
+    return words.smaller(x, y, **_nan(propagate_nan))
 
 
 def clamp(x: Any, min: Any, max: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
@@ -579,7 +578,9 @@ def _extents(shape: tuple[Any, ...]) -> Shape:
 def __getattr__(name: str) -> Any:
     if name in OPS:
         return lambda *operands, **attrs: active().apply(name, operands, attrs)
-    raise AttributeError(f"tl has no {name!r}; docs/reference/kernel-language.md lists what there is")
+    raise UnknownAttributeError(
+        f"{here()}: tl has no {name!r}; {nearest(name, __dir__())}dir(tl) lists what there is"
+    )
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -609,11 +610,16 @@ for _name, _function in _METHODS.items():
 
 __all__ = [
     "PropagateNan", "abs", "add", "arange", "as_dtype", "assume", "bfloat16", "broadcast", "broadcast_to", "cast",
-    "cdiv", "ceil", "clamp", "clock", "composite", "constexpr", "cos", "debug_barrier", "device_print", "div_rn", "dot",
-    "dtype", "exp", "exp2", "expand_dims", "fdiv", "float16", "float32", "float64", "float8e4nv", "float8e5", "floor",
-    "fma", "full", "int1", "int16", "int32", "int64", "int8", "load", "log", "log2", "max", "max_constancy",
-    "max_contiguous", "maximum", "min", "minimum", "mul", "multiple_of", "num_programs", "permute", "pointer_type",
-    "program_id", "range", "ravel", "ref", "reshape", "rsqrt", "sigmoid", "sin", "softmax", "sqrt", "sqrt_rn",
-    "static_assert", "static_print", "static_range", "store", "sub", "sum", "tensor", "to_tensor", "trans", "uint16",
-    "uint32", "uint64", "uint8", "view", "wait", "where", "zeros", "zeros_like",
+    "cdiv", "ceil", "clamp", "clock", "composite", "constexpr", "coords", "cos", "debug_barrier", "device_print",
+    "div_rn", "dot", "dtype", "exp", "exp2", "expand_dims", "fdiv", "float16", "float32", "float64", "float8e4nv",
+    "float8e5", "floor", "fma", "full", "int1", "int16", "int32", "int64", "int8", "load", "log", "log2", "max",
+    "max_constancy", "max_contiguous", "maximum", "min", "minimum", "mul", "multiple_of", "neighbor", "num_programs",
+    "num_ranks", "permute", "pointer_type", "program_id", "range", "rank", "ravel", "recv", "recv_async", "ref",
+    "reshape", "rsqrt", "send", "send_async", "sigmoid", "sin", "softmax", "sqrt", "sqrt_rn", "static_assert",
+    "static_print", "static_range", "store", "sub", "sum", "tensor", "test", "to_tensor", "trans", "uint16", "uint32",
+    "uint64", "uint8", "view", "wait", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *OPS})

@@ -1,6 +1,6 @@
 """The causes to which the picoseconds of a kernel and of a device window go: what each means, and what to do about it.
 
-``docs/reference/breakdown-causes.md`` is made of these texts, and a test applies each advice to a kernel that gets it.
+The reference's page of causes is made of these texts, and a test applies each advice to a kernel that gets it.
 """
 
 from __future__ import annotations

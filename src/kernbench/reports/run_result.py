@@ -21,7 +21,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunResult(Measured):
-    """What a run found, and what its last iteration held. See ``docs/reference/run-json.md``.
+    """What a run found, and what its last iteration held. The reference's page on a run's JSON describes the fields.
 
     Times are in ps of simulated time, but ``cpu_s``.
     """

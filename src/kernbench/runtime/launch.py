@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction, launch_with
 from kernbench.lang.pointer import TensorArg
@@ -103,14 +105,17 @@ def tensors_in(argument: Any) -> Iterator[Tensor]:
             yield from tensors_in(inner)
 
 
-def check_arg(context: OpenDevice, kernel_name: str, name: str, argument: Any) -> None:
-    """Refuse an argument with a tensor that a kernel cannot reach.
+def check_arg(context: OpenDevice, kernel: JITFunction, name: str, argument: Any) -> None:
+    """Refuse an argument that a kernel cannot take, or with a tensor that it cannot reach.
 
     Raises:
-        UsageError: it is freed, lies on the host, or belongs to another context.
+        UsageError: an array or a list of numbers (which a constexpr may be), or a tensor that is freed, lies on the
+            host, or belongs to another context.
     """
+    if name not in kernel.constants:
+        _require_no_values(f"kernel {kernel.__name__!r}: argument {name!r}", argument)
     for tensor in tensors_in(argument):
-        what = f"kernel {kernel_name!r}: argument {name!r} is {tensor.name!r}"
+        what = f"kernel {kernel.__name__!r}: argument {name!r} is {tensor.name!r}"
         if not isinstance(tensor, DeviceTensor):
             raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
         if tensor.context is not context:
@@ -119,6 +124,24 @@ def check_arg(context: OpenDevice, kernel_name: str, name: str, argument: Any) -
             )
         if tensor.is_freed:
             raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
+
+
+def _require_no_values(what: str, argument: Any) -> None:
+    """UsageError for values of the host that look like a tensor: an array, or a list of numbers."""
+    if isinstance(argument, np.ndarray) and argument.ndim:
+        raise UsageError(
+            f"{what} is a numpy array {list(argument.shape)}; copy it to the device with torch.from_numpy(x).to('ahbm')"
+        )
+    if type(argument) not in (tuple, list, dict):
+        return
+    inner = list(argument.values() if type(argument) is dict else argument)
+    if type(argument) is list and any(isinstance(x, (int, float, np.generic)) for x in inner):
+        raise UsageError(
+            f"{what} is a list of numbers; copy them to the device with torch.tensor(x), or pass tuple(x), whose "
+            "numbers are scalars"
+        )
+    for each in inner:
+        _require_no_values(what, each)
 
 
 def kernel_arg(argument: Any) -> Any:

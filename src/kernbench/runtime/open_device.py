@@ -72,7 +72,7 @@ class OpenDevice:
         function, keywords = as_kernel(kernel), dict(meta or {})
         named = function.bind(tuple(args), keywords)
         for name, argument in named.items():
-            check_arg(self, function.__name__, name, argument)
+            check_arg(self, function, name, argument)
         extents = grid_of(grid, named)
         if queues is not None:
             self._require_ends_installed(queues)
