@@ -23,12 +23,7 @@ from kernbench.reports.breakdown import column, record_at
 from kernbench.simulation import Simulation
 from kernbench.topology.closed_form import stages
 from kernbench.topology.idle_queue import IdleQueue, idle_queue
-from kernbench.topology.idle_transfer import (
-    IdleServer,
-    Requester,
-    idle_transfer_ps,
-    memory_rate,
-)
+from kernbench.topology.idle_transfer import host_requester, idle_transfer_ps, memory_rate, pe_requester
 from kernbench.topology.routes import Routes
 from kernbench.units import KIB, MIB, PS_PER_US, transfer_ps
 
@@ -173,16 +168,17 @@ class _Probe:
         memory = self.machine.slice_of(owner).owner
         if case in HOST_CASES:
             is_write = case == "host-to-device"
-            end, setup_ps = self._host(), 0
+            end, setup_ps = host_requester(self.graph), 0
             simulated_ps = self._copy(owner, size, is_write=is_write)
         else:
             is_write = False
-            end, setup_ps = self._pe(owner * size), self.machine.spec.pe.dma.setup_ps
+            end = pe_requester(self.graph, 0, offset=owner * size)
+            setup_ps = self.machine.spec.pe.dma.setup_ps
             simulated_ps = self._load(owner, size)
         closed_ps = setup_ps + idle_transfer_ps(self.graph, self.routes, end, memory, size, is_write=is_write)
         src, dst = (end.node, memory) if is_write else (memory, end.node)
         hops = tuple(self._hops(src, dst, size))
-        slowest = min(memory_rate(self.graph, memory), *(hop.bytes_per_ns for hop in hops))
+        slowest = min(float(memory_rate(self.graph, memory)), *(hop.bytes_per_ns for hop in hops))
         return ProbeRow(
             case=case,
             src=self.graph.nodes[src].name,
@@ -195,28 +191,6 @@ class _Probe:
             bottleneck_bytes_per_ns=slowest,
             share=size * 1000 / simulated_ps / slowest,
             hops=hops,
-        )
-
-    def _host(self) -> Requester:
-        spec = self.machine.spec.host
-        return Requester(
-            node=self.graph.node("host").index,
-            max_inflight_bytes=spec.max_inflight_bytes,
-            port=IdleServer(spec.dram_rate),
-            port_latency_ps=spec.dram_latency_ps,
-        )
-
-    def _pe(self, offset: int) -> Requester:
-        """PE 0, about to load from ``offset`` bytes into a tensor."""
-        spec = self.machine.spec.pe
-        return Requester(
-            node=self.graph.niu_of(0),
-            max_inflight_bytes=spec.dma.max_inflight_bytes,
-            port=IdleServer(spec.tcm.write_rate),
-            port_latency_ps=spec.tcm.latency_ps,
-            page_bytes=spec.mmu.page_bytes,
-            page_offset=offset % spec.mmu.page_bytes,
-            look_up_ps=spec.mmu.hit_ps,
         )
 
     def _copy(self, owner: int, size: int, *, is_write: bool) -> int:

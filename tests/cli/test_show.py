@@ -29,7 +29,7 @@ def test_all_views_go_to_this_folder(kernbench, folder):
 def test_one_view_goes_to_the_file_that_is_named(kernbench, folder):
     ran = kernbench("show", "tiny", "--view", "cube", "-o", "my.svg", "--json", "-")
     assert json.loads(ran.out) == {
-        "schema": "kernbench.show/1",
+        "schema": "kernbench.show/2",
         "topology": "tiny",
         "config_sha256": config_sha256(load_config("tiny")),
         "views": [{"view": "cube", "file": "my.svg"}],
@@ -56,17 +56,24 @@ def test_any_part_of_the_machine_can_be_shown(kernbench):
 
 def test_peaks_alone_draw_nothing(kernbench, folder):
     ran = kernbench("show", "default", "--peaks")
-    # 1024 MAC x 2 x 1 GHz x 16 PEs x 8 cubes; 2 x 25.6 GB/s x 16 channels x 0.92; 32.768 TFLOP/s over 819.2 GB/s
+    # 1024 MAC x 2 x 1 GHz x 16 PEs x 8 cubes; 2 x 25.6 GB/s x 16 channels x 0.92; 32.768 TFLOP/s over 753.664 GB/s
     assert "  fp16, all PEs             262.1 TFLOP/s\n" in ran.out
     assert "  HBM of a cube             819.2 GB/s, of which 753.66 GB/s can be reached\n" in ran.out
-    assert "  ridge of a cube           40 FLOP per HBM byte\n" in ran.out
+    assert "  ridge of a cube           43.48 FLOP per HBM byte that can be reached\n" in ran.out
     assert list(folder.iterdir()) == []
 
 
 def test_peaks_are_numbers_in_json(kernbench):
     peaks = json.loads(kernbench("show", "default", "--peaks", "--json", "-").out)["peaks"]
     assert (peaks["n_pes"], peaks["system_flops_per_ns"]) == (128, 262144)
-    assert (peaks["cube_hbm_rate"], peaks["ridge"]) == (819.2, 40)
+    assert (peaks["cube_hbm_rate"], peaks["cube_hbm_reachable_rate"]) == (819.2, 753.664)
+    assert peaks["ridge"] == 32768 / 753.664
+    assert (peaks["sip_link_rate"], peaks["sip_link_reachable_rate"]) == (57.33, 57.33)
+
+
+def test_a_machine_of_one_sip_has_no_link_to_others_in_json(kernbench):
+    peaks = json.loads(kernbench("show", "tiny", "--peaks", "--json", "-").out)["peaks"]
+    assert (peaks["sip_link_rate"], peaks["sip_link_reachable_rate"]) == (None, None)
 
 
 # 1024 x 4 B: a page, of which each PE has a quarter: 4 segments of 32 B. Behind each tensor follows an unmapped page.

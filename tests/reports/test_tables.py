@@ -7,7 +7,7 @@ import pytest
 from kernbench.config.load import load_config
 from kernbench.reports.summary import UnitUse
 from kernbench.reports.tables import KindUse, machine, peak_rows, percent, share_rows, use_by_kind
-from kernbench.topology.lint import peaks
+from kernbench.topology.peaks import peaks
 
 
 def unit(node: str, busy_ps: int) -> UnitUse:
@@ -44,5 +44,21 @@ def test_peaks_of_the_default_follow_from_its_numbers():
     rows = dict(peak_rows(peaks(load_config().topology)))
     tera = Fraction(1024 * 2 * 16, 1000)  # MACs x 2 flops x PEs of a cube, at 1 GHz
     assert rows["fp16 of a cube"] == f"{float(tera):.4g} TFLOP/s"
-    assert rows["HBM of all cubes"] == "6553.6 GB/s"  # 8 cubes x 16 channels x 2 x 25.6
+    assert (
+        rows["HBM of all cubes"] == "6553.6 GB/s, of which 6029.3 GB/s can be reached"
+    )  # 8 x 16 x 2 x 25.6; x 0.92
+    assert rows["link to other SIPs"] == "57.33 GB/s"
     assert rows["host link of a SIP"] == "57.33 GB/s"  # 63 x 0.91
+
+
+def test_what_a_machine_does_not_have_has_no_row():
+    rows = dict(peak_rows(peaks(load_config("tiny").topology)))
+    assert "link to other SIPs" not in rows
+    one_pe = load_config("tiny", ["cube.pes={count: 1, grid: [1, 1]}", "cube.hbm.channels=1"]).topology
+    assert "mesh bisection of a cube" not in dict(peak_rows(peaks(one_pe)))
+
+
+def test_large_rates_are_in_tb_and_pflop():
+    rows = dict(peak_rows(peaks(load_config("big").topology)))
+    assert rows["fp16, all PEs"] == "16.78 PFLOP/s"
+    assert rows["HBM of all cubes"] == "262.14 TB/s, of which 214.96 TB/s can be reached"

@@ -56,11 +56,6 @@ def _ways(
     for index, moved_bytes in memories.items():
         spec = graph.nodes[index].spec
         if isinstance(spec, HbmSpec):
-            yield "hbm", hbm_rate(spec), moved_bytes
+            yield "hbm", spec.sustained_rate, moved_bytes
         elif isinstance(spec, SramSpec):
             yield "sram", spec.bank_rate, moved_bytes
-
-
-def hbm_rate(spec: HbmSpec) -> Rate:
-    """What one channel can sustain: what the flat model does; of another model, the peak of its pins."""
-    return spec.channel_rate.scaled(spec.flat_eff) if spec.model == "flat" else spec.channel_rate

@@ -142,17 +142,19 @@ def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[s
     from kernbench.machine.assemble import require_registered
     from kernbench.reports.tables import machine, peak_rows
     from kernbench.topology.builder import build_graph
-    from kernbench.topology.lint import lint, peaks
+    from kernbench.topology.lint import lint
+    from kernbench.topology.peaks import peaks
 
     load_components()
     graph = build_graph(config.topology)
     require_registered(config)
+    limits = peaks(config.topology)
     rows = [
         ("machine", machine(config.topology)),
         ("graph", f"{len(graph.nodes)} nodes, {len(graph.edges)} directed edges"),
-        *peak_rows(peaks(config.topology)),
+        *peak_rows(limits),
     ]
-    return rows, lint(graph)
+    return rows, lint(graph, limits)
 
 
 def _meaning_of_components(config: Config) -> list[tuple[str, str]]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kernbench.config.schema import Config, TopologySpec
     from kernbench.reports.floorplan import View
     from kernbench.topology.ids import PeId
-    from kernbench.topology.lint import Peaks
+    from kernbench.topology.peaks import Peaks
 
-SCHEMA = "kernbench.show/1"
+SCHEMA = "kernbench.show/2"
 VIEWS: tuple[View, ...] = ("system", "sip", "cube", "pe")
 EXAMPLES = """\b
 Examples:
@@ -204,7 +204,7 @@ def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
 
 
 def _limits(spec: TopologySpec) -> Peaks:
-    from kernbench.topology.lint import peaks
+    from kernbench.topology.peaks import peaks
 
     return peaks(spec)
 
@@ -235,11 +235,22 @@ def _ranks(
 
 
 def _as_json(limits: Peaks) -> dict[str, Any]:
-    """Its fields; exact rates as numbers: bytes or FLOP per ns."""
-    return {
-        field.name: value if isinstance(value := getattr(limits, field.name), int) else float(value)
-        for field in fields(limits)
-    }
+    """Its fields; exact rates as numbers: bytes or FLOP per ns. Of a level two: what it gives, and can be reached."""
+    from kernbench.topology.peaks import Level
+
+    found: dict[str, float | None] = {}
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        if field.name in ("bisection", "sip_link") and value is None:
+            found |= {f"{field.name}_rate": None, f"{field.name}_reachable_rate": None}
+        elif isinstance(value, Level):
+            found |= {
+                f"{field.name}_rate": float(value.rate),
+                f"{field.name}_reachable_rate": float(value.reachable),
+            }
+        else:
+            found[field.name] = value if isinstance(value, int) else float(value)
+    return found
 
 
 def _print(

@@ -31,7 +31,7 @@ class RanksView:
     svg: str
 
     def to_json(self) -> dict[str, Any]:
-        """For ``kernbench.show/1``."""
+        """For ``kernbench.show/2``."""
         return {
             "algorithm": self.algorithm,
             "n_ranks": self.n_ranks,

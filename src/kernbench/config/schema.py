@@ -469,6 +469,11 @@ class HbmSpec(Spec):
         """Peak of one channel: its pseudo channels together."""
         return self.pc_rate.scaled(self.pseudo_channels)
 
+    @property
+    def sustained_rate(self) -> Rate:
+        """Rate that one channel keeps up: what ``flat`` serves at; of another model, the peak of its pins."""
+        return self.channel_rate.scaled(self.flat_eff) if self.model == "flat" else self.channel_rate
+
 
 class CubeSpec(Spec):
     """One HBM stack on a base die with its PEs."""

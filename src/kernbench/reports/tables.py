@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
-from kernbench.topology.lint import Peaks
+from kernbench.topology.peaks import Level, Peaks
 from kernbench.units import Rate, format_bytes, format_ps, plural
 
 
@@ -111,31 +111,43 @@ def machine(spec: TopologySpec) -> str:
 
 
 def peak_rows(peaks: Peaks) -> list[tuple[str, str]]:
-    """``(what, how much)`` of a machine's bounds."""
+    """``(what, how much)`` of a machine's bounds, without what the machine does not have."""
+    levels = (
+        ("HBM of a cube", peaks.cube_hbm, 1),
+        ("HBM of all cubes", peaks.cube_hbm, peaks.n_cubes),
+        ("SRAM of a cube", peaks.cube_sram, 1),
+        ("TCM of a PE, reading", peaks.tcm_read, 1),
+        ("network port of a PE", peaks.niu, 1),
+        ("mesh bisection of a cube", peaks.bisection, 1),
+        ("UCIe port", peaks.ucie_port, 1),
+        ("IO NoC link", peaks.io_noc, 1),
+        ("host link of a SIP", peaks.host, 1),
+        ("link to other SIPs", peaks.sip_link, 1),
+    )
+    rows = [(name, _level(level, n)) for name, level, n in levels if level is not None]
     return [
         ("fp16, all PEs", _tera(peaks.system_flops_per_ns)),
         ("fp16 of a cube", _tera(peaks.cube_flops_per_ns)),
         ("fp16 of a PE", _tera(peaks.pe_flops_per_ns)),
-        (
-            "HBM of a cube",
-            f"{_rate(peaks.cube_hbm_rate)}, of which {_rate(peaks.cube_hbm_effective_rate)} can be reached",
-        ),
-        ("HBM of all cubes", _rate(peaks.cube_hbm_rate.scaled(peaks.n_cubes))),
-        ("ridge of a cube", f"{float(peaks.ridge):.4g} FLOP per HBM byte"),
-        ("SRAM of a cube", _rate(peaks.cube_sram_rate)),
-        ("TCM of a PE, reading", _rate(peaks.tcm_read_rate)),
-        ("network port of a PE", _rate(peaks.niu_rate)),
-        ("mesh bisection of a cube", _rate(peaks.bisection_rate)),
-        ("UCIe port", _rate(peaks.ucie_port_rate)),
-        ("IO NoC link", _rate(peaks.io_noc_rate)),
-        ("host link of a SIP", _rate(peaks.host_rate)),
-        ("link to other SIPs", _rate(peaks.sip_link_rate)),
+        *rows[:2],
+        ("ridge of a cube", f"{float(peaks.ridge):.4g} FLOP per HBM byte that can be reached"),
+        *rows[2:],
     ]
 
 
+def _level(level: Level, n: int) -> str:
+    """What ``n`` of a level give, and can be reached."""
+    rate = _rate(level.rate.scaled(n))
+    if level.reachable == level.rate:
+        return rate
+    return f"{rate}, of which {_rate(level.reachable.scaled(n))} can be reached"
+
+
 def _tera(flops_per_ns: Fraction) -> str:
-    return f"{float(flops_per_ns) / 1000:.4g} TFLOP/s"
+    tera = float(flops_per_ns) / 1000
+    return f"{tera:.4g} TFLOP/s" if tera < 1000 else f"{tera / 1000:.4g} PFLOP/s"
 
 
 def _rate(rate: Rate) -> str:
-    return f"{float(rate):.5g} GB/s"
+    bytes_per_ns = float(rate)
+    return f"{bytes_per_ns:.5g} GB/s" if bytes_per_ns < 10_000 else f"{bytes_per_ns / 1000:.5g} TB/s"

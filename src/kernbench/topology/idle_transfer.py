@@ -64,6 +64,33 @@ class Requester:
                 at, look_up_ps = at + packet, 0
 
 
+def host_requester(graph: TopologyGraph) -> Requester:
+    """The host, whose copies have one window for each SIP."""
+    spec = graph.spec.host
+    return Requester(
+        node=graph.node("host").index,
+        max_inflight_bytes=spec.max_inflight_bytes,
+        port=IdleServer(spec.dram_rate),
+        port_latency_ps=spec.dram_latency_ps,
+    )
+
+
+def pe_requester(graph: TopologyGraph, pe: int, *, offset: int = 0, is_write: bool = False) -> Requester:
+    """PE number ``pe``, about to load from ``offset`` bytes into a tensor, or to store there."""
+    node = graph.nodes[graph.niu_of(pe)]
+    spec = node.pe_spec
+    assert spec is not None
+    return Requester(
+        node=node.index,
+        max_inflight_bytes=spec.dma.max_inflight_bytes,
+        port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),
+        port_latency_ps=spec.tcm.latency_ps,
+        page_bytes=spec.mmu.page_bytes,
+        page_offset=offset % spec.mmu.page_bytes,
+        look_up_ps=spec.mmu.hit_ps,
+    )
+
+
 def idle_transfer_ps(
     graph: TopologyGraph,
     routes: Routes,
@@ -84,15 +111,15 @@ def idle_transfer_ps(
     return transfer(graph, requester, there, back, *_memory(graph, memory), size_bytes)
 
 
-def memory_rate(graph: TopologyGraph, node: int) -> float:
-    """Bytes per ns of the memory at a controller."""
-    return float(_memory(graph, node)[0].rate)
+def memory_rate(graph: TopologyGraph, node: int) -> Rate:
+    """Rate of the memory at a controller."""
+    return _memory(graph, node)[0].rate
 
 
 def _memory(graph: TopologyGraph, node: int) -> tuple[IdleServer, int]:
     spec = graph.nodes[node].spec
     if isinstance(spec, HbmSpec):
-        return IdleServer(spec.pc_rate.scaled(spec.pseudo_channels * spec.flat_eff)), spec.flat_latency_ps
+        return IdleServer(spec.sustained_rate), spec.flat_latency_ps
     assert isinstance(spec, SramSpec)
     return IdleServer(spec.bank_rate), spec.latency_ps
 

@@ -1,152 +1,212 @@
-"""What is allowed but probably not meant, each with its numbers and a cure; and what a machine can do at most."""
+"""What is allowed but probably not meant, each with its numbers and a cure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
-from kernbench.config.schema import TopologySpec
-from kernbench.topology.graph import Edge, Node, TopologyGraph
-from kernbench.units import Rate, format_bytes
+from kernbench.config.schema import HbmSpec, TopologySpec
+from kernbench.topology.buffers import full_rate_bytes, full_rate_queue, full_rate_window, under_way_bytes
+from kernbench.topology.graph import Edge, TopologyGraph
+from kernbench.topology.hbm import HbmLayout
+from kernbench.topology.idle_transfer import host_requester, memory_rate, pe_requester
+from kernbench.topology.peaks import Level, Peaks
+from kernbench.topology.routes import Routes
+from kernbench.units import Rate, format_bytes, plural
 
-_MIN_HBM_QUEUE = 32
-_MIN_CHUNKS = 4
+Told = Iterator[tuple[str, str]]
+
+_QUEUE_OF_BANKS = 32  # below, a model with banks loses bandwidth (Ramulator 2.1, measured)
+
+_CLASSES = {
+    "mesh": ("a mesh link", "cube.noc"),
+    "niu": ("the link of a PE to its router", "cube.noc"),
+    "port": ("the link of a router to a memory or port", "cube.noc"),
+    "d2d": ("a die-to-die link", "sip.ucie"),
+    "io": ("a link of the IO die", "sip.io_die.noc"),
+    "pcie": ("the PCIe link", "sip.io_die.pcie_ep"),
+    "sip_link": ("the link to other SIPs", "system.sip_link"),
+}
+"""What each kind of edge is called, and the part of the configuration that describes its buffer."""
 
 
-def lint(graph: TopologyGraph) -> tuple[str, ...]:
-    """Warnings about ``graph``; alike ones are told once, with the first node and how many more there are."""
+def lint(graph: TopologyGraph, limits: Peaks) -> tuple[str, ...]:
+    """Warnings about ``graph``, whose bounds are ``limits``.
+
+    Alike ones are told once, with the first node and how many more there are.
+    """
     found: dict[str, list[str]] = {}
     for where, what in (
         *_ports_faster_than_their_feeders(graph),
+        *_memories_faster_than_their_links(graph),
+        *_levels_held_back(graph.spec, limits),
         *_buffers_too_small_for_full_rate(graph),
-        *_shallow_hbm_queues(graph),
+        *_windows_too_small_for_full_rate(graph),
+        *_shallow_memory_queues(graph),
         *_hbm_outside_of_slices(graph),
     ):
         found.setdefault(what, []).append(where)
     return tuple(f"{_several(places)}: {what}" for what, places in found.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peaks:
-    """The bounds that follow from a specification alone; rates are per direction, ``flops_per_ns`` is fp16.
-
-    ``bisection_rate`` is that of a cube's mesh across its smaller cut, ``mesh_feed_rate`` that of the routers behind a
-    UCIe port; ``ridge`` is the FLOP per HBM byte at which a cube turns from memory to compute bound.
-    """
-
-    n_pes: int
-    n_cubes: int
-    pe_flops_per_ns: Fraction
-    cube_flops_per_ns: Fraction
-    system_flops_per_ns: Fraction
-    niu_rate: Rate
-    tcm_read_rate: Rate
-    cube_hbm_rate: Rate
-    cube_hbm_effective_rate: Rate
-    cube_sram_rate: Rate
-    bisection_rate: Rate
-    ucie_port_rate: Rate
-    io_noc_rate: Rate
-    host_rate: Rate
-    sip_link_rate: Rate
-    ridge: Fraction
+# -- rates ----------------------------------------------------------------------------------------------------
 
 
-def peaks(spec: TopologySpec) -> Peaks:
-    """The bounds of the machine ``spec`` describes; single overridden nodes do not count."""
-    cube, sip, pe, hbm = spec.cube, spec.sip, spec.pe, spec.cube.hbm
-    macs = pe.gemm.macs_per_cycle
-    n_cubes = spec.system.sips.count * sip.cubes.count
-    pe_flops = Fraction(2 * macs.get("fp16", max(macs.values())) * pe.clock_mhz, 1000)
-    hbm_rate = hbm.channel_rate.scaled(hbm.channels)
-    return Peaks(
-        n_pes=n_cubes * cube.pes.count,
-        n_cubes=n_cubes,
-        pe_flops_per_ns=pe_flops,
-        cube_flops_per_ns=pe_flops * cube.pes.count,
-        system_flops_per_ns=pe_flops * cube.pes.count * n_cubes,
-        niu_rate=min(cube.noc.link_rate, pe.dma.rate, key=lambda rate: rate.fraction),
-        tcm_read_rate=pe.tcm.read_rate,
-        cube_hbm_rate=hbm_rate,
-        cube_hbm_effective_rate=hbm_rate.scaled(hbm.flat_eff),
-        cube_sram_rate=cube.sram.bank_rate.scaled(cube.sram.banks),
-        bisection_rate=cube.noc.link_rate.scaled(min(cube.pes.grid)),
-        ucie_port_rate=sip.ucie.rate.scaled(sip.ucie.eff),
-        io_noc_rate=sip.io_die.noc.link_rate,
-        host_rate=sip.io_die.pcie_ep.rate.scaled(sip.io_die.pcie_ep.payload_eff),
-        sip_link_rate=spec.system.sip_link.rate.scaled(spec.system.sip_link.payload_eff),
-        ridge=pe_flops * cube.pes.count / hbm_rate.fraction,
-    )
-
-
-def _ports_faster_than_their_feeders(graph: TopologyGraph) -> Iterator[tuple[str, str]]:
+def _ports_faster_than_their_feeders(graph: TopologyGraph) -> Told:
     for port in (*graph.of_kind("io_ucie"), *graph.of_kind("ucie")):
         crossing = _rate(edge for edge in graph.out_edges(port.index) if edge.kind == "d2d")
         feeders = [edge for edge in graph.in_edges(port.index) if edge.kind != "d2d"]
         fed = _rate(iter(feeders))
         if crossing > fed:
-            what = "IO NoC feeds" if port.kind == "io_ucie" else f"{len(feeders)} edge routers feed"
-            cure = "sip.io_die.noc.link_bw" if port.kind == "io_ucie" else "cube.noc.link_bw"
+            is_io = port.kind == "io_ucie"
+            what = "IO NoC feeds" if is_io else f"{plural(len(feeders), 'edge router')} feed"
+            cure = "sip.io_die.noc.link_bw" if is_io else "cube.noc.link_bw"
             yield (
                 port.name,
                 f"carries {_gbps(crossing)} but the {what} only {_gbps(fed)}; raise {cure} or lower sip.ucie.bw",
             )
 
 
-def _buffers_too_small_for_full_rate(graph: TopologyGraph) -> Iterator[tuple[str, str]]:
-    noc = graph.spec.cube.noc
-    chunk = noc.chunk_bytes + noc.header_bytes
-    for edge in graph.edges:
-        src, dst = graph.nodes[edge.src], graph.nodes[edge.dst]
-        if edge.kind in ("mesh", "niu", "port", "io"):
-            needed, why = _MIN_CHUNKS * chunk, f"{_MIN_CHUNKS} chunks with header"
-        elif edge.rate is not None:
-            round_trip = edge.rate.fraction * 2 * (edge.latency_ps + src.latency_ps) / 1000
-            needed, why = -(-round_trip // 1) + chunk, "the link's rate x round trip and a chunk"
-        else:
-            continue
-        if edge.buffer_bytes < needed:
-            yield (
-                f"{src.name}->{dst.name}",
-                f"{_buffer_key(edge, src, dst)} is {format_bytes(edge.buffer_bytes)}, less than {why} = {needed} B: "
-                f"a single flow cannot fill the link; raise it",
-            )
-
-
-def _shallow_hbm_queues(graph: TopologyGraph) -> Iterator[tuple[str, str]]:
-    for node in graph.of_kind("hbm_ctrl"):
-        queue = node.spec.queue
-        if queue < _MIN_HBM_QUEUE:
+def _memories_faster_than_their_links(graph: TopologyGraph) -> Told:
+    for node in (*graph.of_kind("hbm_ctrl"), *graph.of_kind("sram")):
+        (link,) = graph.out_edges(node.index)
+        rate = memory_rate(graph, node.index).fraction
+        linked = _rate(iter((link,)))
+        if rate > linked:
+            is_hbm = isinstance(node.spec, HbmSpec)
+            what = f"channel {node.spec.channel_rate}" if is_hbm else f"bank {node.spec.bank_rate}"
+            if is_hbm and rate != node.spec.channel_rate.fraction:
+                what += f", of which the model sustains {_gbps(rate)}"
             yield (
                 node.name,
-                f"cube.hbm.queue is {queue}; below {_MIN_HBM_QUEUE} a controller cannot keep its banks busy; "
-                "raise it",
+                f"{what}, its router link {_gbps(linked)}: raise {_rate_key(graph, link)}, or lower "
+                f"{'cube.hbm.pc_bw' if is_hbm else 'cube.sram.bank_bw'}",
             )
 
 
-def _hbm_outside_of_slices(graph: TopologyGraph) -> Iterator[tuple[str, str]]:
-    cube = graph.spec.cube
+def _levels_held_back(spec: TopologySpec, limits: Peaks) -> Told:
+    """Levels of which less can be reached than they give, beside ports and memories, which are told one by one."""
+    cube, link = spec.cube, spec.cube.noc.link_rate
+    n_channels = min(cube.hbm.channels, cube.pes.count)
+    given: list[tuple[str, Level | None, Rate | None]] = [
+        ("HBM of a cube", limits.cube_hbm, _least(cube.hbm.sustained_rate, link).scaled(n_channels)),
+        ("SRAM of a cube", limits.cube_sram, _least(cube.sram.bank_rate, link).scaled(cube.sram.banks)),
+        ("TCM of a PE, reading", limits.tcm_read, None),
+        ("network port of a PE", limits.niu, None),
+        ("host link of a SIP", limits.host, None),
+        ("link to other SIPs", limits.sip_link, None),
+    ]
+    for name, level, rate in given:
+        if level is not None and level.reachable.fraction < (rate or level.rate).fraction:
+            keys = " or ".join(level.limited_by)
+            yield name, f"gives {rate or level.rate}, of which {level.reachable} can be reached; raise {keys}"
+
+
+# -- buffers --------------------------------------------------------------------------------------------------
+
+
+def _buffers_too_small_for_full_rate(graph: TopologyGraph) -> Told:
+    """Links of one kind are told together, by the one that needs most."""
+    noc = graph.spec.cube.noc
+    times = min(noc.vcs.req, noc.vcs.resp, noc.vcs.comm)
+    needed: dict[tuple[Rate, int], int] = {}
+    short: dict[tuple[str, int], list[tuple[int, Rate, int, Edge]]] = {}
+    for edge in graph.edges:
+        if edge.rate is None:
+            continue
+        latency_ps = edge.latency_ps + graph.nodes[edge.src].latency_ps
+        link = (edge.rate, latency_ps)
+        if link not in needed:
+            needed[link] = full_rate_bytes(noc, *link)
+        if edge.buffer_bytes * times < needed[link]:
+            short.setdefault((edge.kind, edge.buffer_bytes), []).append((needed[link], *link, edge))
+    for (kind, buffer_bytes), links in short.items():
+        most_bytes, rate, latency_ps, _ = max(links, key=lambda link: link[0])
+        what, part = _CLASSES[kind]
+        text = (
+            f"{what} of {rate} needs {most_bytes} B to run full: rate x round trip, "
+            f"{under_way_bytes(rate, latency_ps)} B, in whole chunks, and the next chunk; {part}.buffer_per_vc is "
+            f"{format_bytes(buffer_bytes)}: write {ceil(most_bytes / times)} or more"
+        )
+        yield from ((_link_name(graph, edge), text) for *_, edge in links)
+
+
+def _windows_too_small_for_full_rate(graph: TopologyGraph) -> Told:
+    """Windows that are shorter than the way to the nearest memory: a PE's to its slice, the host's to the first SIP."""
+    routes, layout = Routes(graph), HbmLayout.of(graph.spec.cube)
+    own = graph.node(f"sip0.cube0.hbm{layout.slice_of(0)[0]}").index
+    windows = (
+        ("pe.dma.max_inflight", "a PE's loads from its own slice", pe_requester(graph, 0), False),
+        (
+            "pe.dma.max_inflight",
+            "a PE's stores to its own slice",
+            pe_requester(graph, 0, is_write=True),
+            True,
+        ),
+        ("host.max_inflight", "copies to the host", host_requester(graph), False),
+        ("host.max_inflight", "copies from the host", host_requester(graph), True),
+    )
+    short: dict[str, tuple[int, str]] = {}
+    for key, what, requester, is_write in windows:
+        needed = full_rate_window(graph, routes, requester, own, is_write=is_write)
+        if requester.max_inflight_bytes < needed:
+            size = format_bytes(requester.max_inflight_bytes)
+            text = f"{size} hold less than rate x round trip of {what}, {needed} B; write {needed} or more"
+            short[key] = max(short.get(key, (0, "")), (needed, text))
+    yield from ((key, text) for key, (_, text) in short.items())
+
+
+def _shallow_memory_queues(graph: TopologyGraph) -> Told:
+    packet = format_bytes(graph.spec.cube.noc.packet_bytes)
+    for node in (*graph.of_kind("hbm_ctrl"), *graph.of_kind("sram")):
+        spec = node.spec
+        is_hbm = isinstance(spec, HbmSpec)
+        if is_hbm and spec.model != "flat":
+            needed, why = _QUEUE_OF_BANKS, "a model with banks cannot keep them busy"
+        else:
+            latency_ps = spec.flat_latency_ps if is_hbm else spec.latency_ps
+            needed = full_rate_queue(graph, node.index, latency_ps)
+            why = f"a stream of loads of {packet} waits for entries"
+        if spec.queue < needed:
+            key = "cube.hbm.queue" if is_hbm else "cube.sram.queue"
+            yield node.name, f"{key} is {spec.queue}; below {needed} {why}; write {needed} or more"
+
+
+def _hbm_outside_of_slices(graph: TopologyGraph) -> Told:
+    cube, layout = graph.spec.cube, HbmLayout.of(graph.spec.cube)
     if cube.hbm.channels > cube.pes.count:
         yield (
             "cube.hbm.channels",
             f"{cube.hbm.channels} channels for {cube.pes.count} PEs: what no PE has a slice of holds no tensors; "
             f"write {cube.pes.count}",
         )
+    n_slices = max(cube.hbm.channels, cube.pes.count)
+    idle = cube.hbm.capacity_bytes - n_slices * layout.slice_bytes
+    if idle:
+        yield (
+            "cube.hbm.capacity",
+            f"{cube.hbm.capacity_bytes} B do not divide among {n_slices} slices: {idle} B of a cube stay idle; write "
+            f"{n_slices * layout.slice_bytes}",
+        )
 
 
-def _buffer_key(edge: Edge, src: Node, dst: Node) -> str:
-    owner = {
-        "d2d": "sip.ucie",
-        "io": "sip.io_die.noc",
-        "pcie": "sip.io_die.pcie_ep",
-        "sip_link": "system.sip_link",
-    }
-    return f"{owner.get(edge.kind, 'cube.noc')}.buffer_per_vc"
+def _rate_key(graph: TopologyGraph, link: Edge) -> str:
+    """The key that the rate of a router's link is from: its own override, or that of all."""
+    name = _link_name(graph, link)
+    return f"overrides.{name}.bw" if "bw" in graph.spec.overrides.get(name, {}) else "cube.noc.link_bw"
+
+
+def _link_name(graph: TopologyGraph, link: Edge) -> str:
+    return f"{graph.nodes[link.src].name}->{graph.nodes[link.dst].name}"
 
 
 def _rate(edges: Iterator[Edge]) -> Fraction:
     return sum((edge.rate.fraction for edge in edges if edge.rate is not None), Fraction(0))
+
+
+def _least(*rates: Rate) -> Rate:
+    return min(rates, key=lambda rate: rate.fraction)
 
 
 def _gbps(rate: Fraction) -> str:

@@ -19,7 +19,7 @@ class FlatHbm:
     def __init__(self, spec: object) -> None:
         assert isinstance(spec, HbmSpec)
         self.latency_ps = spec.flat_latency_ps
-        self.server = Server(spec.channel_rate.scaled(spec.flat_eff))
+        self.server = Server(spec.sustained_rate)
 
     def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
         """See :class:`~kernbench.components.memory_model.MemoryModel`."""
