@@ -101,6 +101,9 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return as_dtype, (self.name,)  # a copy, pickled or not, is the one object of its type
+
 
 def _float(name: str, bits: int, numpy_type: Any) -> DType:
     return DType(name, Kind.FLOAT, bits, np.dtype(numpy_type))

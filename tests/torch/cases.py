@@ -169,6 +169,33 @@ def moving(group_name, dtype):
         dist.all_to_all_single(y, numbers(torch, me, 2 * len(ranks), dtype), group=group)
         return values(y)
 
+    @case(f"all_to_all {where}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        n = len(ranks)
+        ys = [torch.zeros(2, 3, dtype=getattr(torch, dtype)) for _ in ranks]
+        xs = [numbers(torch, me * n + s, 6, dtype).reshape(2, 3) for s in range(n)]
+        assert dist.all_to_all(ys, xs, group=group) is None
+        return [values(y) for y in ys]
+
+    @case(f"gather {where}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        x = numbers(torch, me, 5, dtype)
+        ys = [torch.zeros(5, dtype=getattr(torch, dtype)) for _ in ranks] if me == len(ranks) - 1 else None
+        assert dist.gather(x, ys, ranks[-1], group=group) is None
+        zs = [torch.zeros(5, dtype=getattr(torch, dtype)) for _ in ranks] if me == 0 else []
+        dist.gather(x, zs, group=group, group_dst=0)
+        return [values(y) for y in [*(ys or ()), *zs]]
+
+    @case(f"scatter {where}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        y, n = torch.zeros(3, dtype=getattr(torch, dtype)), len(ranks)
+        xs = [numbers(torch, r, 3, dtype) for r in range(n)] if me == n - 1 else None
+        assert dist.scatter(y, xs, ranks[-1], group=group) is None
+        return values(y)
+
     @case(f"all_to_all_single with splits {where}")
     @in_group(group_name)
     def _(torch, dist, group, me, ranks):
@@ -318,12 +345,16 @@ def _(torch, rank, world_size, groups):
         dist.all_gather_single(y, torch.full((4,), float(rank)), async_op=True),
         dist.all_to_all_single(torch.zeros(4), torch.zeros(4), async_op=True),
         dist.reduce(torch.zeros(4), 0, async_op=True),
+        dist.gather(x, [torch.zeros(4) for _ in range(world_size)] if rank == 1 else None, 1, async_op=True),
+        dist.scatter(torch.zeros(4), [x] * world_size if rank == 1 else None, 1, async_op=True),
+        dist.all_to_all([torch.zeros(4) for _ in range(world_size)], [x] * world_size, async_op=True),
     ]
     return [
         [work.wait() for work in works],
         [values(t) for t in (x, y, z)],
         works[0].result(),
         refused(works[2].result),
+        [[values(t) for t in work.result()] for work in works[-3:]],
     ]
 
 
@@ -426,6 +457,88 @@ def _(torch, rank, world_size, groups):
     return [gone, values(x)]
 
 
+# -- objects ----------------------------------------------------------------------------------------------
+
+
+def objects(group_name):
+    """Cases of objects of different sizes, and of different kinds."""
+
+    def thing(me):
+        return {"rank": me, "long": "x" * (1 + 50 * me), "nested": [(me,), {me: None}, 2.5, b"bytes"]}
+
+    @case(f"all_gather_object {group_name}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        found = [None] * len(ranks)
+        assert dist.all_gather_object(found, thing(me), group=group) is None
+        return [repr(x) for x in found]
+
+    @case(f"gather_object {group_name}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        found = [None] * len(ranks) if me == len(ranks) - 1 else None
+        assert dist.gather_object(thing(me), found, ranks[-1], group=group) is None
+        return repr(found)
+
+    @case(f"broadcast_object_list {group_name}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        found = [thing(me), me, None]
+        assert dist.broadcast_object_list(found, ranks[-1], group=group) is None
+        return repr(found)
+
+    @case(f"scatter_object_list {group_name}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        found, given = ["first", "second"], [thing(r) for r in range(len(ranks))]
+        dist.scatter_object_list(found, given if me == 0 else None, group=group, group_src=0)
+        return repr(found)
+
+    @case(f"send_object_list and recv_object_list {group_name}")
+    @in_group(group_name)
+    def _(torch, dist, group, me, ranks):
+        found = [None] * 3
+        if me == 0:
+            return dist.send_object_list([thing(0), "middle", thing(1)], ranks[1], group=group)
+        return [dist.recv_object_list(found, ranks[0], group=group), repr(found)] if me == 1 else None
+
+
+for _group in GROUPS:
+    objects(_group)
+
+
+@case("an object arrives as a copy, at its own rank too")
+def _(torch, rank, world_size, groups):
+    dist, mine, found = torch.distributed, {"rank": rank}, [None] * world_size
+    dist.all_gather_object(found, mine)
+    given = [mine]
+    dist.broadcast_object_list(given, 2)
+    return [found[rank] is mine, given[0] is mine, found == [{"rank": r} for r in range(world_size)]]
+
+
+@case("dtypes are what they were, and a longer list keeps its end")
+def _(torch, rank, world_size, groups):
+    found = [None] * (world_size + 1)
+    torch.distributed.all_gather_object(found, (torch.float16, torch.bfloat16))
+    return [found[0][0] is torch.float16, found[1][1] is torch.bfloat16, repr(found[-1])]
+
+
+@case("tensors of the host in objects")
+def _(torch, rank, world_size, groups):
+    found = [None] * world_size
+    mine = torch.tensor([rank, 2.5], dtype=torch.bfloat16).cpu()
+    torch.distributed.all_gather_object(found, {"loss": mine})
+    return [values(x["loss"]) for x in found]
+
+
+@case("a barrier that is watched")
+def _(torch, rank, world_size, groups):
+    dist = torch.distributed
+    group, _, is_member = place(groups, "pair", rank)
+    found = [dist.monitored_barrier(), dist.monitored_barrier(wait_all_ranks=True)]
+    return [*found, dist.monitored_barrier(group) if is_member else None]
+
+
 # -- misuse -----------------------------------------------------------------------------------------------
 
 
@@ -463,6 +576,20 @@ def _(torch, rank, world_size, groups):
     return [
         refused(lambda: torch.distributed.init_process_group(3, rank=rank, world_size=world_size)),
         refused(lambda: torch.distributed.init_process_group(rank=rank, world_size=world_size, timeout=3)),
+    ]
+
+
+@case("init_process_group by a way that says too little", BEFORE)
+def _(torch, rank, world_size, groups):
+    def init(**how):
+        torch.distributed.init_process_group(**how)
+
+    return [
+        refused(lambda: init(init_method="tcp://127.0.0.1:1")),
+        refused(lambda: init(init_method="tcp://127.0.0.1:1", rank=rank)),
+        refused(lambda: init(init_method="file:///nowhere")),
+        refused(lambda: init(init_method="elsewhere://")),
+        refused(lambda: init(init_method=3)),
     ]
 
 
@@ -511,6 +638,69 @@ def _(torch, rank, world_size, groups):
     return [refused(lambda x=x, op=op: dist.all_reduce(x, op=op, group=group)) for x, op in tries]
 
 
+def me(dist):
+    """This rank, and the next one."""
+    return dist.get_rank(), (dist.get_rank() + 1) % WORLD_SIZE
+
+
+misuse(
+    "gather and scatter",
+    lambda torch, dist, x: dist.gather(3),
+    lambda torch, dist, x: dist.gather(x, [1]),
+    lambda torch, dist, x: dist.gather(x, (x,) * WORLD_SIZE),
+    lambda torch, dist, x: dist.gather(x, [torch.zeros(4, dtype=torch.int32)] * WORLD_SIZE),
+    lambda torch, dist, x: dist.gather(x, dst=me(dist)[0]),
+    lambda torch, dist, x: dist.gather(x, [x] * WORLD_SIZE, me(dist)[1]),
+    lambda torch, dist, x: dist.gather(x, [x], me(dist)[0]),
+    lambda torch, dist, x: dist.gather(x, [torch.zeros(3)] * WORLD_SIZE, me(dist)[0]),
+    lambda torch, dist, x: dist.gather(x, None, WORLD_SIZE + 2),
+    lambda torch, dist, x: dist.gather(x, None, 0, group_dst=0),
+    lambda torch, dist, x: dist.scatter([x]),
+    lambda torch, dist, x: dist.scatter(x, [1]),
+    lambda torch, dist, x: dist.scatter(x, src=me(dist)[0]),
+    lambda torch, dist, x: dist.scatter(x, [x] * WORLD_SIZE, me(dist)[1]),
+    lambda torch, dist, x: dist.scatter(x, [x], me(dist)[0]),
+    lambda torch, dist, x: dist.scatter(x, [torch.zeros(3)] * WORLD_SIZE, me(dist)[0]),
+    lambda torch, dist, x: dist.scatter(x, None, WORLD_SIZE),
+)
+misuse(
+    "all_to_all of lists",
+    lambda torch, dist, x: dist.all_to_all(x, x),
+    lambda torch, dist, x: dist.all_to_all([x] * WORLD_SIZE, 3),
+    lambda torch, dist, x: dist.all_to_all([x], [x] * WORLD_SIZE),
+    lambda torch, dist, x: dist.all_to_all([x] * WORLD_SIZE, [x]),
+    lambda torch, dist, x: dist.all_to_all(
+        [x] * WORLD_SIZE, [torch.zeros(4, dtype=torch.int32)] * WORLD_SIZE
+    ),
+)
+misuse(
+    "objects",
+    lambda torch, dist, x: dist.gather_object(1, None, me(dist)[0]),
+    lambda torch, dist, x: dist.gather_object(1, [None] * WORLD_SIZE, me(dist)[1]),
+    lambda torch, dist, x: dist.scatter_object_list([None], None, me(dist)[0]),
+    lambda torch, dist, x: dist.scatter_object_list([], None),
+    lambda torch, dist, x: dist.scatter_object_list(3, None),
+    lambda torch, dist, x: dist.send_object_list([1], me(dist)[0]),
+    lambda torch, dist, x: dist.send_object_list([1]),
+    lambda torch, dist, x: dist.recv_object_list([1], me(dist)[0]),
+    lambda torch, dist, x: dist.recv_object_list([1]),
+    lambda torch, dist, x: dist.broadcast_object_list([], me(dist)[0]),
+    lambda torch, dist, x: dist.broadcast_object_list([1], 0, group_src=0),
+)
+misuse(
+    "a lambda as an object",
+    lambda torch, dist, x: dist.all_gather_object([None] * WORLD_SIZE, lambda: 1),
+    by=lambda call: refused(call)["error"][:1],
+)
+misuse("a barrier that is watched for too long", lambda torch, dist, x: dist.monitored_barrier(timeout=3))
+misuse(
+    "subgroups",
+    lambda torch, dist, x: dist.new_subgroups(),
+    lambda torch, dist, x: dist.new_subgroups(0),
+    lambda torch, dist, x: dist.new_subgroups(3),
+    lambda torch, dist, x: dist.new_subgroups(WORLD_SIZE + 1),
+    lambda torch, dist, x: dist.new_subgroups_by_enumeration([]),
+)
 misuse("no op", lambda torch, dist, x: dist.all_reduce(x, op="sum"), by=refused_somehow)
 misuse(
     "no group",
@@ -584,6 +774,11 @@ def _(torch, rank, world_size, groups):
         warned(lambda: dist.reduce_scatter_single(x, x, group=group)),
         warned(lambda: dist.all_to_all_single(x, x, group=group)),
         warned(lambda: dist.isend(x, 0, group=group)),
+        warned(lambda: dist.gather(x, group=group)),
+        warned(lambda: dist.scatter(x, group=group)),
+        warned(lambda: dist.all_to_all([x], [x], group=group)),
+        warned(lambda: dist.monitored_barrier(group)),
+        warned(lambda: dist.all_gather_object([None], 1, group=group)),
         warned(lambda: dist.recv(x, 0, group=group)),
         refused(lambda: dist.send(x, 0, group=group)),
         refused(lambda: dist.get_backend(group)),
@@ -601,3 +796,13 @@ def _(torch, rank, world_size, groups):
         warned(lambda: dist.all_gather_into_tensor(x, x, group=group)),
         warned(lambda: dist.reduce_scatter_tensor(x, x, group=group)),
     ]
+
+
+@case("groups of ranks that follow each other")
+def _(torch, rank, world_size, groups):
+    dist = torch.distributed
+    (mine, all_), x = dist.new_subgroups(2), torch.full((2,), float(rank))
+    dist.all_reduce(x, group=mine)
+    other, _ = dist.new_subgroups_by_enumeration([[3, 0], [1]])
+    asked = None if other is None else dist.get_process_group_ranks(other)
+    return [values(x), len(all_), dist.get_process_group_ranks(mine), asked]

@@ -154,22 +154,80 @@ class Collectives:
             )
 
         def run(calls: Sequence[Call]) -> Sequence[Any]:
-            pairs = []
-            for r, sender in enumerate(calls):
-                for s, receiver in enumerate(calls):
-                    source = _part(sender.tensors[1], sender.own[1], s)
-                    target = _part(receiver.tensors[0], receiver.own[0], r)
-                    if source.numel() != target.numel():
-                        raise BackendError(
-                            f"all_to_all_single: rank {group.ranks[r]} sends {source.numel()} elements to rank "
-                            f"{group.ranks[s]} ({sender.line}), which expects {target.numel()} ({receiver.line}); "
-                            "give both the same split size"
-                        )
-                    pairs.append(Pair(group.pes[r], group.pes[s], source, target))
-            self._backend.move(pairs)
-            return [None] * len(calls)
+            return self._move_all(
+                "all_to_all_single",
+                group,
+                calls,
+                lambda call, s: _part(call.tensors[1], call.own[1], s),
+                lambda call, r: _part(call.tensors[0], call.own[0], r),
+            )
 
         return Plan(name="all_to_all_single", call=call, run=run, outputs=lambda tensors: [tensors[0]])
+
+    def all_to_all(self, group: Group, *, n_outputs: int) -> Plan:
+        """Tensors are an output for each rank, then an input for each: each is a transfer of a pair."""
+        n = len(group.ranks)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            for kind, found in (("output", n_outputs), ("input", len(tensors) - n_outputs)):
+                if found != n:
+                    raise BackendError(
+                        f"{OURS}::alltoall: {kind} tensor list size {found} does not match world size {n}"
+                    )
+            return Call(name="all_to_all", agreed={"dtype": tensors[0].dtype}, tensors=tensors, line=line)
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            return self._move_all(
+                "all_to_all",
+                group,
+                calls,
+                lambda call, s: call.tensors[n + s],
+                lambda call, r: call.tensors[r],
+            )
+
+        return Plan(name="all_to_all", call=call, run=run, outputs=lambda tensors: list(tensors[:n]))
+
+    def gather(self, group: Group, *, root: int) -> Plan:
+        """Tensors are the input, and of the root an output for each rank: each is a transfer."""
+        _require_root("gather", group, root)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            input_, *outputs = tensors
+            _require_root_list("gather", "output", outputs, input_, len(group.ranks))
+            return _call("gather", tensors, line, input_, dst=group.ranks[root])
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            outputs = calls[root].tensors[1:]
+            self._backend.move(
+                [
+                    Pair(pe, group.pes[root], call.tensors[0], output)
+                    for pe, call, output in zip(group.pes, calls, outputs, strict=True)
+                ]
+            )
+            return [None] * len(calls)
+
+        return Plan(name="gather", call=call, run=run, outputs=lambda tensors: list(tensors[1:]))
+
+    def scatter(self, group: Group, *, root: int) -> Plan:
+        """Tensors are the output, and of the root an input for each rank: each is a transfer."""
+        _require_root("scatter", group, root)
+
+        def call(tensors: Tensors, line: SourceLine) -> Call:
+            output, *inputs = tensors
+            _require_root_list("scatter", "input", inputs, output, len(group.ranks))
+            return _call("scatter", tensors, line, output, src=group.ranks[root])
+
+        def run(calls: Sequence[Call]) -> Sequence[Any]:
+            inputs = calls[root].tensors[1:]
+            self._backend.move(
+                [
+                    Pair(group.pes[root], pe, input_, call.tensors[0])
+                    for pe, call, input_ in zip(group.pes, calls, inputs, strict=True)
+                ]
+            )
+            return [None] * len(calls)
+
+        return Plan(name="scatter", call=call, run=run, outputs=lambda tensors: [tensors[0]])
 
     def all_gather(self, group: Group) -> Plan:
         """Tensors are an output for each rank, and the input: gathered in one piece, then copied."""
@@ -228,7 +286,7 @@ class Collectives:
 
         return Plan(name="reduce_scatter", call=call, run=run, outputs=_nothing)
 
-    def barrier(self, group: Group) -> Plan:
+    def barrier(self, group: Group, *, name: str = "barrier") -> Plan:
         """No tensors."""
 
         def run(calls: Sequence[Call]) -> Sequence[Any]:
@@ -236,9 +294,32 @@ class Collectives:
             return [None] * len(calls)
 
         def call(tensors: Tensors, line: SourceLine) -> Call:
-            return Call(name="barrier", agreed={}, line=line)
+            return Call(name=name, agreed={}, line=line)
 
-        return Plan(name="barrier", call=call, run=run, outputs=list)
+        return Plan(name=name, call=call, run=run, outputs=list)
+
+    def _move_all(
+        self,
+        name: str,
+        group: Group,
+        calls: Sequence[Call],
+        source_of: Callable[[Call, int], DeviceTensor],
+        target_of: Callable[[Call, int], DeviceTensor],
+    ) -> Sequence[Any]:
+        """Move ``source_of(call of r, s)`` to ``target_of(call of s, r)``, for all members r and s."""
+        pairs = []
+        for r, sender in enumerate(calls):
+            for s, receiver in enumerate(calls):
+                source, target = source_of(sender, s), target_of(receiver, r)
+                if source.numel() != target.numel():
+                    raise BackendError(
+                        f"{name}: rank {group.ranks[r]} sends {source.numel()} elements to rank "
+                        f"{group.ranks[s]} ({sender.line}), which expects {target.numel()} ({receiver.line}); "
+                        "give both the same size"
+                    )
+                pairs.append(Pair(group.pes[r], group.pes[s], source, target))
+        self._backend.move(pairs)
+        return [None] * len(calls)
 
     def _plan(
         self,
@@ -291,6 +372,22 @@ def _require_list(name: str, kind: str, tensors: Sequence[DeviceTensor], like: D
         raise BackendError(
             f"{OURS}::{name}: invalid {kind} tensor list at index 0 (expected length {n}, got {len(tensors)})"
         )
+    _require_shapes(name, tensors, like)
+
+
+def _require_root_list(
+    name: str, kind: str, tensors: Sequence[DeviceTensor], like: DeviceTensor, n: int
+) -> None:
+    """Refuse a root's list that is no tensor like ``like`` for each of ``n`` ranks; other ranks give none."""
+    if tensors and len(tensors) != n:
+        raise BackendError(
+            f"{OURS}::{name}: Incorrect {kind} list size {len(tensors)}. {kind.capitalize()} list size should be {n}, "
+            "same as size of the process group."
+        )
+    _require_shapes(name, tensors, like)
+
+
+def _require_shapes(name: str, tensors: Sequence[DeviceTensor], like: DeviceTensor) -> None:
     for i, tensor in enumerate(tensors):
         if tensor.shape != like.shape:
             raise BackendError(

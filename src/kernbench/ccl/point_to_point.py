@@ -9,7 +9,6 @@ from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.groups import Call, ProcessGroup
 from kernbench.ccl.misuse import BackendError, EmptyListError, InvalidValueError, require_tensor
 from kernbench.ccl.process_groups import GroupLike, ProcessGroups, is_outside
-from kernbench.ccl.ranks import Hub
 from kernbench.ccl.work import Work
 from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DeviceTensor
@@ -18,7 +17,6 @@ from kernbench.runtime.tensor import DeviceTensor
 class PointToPoint(ProcessGroups):
     """The part of ``torch.distributed`` that joins two ranks."""
 
-    _hub: Hub
     _backend: AhbmCCLBackend
 
     def isend(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from kernbench.ccl.environment import rendezvous, world_size_on_host
 from kernbench.ccl.groups import NON_GROUP_MEMBER, ProcessGroup
 from kernbench.ccl.misuse import (
     NOT_INITIALIZED,
@@ -15,6 +17,7 @@ from kernbench.ccl.misuse import (
     InvalidValueError,
     StateError,
 )
+from kernbench.ccl.ranks import Hub
 from kernbench.ccl.world import World, Worlds
 from kernbench.runtime.storage import user_line
 
@@ -25,10 +28,36 @@ class ProcessGroups:
     """The part of ``torch.distributed`` that needs no tensors."""
 
     _worlds: Worlds
+    _hub: Hub
 
     def is_available(self) -> bool:
         """True."""
         return True
+
+    def is_backend_available(self, backend: str) -> bool:
+        """Whether ``backend`` is "ahbm", the only one there is."""
+        return str(backend).lower() == "ahbm"
+
+    def is_gloo_available(self) -> bool:
+        """False, as of all backends of PyTorch: ranks are PEs, and meet through the machine."""
+        return False
+
+    is_mpi_available = is_nccl_available = is_ucc_available = is_xccl_available = is_gloo_available
+
+    def is_torchelastic_launched(self) -> bool:
+        """Whether torchrun started the program."""
+        return "TORCHELASTIC_RUN_ID" in os.environ
+
+    def get_node_local_rank(self, fallback_rank: int | None = None) -> int:
+        """What LOCAL_RANK says: in a worker, its place."""
+        if "LOCAL_RANK" in os.environ:
+            return int(os.environ["LOCAL_RANK"])
+        if fallback_rank is not None:
+            return int(fallback_rank)
+        raise BackendError(
+            "LOCAL_RANK is not in the environment. Consider passing fallback_rank to allow `get_node_local_rank` to "
+            "work, assuming you are not running in a multi-device context and want the code to run locally instead."
+        )
 
     def is_initialized(self) -> bool:
         """Whether this process has a default group."""
@@ -48,9 +77,13 @@ class ProcessGroups:
     ) -> None:
         """Make the default group, when ``world_size`` ranks have called this.
 
-        Left out, ``rank`` is the worker's and ``world_size`` the number of workers, as torchrun's environment would
-        say; on the host, all PEs or what ``ccl.yaml`` says. ``init_method``, ``store``, ``group_name``, ``pg_options``
-        and ``device_id`` say nothing here: there is nobody to find. Of ``timeout``, see :meth:`Work.wait`.
+        Left out, they are what RANK and WORLD_SIZE say: in a worker, its place and the number of workers. The host,
+        where they are not set, speaks for as many ranks as given, as ``ccl.yaml`` says, or for all PEs. ``store``,
+        ``group_name``, ``pg_options`` and ``device_id`` say nothing here, nor where an ``init_method`` leads: there is
+        nobody to find. Of ``timeout``, see :meth:`Work.wait`.
+
+        Raises:
+            ValueError: the host is to be one rank of several, by ``rank`` or by its environment.
         """
         if self._world.default is not None:
             raise InvalidValueError("trying to initialize the default process group twice!")
@@ -58,7 +91,16 @@ class ProcessGroups:
             raise StateError("Cannot specify both init_method and store.")
         _require_backend(backend)
         require_timeout(timeout)
-        self._worlds.init(world_size, rank, user_line())
+        if store is not None and world_size <= 0:
+            raise StateError("world_size must be positive if using store")
+        if store is not None and rank < 0:
+            raise StateError("rank must be non-negative if using store")
+        line = user_line()
+        if self._hub.current.is_host:
+            rank, world_size = 0, world_size_on_host(init_method, rank, world_size, line)
+        else:
+            rank, world_size = rendezvous(init_method, rank, world_size)
+        self._worlds.init(world_size, rank, line)
 
     def destroy_process_group(self, group: GroupLike = None) -> None:
         """End ``group``, or the default one and all others of this process. The last rank's call removes the queues."""
@@ -93,6 +135,62 @@ class ProcessGroups:
         return self._worlds.new_group(
             ranks, use_local_synchronization, group_desc or "undefined", sort_ranks, user_line()
         )
+
+    def new_subgroups(
+        self,
+        group_size: int | None = None,
+        group: GroupLike = None,
+        timeout: timedelta | None = None,
+        backend: str | None = None,
+        pg_options: Any = None,
+        group_desc: str | None = None,
+    ) -> tuple[ProcessGroup | None, list[ProcessGroup | int | None]]:
+        """Groups of ``group_size`` ranks that follow each other: this rank's, and all of them."""
+        if group_size is None:
+            raise InvalidValueError(
+                "Default group size only takes effect when CUDA is available."
+                "If your subgroup using a backend that does not depend on CUDA,"
+                "please pass in 'group_size' correctly."
+            )
+        if group_size <= 0:
+            raise InvalidValueError(f"The arg 'group_size' ({group_size}) must be positive")
+        n = self.get_world_size(group)
+        if n < group_size:
+            raise InvalidValueError(
+                f"The arg 'group_size' ({group_size}) must not exceed the world size ({n})"
+            )
+        if n % group_size:
+            raise InvalidValueError(f"The world size ({n}) must be divisible by '{group_size=}'")
+        ranks = self.get_process_group_ranks(group)
+        parts = [ranks[first : first + group_size] for first in range(0, n, group_size)]
+        return self.new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+
+    def new_subgroups_by_enumeration(
+        self,
+        ranks_per_subgroup_list: Sequence[Sequence[int]],
+        timeout: timedelta | None = None,
+        backend: str | None = None,
+        pg_options: Any = None,
+        group_desc: str | None = None,
+    ) -> tuple[ProcessGroup | None, list[ProcessGroup | int | None]]:
+        """Groups of the listed ranks, which have none in common: this rank's, and all of them."""
+        if not ranks_per_subgroup_list:
+            raise InvalidValueError("The arg 'ranks_per_subgroup_list' cannot be empty")
+        groups: list[ProcessGroup | int | None] = []
+        own: ProcessGroup | None = None
+        seen: dict[int, Sequence[int]] = {}
+        for ranks in ranks_per_subgroup_list:
+            made = self.new_group(ranks, timeout, backend, pg_options, group_desc=group_desc)
+            groups.append(made)
+            for rank in ranks:
+                if rank in seen:
+                    raise InvalidValueError(
+                        f"Rank {rank} has appeared in both subgroup {seen[rank]} and {ranks}"
+                    )
+                seen[rank] = ranks
+            if isinstance(made, ProcessGroup) and self.get_rank() in ranks:
+                own = made
+        return own, groups
 
     def get_rank(self, group: GroupLike = None) -> int:
         """This process's rank in ``group``; -1 outside of it."""
@@ -161,13 +259,13 @@ class ProcessGroups:
             )
         return self._group(group)
 
-    def _member(self, name: str, group: GroupLike) -> ProcessGroup | None:
-        """``group`` or the default one; None, with a warning, if this process is no member."""
+    def _member(self, name: str, group: GroupLike, stacklevel: int = 3) -> ProcessGroup | None:
+        """``group`` or the default one; None, with a warning at the caller's line, if this process is no member."""
         if not is_outside(group):
             return self._group(group)
         warnings.warn(
             f"Running {name} on global rank {self.get_rank()} which does not belong to the given group.",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
         return None
 

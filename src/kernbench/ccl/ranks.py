@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from kernbench.ccl.environment import Environment, enter, of_worker, seen
 from kernbench.ccl.misuse import InvalidValueError
 from kernbench.errors import DeadlockError, UsageError
 from kernbench.runtime.context import Context
@@ -38,15 +39,17 @@ TIMED = frozenset(
 
 
 class Process:
-    """What is a process's own under PyTorch: default device, random numbers, groups. ``index`` -1 is the host.
+    """What is a process's own under PyTorch: default device, random numbers, groups, what its launcher told it.
 
-    The context is one and the same; the hub gives it what is a process's own while that process runs.
+    ``index`` -1 is the host. The context is one and the same; the hub gives it what is a process's own while that
+    process runs.
     """
 
-    def __init__(self, index: int, policy: DPPolicy, generator: Generator) -> None:
+    def __init__(self, index: int, policy: DPPolicy, generator: Generator, environment: Environment) -> None:
         self.index = index
         self.policy = policy
         self.generator = generator
+        self.environment = environment
         self.own: Any = None  # of torch.distributed
         self.waits_for: Callable[[], str] | None = None
         self.worker: greenlet | None = None
@@ -71,7 +74,7 @@ class Hub:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self.host = Process(-1, torch.default_policy, torch.generator)
+        self.host = Process(-1, torch.default_policy, torch.generator, seen())
         self.current = self.host
         self.processes: list[Process] = []
         self.when_idle: list[Callable[[], bool]] = []
@@ -138,7 +141,7 @@ class Hub:
                 "torch.multiprocessing.spawn: a worker cannot spawn workers; spawn them all on the host"
             )
         self._main = getcurrent()
-        self.processes = [self._process(i) for i in range(nprocs)]
+        self.processes = [self._process(i, nprocs) for i in range(nprocs)]
         for process in self.processes:
             process.worker = self._worker(fn, process, args)
         self._ready.extend(self.processes)
@@ -158,11 +161,11 @@ class Hub:
                 for over in self.when_over:
                     over(processes, has_failed)
 
-    def _process(self, index: int) -> Process:
+    def _process(self, index: int, nprocs: int) -> Process:
         """A process as PyTorch starts one: with the first random numbers of all, whatever the host has drawn."""
         generator = Generator()
         generator.stream.bit_generator.state = self._first_state
-        return Process(index, DPPolicy(only=index), generator)
+        return Process(index, DPPolicy(only=index), generator, of_worker(index, nprocs))
 
     def _worker(self, fn: Callable[..., Any], process: Process, args: Sequence[Any]) -> greenlet:
         worker = greenlet(lambda: fn(process.index, *args))
@@ -218,7 +221,7 @@ class Hub:
 
 
 class _Turn:
-    """While a process runs, the context is its own."""
+    """While a process runs, the context and the launcher's variables are its own."""
 
     def __init__(self, hub: Hub, process: Process) -> None:
         self.hub = hub
@@ -232,6 +235,8 @@ class _Turn:
 
     def _become(self, process: Process) -> None:
         torch = self.hub.torch
+        self.hub.current.environment = seen()
+        enter(process.environment)
         self.hub.current = process
         torch.default_policy, torch.generator = process.policy, process.generator
 

@@ -71,8 +71,6 @@ class Worlds:
             group = self._make("0", pes, pes, "default_pg")
             self._enter(group, 0)
             return
-        rank = process.index if rank < 0 else rank
-        world_size = len(self._hub.processes) if world_size < 0 else world_size
         self._require_pes(world_size, n_pes)
         if rank >= world_size:
             raise InvalidValueError(
