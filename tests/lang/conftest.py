@@ -164,7 +164,7 @@ def device():
     return FakeDevice()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_device():
     return FakeDevice
 

@@ -35,6 +35,7 @@ def slice_access(access: Access, box: Box) -> Access:
         shape=tuple(shape),
         strides=access.strides,
         origin=tuple(origin),
+        wrapped=access.wrapped,
     )
 
 
@@ -56,6 +57,7 @@ def _slice_dense(access: Access, box: Box, block_shape: tuple[int, ...]) -> Acce
         origin=access.origin,
         addresses=addresses,
         lanes=np.ravel_multi_index(moved, block_shape).astype(np.int64),
+        wrapped=access.wrapped,
     )
 
 

@@ -13,12 +13,14 @@ from kernbench.dtypes import DType, as_dtype, int32
 from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UnknownNameError, UsageError
 from kernbench.lang.block import Block, describe
 from kernbench.lang.handle import Future, Ref, TensorHandle, Value
-from kernbench.lang.known import Known, constant, from_array, known_number, scalar
+from kernbench.lang.known import LIMITS, Known, constant, from_array, known_number, scalar
 from kernbench.lang.owner import foreign
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.port import KernelPort
 from kernbench.lang.scratch import Scratch
 from kernbench.lang.source import here
+from kernbench.lang.wrapping import inherited, may_wrap, wrapped_in
+from kernbench.messages.access import Wrapped
 from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, SourceLine, Space
 from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
@@ -120,7 +122,7 @@ class ProgramContext:
                 array = self.port.force(x.operand.version, here())
             except ForcedValueError as error:
                 raise ForcedValueError(f"{here()}: {error}") from None
-            x.known = from_array(array.reshape(x.shape), x.dtype)
+            x.known = from_array(array.reshape(x.shape), x.dtype, x.wrapped)
         return x.known
 
     def operate(self, op: str, a: Any, b: Any) -> Any:
@@ -140,6 +142,10 @@ class ProgramContext:
         if not any(type(x) is TensorHandle for x in blocks):
             return self._fold(op, blocks, attrs, result)
         handle = self.result(result.shape, result.dtype)
+        if result.dtype in LIMITS:
+            handle.wrapped = inherited(blocks)
+            if handle.wrapped is None and may_wrap(op, result.dtype):
+                handle.wrapped = Wrapped(here(), result.dtype, False)
         self.push(
             MathCmd(
                 op=op,
@@ -280,8 +286,12 @@ class ProgramContext:
         if by_element and all(x.is_constant for x in blocks):
             arrays = [x.operand().value for x in blocks]
             element = from_array(evaluate(op, arrays, attrs, result.dtype), result.dtype)
-            return constant(element.base, result.dtype, result.shape)
-        return from_array(evaluate(op, [x.dense() for x in blocks], attrs, result.dtype), result.dtype)
+            out = constant(element.base, result.dtype, result.shape)
+        else:
+            out = from_array(evaluate(op, [x.dense() for x in blocks], attrs, result.dtype), result.dtype)
+        if result.dtype in LIMITS:
+            out.wrapped = wrapped_in(op, blocks, out)
+        return out
 
 
 def dtype_of(spec: Any) -> DType:

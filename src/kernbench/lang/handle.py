@@ -9,6 +9,7 @@ from kernbench.errors import UsageError
 from kernbench.lang.affine import dimensions_of
 from kernbench.lang.block import Block, active, describe
 from kernbench.lang.source import here
+from kernbench.messages.access import Wrapped
 from kernbench.messages.commands import Operand
 from kernbench.ops.numerics import Number
 from kernbench.ops.spec import Shape
@@ -35,9 +36,9 @@ class Value:
 
 
 class TensorHandle(Block):
-    """A lazy value in TCM. ``known`` is its value once something has forced it."""
+    """A lazy value in TCM. ``known`` is its value once something has forced it; ``wrapped`` as of a known block."""
 
-    __slots__ = ("dtype", "known", "operand", "shape", "value")
+    __slots__ = ("dtype", "known", "operand", "shape", "value", "wrapped")
     space = "tcm"
 
     def __init__(self, operand: Operand, value: Value) -> None:
@@ -46,6 +47,7 @@ class TensorHandle(Block):
         self.shape: Shape = operand.shape
         self.dtype: DType = operand.dtype
         self.known: Known | None = None
+        self.wrapped: Wrapped | None = None
 
     def __getitem__(self, index: object) -> TensorHandle:
         try:
@@ -61,6 +63,7 @@ class TensorHandle(Block):
         at = self.operand
         operand = Operand(shape=shape, dtype=at.dtype, space=at.space, version=at.version, address=at.address)
         view = TensorHandle(operand, self.value)
+        view.wrapped = self.wrapped
         if self.known is not None:
             view.known = self.known.reshaped(shape)
         return view

@@ -29,6 +29,7 @@ from kernbench.lang.affine import (
 )
 from kernbench.lang.block import Block, describe
 from kernbench.lang.source import here
+from kernbench.messages.access import Wrapped
 from kernbench.messages.commands import Operand, Space
 from kernbench.ops.numerics import Number, as_array, int_limits, promote
 from kernbench.ops.spec import Shape
@@ -50,10 +51,11 @@ class Known(Block):
     Affine (``array`` is None): element ``(i, j)`` is ``base + i * strides[0] + j * strides[1]``; with all
     strides 0 it is a constant, of any dtype; with shape ``()`` a scalar. ``low`` and ``high`` bound an integer's
     elements. Dense: ``array``, of the dtype's numpy type. A mask that is a box is a :class:`BoxMask`. Never changes.
-    ``made`` is the handle of it in TCM, once a program has needed it there.
+    ``made`` is the handle of it in TCM, once a program has needed it there; ``wrapped`` says where an integer that it
+    was computed from wrapped.
     """
 
-    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides")
+    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides", "wrapped")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Known(Block):
         low: Any,
         high: Any,
         array: npt.NDArray[Any] | None = None,
+        wrapped: Wrapped | None = None,
     ) -> None:
         self.dtype = dtype
         self.shape = shape
@@ -72,6 +75,7 @@ class Known(Block):
         self.low = low
         self.high = high
         self.array = array
+        self.wrapped = wrapped
         self.made: TensorHandle | None = None
         self._carried: Operand | None = None
 
@@ -103,35 +107,40 @@ class Known(Block):
         dims = _dimensions(self, index)
         shape = tuple(1 if d < 0 else self.shape[d] for d in dims)
         if self.array is not None:
-            return Known(self.dtype, shape, None, (), None, None, self.array.reshape(shape))
+            return Known(self.dtype, shape, None, (), None, None, self.array.reshape(shape), self.wrapped)
         strides = tuple(0 if d < 0 else self.strides[d] for d in dims)
-        return Known(self.dtype, shape, self.base, strides, self.low, self.high)
+        return self._placed(shape, strides)
 
     def reshaped(self, shape: Shape) -> Known:
         """The same elements, in C order, in another shape of as many."""
         if self.is_constant:
-            return constant(self.base, self.dtype, shape)
-        return from_array(self.dense().reshape(shape), self.dtype)
+            return self._placed(shape, (0,) * len(shape))
+        return from_array(self.dense().reshape(shape), self.dtype, self.wrapped)
 
     def widened(self, shape: Shape) -> Known:
         """The block broadcast to ``shape``, which it must fit."""
         if self.array is not None:
-            return from_array(np.broadcast_to(self.array, shape), self.dtype)
-        return Known(self.dtype, shape, self.base, padded(self.strides, len(shape)), self.low, self.high)
+            return from_array(np.broadcast_to(self.array, shape), self.dtype, self.wrapped)
+        return self._placed(shape, padded(self.strides, len(shape)))
 
     def permuted(self, dims: tuple[int, ...]) -> Known:
         """The block with its dimensions in the order ``dims``."""
         if self.array is not None:
-            return from_array(np.transpose(self.array, dims), self.dtype)
-        shape, strides = (tuple(x[d] for d in dims) for x in (self.shape, self.strides))
-        return Known(self.dtype, shape, self.base, strides, self.low, self.high)
+            return from_array(np.transpose(self.array, dims), self.dtype, self.wrapped)
+        return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
+
+    def _placed(self, shape: Shape, strides: Strides) -> Known:
+        """The same affine elements in another shape."""
+        return Known(self.dtype, shape, self.base, strides, self.low, self.high, None, self.wrapped)
 
     def recast(self, dtype: DType) -> Known | None:
         """The block in another integer dtype that holds all its elements; None when it takes an evaluation."""
         if self.array is None and self.dtype in LIMITS and dtype in LIMITS:
             low, high = LIMITS[dtype]
             if low <= self.low and self.high <= high:
-                return Known(dtype, self.shape, self.base, self.strides, self.low, self.high)
+                return Known(
+                    dtype, self.shape, self.base, self.strides, self.low, self.high, None, self.wrapped
+                )
         return None
 
     # -- arithmetic that stays affine ---------------------------------------------------------------------
@@ -301,13 +310,13 @@ def constant(value: Any, dtype: DType, shape: Shape) -> Known:
     return Known(dtype, shape, value, (0,) * len(shape), value, value)
 
 
-def from_array(array: npt.NDArray[Any], dtype: DType) -> Known:
+def from_array(array: npt.NDArray[Any], dtype: DType, wrapped: Wrapped | None = None) -> Known:
     """A dense block; a single element becomes a constant."""
     if array.size == 1:
         element = array.reshape(-1)[0]
         value = bool(element) if dtype is int1 else float(element) if dtype.is_float else int(element)
-        return constant(value, dtype, array.shape)
-    return Known(dtype, array.shape, None, (), None, None, array)
+        return Known(dtype, array.shape, value, (0,) * array.ndim, value, value, None, wrapped)
+    return Known(dtype, array.shape, None, (), None, None, array, wrapped)
 
 
 def arange(start: int, end: int) -> Known:
@@ -359,7 +368,7 @@ def _affine(
         low, high = span(base, strides, shape)
         if low < least or high > most:
             return None
-    return Known(dtype, shape, base, strides, low, high)
+    return Known(dtype, shape, base, strides, low, high, None, a.wrapped or b.wrapped)
 
 
 def _sum(a: Known, b: Any, sign: int) -> Known | None:
@@ -498,7 +507,7 @@ def extreme(a: Any, b: Any, *, largest: bool) -> Known | None:
     for one, two in ((a, other), (other, a)):
         if one.low >= two.high if largest else one.high <= two.low:
             shape, strides = _merged(one, one.strides, two, (0,) * len(two.shape))
-            return Known(one.dtype, shape, one.base, strides, one.low, one.high)
+            return Known(one.dtype, shape, one.base, strides, one.low, one.high, None, one.wrapped)
     return None
 
 

@@ -14,7 +14,7 @@ from kernbench.lang.affine import Strides, dimensions_of, materialise, merge, pa
 from kernbench.lang.block import Block, active, describe
 from kernbench.lang.known import LIMITS, BoxMask, Known, from_array
 from kernbench.lang.source import here
-from kernbench.messages.access import Access
+from kernbench.messages.access import Access, Wrapped
 from kernbench.messages.owners import Lifetime
 from kernbench.ops.spec import Shape, broadcast_shape
 
@@ -63,10 +63,11 @@ class Pointer(Block):
 
     Affine (``addresses`` is None): element ``(i, j)`` lies at ``va + i * strides[0] + j * strides[1]`` bytes, and
     ``low`` and ``high`` bound these. Dense: ``addresses``, int64. ``tensor`` is what they were derived from (None: an
-    address out of an integer, which nothing can check at issue). Never changes.
+    address out of an integer, which nothing can check at issue). ``wrapped`` says where an integer of the way here
+    wrapped. Never changes.
     """
 
-    __slots__ = ("addresses", "dtype", "high", "low", "shape", "strides", "tensor", "va")
+    __slots__ = ("addresses", "dtype", "high", "low", "shape", "strides", "tensor", "va", "wrapped")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Pointer(Block):
         low: int,
         high: int,
         addresses: npt.NDArray[np.int64] | None = None,
+        wrapped: Wrapped | None = None,
     ) -> None:
         self.dtype: PointerType = dtype
         self.tensor = tensor
@@ -87,6 +89,7 @@ class Pointer(Block):
         self.low = low
         self.high = high
         self.addresses = addresses
+        self.wrapped = wrapped
 
     @classmethod
     def of(cls, tensor: TensorArg) -> Pointer:
@@ -98,16 +101,29 @@ class Pointer(Block):
         """Pointers out of integers."""
         if addresses.array is None:
             a = addresses
-            return cls(dtype, None, a.shape, a.base, a.strides, a.low, a.high)
-        return cls._dense(dtype, None, addresses.array.astype(np.int64))
+            return cls(dtype, None, a.shape, a.base, a.strides, a.low, a.high, None, a.wrapped)
+        return cls._dense(dtype, None, addresses.array.astype(np.int64), addresses.wrapped)
 
     @classmethod
     def _dense(
-        cls, dtype: PointerType, tensor: TensorArg | None, addresses: npt.NDArray[np.int64]
+        cls,
+        dtype: PointerType,
+        tensor: TensorArg | None,
+        addresses: npt.NDArray[np.int64],
+        wrapped: Wrapped | None,
     ) -> Pointer:
-        return cls(
-            dtype, tensor, addresses.shape, 0, (), int(addresses.min()), int(addresses.max()), addresses
+        low, high = int(addresses.min()), int(addresses.max())
+        return cls(dtype, tensor, addresses.shape, 0, (), low, high, addresses, wrapped)
+
+    def _placed(self, shape: Shape, strides: Strides) -> Pointer:
+        """The same affine addresses in another shape."""
+        return Pointer(
+            self.dtype, self.tensor, shape, self.va, strides, self.low, self.high, None, self.wrapped
         )
+
+    def _listed(self, addresses: npt.NDArray[np.int64]) -> Pointer:
+        """Dense addresses that follow from these."""
+        return Pointer._dense(self.dtype, self.tensor, addresses, self.wrapped)
 
     def dense(self) -> npt.NDArray[np.int64]:
         """Every address, an array of ``shape``."""
@@ -138,40 +154,45 @@ class Pointer(Block):
             ) from None
         shape = tuple(1 if d < 0 else self.shape[d] for d in dims)
         if self.addresses is not None:
-            return Pointer._dense(self.dtype, self.tensor, self.addresses.reshape(shape))
-        strides = tuple(0 if d < 0 else self.strides[d] for d in dims)
-        return Pointer(self.dtype, self.tensor, shape, self.va, strides, self.low, self.high)
+            return self._listed(self.addresses.reshape(shape))
+        return self._placed(shape, tuple(0 if d < 0 else self.strides[d] for d in dims))
 
     def widened(self, shape: Shape) -> Pointer:
         """The pointers broadcast to ``shape``."""
         if broadcast_shape(self.shape, shape) != shape:
             raise ShapeError(f"{here()}: pointers {list(self.shape)} do not broadcast to {list(shape)}")
         if self.addresses is not None:
-            return Pointer._dense(self.dtype, self.tensor, np.broadcast_to(self.addresses, shape))
-        strides = padded(self.strides, len(shape))
-        return Pointer(self.dtype, self.tensor, shape, self.va, strides, self.low, self.high)
+            return self._listed(np.broadcast_to(self.addresses, shape))
+        return self._placed(shape, padded(self.strides, len(shape)))
 
     def permuted(self, dims: tuple[int, ...]) -> Pointer:
         """The pointers with their dimensions in the order ``dims``."""
         if self.addresses is not None:
-            return Pointer._dense(self.dtype, self.tensor, np.transpose(self.addresses, dims))
-        shape, strides = (tuple(x[d] for d in dims) for x in (self.shape, self.strides))
-        return Pointer(self.dtype, self.tensor, shape, self.va, strides, self.low, self.high)
+            return self._listed(np.transpose(self.addresses, dims))
+        return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
 
     def reshaped(self, shape: Shape) -> Pointer:
         """The same pointers, in C order, in another shape of as many."""
-        return Pointer._dense(self.dtype, self.tensor, self.dense().reshape(shape))
+        return self._listed(self.dense().reshape(shape))
 
     def retyped(self, dtype: PointerType) -> Pointer:
         """The same addresses, pointing to another element type."""
         return Pointer(
-            dtype, self.tensor, self.shape, self.va, self.strides, self.low, self.high, self.addresses
+            dtype,
+            self.tensor,
+            self.shape,
+            self.va,
+            self.strides,
+            self.low,
+            self.high,
+            self.addresses,
+            self.wrapped,
         )
 
     def spread(self, shape: Shape, strides: Strides) -> Pointer:
         """A block of ``shape`` at this scalar pointer; ``strides`` in bytes."""
         low, high = span(self.va, strides, shape)
-        return Pointer(self.dtype, self.tensor, shape, self.va, strides, low, high)
+        return Pointer(self.dtype, self.tensor, shape, self.va, strides, low, high, None, self.wrapped)
 
     def recast(self, dtype: Any) -> Pointer | Known:
         """Pointers to another element type, or their addresses as int64."""
@@ -180,8 +201,8 @@ class Pointer(Block):
         if dtype is not int64:
             raise DTypeError(f"{here()}: a pointer casts to int64 or another pointer type, not {dtype}")
         if self.addresses is not None:
-            return from_array(self.addresses, int64)
-        return Known(int64, self.shape, self.va, self.strides, self.low, self.high)
+            return from_array(self.addresses, int64, self.wrapped)
+        return Known(int64, self.shape, self.va, self.strides, self.low, self.high, None, self.wrapped)
 
     def __repr__(self) -> str:
         name = self.tensor.name if self.tensor else "?"
@@ -200,14 +221,18 @@ class Pointer(Block):
                     self.strides,
                     self.low + moved,
                     self.high + moved,
+                    None,
+                    self.wrapped,
                 )
-            return Pointer._dense(self.dtype, self.tensor, self.addresses + moved)
+            return self._listed(self.addresses + moved)
         offset = self._offset(other)
+        wrapped = self.wrapped or offset.wrapped
         try:
             if offset.array is not None or self.addresses is not None:
                 # compiler semantics: an offset is signed, and widened before it is scaled
                 offsets = offset.dense().astype(np.int64)
-                return Pointer._dense(self.dtype, self.tensor, np.asarray(self.dense() + offsets * step))
+                moved_to = np.asarray(self.dense() + offsets * step)
+                return Pointer._dense(self.dtype, self.tensor, moved_to, wrapped)
             shape, strides = merge(
                 self.shape, self.strides, offset.shape, tuple([s * step for s in offset.strides])
             )
@@ -227,6 +252,8 @@ class Pointer(Block):
             strides,
             self.low + low,
             self.high + high,
+            None,
+            wrapped,
         )
 
     def _offset(self, other: Any) -> Known:
@@ -276,6 +303,7 @@ def access_of(pointer: Pointer, mask: Known | None, verb: str) -> Access | None:
         shape=shape,
         strides=pointer.strides,
         origin=origin,
+        wrapped=pointer.wrapped,
     )
 
 
@@ -315,6 +343,7 @@ def _dense_access(pointer: Pointer, mask: Known | None, verb: str) -> Access | N
         origin=(),
         addresses=addresses,
         lanes=lanes.astype(np.int64),
+        wrapped=pointer.wrapped,
     )
 
 
@@ -331,8 +360,10 @@ def _check(pointer: Pointer, low: int, high: int, verb: str) -> None:
         return
     end = tensor.va + tensor.size_bytes
     va = low if low < tensor.va else high
+    cure = "check its shape and strides" if verb == "names" else "add a mask that keeps such lanes off"
+    if pointer.wrapped is not None:
+        cure = pointer.wrapped.cure
     raise PageFaultError(
         f"{here()}: {active().port.pe_name} {verb} VA {va:#x}, outside of tensor {tensor.name!r} "
-        f"{describe(tensor.shape, tensor.dtype)} at VA [{tensor.va:#x}, {end:#x}); "
-        f"{'check its shape and strides' if verb == 'names' else 'add a mask that keeps such lanes off'}"
+        f"{describe(tensor.shape, tensor.dtype)} at VA [{tensor.va:#x}, {end:#x}); {cure}"
     )

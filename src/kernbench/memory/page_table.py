@@ -14,7 +14,7 @@ from kernbench.memory.blocks import upward
 from kernbench.memory.cut import Ints, run_starts
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.shards import ShardMap
-from kernbench.messages.access import Access
+from kernbench.messages.access import Access, Wrapped
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.messages.owners import LaunchId
@@ -97,21 +97,21 @@ class PageTable:
         if pages is None:
             if len(self._cache) >= N_CACHED:
                 self._cache.clear()
-            pages = self._cache[key] = self._affine(pe, upward(access)[0], line)
+            pages = self._cache[key] = self._affine(pe, upward(access)[0], line, access.wrapped)
         return pages
 
     def _below(self, va: int) -> ShardMap | None:
         mapping = self.mapping_below(va)
         return None if mapping is None else mapping.shards
 
-    def _affine(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+    def _affine(self, pe: int, access: Access, line: SourceLine | None, wrapped: Wrapped | None) -> Pages:
         low, high = access.bounds()
         if low == high:
             return ()
         shards = self._below(low)
         if shards is None or high > shards.end:
             va, run_bytes, outer, _ = access.runs()
-            raise self._fault(pe, run_starts(va, outer), run_bytes, line)
+            raise self._fault(pe, run_starts(va, outer), run_bytes, line, wrapped)
         return shards.pages_for(access, pe, self.page_bytes)
 
     def _gather(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
@@ -122,17 +122,19 @@ class PageTable:
         while len(lanes):  # once for each tensor that is touched
             shards = self._below(int(starts[lanes[0]]))
             if shards is None:
-                raise self._fault(pe, starts, size_bytes, line)
+                raise self._fault(pe, starts, size_bytes, line, access.wrapped)
             inside = (starts[lanes] >= shards.va) & (starts[lanes] + size_bytes <= shards.end)
             if not inside[0]:
-                raise self._fault(pe, starts, size_bytes, line)
+                raise self._fault(pe, starts, size_bytes, line, access.wrapped)
             self._require_living(pe, shards, int(starts[lanes[0]]), line)
             here = lanes[inside]
             pages += shards.pages_of_lanes(starts[here], here * size_bytes, size_bytes, pe, self.page_bytes)
             lanes = lanes[~inside]
         return pages
 
-    def _fault(self, pe: int, starts: Ints, run_bytes: int, line: SourceLine | None) -> PageFaultError:
+    def _fault(
+        self, pe: int, starts: Ints, run_bytes: int, line: SourceLine | None, wrapped: Wrapped | None
+    ) -> PageFaultError:
         """The error that names the first byte, in memory order, that is in no tensor."""
         address, where = self._first_unmapped(starts, run_bytes), self._where(pe, line)
         for shards in reversed(self._past):
@@ -148,7 +150,7 @@ class PageTable:
             f"{where}: address {address:#_x} is not mapped; it is {distance} {side} of "
             f"{tensor.name!r} {list(tensor.shape)} {tensor.dtype} "
             f"({format_range(tensor.va, tensor.size_bytes)}); {_listed(others)}; "
-            "mask the lanes outside or check the strides"
+            f"{wrapped.cure if wrapped else 'mask the lanes outside or check the strides'}"
         )
 
     def _where(self, pe: int, line: SourceLine | None) -> str:

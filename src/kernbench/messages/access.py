@@ -5,13 +5,34 @@ The same object is what a kernel asks for, what PE_DMA times and what Phase 2 mo
 
 from __future__ import annotations
 
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.dtypes import DType
+
+if TYPE_CHECKING:
+    from kernbench.messages.commands import SourceLine
+
 VirtualAddress = NewType("VirtualAddress", int)
 PhysicalAddress = NewType("PhysicalAddress", int)
+
+
+class Wrapped(NamedTuple):
+    """Where the integers that an address was computed from left their ``dtype``, or may have, and wrapped."""
+
+    line: SourceLine
+    dtype: DType
+    is_certain: bool
+
+    @property
+    def cure(self) -> str:
+        """What to do, for the message of a fault."""
+        cure = "compute it in int64, as in x.to(tl.int64) * y"
+        if self.is_certain:
+            return f"an offset left {self.dtype} at {self.line} and wrapped: {cure}"
+        return f"an offset was computed in {self.dtype} at {self.line}; if it wrapped there, {cure}"
 
 
 class Access:
@@ -21,10 +42,20 @@ class Access:
     within it (a mask that is a box); lanes outside move no bytes. A dense access (gather, scatter, ragged
     mask) has ``addresses``: the VA of each active lane in C order, ``lanes``: their flat positions in
     the block (int64 arrays), and empty ``strides``; its ``shape`` is ``(number of active lanes,)``.
-    Frozen by convention: made once, shared by timing and values.
+    Frozen by convention: made once, shared by timing and values. ``wrapped`` is for the message of a fault.
     """
 
-    __slots__ = ("addresses", "block_shape", "itemsize", "lanes", "origin", "shape", "strides", "va")
+    __slots__ = (
+        "addresses",
+        "block_shape",
+        "itemsize",
+        "lanes",
+        "origin",
+        "shape",
+        "strides",
+        "va",
+        "wrapped",
+    )
 
     def __init__(
         self,
@@ -37,6 +68,7 @@ class Access:
         origin: tuple[int, ...],
         addresses: npt.NDArray[np.int64] | None = None,
         lanes: npt.NDArray[np.int64] | None = None,
+        wrapped: Wrapped | None = None,
     ) -> None:
         self.va = va
         self.itemsize = itemsize
@@ -46,6 +78,7 @@ class Access:
         self.origin = origin
         self.addresses = addresses
         self.lanes = lanes
+        self.wrapped = wrapped
 
     @property
     def key(self) -> tuple[Any, ...]:
