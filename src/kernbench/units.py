@@ -6,12 +6,16 @@ and rounded up once.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 PS_PER_NS = 1000
 PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MOST_BYTES = 10**18  # of a size; machines have a millionth of it
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SCALES = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "kib": KIB, "mib": MIB, "gib": GIB}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,44 @@ def format_bytes(size: int) -> str:
         if abs(size) >= scale:
             return f"{size / scale:.4g} {unit}"
     return f"{size} B"
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a size: a number, alone or with KiB, MiB or GiB, for which nccl-tests' K, M and G stand too.
+
+    >>> parse_bytes("4096"), parse_bytes("64 KiB"), parse_bytes("64K"), parse_bytes("1.5m")
+    (4096, 65536, 65536, 1572864)
+
+    Raises:
+        ValueError: it is no size, or may be meant in two ways: a KB has 1,000 bytes or 1,024.
+    """
+    found = _SIZE.fullmatch(text)
+    if found is None or len(text) > 40:
+        raise ValueError(f"{shortened(text)!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
+    number, unit = found[1], found[2].lower()
+    if unit in ("kb", "mb", "gb"):
+        binary = f"{unit[0].upper()}iB"
+        decimal, scale = 1000 ** (1 + "kmg".index(unit[0])), _SCALES[unit[0]]
+        raise ValueError(
+            f"{found[2]} is {decimal:,} bytes to some, {scale:,} to others; write {number} {binary}"
+        )
+    if unit not in _SCALES:
+        raise ValueError(f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
+    size = Fraction(number) * _SCALES[unit]
+    if size.denominator != 1:
+        raise ValueError(f"{text} is not a whole number of bytes")
+    if size > MOST_BYTES:
+        raise ValueError(f"{text} is more than any machine holds; write {MOST_BYTES:,} bytes at most")
+    return int(size)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """``text``, or its beginning if it is long.
+
+    >>> shortened("a long one", 4), shortened("four", 4)
+    ('a lo...', 'four')
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def plural(count: int, noun: str) -> str:

@@ -184,7 +184,7 @@ def test_sizes_follow_nccl_tests_flags(flags, sizes):
     ("args", "error"),
     [
         (("all_reduc",), "unknown collective 'all_reduc'; did you mean 'all_reduce'? (known: "),
-        (("all_reduce", "-b", "8X"), "-b 8X: is no size; write bytes, or a number with K, M or G"),
+        (("all_reduce", "-b", "8X"), "-b 8X: '8X' is not a size; write bytes, or a number with KiB, MiB or GiB"),
         (("all_reduce", "-b", "8K", "-e", "4K"), "-b 8K: is more than -e 4K"),
         (("all_reduce", "-b", "0"), "-b 0: no factor leads on from 0; give another -b, or steps with -i"),
         (("all_reduce", "-f", "1"), "-f 1: does not lead on; give a factor of 2 or more, or steps with -i"),

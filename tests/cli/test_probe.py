@@ -142,10 +142,10 @@ def test_json_holds_every_field(kernbench, probed):
             "unknown case 'pe-to-loca'; did you mean 'pe-to-local'? (known: host-to-device, pe-to-local, queue)",
         ),
         (
-            ("--sizes", "4 KB,4 XB"),
-            "--sizes 4 KB,4 XB: '4 XB' is not a size; write bytes, or a number with KiB, MiB or GiB",
+            ("--sizes", "4 KiB,4 XB"),
+            "--sizes 4 KiB,4 XB: '4 XB' is not a size; write bytes, or a number with KiB, MiB or GiB",
         ),
-        (("--sizes", "0"), "--sizes 0: must hold at least one byte"),
+        (("--sizes", "0"), "--sizes 0: a transfer moves 1 byte or more"),
         (("--depths", "1..8"), "--depths is for a queue: kernbench probe queue --depths 1..8"),
         (("pe-to-local", "--pes", "0,1"), "--pes is for a queue: kernbench probe queue --pes 0,1"),
         (("--plot", "a.png"), "--plot is for a queue: kernbench probe queue --plot a.png"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +20,7 @@ from kernbench.cli.options import (
 )
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.units import parse_bytes, shortened
 
 if TYPE_CHECKING:
     from kernbench.ccl_bench.bench import CclBench
@@ -31,6 +30,7 @@ SCHEMA = "kernbench.ccl/1"
 WRONG = 1
 MODES = ("timed", "timing")
 BUFFERS = ("tcm", "hbm", "sram")
+MOST_SIZES = 1000
 LEAST, MOST, FACTOR = "1K", "64K", "8"  # run in seconds on the ranks of one cube
 EXAMPLES = """\b
 Examples:
@@ -50,7 +50,13 @@ def command(
         ),
     ],
     least: Annotated[
-        str, typer.Option("-b", "--minbytes", metavar="SIZE", help="Smallest size: bytes, or with K, M or G.")
+        str,
+        typer.Option(
+            "-b",
+            "--minbytes",
+            metavar="SIZE",
+            help="Smallest size: bytes, or with KiB (K), MiB or GiB.",
+        ),
     ] = LEAST,
     most: Annotated[
         str | None,
@@ -221,15 +227,15 @@ def command(
 
 
 def parse_size(option: str, text: str) -> int:
-    """Bytes of a size as nccl-tests reads it.
+    """Bytes of a size; UsageError names ``option``.
 
     >>> parse_size("-b", "8"), parse_size("-e", "128M"), parse_size("-b", "1.5k")
     (8, 134217728, 1536)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"{option} {text}: is no size; write bytes, or a number with K, M or G")
-    return int(Fraction(found[1]) * 1024 ** " kmg".index(found[2].lower() or " "))
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {shortened(text)}: {error}") from None
 
 
 def sizes_of(least: str, most: str | None, factor: str | None, step: str | None) -> Sequence[int]:
@@ -251,6 +257,11 @@ def sizes_of(least: str, most: str | None, factor: str | None, step: str | None)
     if times <= 1 and plus < 1:
         given = f"-f {factor}" if step is None else f"-i {step}"
         raise UsageError(f"{given}: does not lead on; give a factor of 2 or more, or steps with -i")
+    if times <= 1 and (last - first) // plus >= MOST_SIZES:
+        raise UsageError(
+            f"-i {step}: makes {(last - first) // plus + 1:,} sizes of -b {least} to -e {most or MOST}; "
+            f"{MOST_SIZES:,} are the most"
+        )
     sizes = [first]
     while (after := sizes[-1] * times if times > 1 else sizes[-1] + plus) <= last:
         sizes.append(after)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from kernbench.errors import UsageError
+from kernbench.units import shortened
 
 
 def load_plugins(files: Iterable[str]) -> None:
@@ -43,11 +44,14 @@ def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
     return values
 
 
+MOST_DIGITS = 18
+
+
 def whole_number(text: str, option: str | None = None) -> int:
     """The number zero or more that ``text`` is; typer's error names its option, or ``option`` where it has none."""
-    if not str(text).isdecimal():
+    if not str(text).isdecimal() or len(str(text)) > MOST_DIGITS:
         raise typer.BadParameter(
-            f"{text!r} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
+            f"{shortened(str(text))!r} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
         )
     return int(text)
 

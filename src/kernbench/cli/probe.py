@@ -11,7 +11,7 @@ from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName, co
 from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
-from kernbench.units import format_bytes, format_ps
+from kernbench.units import format_bytes, format_ps, parse_bytes, shortened
 
 if TYPE_CHECKING:
     from kernbench.probe import ProbeRow, QueueRow
@@ -45,7 +45,7 @@ def command(
         typer.Option(
             "--sizes",
             metavar="SIZE,...",
-            help="Bytes, or numbers with KiB or MiB; 4 KiB to 1 MiB, doubling, if left out (queue: 256 B, 1 KiB, "
+            help="Bytes, or with KiB (K) or MiB; 4 KiB to 1 MiB, doubling, if left out (queue: 256 B, 1 KiB, "
             "4 KiB).",
         ),
     ] = None,
@@ -170,12 +170,13 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     >>> parse_sizes("100,4KiB")
     (100, 4096)
     """
-    from kernbench.config.schema import parse_extent
-
     try:
-        return tuple(parse_extent(f"{size.strip()}") for size in text.split(","))
+        sizes = tuple(parse_bytes(size) for size in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--sizes {text}: {error}") from None
+        raise UsageError(f"--sizes {shortened(text)}: {error}") from None
+    if 0 in sizes:
+        raise UsageError(f"--sizes {shortened(text)}: a transfer moves 1 byte or more")
+    return sizes
 
 
 def _as_json(rows: tuple[ProbeRow, ...]) -> list[dict[str, Any]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kernbench.cli.options import MOST_DIGITS
 from kernbench.errors import UsageError
-from kernbench.units import format_bytes, format_ps
+from kernbench.units import format_bytes, format_ps, shortened
 
 if TYPE_CHECKING:
     from kernbench.probe import QueueRow
     from kernbench.reports.output import Output
+
+MOST_DEPTHS = 1000  # each takes a run; and TCM holds some thousand slots at most
 
 
 def parse_depths(text: str) -> tuple[int, ...]:
@@ -21,9 +24,19 @@ def parse_depths(text: str) -> tuple[int, ...]:
     depths: list[int] = []
     for part in text.split(","):
         first, dots, last = part.strip().partition("..")
-        if not first.isdecimal() or not (last.isdecimal() if dots else True):
-            raise UsageError(f"--depths {text}: {part.strip()!r} is no depth; write 4, or 1..16")
-        depths += range(int(first), int(last if dots else first) + 1)
+        ends = (first, last if dots else first)
+        if not all(end.isdecimal() and len(end) <= MOST_DIGITS for end in ends):
+            raise UsageError(
+                f"--depths {shortened(text)}: {shortened(part.strip())!r} is no depth; write 4, or 1..16"
+            )
+        span = range(int(ends[0]), int(ends[1]) + 1)
+        if not span:
+            raise UsageError(f"--depths {shortened(text)}: {part.strip()} ends before it begins; write 1..16")
+        if len(depths) + len(span) > MOST_DEPTHS:
+            raise UsageError(
+                f"--depths {shortened(text)}: {len(depths) + len(span):,} depths; {MOST_DEPTHS:,} are the most"
+            )
+        depths += span
     if not depths or min(depths) < 1:
         raise UsageError(f"--depths {text}: a queue has 1 slot or more; write 4, or 1..16")
     return tuple(dict.fromkeys(depths))

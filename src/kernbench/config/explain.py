@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from kernbench.config.schema import Spec
-from kernbench.config.tree import Path
+from kernbench.config.tree import Path, shown
 
 
 def line(place: str, path: Path, message: str) -> str:
@@ -60,19 +59,6 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     known = list(names)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-
-
-def shown(value: Any) -> str:
-    """A YAML value as its author knows it."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(shown(item) for item in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "nothing"
-    return str(value) if isinstance(value, (int, Decimal)) else repr(value)
 
 
 def _unknown_key(hint: str, keys: Sequence[str]) -> str:

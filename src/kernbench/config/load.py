@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from kernbench.config.explain import explain, line, shown
+from kernbench.config.explain import explain, line
 from kernbench.config.overrides import Document, Overrides, documents_of
 from kernbench.config.plain import config_sha256
 from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
 from kernbench.config.schema import CclSpec, ComponentsSpec, Config, Places, Spec, TopologySpec
-from kernbench.config.tree import Tree, overlay
+from kernbench.config.tree import Tree, overlay, shown
 from kernbench.errors import ConfigError, UnknownNameError, UsageError
 
 __all__ = ["Document", "Overrides", "config_sha256", "load_config", "load_tree", "preset_names"]

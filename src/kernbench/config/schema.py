@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 
-from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
+from kernbench.config.tree import shown
+from kernbench.units import PS_PER_NS, Rate, parse_bytes
 
 MOST_DECADES = 18  # of a number, up or down; machines have about six of either
-_SIZE_UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 NODE_KINDS = (
@@ -53,7 +53,7 @@ def _number(value: Any, unit: str) -> Fraction:
     if value is None:
         raise ValueError(f"nothing is not a number; write {unit}")
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise ValueError(f"{value!r} is not a number; write {unit}")
+        raise ValueError(f"{shown(value)} is not a number; write {unit}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError(f"{value} is not a finite number")
     if value and abs(Decimal(value).adjusted()) > MOST_DECADES:
@@ -64,14 +64,10 @@ def _number(value: Any, unit: str) -> Fraction:
 
 
 def parse_size(value: Any) -> int:
-    """Bytes from ``4096``, ``"4 KiB"`` or ``"1.5 MiB"``, zero or more."""
+    """Bytes from ``4096``, or a text that :func:`kernbench.units.parse_bytes` understands; zero or more."""
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
-        if not match or match[2] not in _SIZE_UNITS:
-            raise ValueError(f"{value!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
-        size = _number(Decimal(match[1]), "a size") * _SIZE_UNITS[match[2]]
-    else:
-        size = _number(value, "bytes, or a number with KiB, MiB or GiB")
+        return parse_bytes(value)
+    size = _number(value, "bytes, or a number with KiB, MiB or GiB")
     if size.denominator != 1 or size < 0:
         raise ValueError(f"{value} is not a whole number of bytes, zero or more")
     return int(size)
@@ -191,7 +187,7 @@ _SIZE_TEXT = WithJsonSchema(
         "description": "bytes, or a number with KiB, MiB or GiB",
         "anyOf": [
             {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMG]i?B|B)?\s*$"},
+            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KkMmGg]([Ii][Bb])?|[Bb])?\s*$"},
         ],
     }
 )

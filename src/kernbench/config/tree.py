@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kernbench.errors import ConfigError
+from kernbench.units import shortened
 
 Scalar: TypeAlias = "int | Decimal | str | bool | None"
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 Path: TypeAlias = tuple[str, ...]
+MOST_SHOWN = 8  # items of a list
 
 _NODE = r"(?:sip\d+\.)?(?:cube\d+\.)?(?:pe\d+\.)?[a-z_]+\d*(?:_\d+)?"
 _OVERRIDE = re.compile(rf"overrides\.({_NODE}(?:->{_NODE})?)(?:\.(.+))?")
@@ -104,3 +106,21 @@ def overlay(entries: Tree) -> Tree:
     for path, child in entries.value.items():
         tree = tree.joined(nested(split_path(path), child))
     return tree
+
+
+def shown(value: Any) -> str:
+    """A YAML value as its author knows it, in some words if it is long.
+
+    >>> shown(True), shown(None), shown([1, "a"]), shown({"a": 1})
+    ('true', 'nothing', "[1, 'a']", 'a mapping')
+    """
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        items = ", ".join(shown(item) for item in value[:MOST_SHOWN])
+        return f"[{items}{', ...' if len(value) > MOST_SHOWN else ''}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "nothing"
+    return shortened(str(value)) if isinstance(value, (int, Decimal)) else repr(shortened(str(value)))
