@@ -31,6 +31,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/presets.py
 	$(BIN)/python benchmarks/halo.py
 	$(BIN)/python benchmarks/collectives.py
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+MIB = 1 << 20
 
 
 def peak_mb() -> float:
     """The most memory that this process has had so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+    return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
@@ -39,6 +43,19 @@ def in_child(script: str, *options: str) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured
+
+
+def used_by(command: Sequence[str]) -> tuple[float, float]:
+    """CPU seconds and peak MiB of ``command``; stop if it fails."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        child = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}\n{said.read()}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / MIB
 
 
 def write(lines: Sequence[dict[str, Any]], table: Callable[[], str], file: str | None) -> None:

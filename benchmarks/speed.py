@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import parser_of, write
+from harness import parser_of, used_by, write
 
 KERNBENCH = (sys.executable, "-m", "kernbench")
-MIB = 1 << 20
 # Triton 3.9.0's interpreter on one thread of another machine, without times. Context, not a yardstick.
 ELSEWHERE = "Triton's interpreter, measured elsewhere"
 
@@ -214,7 +210,7 @@ def _run(case: Case) -> Used:
             command = [sys.executable, __file__, "--make-big"]
         else:
             command = [*KERNBENCH, *case.args, *(("--json", str(result)) if case.is_run else ())]
-        cpu_s, peak_mb = _used_by(command)
+        cpu_s, peak_mb = used_by(command)
         events, chunk_hops = _counted(result) if case.is_run else (0, 0)
     return Used(cpu_s, peak_mb, events, chunk_hops)
 
@@ -228,19 +224,6 @@ def _counted(result: Path) -> tuple[int, int]:
             if name.strip('"') in found:
                 found[name.strip('"')] = int(value)
     return found["events"], found["chunk_hops"]
-
-
-def _used_by(command: Sequence[str]) -> tuple[float, float]:
-    """CPU seconds and peak MiB of ``command``; stop if it fails."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        child = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}\n{said.read()}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / MIB
 
 
 COLUMNS = ("case", "events", "chunk-hops", "ev/hop", "us/event", "CPU s", "peak MB", "bar", "of bar")

@@ -73,7 +73,7 @@ def mine(kernel="pass", host="kernel[(4,)](x)", make=MAKE_X):
         (("run", ".", *TINY), "unknown bench '.'; (known: "),
         (
             (*SMALL, "-p", "foo=1"),
-            "bench 'vector_add' has no parameter 'foo'; (known: block, dtype, n)",
+            "bench 'vector_add' has no parameter 'foo'; (known: block, dtype, n, pes)",
         ),
         ((*SMALL, "-p", "=3"), "-p =3: write name=value, as in -p m=512"),
         (("run", "vector_add", "-p", "n=1e3"), "bench 'vector_add': parameter 'n' wants int, not '1e3'"),
@@ -523,16 +523,16 @@ def test_a_host_program_that_fails_is_no_mistake_of_kernbench(kernbench, tmp_pat
     [
         ("return None", "bench 'mine': run() must return an Outcome, not NoneType"),
         (
-            "return Outcome(outputs=(x.numpy(),), expected=None, reference='', flops=0)",
-            "bench 'mine': run() must return an Outcome whose outputs are tensors on the device, not ndarray",
+            "return Outcome(outputs=(x.numpy(),), expected=tuple, reference='', flops=0)",
+            "mine.py:14: Outcome: outputs must be tensors on the device, not ndarray",
         ),
         (
             "return Outcome(outputs=(x,), expected=lambda: (), reference='', flops=0)",
-            "the Outcome has 1 outputs and 0 expected values",
+            "mine.py:14: Outcome: expected() gives 0 for 1 output; give one Expected for each",
         ),
         (
             "n = 3",
-            "output 0 is [64] and its expected values are [3]",
+            "mine.py:15: Expected: values are [3], and output 'x' is [64]",
         ),
     ],
 )
@@ -581,12 +581,12 @@ def test_a_file_that_cannot_be_loaded_is_bad_input(kernbench, text, error, optio
         (
             "@bench('mine')\ndef run(torch, n=3): pass",
             "mine.py:2: bench 'mine': parameter n=3 must be an int, float, bool or str with a default of that type, "
-            "as in m: int = 64",
+            "as in m: int = 64, or with none if fit= gives it",
         ),
         (
             "@bench('mine')\ndef run(torch, n: int): pass",
             "mine.py:2: bench 'mine': parameter n: int must be an int, float, bool or str with a default of that type, "
-            "as in m: int = 64",
+            "as in m: int = 64, or with none if fit= gives it",
         ),
         (
             "@bench('mine')\ndef run(torch, n: 'Foo' = 3): pass",

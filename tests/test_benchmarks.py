@@ -13,6 +13,7 @@ import pytest
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 HALO = SPEED.with_name("halo.py")
 COLLECTIVES = SPEED.with_name("collectives.py")
+PRESETS = SPEED.with_name("presets.py")
 
 
 def ran(script: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -101,3 +102,11 @@ def test_collectives_knows_its_cases():
     wrong = ran(COLLECTIVES, "--only", "ring")
     assert wrong.returncode == 2
     assert "invalid choice: 'ring'" in wrong.stderr
+
+
+def test_presets_holds_a_bench_to_the_bar_of_its_preset():
+    done = ran(PRESETS, "--preset", "tiny", "--only", "hello_send", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert (line["bench"], line["preset"], line["bar_cpu_s"]) == ("hello_send", "tiny", 2)
+    assert 0 < line["cpu_s"] < 2

@@ -13,7 +13,22 @@ from kernbench.threads import force_one_blas_thread
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from kernbench import testing
-    from kernbench.bench import Expected, Outcome, run
+    from kernbench.bench import (
+        Expected,
+        Outcome,
+        Room,
+        bench,
+        block_of,
+        dot_tolerance,
+        on_first,
+        random_values,
+        rounding,
+        run,
+        side,
+    )
+    from kernbench.ccl import QueuePair, install_queues
+    from kernbench.dtypes import accumulate_type, as_dtype
+    from kernbench.errors import UsageError
     from kernbench.lang import tl
     from kernbench.lang.jit import jit
     from kernbench.probe import run_probe
@@ -42,27 +57,52 @@ _PUBLIC = {
     "DPPolicy": "kernbench.runtime.placement",
     "Expected": "kernbench.bench",
     "Outcome": "kernbench.bench",
+    "QueuePair": "kernbench.ccl",
+    "Room": "kernbench.bench",
     "Simulation": "kernbench.simulation",
     "Tensor": "kernbench.runtime.tensor",
+    "UsageError": "kernbench.errors",
+    "accumulate_type": "kernbench.dtypes",
+    "as_dtype": "kernbench.dtypes",
+    "block_of": "kernbench.bench",
+    "dot_tolerance": "kernbench.bench",
+    "install_queues": "kernbench.ccl",
     "jit": "kernbench.lang.jit",
+    "on_first": "kernbench.bench",
+    "random_values": "kernbench.bench",
+    "rounding": "kernbench.bench",
     "run": "kernbench.bench",
     "run_probe": "kernbench.probe",
+    "side": "kernbench.bench",
     "simulate": "kernbench.simulation",
     "tl": "kernbench.lang",
 }
-_MODULES = ("testing",)
+_MODULES = ("bench", "testing")  # the former is called as a decorator, too
 
 __all__ = [
     "Context",
     "DPPolicy",
     "Expected",
     "Outcome",
+    "QueuePair",
+    "Room",
     "Simulation",
     "Tensor",
+    "UsageError",
     "__version__",
+    "accumulate_type",
+    "as_dtype",
+    "bench",
+    "block_of",
+    "dot_tolerance",
+    "install_queues",
     "jit",
+    "on_first",
+    "random_values",
+    "rounding",
     "run",
     "run_probe",
+    "side",
     "simulate",
     "testing",
     "tl",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import math
 import pkgutil
 import resource
 import sys
@@ -12,103 +11,41 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
-import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
+from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.load import Overrides
-from kernbench.dtypes import DType
-from kernbench.errors import CapacityError, UnknownNameError, UsageError
+from kernbench.config.schema import GemmSpec
+from kernbench.dtypes import as_dtype
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.fit import Room, block_of, on_first, side
+from kernbench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.run_result import Check, RunResult
-from kernbench.runtime.tensor import DeviceTensor, Tensor
+from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import MODES, Simulation, load_plugin
-from kernbench.units import format_bytes
+from kernbench.units import plural
 
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What one output should be: float64 (or integer) values, and how far each may be off (0: not at all)."""
-
-    values: Array
-    tolerance: Array | float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a bench's ``run(torch, ...)`` gives back: its results, and how to judge them.
-
-    ``outputs`` are the device tensors to check; ``expected`` computes, on the host and only when values exist, what
-    each should be. ``reference`` says in words what the expectation is. ``flops`` counts floating-point
-    operations of the whole problem; ``gemm`` (None: no matrix product) names the dtype whose peak bounds it.
-    """
-
-    outputs: tuple[DeviceTensor, ...]
-    expected: Callable[[], tuple[Expected, ...]]
-    reference: str
-    flops: int
-    gemm: DType | None = None
-
-
-def random_values(torch: Any, *shape: int, dtype: DType, name: str) -> Tensor:
-    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7.
-
-    Raises:
-        CapacityError: it is more than the whole device holds.
-    """
-    size_bytes = math.prod(shape) * dtype.size_bytes
-    if size_bytes > torch.memory_bytes():
-        raise CapacityError(
-            f"{name!r} {list(shape)} {dtype} is {format_bytes(size_bytes)}, and the device has "
-            f"{format_bytes(torch.memory_bytes())} of HBM in all; make it smaller"
-        )
-    if dtype.is_float:
-        floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="host")
-        return floats
-    integers: Tensor = torch.randint(-8, 8, shape, dtype=dtype, name=name, device="host")
-    return integers
-
-
-def rounding(values: Array, dtype: DType) -> Array:
-    """How far rounding ``values`` to ``dtype`` may move each: half a unit in the last place, or of the smallest.
-
-    float64, of the values' shape; 0 for integers.
-    """
-    if not dtype.is_float:
-        return np.zeros(values.shape)
-    info = _finfo(dtype)
-    half: Array = np.maximum(np.abs(values) * float(info.eps), float(info.smallest_subnormal)) / 2
-    return half
-
-
-def dot_tolerance(a: Array, b: Array, accumulator: DType, out: DType) -> Array:
-    """How far ``a @ b``, summed in ``accumulator`` in any order and rounded to ``out``, may be off: ``[m, n]``.
-
-    A sum of k products is off by at most ``k u (|a| @ |b|)``, u the accumulator's unit roundoff (Higham, Accuracy
-    and Stability of Numerical Algorithms, section 3.1); the result is rounded once.
-    """
-    if not accumulator.is_float:
-        return np.zeros((a.shape[0], b.shape[1]))
-    u = float(_finfo(accumulator).eps) / 2
-    summing: Array = a.shape[1] * u * (np.abs(a) @ np.abs(b))
-    return summing + rounding(np.abs(a @ b) + summing, out)
-
-
-def _finfo(dtype: DType) -> Any:
-    finfo: Callable[[Any], Any] = ml_dtypes.finfo
-    return finfo(dtype.numpy)
+Fit = Callable[[Room, dict[str, Any]], Mapping[str, Any]]
+FOLLOWS = "auto"  # the value of a parameter that follows from the machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A registered ``run(torch, name: type = default, ...)``."""
+    """A registered ``run(torch, name: type = default, ...)``.
+
+    ``fit(room, given)`` gives the parameters that have no default, from the machine's room and what is known of the
+    others; ``small`` are sizes at which tests run it; it needs a machine of ``least_pes``.
+    """
 
     name: str
     run: Callable[..., Outcome]
+    fit: Fit | None = None
+    least_pes: int = 1
+    small: Mapping[str, Any] | None = None
 
     @property
     def doc(self) -> str:
@@ -117,31 +54,75 @@ class Bench:
 
     @property
     def parameters(self) -> dict[str, tuple[type, Any]]:
-        """``name -> (type, default)`` of what ``-p`` may set; UsageError if ``run`` has others."""
+        """``name -> (type, default)`` of what ``-p`` may set; a default of None follows from the machine.
+
+        Raises:
+            UsageError: ``run`` has parameters that nothing gives a value.
+        """
         try:
             hints = get_type_hints(self.run)
         except (AttributeError, NameError, SyntaxError, TypeError) as error:
             raise UsageError(f"bench {self.name!r}: annotation: {error}") from None
         _, *named = inspect.signature(self.run).parameters.values()
         for parameter in named:
-            wanted = hints.get(parameter.name)
-            if wanted not in (int, float, bool, str) or type(parameter.default) is not wanted:
+            wanted, has_default = hints.get(parameter.name), parameter.default is not parameter.empty
+            is_alone = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            follows = self.fit is not None and not has_default and is_alone
+            if wanted not in (int, float, bool, str) or not (follows or type(parameter.default) is wanted):
                 raise UsageError(
                     f"bench {self.name!r}: parameter {parameter} must be an int, float, bool or str with a "
-                    "default of that type, as in m: int = 64"
+                    "default of that type, as in m: int = 64, or with none if fit= gives it"
                 )
-        return {parameter.name: (hints[parameter.name], parameter.default) for parameter in named}
+        return {
+            parameter.name: (
+                hints[parameter.name],
+                None if parameter.default is parameter.empty else parameter.default,
+            )
+            for parameter in named
+        }
 
-    def bind(self, given: dict[str, Any]) -> dict[str, Any]:
-        """All parameters: the defaults with ``given`` (texts are converted) over them."""
-        values = {name: default for name, (_, default) in self.parameters.items()}
+    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters known without a machine: the defaults, with ``given`` (texts are converted) over them."""
+        known = {name: default for name, (_, default) in self.parameters.items() if default is not None}
         for name, value in given.items():
-            if name not in values:
+            if name not in self.parameters:
                 raise UnknownNameError(
-                    f"bench {self.name!r} has no parameter {name!r}; {did_you_mean(name, values)}"
+                    f"bench {self.name!r} has no parameter {name!r}; {did_you_mean(name, self.parameters)}"
                 )
-            values[name] = _converted(self, name, value, self.parameters[name][0])
-        return values
+            if value != FOLLOWS or name in known:
+                known[name] = _converted(self, name, value, self.parameters[name][0])
+        return known
+
+    def fitted(self, known: Mapping[str, Any], room: Room) -> dict[str, Any]:
+        """All parameters, in the order of ``run``'s: those of :meth:`bind`, and what follows from the machine.
+
+        Raises:
+            UsageError: the machine has too few PEs, or ``fit`` leaves a parameter out.
+        """
+        if room.n_pes < self.least_pes:
+            raise UsageError(
+                f"bench {self.name!r} needs {plural(self.least_pes, 'PE')}, and this machine has {room.n_pes}; choose "
+                "another one"
+            )
+        found = dict(self.fit(room, dict(known))) if self.fit is not None else {}
+        for name, (wanted, _) in self.parameters.items():
+            if name not in known and type(found.get(name)) is not wanted:
+                raise UsageError(
+                    f"bench {self.name!r}: fit() gives {name}={found.get(name)!r}; parameter {name!r} wants "
+                    f"{wanted.__name__}"
+                )
+        return {name: known[name] if name in known else found[name] for name in self.parameters}
+
+    @property
+    def small_params(self) -> dict[str, Any]:
+        """What is known of its parameters at its small sizes; UsageError if it has none."""
+        if self.small is None:
+            sizes = ", ".join(f'"{name}": ...' for name in self.parameters)
+            raise UsageError(
+                f"bench {self.name!r} has no small sizes; write @bench({self.name!r}, small={{{sizes}}}) with those "
+                "at which it runs in less than a second"
+            )
+        return self.bind(self.small)
 
 
 def _converted(bench: Bench, name: str, value: Any, wanted: type) -> Any:
@@ -160,8 +141,14 @@ def _converted(bench: Bench, name: str, value: Any, wanted: type) -> Any:
 BENCHES: Registry[Bench] = Registry("bench")
 
 
-def bench(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+def bench(
+    name: str, *, fit: Fit | None = None, small: Mapping[str, Any] | None = None, least_pes: int = 1
+) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
     """Decorator: registers ``run`` as bench ``name``.
+
+    A parameter of ``run`` without a default follows from the machine: ``fit(room, given)`` gives it, from the
+    :class:`Room` of the machine and the values of those that are known. ``small`` are sizes for tests; ``least_pes``
+    says how many PEs there must be.
 
     Raises:
         UsageError: it is no ``run(torch, name: type = default, ...)``, or the name is taken.
@@ -170,8 +157,10 @@ def bench(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome
     def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
         if not inspect.isfunction(run) or not inspect.signature(run).parameters:
             raise UsageError(f"bench {name!r}: must be a function whose first parameter is torch")
-        entry = Bench(name=name, run=run)
-        _ = entry.parameters  # refuses what it does not understand here, where the user's line is
+        entry = Bench(name=name, run=run, fit=fit, small=small, least_pes=least_pes)
+        _ = (
+            entry.parameters if small is None else entry.small_params
+        )  # refused here, where the user's line is
         BENCHES.register(name)(entry)
         return run
 
@@ -231,9 +220,9 @@ def run(
     result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the
     page of the command line, and ``to_json()`` its JSON.
 
-    >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64, block_n=64, block_k=64)
+    >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
     >>> result.check.ok, result.params["m"], result.kernel_time_ps
-    (True, 64, 1689625)
+    (True, 64, 1307500)
 
     Raises:
         KernBenchError: its kinds for bad input, and for a simulated program that fails.
@@ -241,17 +230,20 @@ def run(
     if not isinstance(iters, int) or iters < 1:
         raise UsageError(f"iters must be 1 or more, not {iters!r}")
     bench = load_bench(bench)
-    values = bench.bind(_given(bench, params, parameters))
+    known = bench.bind(_given(bench, params, parameters))
     for plugin in plugins:
         load_plugin(plugin)
     tell = progress or (lambda _: None)
     cpu_from = time.process_time()
     tell(f"building {topology}")
     simulation = Simulation.of(topology, overrides=overrides, mode=mode, seed=seed)
+    values = bench.fitted(known, Room.of(simulation.graph))
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
-        outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
+        outcome = _outcome_of(
+            bench, bench.run(simulation.torch, **values), simulation.config.topology.pe.gemm
+        )
         results = [_read_back(tensor, mode) for tensor in outcome.outputs]
     report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     if trace is not None:
@@ -290,14 +282,17 @@ def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[s
     return {**(params or {}), **parameters}
 
 
-def _outcome_of(bench: Bench, returned: Any) -> Outcome:
-    """What ``bench.run`` returned; UsageError if it is nothing that can be judged."""
-    what = f"bench {bench.name!r}: run() must return an Outcome"
+def _outcome_of(bench: Bench, returned: Any, array: GemmSpec) -> Outcome:
+    """What ``bench.run`` returned.
+
+    Raises:
+        UsageError: it is nothing that can be judged.
+        DTypeError: its roofline is that of a dtype that the ``array`` cannot multiply.
+    """
     if not isinstance(returned, Outcome):
-        raise UsageError(f"{what}, not {type(returned).__name__}")
-    for output in returned.outputs:
-        if not isinstance(output, DeviceTensor):
-            raise UsageError(f"{what} whose outputs are tensors on the device, not {type(output).__name__}")
+        raise UsageError(f"bench {bench.name!r}: run() must return an Outcome, not {type(returned).__name__}")
+    if returned.gemm is not None:
+        macs_per_cycle(as_dtype(returned.gemm), array, returned.line)
     return returned
 
 
@@ -307,14 +302,7 @@ def _read_back(tensor: DeviceTensor, mode: str) -> Any:
 
 def _judge(outcome: Outcome, results: list[Array]) -> Check:
     worst, ok = 0.0, True
-    references = outcome.expected()
-    if len(references) != len(results):
-        raise UsageError(f"the Outcome has {len(results)} outputs and {len(references)} expected values")
-    for i, (result, expected) in enumerate(zip(results, references, strict=True)):
-        if result.shape != expected.values.shape:
-            raise UsageError(
-                f"output {i} is {list(result.shape)} and its expected values are {list(expected.values.shape)}"
-            )
+    for result, expected in zip(results, outcome.references(), strict=True):
         if result.size:
             error = np.abs(result.astype(np.float64) - expected.values.astype(np.float64))
             ok = ok and bool((error <= expected.tolerance).all())
@@ -327,4 +315,35 @@ def _peak_mb() -> float:
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
-__all__ = ["BENCHES", "MODES", "Bench", "Check", "Outcome", "RunResult", "bench", "load_bench", "run"]
+__all__ = [
+    "BENCHES",
+    "MODES",
+    "Array",
+    "Bench",
+    "Check",
+    "Expected",
+    "Outcome",
+    "Room",
+    "RunResult",
+    "bench",
+    "block_of",
+    "dot_tolerance",
+    "load_bench",
+    "on_first",
+    "random_values",
+    "rounding",
+    "run",
+    "side",
+]
+
+
+class _Decorator(ModuleType):
+    """``kb.bench`` is this module, as Python has it, and the decorator: ``@kb.bench("gemm")``."""
+
+    def __call__(
+        self, name: str, **options: Any
+    ) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+        return bench(name, **options)
+
+
+sys.modules[__name__].__class__ = _Decorator

@@ -16,7 +16,7 @@ from kernbench.ccl.facade import add_distributed
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
-from kernbench.dtypes import DType
+from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
@@ -122,13 +122,18 @@ class Simulation:
         if isinstance(self.machine, Machine):
             self._window = Window(self.machine)
 
-    def report(self, *, flops: int = 0, gemm: DType | None = None) -> Measured:
+    def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
         """What happened since :meth:`begin_window`; ``flops`` and ``gemm`` as for :meth:`Window.close`."""
         if self._window is None:
             return nothing_measured(self.title, self.config_sha256)
         if not self._window.machine.log.keep:
             raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
-        return self._window.close(title=self.title, config_sha256=self.config_sha256, flops=flops, gemm=gemm)
+        return self._window.close(
+            title=self.title,
+            config_sha256=self.config_sha256,
+            flops=flops,
+            gemm=None if gemm is None else as_dtype(gemm),
+        )
 
     def write_trace(self, path: Path) -> None:
         """Write the whole op log as a Chrome trace."""

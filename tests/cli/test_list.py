@@ -31,8 +31,10 @@ def test_topologies_are_the_presets_with_their_hashes(kernbench):
 def test_benches_come_with_their_parameters(kernbench):
     rows = {row["name"]: row for row in listed(kernbench, "benches")["benches"]}
     assert {"gemm", "vector_add", "softmax", "qkv_gemm"} <= set(rows)
-    assert rows["gemm"]["parameters"]["m"] == 1024
-    assert "m=1024 n=1024 k=1024 dtype=fp16" in kernbench("list", "benches").out
+    assert rows["gemm"]["parameters"] | {"m": None, "dtype": "fp16"} == rows["gemm"]["parameters"]
+    page = kernbench("list", "benches").out
+    assert "name=value; auto follows from the machine" in page
+    assert "m=auto n=auto k=auto dtype=fp16" in page
 
 
 def test_every_component_of_the_default_exists(kernbench):

@@ -361,11 +361,11 @@ def test_a_function_registers_when_it_is_called(kernbench, installed):
 # -- a bench on ranks -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("world_size", ["9", "-1"])
+@pytest.mark.parametrize("world_size", ["9", "0"])
 def test_a_bench_with_more_ranks_than_there_are_pes_says_so(kernbench, world_size):
     assert kernbench("run", "ccl_allreduce", "--topology", "tiny", "-p", f"world_size={world_size}") == (
         2,
         "",
-        f"kernbench: ccl_allreduce: world_size={world_size}; the machine has 4 PEs, and each rank is one: give 1 to 4, "
-        "or 0 for all\n",
+        f"kernbench: ccl_allreduce: world_size={world_size}; the machine has 4 PEs, and each rank is one: give 1 "
+        "to 4\n",
     )

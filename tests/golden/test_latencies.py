@@ -16,34 +16,26 @@ GOLDEN = Path(__file__).parent / "latencies.json"
 REWRITE = "if it is meant, run `python tests/golden/test_latencies.py --write` and say why in the commit"
 TOPOLOGIES = ("tiny", "default")
 TIMES = ("kernel_time_ps", "device_time_ps")
-SIZES = {
-    "ccl_allreduce": {"world_size": 4, "n": 300},
-    "gemm": {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 64},
-    "halo_exchange": {"block": 16, "steps": 3},
-    "hello_send": {"n": 300},
-    "ping_pong": {"n": 300, "rounds": 5},
-    "qkv_gemm": {"tokens": 64, "width": 128, "block_m": 32, "block_n": 32, "block_k": 64},
-    "softmax": {"rows": 130, "columns": 200},
-    "stream": {"messages": 20, "n": 1000, "slots": 3},
-    "vector_add": {"n": 20_000, "block": 256},
-}
 
 
-def measured(name, topology):
+def measured(name, topology, params):
     """What a bench takes now."""
-    found = run(name, topology=topology, params=SIZES[name], mode="timing")
+    found = run(name, topology=topology, params=params, mode="timing")
     return {
-        "params": SIZES[name],
+        "params": params,
         "kernel_time_ps": found.kernel_time_ps,
         "device_time_ps": found.device_time_ps,
         "oplog_sha256": found.oplog_sha256,
     }
 
 
+def sizes(bench, table):
+    """Those at which ``bench`` was measured before, or its small ones if it is new."""
+    return table[bench.name]["params"] if bench.name in table else bench.small_params
+
+
 def difference(golden, now):
     """What moved from ``golden`` to ``now``, and by how much; empty if nothing did."""
-    if golden["params"] != now["params"]:
-        return [f"params {golden['params']} -> {now['params']}"]
     moved = [
         f"{name} {golden[name]} -> {now[name]} ({now[name] - golden[name]:+}, {now[name] / golden[name] - 1:+.2%})"
         for name in TIMES
@@ -58,9 +50,9 @@ def difference(golden, now):
 @pytest.mark.parametrize("name", list(load_benches()))
 def test_no_latency_moves_unexplained(name, topology):
     golden = json.loads(GOLDEN.read_text())
-    assert name in SIZES, f"give bench {name!r} a small size in SIZES; then {REWRITE}"
     assert name in golden[topology], f"bench {name!r} has no golden latency on {topology}; {REWRITE}"
-    moved = difference(golden[topology][name], measured(name, topology))
+    before = golden[topology][name]
+    moved = difference(before, measured(name, topology, before["params"]))
     assert not moved, f"{name} on {topology}: {'; '.join(moved)}: {REWRITE}"
 
 
@@ -71,7 +63,7 @@ def test_every_golden_latency_is_of_a_bench():
 
 
 def test_a_moved_latency_is_named_with_how_much_it_moved():
-    golden = {"params": {}, "kernel_time_ps": 2000, "device_time_ps": 9000, "oplog_sha256": "a" * 64}
+    golden = {"kernel_time_ps": 2000, "device_time_ps": 9000, "oplog_sha256": "a" * 64}
     assert difference(golden, dict(golden)) == []
     now = {**golden, "kernel_time_ps": 2050, "oplog_sha256": "b" * 64}
     assert difference(golden, now) == [
@@ -81,8 +73,12 @@ def test_a_moved_latency_is_named_with_how_much_it_moved():
 
 
 def write():
-    """Measure everything anew and replace the golden file."""
-    table = {topology: {name: measured(name, topology) for name in load_benches()} for topology in TOPOLOGIES}
+    """Measure everything anew, at the sizes of before or a new bench's small ones, and replace the golden file."""
+    golden, benches = json.loads(GOLDEN.read_text()), load_benches()
+    table = {
+        topology: {name: measured(name, topology, sizes(benches[name], before)) for name in benches}
+        for topology, before in golden.items()
+    }
     GOLDEN.write_text(json.dumps(table, indent=2) + "\n")
 
 

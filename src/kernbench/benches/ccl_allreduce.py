@@ -29,30 +29,34 @@ def worker(rank: int, world_size: int, torch: Any, xs: Sequence[Any], backend: s
     dist.destroy_process_group()
 
 
-@bench("ccl_allreduce")
-def run(torch: Any, world_size: int = 0, n: int = 4096, dtype: str = "fp32", op: str = "SUM") -> Outcome:
-    """All ranks (world_size 0: one on each PE) reduce n elements each; every rank gets the result."""
+@bench(
+    "ccl_allreduce",
+    fit=lambda room, given: {"world_size": min(room.n_pes, 16)},
+    small={"world_size": 3, "n": 100},
+)
+def run(torch: Any, *, world_size: int, n: int = 4096, dtype: str = "fp32", op: str = "SUM") -> Outcome:
+    """Ranks on the first world_size PEs reduce n elements each; every rank gets the result."""
     if op not in OPS:
         raise UsageError(f"ccl_allreduce: op {op!r} is none of {', '.join(OPS)}")
     n_pes = len(torch.machine.pes)
-    if not 0 <= world_size <= n_pes:
+    if not 1 <= world_size <= n_pes:
         raise UsageError(
             f"ccl_allreduce: world_size={world_size}; the machine has {n_pes} PEs, and each rank is one: give 1 to "
-            f"{n_pes}, or 0 for all"
+            f"{n_pes}"
         )
-    kind, n_ranks = as_dtype(dtype), world_size or n_pes
-    hosts = [random_values(torch, n, dtype=kind, name=f"x{rank}") for rank in range(n_ranks)]
+    kind = as_dtype(dtype)
+    hosts = [random_values(torch, n, dtype=kind, name=f"x{rank}") for rank in range(world_size)]
     xs: list[Any] = [host.to("ahbm", policy=DPPolicy(only=rank)) for rank, host in enumerate(hosts)]
-    torch.multiprocessing.spawn(worker, args=(n_ranks, torch, xs, "ahbm", op), nprocs=n_ranks)
+    torch.multiprocessing.spawn(worker, args=(world_size, torch, xs, "ahbm", op), nprocs=world_size)
 
     def expected() -> tuple[Expected, ...]:
-        return (reduction([host.numpy() for host in hosts], kind, op),) * n_ranks
+        return (reduction([host.numpy() for host in hosts], kind, op),) * world_size
 
     return Outcome(
         outputs=tuple(xs),
         expected=expected,
         reference="numpy float64, in the order of ranks",
-        flops=(n_ranks - 1) * n,
+        flops=(world_size - 1) * n,
     )
 
 

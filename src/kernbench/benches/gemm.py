@@ -1,4 +1,4 @@
-"""A tiled GEMM over all PEs: A sharded by rows, B a copy per SIP sharded by rows within it."""
+"""A tiled GEMM over the PEs: A sharded by rows, B a copy per SIP sharded by rows within it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.bench import Expected, Outcome, bench, dot_tolerance, random_values
-from kernbench.dtypes import accumulate_type, as_dtype
+from kernbench.bench import (
+    Expected,
+    Outcome,
+    Room,
+    bench,
+    block_of,
+    dot_tolerance,
+    on_first,
+    random_values,
+    side,
+)
+from kernbench.dtypes import DType, accumulate_type, as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
+from kernbench.units import ceil_div
 
 
 @jit
@@ -55,23 +66,49 @@ def gemm_kernel(
     )
 
 
-@bench("gemm")
+def fit(room: Room, given: dict[str, Any]) -> dict[str, int]:
+    """128 x 128 elements of C for each PE, in blocks of 128 at most.
+
+    A program holds two blocks of A and of B, of which one is being loaded, its block of C, and that as it is stored.
+    """
+    kind, pes = as_dtype(given["dtype"]), room.pes(given)
+    m, n, k = (given.get(name, side(128 * 128 * pes)) for name in "mnk")
+    acc, out = acc_and_out(kind)
+    blocks = room.blocks(
+        {"block_m": block_of(m, 128), "block_n": block_of(n, 128), "block_k": block_of(k, 128)},
+        given,
+        holds=lambda block_m, block_n, block_k: (
+            2 * (block_m + block_n) * block_k * kind.size_bytes
+            + block_m * block_n * (acc.size_bytes + out.size_bytes)
+        ),
+        accumulates=lambda block_m, block_n, block_k: block_m * block_n * acc.size_bytes,
+        programs=lambda block_m, block_n, block_k: ceil_div(m, block_m) * ceil_div(n, block_n),
+    )
+    return {"m": m, "n": n, "k": k, **blocks, "pes": pes}
+
+
+@bench(
+    "gemm",
+    fit=fit,
+    small={"m": 64, "n": 96, "k": 64, "block_m": 32, "block_n": 32, "block_k": 32},
+)
 def run(
     torch: Any,
-    m: int = 1024,
-    n: int = 1024,
-    k: int = 1024,
+    *,
+    m: int,
+    n: int,
+    k: int,
     dtype: str = "fp16",
-    block_m: int = 64,
-    block_n: int = 128,
-    block_k: int = 128,
+    block_m: int,
+    block_n: int,
+    block_k: int,
+    pes: int,
 ) -> Outcome:
-    """C = A @ B, tiled over all PEs."""
+    """C = A @ B, tiled over the first pes PEs."""
     kind = as_dtype(dtype)
-    acc = accumulate_type(kind)
-    out = kind if kind.is_float else acc
-    by_rows = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
-    copy_per_sip = DPPolicy(sip="replicate", cube="row_wise", pe="row_wise")
+    acc, out = acc_and_out(kind)
+    by_rows = on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
+    copy_per_sip = on_first(pes, torch, DPPolicy(sip="replicate", cube="row_wise", pe="row_wise"))
     a_host = random_values(torch, m, k, dtype=kind, name="a")
     b_host = random_values(torch, k, n, dtype=kind, name="b")
     a = a_host.to("ahbm", policy=by_rows)
@@ -87,3 +124,9 @@ def run(
     return Outcome(
         outputs=(c,), expected=expected, reference="numpy float64 product", flops=2 * m * n * k, gemm=kind
     )
+
+
+def acc_and_out(kind: DType) -> tuple[DType, DType]:
+    """What a product of ``kind`` is summed in, and what it is stored as."""
+    acc = accumulate_type(kind)
+    return acc, kind if kind.is_float else acc

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kernbench.bench import Array, Expected, Outcome, bench, random_values
+from kernbench.bench import Array, Expected, Outcome, bench, on_first, random_values
 from kernbench.ccl.wiring import coords_of, grid_extents, install_queues
+from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import float32
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
+from kernbench.topology.ids import PeId
 
 
 @jit
@@ -50,45 +53,49 @@ def jacobi_kernel(x_ptr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(tile_ptr, tile)
 
 
-@bench("halo_exchange")
-def run(torch: Any, block: int = 32, steps: int = 4) -> Outcome:
-    """Jacobi's iteration on block x block cells per PE, edges exchanged with up to 4 neighbours."""
+@bench("halo_exchange", fit=lambda room, given: {"pes": room.pes(given)}, small={"block": 8, "steps": 3})
+def run(torch: Any, *, block: int = 32, steps: int = 4, pes: int) -> Outcome:
+    """Jacobi's iteration on block x block cells per PE, on the first pes PEs; edges go to up to 4 neighbours."""
     if block < 1 or steps < 0:
         raise UsageError(
             f"halo_exchange: block must be 1 or more and steps 0 or more, not {block} and {steps}"
         )
-    spec, pes = torch.machine.spec, torch.machine.pes
-    by_pe = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
-    x_host = random_values(torch, len(pes) * block, block, dtype=float32, name="x")
-    x: Any = x_host.to("ahbm", policy=by_pe)
-    queues = install_queues(torch, directions="NESW")
-    torch.launch(jacobi_kernel, (len(pes),), (x,), {"STEPS": steps, "BLOCK": block}, queues=queues)
+    x_host = random_values(torch, pes * block, block, dtype=float32, name="x")
+    x: Any = x_host.to(
+        "ahbm", policy=on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
+    )
+    queues = install_queues(torch, pes=range(pes), directions="NESW")
+    torch.launch(jacobi_kernel, (pes,), (x,), {"STEPS": steps, "BLOCK": block}, queues=queues)
 
     def expected() -> tuple[Expected, ...]:
-        tiles = x_host.numpy().reshape(len(pes), block, block)
-        n_columns, n_rows = grid_extents(spec)
-        grid = np.empty((n_rows * block, n_columns * block), np.float32)
-        places = [
-            (slice(y * block, (y + 1) * block), slice(x * block, (x + 1) * block))
-            for x, y in (coords_of(spec, pe) for pe in pes)
-        ]
-        for place, tile in zip(places, tiles, strict=True):
-            grid[place] = tile
-        for _ in range(steps):
-            grid = jacobi_step(
-                grid,
-                block,
-                wrap_rows=spec.neighbours.wrap and n_rows > 1,
-                wrap_columns=spec.neighbours.wrap and n_columns > 1,
-            )
-        return (Expected(values=np.concatenate([grid[place] for place in places]), tolerance=0.0),)
+        tiles = jacobi(torch.machine.spec, torch.machine.pes[:pes], x_host.numpy(), block, steps)
+        return (Expected(values=tiles, tolerance=0.0),)
 
     return Outcome(
         outputs=(x,),
         expected=expected,
         reference="numpy, the same float32 operations in the same order",
-        flops=4 * steps * len(pes) * block * block,
+        flops=4 * steps * pes * block * block,
     )
+
+
+def jacobi(spec: TopologySpec, pes: Sequence[PeId], tiles: Array, block: int, steps: int) -> Array:
+    """The tiles of ``pes``, one below the other, ``steps`` steps later; where the grid has no tile is 0."""
+    coords = [coords_of(spec, pe) for pe in pes]
+    n_columns, n_rows = grid_extents(spec)
+    wraps = spec.neighbours.wrap
+    if not wraps:  # what lies beyond the last tiles is 0 as well
+        n_columns, n_rows = (1 + max(place) for place in zip(*coords, strict=True))
+    places = [(slice(y * block, (y + 1) * block), slice(x * block, (x + 1) * block)) for x, y in coords]
+    grid = np.zeros((n_rows * block, n_columns * block), np.float32)
+    is_there = np.zeros_like(grid)
+    for place, tile in zip(places, tiles.reshape(len(pes), block, block), strict=True):
+        grid[place], is_there[place] = tile, 1
+    for _ in range(steps):
+        grid = is_there * jacobi_step(
+            grid, block, wrap_rows=wraps and n_rows > 1, wrap_columns=wraps and n_columns > 1
+        )
+    return np.concatenate([grid[place] for place in places])
 
 
 def jacobi_step(grid: Array, block: int, *, wrap_rows: bool, wrap_columns: bool) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.bench import Expected, Outcome, bench, random_values
+from kernbench.bench import Expected, Outcome, bench, on_first, random_values
 from kernbench.ccl.wiring import install_queues
 from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
@@ -26,16 +26,18 @@ def hello_kernel(x_ptr, y_ptr, N: tl.constexpr):
         tl.recv("W", (N,), x_ptr.dtype.element_ty, dst=y_ptr + rank * N)
 
 
-@bench("hello_send")
-def run(torch: Any, n: int = 256, dtype: str = "fp32") -> Outcome:
-    """Every PE of an even rank sends n elements to its eastern neighbour."""
-    kind, n_pes = as_dtype(dtype), len(torch.machine.pes)
-    by_pe = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
-    x_host = random_values(torch, n_pes, n, dtype=kind, name="x")
+@bench("hello_send", fit=lambda room, given: {"pes": room.pes(given)}, small={"n": 100})
+def run(torch: Any, *, n: int = 256, dtype: str = "fp32", pes: int) -> Outcome:
+    """Each of the first pes PEs that has an even rank sends n elements to its eastern neighbour."""
+    kind, by_pe = (
+        as_dtype(dtype),
+        on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")),
+    )
+    x_host = random_values(torch, pes, n, dtype=kind, name="x")
     x = x_host.to("ahbm", policy=by_pe)
-    y = torch.zeros(n_pes, n, dtype=kind, policy=by_pe, name="y")
-    queues = install_queues(torch, directions=("E", "W"))
-    torch.launch(hello_kernel, (n_pes,), (x, y), {"N": n}, queues=queues)
+    y = torch.zeros(pes, n, dtype=kind, policy=by_pe, name="y")
+    queues = install_queues(torch, pes=range(pes), directions=("E", "W"))
+    torch.launch(hello_kernel, (pes,), (x, y), {"N": n}, queues=queues)
 
     def expected() -> tuple[Expected, ...]:
         values = x_host.numpy()

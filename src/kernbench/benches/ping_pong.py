@@ -36,7 +36,7 @@ def ping_pong_kernel(x_ptr, y_ptr, ROUNDS: tl.constexpr, N: tl.constexpr):
         tl.device_print(f"half a round trip takes {half_ps / 1000:.3f} ns")
 
 
-@bench("ping_pong")
+@bench("ping_pong", least_pes=2, small={"n": 100, "rounds": 2})
 def run(
     torch: Any, n: int = 128, dtype: str = "fp32", rounds: int = 10, src: int = 0, dst: int = 1
 ) -> Outcome:

@@ -6,11 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.bench import Expected, Outcome, bench, dot_tolerance, random_values
-from kernbench.dtypes import accumulate_type, as_dtype
+from kernbench.bench import (
+    Expected,
+    Outcome,
+    Room,
+    bench,
+    block_of,
+    dot_tolerance,
+    on_first,
+    random_values,
+    side,
+)
+from kernbench.benches.gemm import acc_and_out
+from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
+from kernbench.units import ceil_div
 
 
 @jit
@@ -54,22 +66,50 @@ def qkv_kernel(
     tl.store(v_ptr + at, v.to(v_ptr.dtype.element_ty), mask=mask)
 
 
-@bench("qkv_gemm")
+def fit(room: Room, given: dict[str, Any]) -> dict[str, int]:
+    """32 x 32 elements of each of Q, K and V for each PE, twice as wide as there are tokens.
+
+    Blocks are of 128 at most. A program holds two blocks of X and of each weight, of which one is being loaded, its
+    blocks of Q, K and V, and one of them as it is stored.
+    """
+    kind, pes = as_dtype(given["dtype"]), room.pes(given)
+    width = given.get("width", side(2 * 32 * 32 * pes))
+    tokens = given.get("tokens", ceil_div(width, 2))
+    acc, out = acc_and_out(kind)
+    blocks = room.blocks(
+        {"block_m": block_of(tokens, 128), "block_n": block_of(width, 128), "block_k": block_of(width, 128)},
+        given,
+        holds=lambda block_m, block_n, block_k: (
+            2 * (block_m + 3 * block_n) * block_k * kind.size_bytes
+            + block_m * block_n * (3 * acc.size_bytes + out.size_bytes)
+        ),
+        accumulates=lambda block_m, block_n, block_k: 3 * block_m * block_n * acc.size_bytes,
+        programs=lambda block_m, block_n, block_k: ceil_div(tokens, block_m) * ceil_div(width, block_n),
+    )
+    return {"tokens": tokens, "width": width, **blocks, "pes": pes}
+
+
+@bench(
+    "qkv_gemm",
+    fit=fit,
+    small={"tokens": 32, "width": 64, "block_m": 16, "block_n": 16, "block_k": 32},
+)
 def run(
     torch: Any,
-    tokens: int = 256,
-    width: int = 1024,
+    *,
+    tokens: int,
+    width: int,
     dtype: str = "fp16",
-    block_m: int = 32,
-    block_n: int = 64,
-    block_k: int = 64,
+    block_m: int,
+    block_n: int,
+    block_k: int,
+    pes: int,
 ) -> Outcome:
-    """Q, K and V of one layer, X replicated per SIP, weights sharded by columns over the cubes."""
+    """Q, K and V of one layer on the first pes PEs, X replicated per SIP, weights sharded by columns over the cubes."""
     kind = as_dtype(dtype)
-    acc = accumulate_type(kind)
-    out = kind if kind.is_float else acc
-    by_columns = DPPolicy(sip="column_wise", cube="column_wise", pe="row_wise")
-    copy_per_sip = DPPolicy(sip="replicate", cube="row_wise", pe="row_wise")
+    acc, out = acc_and_out(kind)
+    by_columns = on_first(pes, torch, DPPolicy(sip="column_wise", cube="column_wise", pe="row_wise"))
+    copy_per_sip = on_first(pes, torch, DPPolicy(sip="replicate", cube="row_wise", pe="row_wise"))
     x_host = random_values(torch, tokens, width, dtype=kind, name="x")
     w_host = [random_values(torch, width, width, dtype=kind, name=f"w{p}") for p in "qkv"]
     x = x_host.to("ahbm", policy=copy_per_sip)

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kernbench.bench import Expected, Outcome, bench, random_values, rounding
+from kernbench.bench import Expected, Outcome, Room, bench, on_first, random_values, rounding
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import UsageError
 from kernbench.lang import tl
@@ -27,15 +27,28 @@ def softmax_kernel(x_ptr, y_ptr, n_columns, BLOCK: tl.constexpr, LOWEST: tl.cons
     tl.store(y_ptr + start + columns, powers / tl.sum(powers, axis=0), mask=mask)
 
 
-@bench("softmax")
-def run(torch: Any, rows: int = 1024, columns: int = 1024, dtype: str = "fp32") -> Outcome:
-    """Row-wise softmax over all PEs."""
+def fit(room: Room, given: dict[str, Any]) -> dict[str, int]:
+    """Eight rows for each PE, of 1024 elements or of as many as it can hold.
+
+    A program holds a row as it was loaded and, in fp32, what it was before and after a step.
+    """
+    wanted = {"columns": 1024}
+    row = room.blocks(
+        wanted, given, holds=lambda columns: columns * (as_dtype(given["dtype"]).size_bytes + 8)
+    )
+    pes = room.pes(given)
+    return {"rows": 8 * pes, **row, "pes": pes}
+
+
+@bench("softmax", fit=fit, small={"rows": 9, "columns": 100})
+def run(torch: Any, *, rows: int, columns: int, dtype: str = "fp32", pes: int) -> Outcome:
+    """Row-wise softmax over the first pes PEs."""
     if columns < 1:
         raise UsageError(
             f"softmax: columns must be 1 or more, not {columns}: a row of none has no largest element"
         )
     kind = as_dtype(dtype)
-    policy = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
+    policy = on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
     x_host = random_values(torch, rows, columns, dtype=kind, name="x")
     x = x_host.to("ahbm", policy=policy)
     y = torch.empty(rows, columns, dtype=kind, policy=policy, name="y")

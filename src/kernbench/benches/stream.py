@@ -37,7 +37,7 @@ def stream_kernel(x_ptr, y_ptr, MESSAGES: tl.constexpr, N: tl.constexpr):
         tl.device_print(f"{rest * N * 1000 / took_ps:.2f} GB/s, {took_ps / rest / 1000:.3f} ns a message")
 
 
-@bench("stream")
+@bench("stream", least_pes=2, small={"messages": 7, "n": 300, "slots": 3})
 def run(
     torch: Any,
     messages: int = 32,

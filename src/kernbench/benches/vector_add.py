@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.bench import Expected, Outcome, bench, random_values, rounding
+from kernbench.bench import Expected, Outcome, Room, bench, block_of, on_first, random_values, rounding
 from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
+from kernbench.units import ceil_div
 
 
 @jit
@@ -23,11 +24,24 @@ def add_kernel(a_ptr, b_ptr, c_ptr, n_elem, BLOCK: tl.constexpr):
     tl.store(c_ptr + at, a + b, mask=mask)
 
 
-@bench("vector_add")
-def run(torch: Any, n: int = 1 << 20, dtype: str = "fp32", block: int = 1024) -> Outcome:
-    """c = a + b over all PEs."""
+def fit(room: Room, given: dict[str, Any]) -> dict[str, int]:
+    """8192 elements for each PE, in blocks of 1024 at most; a program holds a block of a, of b and of c."""
+    pes = room.pes(given)
+    n = given.get("n", 8192 * pes)
+    block = room.blocks(
+        {"block": block_of(n, 1024)},
+        given,
+        holds=lambda block: 3 * block * as_dtype(given["dtype"]).size_bytes,
+        programs=lambda block: ceil_div(n, block),
+    )
+    return {"n": n, **block, "pes": pes}
+
+
+@bench("vector_add", fit=fit, small={"n": 1000, "block": 128})
+def run(torch: Any, *, n: int, dtype: str = "fp32", block: int, pes: int) -> Outcome:
+    """c = a + b over the first pes PEs."""
     kind = as_dtype(dtype)
-    policy = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
+    policy = on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
     host = [random_values(torch, n, dtype=kind, name=name) for name in "ab"]
     a, b = (tensor.to("ahbm", policy=policy) for tensor in host)
     c = torch.empty(n, dtype=kind, policy=policy, name="c")

@@ -152,7 +152,11 @@ def _ops() -> list[dict[str, Any]]:
 
 
 SECTIONS = {
-    "benches": Section(_benches, ("name", "doc", "parameters"), "kernbench run NAME -p name=value"),
+    "benches": Section(
+        _benches,
+        ("name", "doc", "parameters"),
+        "kernbench run NAME -p name=value; auto follows from the machine",
+    ),
     "topologies": Section(
         _topologies, ("name", "doc"), "--topology NAME, or extends: NAME in a file of yours"
     ),
@@ -189,10 +193,11 @@ def _print(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _cell(value: Any) -> str:
+    from kernbench.bench import FOLLOWS
     from kernbench.reports.tables import settings
 
     if isinstance(value, dict):
-        return settings(value)
+        return settings({name: FOLLOWS if default is None else default for name, default in value.items()})
     if isinstance(value, bool):
         return "yes" if value else ""
     return str(value)

@@ -46,7 +46,11 @@ def command(
     ],
     param: Annotated[
         list[str] | None,
-        typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter of the bench; may be repeated."),
+        typer.Option(
+            "-p",
+            metavar="NAME=VALUE",
+            help="Set a parameter of the bench; the others have defaults or follow from the machine; may be repeated.",
+        ),
     ] = None,
     topology: TopologyName = "default",
     overrides: Overrides = None,

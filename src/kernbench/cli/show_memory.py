@@ -51,14 +51,15 @@ class BenchMemory:
 
 def memory_of(name_or_path: str, params: dict[str, str], config: Config) -> BenchMemory:
     """Run a bench without time on a fresh machine and note where its tensors lie; what it prints goes to stderr."""
-    from kernbench.bench import load_bench
+    from kernbench.bench import Room, load_bench
     from kernbench.simulation import Simulation
 
     with redirect_stdout(sys.stderr), sign_of_life(f"loading {name_or_path}") as tell:
         bench = load_bench(name_or_path)
-        values = bench.bind(params)
+        known = bench.bind(params)
         tell("building the machine")
         simulation = Simulation(config, mode="data")
+        values = bench.fitted(known, Room.of(simulation.graph))
         records = _recorded(simulation)
         tell(f"running {bench.name} without time")
         bench.run(simulation.torch, **values)

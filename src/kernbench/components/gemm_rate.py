@@ -14,14 +14,15 @@ def macs_per_cycle(dtype: DType, spec: GemmSpec, line: SourceLine | None = None)
     """MACs that PE_GEMM does in a cycle on ``dtype``; both fp8 formats share one entry.
 
     Raises:
-        DTypeError: the array has no rate for it; names the kernel ``line``.
+        DTypeError: the array has no rate for it; names the ``line`` of the kernel or the bench.
     """
     rates = _array_rates(tuple(spec.macs_per_cycle.items()))
     rate = rates.get(dtype) or (rates.get(float8e4nv) if dtype is float8e5 else None)
     if rate is not None:
         return rate
+    where = "" if line is None else f"{line}: "
     raise DTypeError(
-        f"{line}: PE_GEMM cannot multiply {dtype}: pe.gemm.macs_per_cycle lists {', '.join(spec.macs_per_cycle)}; "
+        f"{where}PE_GEMM cannot multiply {dtype}: pe.gemm.macs_per_cycle lists {', '.join(spec.macs_per_cycle)}; "
         "cast the operands or add the dtype there"
     )
 

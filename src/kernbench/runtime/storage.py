@@ -44,7 +44,7 @@ class Storage:
 def user_line() -> SourceLine:
     """The line of the user's program that is being executed: the innermost outside of KernBench, its benches apart."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame.f_code.co_filename):
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return (
         SourceLine("?", 0)
@@ -53,5 +53,8 @@ def user_line() -> SourceLine:
     )
 
 
-def _is_ours(path: str) -> bool:
+def _is_ours(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    if path == "<string>":  # a dataclass's __init__, which Python writes; or a program of the user
+        return str(frame.f_globals.get("__name__")).startswith("kernbench.")
     return path.startswith(_OURS) and not path.startswith(_BENCHES)
