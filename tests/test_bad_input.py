@@ -12,6 +12,7 @@ from textwrap import indent
 
 import pytest
 
+from kernbench import bench
 from kernbench.cli.main import execute
 
 TINY = ("--topology", "tiny")
@@ -363,7 +364,6 @@ def test_a_file_that_cannot_be_read_says_why(kernbench, name, error):
             "program (0, 0, 0) on sip0.cube0.pe0: ValueError: two lines",
         ),
         ("assert False", PROGRAM_FAILED, "program (0, 0, 0) on sip0.cube0.pe0: AssertionError\n"),
-        ("import sys; sys.exit(0)", PROGRAM_FAILED, "program (0, 0, 0) on sip0.cube0.pe0: SystemExit: 0"),
         (
             "foo + 1",
             PROGRAM_FAILED,
@@ -507,7 +507,6 @@ def test_what_was_freed_too_early_names_the_line_that_freed_it_and_the_one_that_
     ("host", "error"),
     [
         ("raise RuntimeError('host')", "RuntimeError: host"),
-        ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("kernel[lambda meta: (meta['Q'],)](x)", "KeyError: 'Q'"),
     ],
 )
@@ -515,6 +514,55 @@ def test_a_host_program_that_fails_is_no_mistake_of_kernbench(kernbench, tmp_pat
     assert kernbench("run", mine(host=host), *TINY) == (
         PROGRAM_FAILED,
         f"kernbench: {tmp_path}/mine.py:{HOST_LINE}: {error}; --debug shows the traceback\n",
+    )
+
+
+ENDS = {
+    "import sys; sys.exit()": "SystemExit",
+    "import sys; sys.exit(0)": "SystemExit: 0",
+    "quit()": "SystemExit: None",
+    "raise GeneratorExit": "GeneratorExit",
+    "raise KeyboardInterrupt": "KeyboardInterrupt",
+    "raise BaseException('mine')": "BaseException: mine",
+    "raise MemoryError": "MemoryError",
+    "bytearray(1 << 62)": "MemoryError",
+    "raise EOFError": "EOFError",
+    "raise StopIteration": "StopIteration",
+    "f = lambda n: f(n + 1); f(0)": "RecursionError: maximum recursion depth exceeded",
+}
+
+
+@pytest.mark.parametrize("statement", ENDS)
+@pytest.mark.parametrize("mode", ["timed", "data", "timing"])
+def test_whatever_a_kernel_ends_with_ends_the_run_with_its_line(kernbench, statement, mode):
+    assert kernbench("run", mine(statement), *TINY, "--mode", mode) == (
+        PROGRAM_FAILED,
+        f"kernbench: mine.py:{KERNEL_LINE}: program (0, 0, 0) on sip0.cube0.pe0: {ENDS[statement]}\n",
+    )
+
+
+@pytest.mark.parametrize("statement", ENDS)
+def test_whatever_a_host_program_ends_with_ends_the_run_with_its_line(kernbench, tmp_path, statement):
+    assert kernbench("run", mine(host=statement), *TINY) == (
+        PROGRAM_FAILED,
+        f"kernbench: {tmp_path}/mine.py:{HOST_LINE}: {ENDS[statement]}; --debug shows the traceback\n",
+    )
+
+
+@pytest.mark.parametrize("statement", ENDS)
+def test_whatever_a_plugin_ends_with_is_a_mistake_in_it(kernbench, statement):
+    Path("mine.py").write_text(statement)
+    assert kernbench("list", "ops", "--plugin", "mine.py") == (
+        BAD_INPUT,
+        f"kernbench: mine.py:1: {ENDS[statement]}\n",
+    )
+
+
+def test_a_kernel_that_fails_within_a_library_names_the_line_that_called_it(kernbench):
+    kernel = "np.linalg.inv(np.zeros((2, 2)))"
+    assert kernbench("run", mine(kernel), *TINY) == (
+        PROGRAM_FAILED,
+        f"kernbench: mine.py:{KERNEL_LINE}: program (0, 0, 0) on sip0.cube0.pe0: LinAlgError: Singular matrix\n",
     )
 
 
@@ -666,20 +714,20 @@ def test_a_full_disk_is_told(kernbench, options, name):
 
 
 def test_too_little_memory_is_one_line(kernbench, monkeypatch):
-    def starve(*_: object) -> None:
-        raise MemoryError("Unable to allocate 3.64 TiB")
-
-    monkeypatch.setattr("kernbench.bench.load_bench", starve)
+    """Where it is a line of ours that runs out of it."""
+    ours = {"__name__": "ours"}
+    exec(compile("def starve(*_):\n    raise MemoryError('3.64 TiB')", bench.__file__, "exec"), ours)
+    monkeypatch.setattr(bench, "load_bench", ours["starve"])
     assert kernbench(*SMALL) == (
         BAD_INPUT,
-        "kernbench: this computer has too little memory; make it smaller (MemoryError: Unable to allocate 3.64 TiB)\n",
+        "kernbench: this computer has too little memory; make it smaller (MemoryError: 3.64 TiB)\n",
     )
 
 
 def test_an_interrupt_within_an_import_is_an_interrupt(kernbench, monkeypatch):
     def interrupted_import(*_: object) -> None:
         try:
-            raise KeyboardInterrupt
+            signal.default_int_handler(signal.SIGINT, None)
         except KeyboardInterrupt as error:
             raise ImportError("numpy failed to import") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opcode import opmap
+
 
 class KernBenchError(Exception):
     """Base of every error KernBench raises on purpose: one line that says where, what, and what to do."""
@@ -17,6 +19,28 @@ def in_one_line(error: BaseException) -> str:
     """
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_of_a_program(error: BaseException) -> bool:
+    """Whether a user's program raised ``error``, and nobody from outside of it.
+
+    A Ctrl-C, and what ends a greenlet or a generator that is given up, come from outside: they arise between two
+    instructions, or in a switch, and not at a ``raise``.
+
+    >>> def by_hand():
+    ...     raise KeyboardInterrupt
+    >>> try:
+    ...     by_hand()
+    ... except KeyboardInterrupt as error:
+    ...     is_of_a_program(error)
+    True
+    """
+    if isinstance(error, (Exception, SystemExit)):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]
 
 
 class ConfigError(KernBenchError):

@@ -17,7 +17,7 @@ from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
+from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
@@ -181,7 +181,9 @@ def load_plugin(path: str | Path) -> None:
         with registering_from(str(path.resolve())), _importing_from(str(absolute.parent)):
             exec(code, module.__dict__)
     # Whatever a file of the user raises while it is loaded, sys.exit included, is a mistake in it.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_of_a_program(error):
+            raise
         raise UsageError(_mistake_in(path, error)) from error
 
 

@@ -150,7 +150,7 @@ def test_json_holds_every_field(kernbench, probed):
         (("pe-to-local", "--pes", "0,1"), "--pes is for a queue: kernbench probe queue --pes 0,1"),
         (("--plot", "a.png"), "--plot is for a queue: kernbench probe queue --plot a.png"),
         (("queue", "--depths", "1..b"), "--depths 1..b: '1..b' is no depth; write 4, or 1..16"),
-        (("queue", "--depths", "2..1"), "--depths 2..1: a queue has 1 slot or more; write 4, or 1..16"),
+        (("queue", "--depths", "2..1"), "--depths 2..1: 2..1 ends before it begins; write 1..16"),
         (("queue", "--depths", "0"), "--depths 0: a queue has 1 slot or more; write 4, or 1..16"),
         (("queue", "--pes", "1"), "--pes 1: write the numbers of two PEs, as in 0,1"),
         (("queue", "--plot", "knee.pdf"), "--plot knee.pdf: a picture's name ends with .png or .svg"),

@@ -1,6 +1,7 @@
 """``kernbench run`` prints what a run found, ends with what limits the kernel, and judges by its exit code."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,6 +92,8 @@ def bench(monkeypatch):
         if asked["trace"]:
             asked["trace"].write_text("[")
         sys.stdout.write("from a kernel\n")
+        if module.result is KeyboardInterrupt:
+            signal.default_int_handler(signal.SIGINT, None)
         if isinstance(module.result, BaseException):
             raise module.result
         return module.result
@@ -229,7 +232,7 @@ def test_the_trace_appears_when_the_run_is_done(kernbench, bench, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt, 130, "interrupted"),
         (DeadlockError("at 1 ns: k.py:3 waits"), 3, "at 1 ns: k.py:3 waits"),
     ],
 )

@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kernbench.cli.options import Debug, Session
-from kernbench.errors import KernBenchError, ProgramError, UnknownNameError, in_one_line
+from kernbench.errors import KernBenchError, ProgramError, UnknownNameError, in_one_line, is_of_a_program
 from kernbench.garbage import rarely_collected
 from kernbench.registry import did_you_mean
 
@@ -57,6 +57,14 @@ Exit codes:
 """
 
 
+class _CarriedError(Exception):
+    """What a command raised, past typer."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
 class LazyGroup(TyperGroup):
     """The commands of ``COMMANDS``, each imported when it is called."""
 
@@ -74,6 +82,13 @@ class LazyGroup(TyperGroup):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(cmd_name, epilog=module.EXAMPLES)(module.command)
         return get_command(app)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; two kinds of exception are carried past typer, which takes them for its prompts'."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt) as error:
+            raise _CarriedError(error) from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Their first lines, without importing any."""
@@ -127,9 +142,11 @@ def _interrupts_heard() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _interrupt(number: int, frame: Any) -> NoReturn:
+def _interrupt(number: int, frame: Any) -> None:
     signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN_S)
-    raise KeyboardInterrupt
+    signal.default_int_handler(
+        number, frame
+    )  # which raises; a `raise` here would look like the program's own
 
 
 def _lost(error: Any) -> None:
@@ -149,16 +166,18 @@ def execute(args: Sequence[str]) -> int:
             list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
         )
     except KernBenchError as error:
-        return _failed(session, _with_place(error), error.exit_code)
+        return _failed(session, error, _with_place(error), error.exit_code)
     except typer.TyperException as error:
-        return _failed(session, _usage(error), KernBenchError.exit_code)
+        return _failed(session, error, _usage(error), KernBenchError.exit_code)
+    except _CarriedError as carried:
+        return _failed(session, carried.error, *_unexpected(carried.error))
     # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except BaseException as error:
         if isinstance(error, SystemExit) and not _users(error):  # typer's, when it has served a shell
             return error.code if isinstance(error.code, int) else 0
-        return _failed(session, *_unexpected(error))
+        return _failed(session, error, *_unexpected(error))
     if code == INTERRUPTED:
-        return _failed(session, "interrupted", INTERRUPTED)
+        return _failed(session, None, "interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -192,14 +211,17 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
 
     It is the user's if the innermost place that is no library's is in a file of theirs.
     """
-    what, places = in_one_line(error), _places(error)
+    what, places, users = in_one_line(error), _places(error), _users(error)
     if _is_interrupt(error):
         return "interrupted", INTERRUPTED
+    place = f"{users[-1].filename}:{users[-1].lineno}: " if users else ""
+    if users and (users[-1] == places[-1] or isinstance(error, RecursionError)):
+        return f"{place}{what}; --debug shows the traceback", ProgramError.exit_code
     if isinstance(error, MemoryError):
-        return f"this computer has too little memory; make it smaller ({what})", KernBenchError.exit_code
-    if places and not _is_of(places[-1].filename, PACKAGE):
-        place = f"{places[-1].filename}:{places[-1].lineno}"
-        return f"{place}: {what}; --debug shows the traceback", ProgramError.exit_code
+        return (
+            f"{place}this computer has too little memory; make it smaller ({what})",
+            KernBenchError.exit_code,
+        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'standard output'}: {error.strerror}", KernBenchError.exit_code
     return f"internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
@@ -208,7 +230,7 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
 def _is_interrupt(error: BaseException | None) -> bool:
     """Whether ``error`` is what a library, in the middle of its import, made of a Ctrl-C."""
     while error is not None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) and not is_of_a_program(error):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -234,8 +256,8 @@ def _is_of(filename: str, folder: str | Path) -> bool:
     return Path(filename).is_relative_to(folder)
 
 
-def _failed(session: Session, text: str, code: int) -> int:
+def _failed(session: Session, error: BaseException | None, text: str, code: int) -> int:
     if session.debug:
-        traceback.print_exc()
+        traceback.print_exception(error)
     print(f"kernbench: {text}", file=sys.stderr)
     return code

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernbench.dtypes import float32, int1, int32, int64, uint64
-from kernbench.errors import KernBenchError, KernelError, UsageError, in_one_line
+from kernbench.errors import KernBenchError, KernelError, UsageError, in_one_line, is_of_a_program
 from kernbench.lang.block import ACTIVE, Block
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import ProgramContext
@@ -51,7 +51,9 @@ def run_program(
         program.finish()
     except KernBenchError:
         raise
-    except (Exception, SystemExit) as error:  # sys.exit in a kernel ends no simulator
+    except BaseException as error:  # sys.exit in a kernel ends no simulator
+        if not is_of_a_program(error):
+            raise
         ids = ", ".join(str(i) for i in port.program_ids)
         raise KernelError(
             f"{line_of(error.__traceback__)}: program ({ids}) on {port.pe_name}: {in_one_line(error)}"

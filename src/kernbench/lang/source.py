@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -13,6 +14,11 @@ from typing import Any
 from kernbench.messages.commands import SourceLine
 
 _LANG = str(Path(__file__).parent) + os.sep
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_INSTALLED = (
+    "<frozen ",
+    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
 _NOWHERE = SourceLine("?", 0)
 _lines: dict[tuple[str, int], SourceLine] = {}
 
@@ -26,14 +32,16 @@ def here() -> SourceLine:
 
 
 def line_of(traceback: TracebackType | None) -> SourceLine:
-    """The innermost line of ``traceback`` outside of the kernel language."""
-    found = _NOWHERE
+    """The innermost line of ``traceback`` outside of the kernel language, and of what is installed if there is one."""
+    found, in_library = None, _NOWHERE
     while traceback is not None:
         path = traceback.tb_frame.f_code.co_filename
-        if not path.startswith(_LANG):
+        if path.startswith(_INSTALLED) and not path.startswith(_PACKAGE):
+            in_library = _line(path, traceback.tb_lineno)
+        elif not path.startswith(_LANG):
             found = _line(path, traceback.tb_lineno)
         traceback = traceback.tb_next
-    return found
+    return found or in_library
 
 
 def defined_at(function: Callable[..., Any]) -> SourceLine:
