@@ -650,16 +650,6 @@ def test_tensors_over_sram_and_over_every_pe(policy):
     agree(kernel, (128,), args, {1: iota(64, 128) + 1}, policy=policy, topology="default")
 
 
-def test_every_pe_writes_its_own_copy_of_a_replicated_tensor():
-    """Which is the nearest; a read on the host takes the first copy."""
-
-    def kernel(x):
-        tl.store(x + tl.program_id(0), 1.0)
-
-    everywhere = DPPolicy(sip="replicate", cube="replicate", pe="replicate")
-    agree(kernel, (4,), [np.zeros(4, F32)], {0: [1, 0, 0, 0]}, policy=everywhere)
-
-
 def test_a_block_that_lives_too_long_is_told_alike_in_both_modes():
     def kernel(x):
         values = [tl.load(x + tl.arange(0, 64)) for _ in range(1000)]

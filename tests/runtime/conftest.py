@@ -96,7 +96,9 @@ class FakeDevice:
         for pe in wiring.pes:
             self.ring_bytes[pe] -= wiring.tcm_bytes(pe)
 
-    def launch(self, kernel, args, meta, programs, grid, name, operands, wiring, stream=None):
+    def launch(
+        self, kernel, args, meta, programs, grid, name, operands, wiring, stream=None, own=frozenset()
+    ):
         self.queued.append(
             SimpleNamespace(
                 kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name, wiring=wiring

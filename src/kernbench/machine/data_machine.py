@@ -22,7 +22,7 @@ from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, SourceLine
 from kernbench.messages.ipcq import Wiring
-from kernbench.messages.owners import LaunchId
+from kernbench.messages.owners import LaunchId, Lifetime
 from kernbench.topology.graph import TopologyGraph
 
 
@@ -149,9 +149,10 @@ class DataMachine(Hardware):
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
         stream: Hashable = None,
+        own: frozenset[Lifetime] = frozenset(),
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
-        launch = LaunchId(self.store)
+        launch = LaunchId(self.store, own)
         self.page_tables.begin(launch, {program.pe for program in programs})
         ports = [
             self.program_kind(

@@ -25,7 +25,7 @@ from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.fabric import Piece
 from kernbench.messages.ipcq import QueueEnd, QueuesMsg, QueuesRemoveMsg, Wiring
-from kernbench.messages.owners import LaunchId
+from kernbench.messages.owners import LaunchId, Lifetime
 from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
@@ -249,6 +249,7 @@ class Machine(Hardware):
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
         stream: Hashable = None,
+        own: frozenset[Lifetime] = frozenset(),
     ) -> None:
         """Start a kernel behind what orders it (see :class:`Underway`), its operands mapped; returns at once."""
         self._require_running()
@@ -256,7 +257,7 @@ class Machine(Hardware):
         if not all(underway.runs_beside(stream, pes, operands) for underway in self._launched):
             self.complete_launches()
         self._complete_maps(operands)
-        launch = LaunchId(self.store)
+        launch = LaunchId(self.store, own)
         self.page_tables.begin(launch, pes)
         by_pe: dict[int, list[Program]] = {}
         for program in programs:

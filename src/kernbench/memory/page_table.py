@@ -80,18 +80,18 @@ class PageTable:
         shards = self._below(va)
         return shards if shards is not None and va < shards.end else None
 
-    def translate(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+    def translate(self, pe: int, access: Access, line: SourceLine | None, *, is_write: bool = False) -> Pages:
         """The pieces of ``access`` at the copies nearest to PE number ``pe``, page by page.
 
         Raises:
             PageFaultError: a byte lies outside of all tensors; names PE, kernel ``line``, address, nearest tensor, and
-                what else is mapped.
+                what else is mapped. Or the access writes to one of several copies.
         """
         if access.addresses is not None:
-            return self._gather(pe, access, line)
+            return self._gather(pe, access, line, is_write=is_write)
         shards = self._below(access.va)
-        if shards is not None and shards.life.freed:
-            self._require_living(pe, shards, access.va, line)
+        if shards is not None and (shards.life.freed or (is_write and shards.n_copies > 1)):
+            self._require_allowed(pe, shards, access, access.va, line, is_write=is_write)
         key = (access.va, access.itemsize, access.shape, access.strides, shards.view_of(pe) if shards else -1)
         pages = self._cache.get(key)
         if pages is None:
@@ -114,7 +114,7 @@ class PageTable:
             raise self._fault(pe, run_starts(va, outer), run_bytes, line, wrapped)
         return shards.pages_for(access, pe, self.page_bytes)
 
-    def _gather(self, pe: int, access: Access, line: SourceLine | None) -> Pages:
+    def _gather(self, pe: int, access: Access, line: SourceLine | None, *, is_write: bool) -> Pages:
         starts, size_bytes = access.addresses, access.itemsize
         assert starts is not None
         pages: Pages = ()
@@ -126,7 +126,7 @@ class PageTable:
             inside = (starts[lanes] >= shards.va) & (starts[lanes] + size_bytes <= shards.end)
             if not inside[0]:
                 raise self._fault(pe, starts, size_bytes, line, access.wrapped)
-            self._require_living(pe, shards, int(starts[lanes[0]]), line)
+            self._require_allowed(pe, shards, access, int(starts[lanes[0]]), line, is_write=is_write)
             here = lanes[inside]
             pages += shards.pages_of_lanes(starts[here], here * size_bytes, size_bytes, pe, self.page_bytes)
             lanes = lanes[~inside]
@@ -157,11 +157,32 @@ class PageTable:
         who = str(self.pes[pe]) if pe >= 0 else "host"
         return f"{who}: {line}" if line else who
 
-    def _require_living(self, pe: int, shards: ShardMap, address: int, line: SourceLine | None) -> None:
-        """PageFaultError if the tensor at ``address`` was freed when the launch under way on the PE was made."""
+    def _require_allowed(
+        self,
+        pe: int,
+        shards: ShardMap,
+        access: Access,
+        address: int,
+        line: SourceLine | None,
+        *,
+        is_write: bool,
+    ) -> None:
+        """PageFaultError if the launch under way on the PE has no right to ``access`` at ``address``.
+
+        The tensor there was freed when the launch was made; or the access is a store to a tensor of several copies, and
+        none of it is the PE's own.
+        """
         launch = self._launches.get(pe)
-        if launch is not None and address < shards.end and shards.life.ended_before(launch):
+        if launch is None or address >= shards.end:
+            return
+        if shards.life.ended_before(launch):
             raise _freed(self._where(pe, line), shards, address)
+        if is_write and shards.n_copies > 1 and not (shards.life in launch.own and shards.is_own(access, pe)):
+            raise PageFaultError(
+                f"{self._where(pe, line)}: a store to {shards.name!r} {list(shards.shape)} {shards.dtype}, made at "
+                f"{shards.life.made} with {shards.n_copies} copies, would change one of them; place it with one copy, "
+                "as in policy=DPPolicy(sip='row_wise')"
+            )
 
     def _first_unmapped(self, starts: Ints, run_bytes: int) -> int:
         for start in starts.tolist():
@@ -221,9 +242,9 @@ class PageTables:
             for table in self.by_sip:
                 table.unmap(mapping)
 
-    def pieces(self, pe: int, access: Access, line: SourceLine | None) -> Pieces:
+    def pieces(self, pe: int, access: Access, line: SourceLine | None, *, is_write: bool = False) -> Pieces:
         """Where the bytes of ``access`` are for PE number ``pe``; PageFaultError as :meth:`PageTable.translate`."""
-        pages = self.of(pe).translate(pe, access, line)
+        pages = self.of(pe).translate(pe, access, line, is_write=is_write)
         if len(pages) == 1:
             return pages[0].pieces
         return tuple(piece for page in pages for piece in page.pieces)

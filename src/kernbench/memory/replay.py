@@ -323,7 +323,7 @@ class Evaluation:
         """Put ``array``, cast to the target's dtype, at ``target``."""
         access = target.access
         assert access is not None
-        pieces = self.page_tables.pieces(self.pe, access, self.command.line)
+        pieces = self.page_tables.pieces(self.pe, access, self.command.line, is_write=True)
         self.memory.write(pieces, bytes_of(convert(array, target.dtype), access))
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernbench.dtypes import DType
+from kernbench.memory.blocks import upward
 from kernbench.memory.cut import CellRuns, Grid, Ints, cut, cut_at_pages, cut_each_at_pages, run_starts
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
 from kernbench.messages.fabric import PagePieces, Piece
@@ -37,8 +38,7 @@ class ShardMap:
     """One tensor in memory: its virtual range and, for each cell of its grid, the copies.
 
     A cell is row-major and dense at each of its copies. A PE uses the nearest copy: its own, else the first in its
-    cube, else the first in its SIP, else the first of all. That holds for stores too: a copy is private to those
-    for whom it is the nearest.
+    cube, else the first in its SIP, else the first of all. ``n_copies`` is how often each byte exists.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class ShardMap:
         self.dtype = dtype
         self.grid = grid
         self.copies = tuple(tuple(of_cell) for of_cell in copies)
+        self.n_copies = max(map(len, self.copies), default=0)
         self._pes = pes
         self._nearest = [_Nearest(of_cell, pes) if len(of_cell) > 1 else None for of_cell in self.copies]
         self._reach = max((near.reach for near in self._nearest if near), default=0)
@@ -105,6 +106,13 @@ class ShardMap:
         """The copy of ``cell`` that PE number ``pe`` uses; the first for the host (-1)."""
         near = self._nearest[cell]
         return self.copies[cell][0] if near is None or pe < 0 else near.copy_for(pe, self._pes[pe])
+
+    def is_own(self, access: Access, pe: int) -> bool:
+        """Whether PE number ``pe`` itself holds a copy of all that ``access`` touches."""
+        low, high = access.bounds()
+        of_all = access.addresses is not None
+        runs = cut(self.grid, low - self.va, high - low, ()) if of_all else self._runs(upward(access)[0])
+        return all(self.nearest(run.cell, pe).pe == pe for run in runs)
 
     def pieces_for(self, access: Access, pe: int) -> tuple[Piece, ...]:
         """An affine ``access`` inside the tensor, without falling strides, as PE number ``pe`` (-1: host) sees it."""

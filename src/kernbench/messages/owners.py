@@ -10,13 +10,17 @@ _moments = count(1)  # of this process, in the order of the host's calls
 
 
 class LaunchId:
-    """A launch as its programs know it: in which memory, and at which moment it was made."""
+    """A launch as its programs know it: in which memory, and at which moment it was made.
 
-    __slots__ = ("memory", "moment")
+    ``own`` are the tensors whose copies its programs have as their own, each that of its PE.
+    """
 
-    def __init__(self, memory: object) -> None:
+    __slots__ = ("memory", "moment", "own")
+
+    def __init__(self, memory: object, own: frozenset[Lifetime] = frozenset()) -> None:
         self.memory = memory
         self.moment = next(_moments)
+        self.own = own
 
 
 class Lifetime:

@@ -11,6 +11,7 @@ from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.messages.ipcq import Wiring
+from kernbench.messages.owners import Lifetime
 from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
 
@@ -74,11 +75,13 @@ class Device(Protocol):
         operands: Sequence[TensorMapping],
         wiring: Wiring | None,
         stream: Hashable = None,
+        own: frozenset[Lifetime] = frozenset(),
     ) -> None:
         """Start a kernel when its operands are mapped; returns at once.
 
         Its programs see their queues of ``wiring``. It runs behind all that was launched before but for what is on
-        another ``stream``, on other PEs and with other operands.
+        another ``stream``, on other PEs and with other operands. A PE may store to its own copy of the tensors ``own``,
+        to none of several copies else.
         """
 
     def tcm_left_bytes(self, pe: int) -> int:

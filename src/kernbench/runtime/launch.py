@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction, launch_with
 from kernbench.lang.pointer import TensorArg
 from kernbench.lang.program import PerProgram
+from kernbench.messages.owners import Lifetime
 from kernbench.runtime.device import Program
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.topology.ids import PeId
@@ -103,6 +104,14 @@ def tensors_in(argument: Any) -> Iterator[Tensor]:
     elif type(argument) in (tuple, list, dict, PerProgram):
         for inner in argument.values() if type(argument) is dict else argument:
             yield from tensors_in(inner)
+
+
+def owned(arguments: Iterable[Any]) -> frozenset[Lifetime]:
+    """The tensors that each program is given as its own, by what lives as long as they do."""
+    given = [
+        tensor for argument in arguments if type(argument) is PerProgram for tensor in tensors_in(argument)
+    ]
+    return frozenset(tensor.shards.life for tensor in given if isinstance(tensor, DeviceTensor))
 
 
 def check_arg(context: OpenDevice, kernel: JITFunction, name: str, argument: Any) -> None:

@@ -22,6 +22,7 @@ from kernbench.runtime.launch import (
     Place,
     check_arg,
     kernel_arg,
+    owned,
     place_programs,
     tensors_in,
 )
@@ -90,7 +91,16 @@ class OpenDevice:
         operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
         wiring = queues or (self.wirings[-1] if self.wirings else None)
         self.machine.launch(
-            function, positional, keywords, programs, extents, function.__name__, operands, wiring, stream
+            function,
+            positional,
+            keywords,
+            programs,
+            extents,
+            function.__name__,
+            operands,
+            wiring,
+            stream,
+            owned(named.values()),
         )
         self._is_busy = True
 

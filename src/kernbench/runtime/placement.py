@@ -44,9 +44,9 @@ def _checked(only: Any) -> int | tuple[int, ...] | None:
 class DPPolicy:
     """How a tensor is spread over the SIPs, then over the cubes of each, then over the PEs of each cube.
 
-    Each level is one of ``replicate`` (a copy for each), ``row_wise`` (splits the first dimension), ``column_wise``
-    (splits the last), ``tiled`` (splits the first over the rows of the level's grid and the last over its columns).
-    A part is split into ceil-size pieces, so the last ones may be smaller or empty. A tensor of one
+    Each level is one of ``replicate`` (a copy for each, to be read), ``row_wise`` (splits the first dimension),
+    ``column_wise`` (splits the last), ``tiled`` (splits the first over the rows of the level's grid and the last over
+    its columns). A part is split into ceil-size pieces, so the last ones may be smaller or empty. A tensor of one
     dimension has only that one to split. ``space`` is the memory: the PE's slice of HBM, or its cube's shared SRAM,
     where PEs that would replicate share one copy. ``only``, a PE's number or a list of them, puts all of it there,
     whatever the levels say: over those of a list as ``row_wise`` does.

@@ -89,7 +89,9 @@ class FakeFabric:
 class FlatPageTable:
     """All addresses are in page 0, which every TLB holds, and in one memory, at the same physical address."""
 
-    def translate(self, pe: int, access: Access, line: SourceLine | None) -> tuple[PagePieces, ...]:
+    def translate(
+        self, pe: int, access: Access, line: SourceLine | None, *, is_write: bool = False
+    ) -> tuple[PagePieces, ...]:
         size = access.itemsize
         if access.addresses is not None:
             runs = [(int(va), size, size, 1) for va in access.addresses]

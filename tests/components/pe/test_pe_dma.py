@@ -150,7 +150,7 @@ def test_a_request_carries_an_address_for_every_further_run_of_a_gather(pe, kit)
     """Joined into one piece of 300 runs, a gather needs three requests: a chunk of 1024 bytes holds 128 addresses."""
     table = pe.pe_mmu.table
 
-    def joined(pe_number, access, line):
+    def joined(pe_number, access, line, *, is_write):
         ((page, pieces),) = table.translate(pe_number, access, line)
         return (PagePieces(page, (pieces[0]._replace(n_runs=len(pieces), pitch=64, offset_pitch=4),)),)
 
@@ -194,7 +194,7 @@ def test_reads_and_writes_are_two_channels(pe, kit):
 
 
 def test_a_page_fault_stops_the_run(pe, kit):
-    def translate(pe_number, access, line):
+    def translate(pe_number, access, line, *, is_write):
         raise PageFaultError(f"{line}: nothing is at {access.va}")
 
     pe.pe_mmu.table = type("Unmapped", (), {"translate": staticmethod(translate)})()

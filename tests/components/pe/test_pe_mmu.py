@@ -25,7 +25,7 @@ class Paged:
     def __init__(self, segments=1):
         self.segments = segments
 
-    def translate(self, pe, access, line):
+    def translate(self, pe, access, line, *, is_write):
         page = access.va // PAGE
         return (PagePieces(page, (Piece(MEMORY, access.va, 64, 64, 1, 0, 64),)),)
 

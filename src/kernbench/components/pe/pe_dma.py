@@ -173,7 +173,8 @@ class PeDma(PipelineUnit):
                 yield channel.in_flight.put(descriptor)
                 access = stage.access
                 assert access is not None
-                pages = self.ports["pe_mmu"].translate(access, token.context.command.line)
+                line, is_write = token.context.command.line, channel is self.wr
+                pages = self.ports["pe_mmu"].translate(access, line, is_write=is_write)
                 yield self.params.setup_ps
                 descriptor.left_bytes = sum(piece.size_bytes for page in pages for piece in page.pieces)
                 self._fill(descriptor)

@@ -69,9 +69,9 @@ class PeMmu(Component):
             self.station.settle(self.engine.now_ps)
         yield "walker", self.meter
 
-    def translate(self, access: Access, line: SourceLine | None) -> tuple[PagePieces, ...]:
-        """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped."""
-        return self.table.translate(self.pe, access, line)
+    def translate(self, access: Access, line: SourceLine | None, *, is_write: bool) -> tuple[PagePieces, ...]:
+        """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped, or not allowed."""
+        return self.table.translate(self.pe, access, line, is_write=is_write)
 
     def look_up(self, page: int, command: Command) -> Generator[Any, Any, int]:
         """Spend the time it takes to know ``page`` of a translated access; of that, what was more than a hit, in ps."""
