@@ -40,6 +40,7 @@ from kernbench.cli.main import execute
 from kernbench.components import load_components
 from kernbench.components.base import COMPONENTS
 from kernbench.components.memory_model import HBM_MODELS
+from kernbench.ending import complete_all
 from kernbench.ops import OPS
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +131,7 @@ class Reader:
         with io.StringIO() as out, io.StringIO() as err:
             merged = err if pipe or file else out
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(merged):
-                self.code = call(*shlex.split(program))
+                self.code = run_command(*shlex.split(program))
             printed, errors = out.getvalue(), err.getvalue()
         if file:
             Path(file[0]).write_text(printed, encoding="utf-8")
@@ -145,17 +146,18 @@ def _shell(command: str, text: str) -> str:
     return done.stdout
 
 
-def call(program: str, *args: str) -> int:
+def run_command(program: str, *args: str) -> int:
     """Run one command as if in a process of its own; its exit code."""
     if program == "cd":
         os.chdir(args[0])
     elif program == "make":
-        return max(call(*shlex.split(line)) for line in _recipe(args[0]))
+        return max(run_command(*shlex.split(line)) for line in _recipe(args[0]))
     else:
         with _forgotten():
             if program == "kernbench":
                 return execute(args)
             runpy.run_path(args[0], run_name="__main__")
+            return complete_all()
     return 0
 
 

@@ -151,7 +151,12 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Dotted paths and types of a JSON document; a mapping of free names is one field."""
     if isinstance(value, list) and value:
         yield from _fields(value[0], f"{path}[]")
-    elif isinstance(value, dict) and path not in ("params", "bytes", "breakdown", "device_breakdown"):
+    elif isinstance(value, dict) and path.split(".")[-1] not in (
+        "params",
+        "bytes",
+        "breakdown",
+        "device_breakdown",
+    ):
         for key, child in value.items():
             yield from _fields(child, f"{path}.{key}".lstrip("."))
     else:

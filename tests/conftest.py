@@ -34,3 +34,9 @@ def registries(monkeypatch):
     """Put every registry back as it was."""
     for registry in (BENCHES, COMPONENTS, HBM_MODELS, OPS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch):
+    """Let what a test launches, and does not wait for, end with the test."""
+    monkeypatch.setattr("kernbench.ending._under_way", {})

@@ -99,7 +99,7 @@ def test_a_simulation_that_failed_says_so_when_it_is_used_again(mode):
         with pytest.raises(UsageError) as error:
             use()
         assert str(error.value).startswith(
-            "this simulation stopped in the middle of a run (PageFaultError: test_api.py:"
+            "this simulation stopped at 1.884 us in kernel 'lost' (PageFaultError: test_api.py:"
         )
         assert str(error.value).endswith("); begin a new one, as in kb.simulate('tiny')")
 

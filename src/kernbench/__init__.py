@@ -1,7 +1,8 @@
 """KernBench: the right tensor and an explained latency, for kernels whose silicon does not exist yet.
 
-Importing it costs next to nothing: one BLAS thread is forced (see :mod:`kernbench.threads`), and each public
-name is looked up when it is first used.
+Importing it costs next to nothing: one BLAS thread is forced (see :mod:`kernbench.threads`), the end of the
+program waits for what it launches (see :mod:`kernbench.ending`), and each public name is looked up when it is first
+used.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kernbench.ending import wait_at_exit
 from kernbench.threads import force_one_blas_thread
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
@@ -51,6 +53,7 @@ else:
 
 
 force_one_blas_thread()
+wait_at_exit()
 
 _PUBLIC = {
     "Context": "kernbench.runtime.context",

@@ -98,19 +98,21 @@ class Outcome:
         )
 
     def references(self) -> tuple[Expected, ...]:
-        """What ``expected()`` gives, one for each output and of its shape.
+        """What ``expected()`` gives, one for each output and of its shape; or nothing, of a result that nobody checks.
 
         Raises:
             UsageError: it gives something else, or another number of them.
             ShapeError: one has not the shape of its output.
         """
-        given: Any = self.expected()
+        given: Any = self.expected() or ()
         found = tuple(given) if isinstance(given, Iterable) else (given,)
         strangers = [type(what).__name__ for what in found if not isinstance(what, Expected)]
         if strangers:
             raise UsageError(
                 f"{self.line}: Outcome: expected() must give one Expected for each output, not {strangers[0]}"
             )
+        if not found:
+            return ()
         if len(found) != len(self.outputs):
             raise UsageError(
                 f"{self.line}: Outcome: expected() gives {len(found)} for {plural(len(self.outputs), 'output')}; give "

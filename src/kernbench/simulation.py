@@ -22,7 +22,7 @@ from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
 from kernbench.machine.machine import Machine
-from kernbench.machine.window import Window
+from kernbench.machine.window import Window, traced_launches
 from kernbench.registry import did_you_mean, registering_from
 from kernbench.reports.measured import Measured, nothing_measured
 from kernbench.reports.tables import machine as machine_in_words
@@ -118,12 +118,30 @@ class Simulation:
         self.torch.__exit__(kind, error, trace)
 
     def begin_window(self) -> None:
-        """Measure from now on; the first window is open from the beginning. Mode ``data`` has no times."""
+        """Measure from now on, when all that was launched is complete; the first window is open from the beginning.
+
+        Mode ``data`` has no times.
+        """
+        self.torch.complete_launches()
         if isinstance(self.machine, Machine):
             self._window = Window(self.machine)
+        else:
+            self.machine.failure = ""
 
     def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
-        """What happened since :meth:`begin_window`; ``flops`` and ``gemm`` as for :meth:`Window.close`."""
+        """What happened since :meth:`begin_window`, once all that was launched is complete.
+
+        ``flops`` and ``gemm`` as for :meth:`Window.close`. Raises what a kernel raised.
+
+        Raises:
+            UsageError: an error stopped the simulation in this window, or before; says where. Or there is no op log.
+        """
+        self.torch.complete_launches()
+        if self.machine.failure:
+            raise UsageError(
+                f"report(): a launch failed ({self.machine.failure}), and what came before it says nothing about it; "
+                "begin_window() measures from then on"
+            )
         if self._window is None:
             return nothing_measured(self.title, self.config_sha256)
         if not self._window.machine.log.keep:
@@ -136,10 +154,16 @@ class Simulation:
         )
 
     def write_trace(self, path: Path) -> None:
-        """Write the whole op log as a Chrome trace."""
+        """Write the op log of the present window, and its launches, as a Chrome trace.
+
+        All that was launched is complete first. Where an error stopped the simulation, the trace ends there.
+        """
         if not isinstance(self.machine, Machine):
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
-        write_trace(path, self.machine.log.table(), self.graph)
+        if not self.machine.is_stopped:
+            self.torch.complete_launches()
+        table = self.machine.log.table()
+        write_trace(path, table, self.graph, traced_launches(self.machine, table))
 
     @cached_property
     def config_sha256(self) -> str:

@@ -54,6 +54,13 @@ def expected(lines):
     return Printed("".join(f"{line}\n" for line in out), "".join(f"{line}\n" for line in err), code)
 
 
+def transcript(printed):
+    """The lines of a transcript that say this, to be looked at and pasted."""
+    lines = [f"# {line}".rstrip() for line in printed.out.splitlines()]
+    lines += [f"#! {line}".rstrip() for line in printed.err.splitlines()]
+    return "\n".join([*lines, *([f"#= {printed.code}"] if printed.code else [])])
+
+
 def run_here(command):
     """Run a command in this process, which is afterwards as it was."""
     handler, environment = signal.getsignal(signal.SIGALRM), dict(os.environ)
@@ -72,7 +79,7 @@ def run_here(command):
 
 def code_of(*command):
     try:
-        return generate.call(*command)
+        return generate.run_command(*command)
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
@@ -107,5 +114,5 @@ def test_a_program_does_what_its_transcript_says(program):
     for command, lines in commands:
         with chdir(FOLDER):
             printed = run(command)
-        said = expected(lines)
-        assert agree(said, printed), f"$ {command}\n{printed}\nand its transcript says\n{said}"
+        if not agree(expected(lines), printed):
+            pytest.fail(f"{program.name} prints\n# $ {command}\n{transcript(printed)}", pytrace=False)

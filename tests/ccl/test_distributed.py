@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from kernbench.ccl.algorithm import ALGORITHMS
 from kernbench.errors import (
     ConfigError,
     DeadlockError,
@@ -224,7 +225,7 @@ def test_the_host_reduces_the_shards_of_a_tensor_with_the_kernel_that_workers_la
     expected = values.reshape(N, -1).sum(axis=0)
     assert by_host.reshape(N, -1).tolist() == [expected.tolist()] * N
     assert [found[rank].tolist() for rank in range(N)] == [expected.tolist()] * N
-    assert host_span.name == worker_span.name == "on_each_rank"
+    assert host_span.name == worker_span.name in ALGORITHMS
     assert host_span.pes == worker_span.pes == set(range(N))
 
 
@@ -619,7 +620,9 @@ def test_one_call_of_all_ranks_is_one_kernel_on_all_their_pes():
 
     spans = []
     spawned(joined(body), mode="timed", after=lambda simulation: spans.extend(simulation.machine.spans))
-    assert [(span.name, len(span.pes)) for span in spans] == [("on_each_rank", N)] * 2
+    collectives = [ALGORITHMS[span.name].collective for span in spans]
+    assert collectives == ["all_reduce", "barrier"]
+    assert [len(span.pes) for span in spans] == [N, N]
 
 
 def test_the_sends_and_receives_of_all_ranks_are_one_kernel():

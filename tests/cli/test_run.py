@@ -13,6 +13,7 @@ from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import Origin
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Part
+from kernbench.reports.measured import MeasuredLaunch
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.reports.summary import Translations, UnitUse
 
@@ -28,8 +29,25 @@ def unit(pe, kind, busy_ps):
     )
 
 
-def verdict(ok, max_abs_err, reference):
-    return Check(ok=ok, max_abs_err=max_abs_err, reference=reference)
+def launch(kernel, sent_ps, parts):
+    """A launch on 4 PEs that start 1 us after it left the host."""
+    return MeasuredLaunch(
+        kernel=kernel,
+        grid=(4, 2, 1),
+        pes=(0, 1, 2, 3),
+        sent_ps=sent_ps,
+        start_ps=sent_ps + 1_000_000,
+        end_ps=sent_ps + 1_000_000 + sum(parts.values()),
+        done_ps=10_000_000,
+        parts=parts,
+    )
+
+
+PARTS = {
+    Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 9), "dot")): 2_000_000,
+    Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 12), "dot")): 800_000,
+    Part("kernel start", "pe_cpu", None): 1_200_000,
+}
 
 
 def result(**changes):
@@ -41,9 +59,11 @@ def result(**changes):
         "machine": "tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs",
         "mode": "timed",
         "device_time_ps": 10_000_000,
+        "opened_ps": 0,
         "kernel_time_ps": 4_000_000,
+        "launches": (launch("matmul", 4_000_000, PARTS),),
         "host_time_ps": 2_000_000,
-        "check": verdict(True, 0.5, "numpy float64"),
+        "check": Check(ok=True, max_abs_err=0.5, reference="numpy float64"),
         "flops": 8_000_000,  # / 4 us = 2 TFLOP/s
         "bytes": {"hbm": 1 << 20, "pcie": 100},
         "translations": Translations(1200, 34, 30),
@@ -63,11 +83,7 @@ def result(**changes):
                 size_bytes=286_650,
             ),
         ),
-        "parts": {
-            Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 9), "dot")): 2_000_000,
-            Part("gemm", "pe_gemm", Origin(SourceLine("my_bench.py", 12), "dot")): 800_000,
-            Part("kernel start", "pe_cpu", None): 1_200_000,
-        },
+        "parts": PARTS,
         "device_breakdown": {"host to device": 6_000_000, "kernel": 4_000_000},
         "config_sha256": "c" * 64,
         "events": 1234,
@@ -120,6 +136,10 @@ bound          2.000 us by hbm; 50 % of it is reached
 bytes moved    hbm 1 MiB, pcie 100 B
 translations   1,234 pages looked up: 34 TLB misses, 30 page walks
 
+Launches
+kernel   grid  PEs      sent     start       end      time  most of it
+matmul  4 x 2    4  4.000 us  5.000 us  9.000 us  4.000 us  gemm 70 %, kernel start 30 %
+
 Where the kernel time went, on the PE that ended last
 cause             time  share  most at              what to do
 gemm          2.800 us   70 %  my_bench.py:9 (dot)  use a narrower dtype or more PEs
@@ -164,14 +184,14 @@ def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
 
 
 def test_a_wrong_result_is_exit_code_1(kernbench, bench):
-    bench.result = result(check=verdict(False, float("inf"), "numpy float64"))
+    bench.result = result(check=Check(ok=False, max_abs_err=float("inf"), reference="numpy float64"))
     ran = kernbench("run", "gemm")
     assert ran.code == 1
     assert ran.out.splitlines()[-2] == "check WRONG: max abs err inf against numpy float64"
 
 
 def test_without_values_there_is_no_check(kernbench, bench):
-    bench.result = result(check=verdict(None, None, ""), mode="timing")
+    bench.result = result(check=Check.none("mode timing computes no values"), mode="timing")
     ran = kernbench("run", "gemm", "--mode", "timing")
     assert ran.code == 0
     assert ran.out.splitlines()[-2] == "check not made (mode timing)"
@@ -181,6 +201,7 @@ def test_without_time_there_is_only_the_check(kernbench, bench):
     nothing = {
         "device_time_ps": 0,
         "kernel_time_ps": 0,
+        "launches": (),
         "host_time_ps": 0,
         "bound": None,
         "units": (),

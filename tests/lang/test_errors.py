@@ -320,9 +320,9 @@ def test_a_kernel_without_grid_or_device():
         launch_with(before)
 
 
-@pytest.mark.parametrize("grid", [(), (0,), (1, 1, 1, 1), "abc", (2.5,)])
+@pytest.mark.parametrize("grid", [(), (-1,), (1, 1, 1, 1), "abc", (2.5,)])
 def test_grids_that_are_none(grid):
-    with pytest.raises(errors.UsageError, match=r"must be one to three integers above zero"):
+    with pytest.raises(errors.UsageError, match=r"must be one to three integers of 0 or more"):
         grid_of(grid, {})
 
 

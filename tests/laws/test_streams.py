@@ -7,7 +7,7 @@ from kernbench.ccl import QueuePair, install_queues
 from kernbench.errors import QueueError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
-from kernbench.reports.breakdown import kernel_breakdown, kernel_span
+from kernbench.reports.breakdown import kernel_breakdown, kernel_spans
 from kernbench.reports.causes import by_cause
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
@@ -43,7 +43,7 @@ def tensor(torch, pe, name):
 
 def spans(simulation):
     table, graph = simulation.machine.log.table(), simulation.machine.graph
-    return [kernel_span(table, graph, launch) for launch in simulation.machine.spans]
+    return kernel_spans(table, graph, simulation.machine.spans)
 
 
 def run_two(streams, pes=(0, 3), *, share=False, mode="timed"):

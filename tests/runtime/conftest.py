@@ -23,6 +23,7 @@ class FakeDevice:
     mode = "timed"
     tlb_entries = 64
     is_stopped = False
+    is_busy = False
 
     def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2)):
         level = lambda grid: SimpleNamespace(count=grid[0] * grid[1], grid=grid)  # noqa: E731

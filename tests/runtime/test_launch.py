@@ -121,9 +121,9 @@ def test_a_kernel_is_given_addresses_for_tensors_and_all_else_as_it_is(torch):
     assert (call.kernel.__wrapped__, call.name) == (kernel, "kernel")
 
 
-@pytest.mark.parametrize("grid", [(), (1, 1, 1, 1), (0,), (2, 1.5)])
+@pytest.mark.parametrize("grid", [(), (1, 1, 1, 1), (-1,), (2, 1.5)])
 def test_a_wrong_grid_is_refused(torch, grid):
-    with pytest.raises(UsageError, match="must be one to three integers above zero"):
+    with pytest.raises(UsageError, match="must be one to three integers of 0 or more"):
         torch.launch(kernel, grid)
 
 

@@ -13,7 +13,7 @@ from kernbench.ccl.inputs import Inputs, expected
 from kernbench.ccl_bench.case import Case
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
-from kernbench.reports.breakdown import kernel_span
+from kernbench.reports.breakdown import kernel_spans
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -71,8 +71,7 @@ class Run:
         if isinstance(machine, IdealMachine):
             return machine.time
         assert isinstance(machine, Machine)
-        span = kernel_span(machine.log.table(), machine.graph, machine.spans[-1])
-        assert span is not None
+        (span,) = kernel_spans(machine.log.table(), machine.graph, machine.spans[-1:])
         return Fraction(span.time_ps)
 
     def _inputs(self, turn: int) -> Sequence[Array]:

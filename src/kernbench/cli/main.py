@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kernbench.cli.options import Debug, Session
+from kernbench.ending import wait_no_more
 from kernbench.errors import KernBenchError, ProgramError, UnknownNameError, in_one_line, is_of_a_program
 from kernbench.garbage import rarely_collected
 from kernbench.registry import did_you_mean
@@ -120,6 +121,7 @@ def main() -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     with rarely_collected(), _interrupts_heard():
         code = execute(sys.argv[1:])
+        wait_no_more()  # a command waits for what it launches, unless it failed
         gc.freeze()  # the process ends: do not go through all that is left in search of garbage
     sys.exit(code)
 

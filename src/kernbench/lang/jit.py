@@ -172,7 +172,7 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
     """The extents of a grid on three axes; a function of the arguments is called with ``named``.
 
     Raises:
-        UsageError: it is no tuple of one to three positive integers.
+        UsageError: it is no tuple of one to three integers of 0 or more; of 0, nothing is launched.
     """
     extents = grid(dict(named)) if callable(grid) else grid
     extents = extents if isinstance(extents, (tuple, list)) else (extents,)
@@ -180,8 +180,10 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
         sizes = [int(n.__index__()) for n in extents]
     except AttributeError:
         sizes = []
-    if not 1 <= len(sizes) <= 3 or any(n < 1 for n in sizes):
-        raise UsageError(f"grid {extents!r} must be one to three integers above zero, such as (n_programs,)")
+    if not 1 <= len(sizes) <= 3 or any(n < 0 for n in sizes):
+        raise UsageError(
+            f"grid {extents!r} must be one to three integers of 0 or more, such as (n_programs,)"
+        )
     if prod(sizes) > MOST_PROGRAMS:
         raise UsageError(
             f"grid {tuple(sizes)} has {prod(sizes)} programs, and a launch takes {MOST_PROGRAMS} at most; give each "

@@ -10,7 +10,7 @@ from greenlet import getcurrent, greenlet
 
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.schema import Config, GemmSpec
-from kernbench.errors import DeadlockError
+from kernbench.errors import DeadlockError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.kernel_runner import ProgramPort
@@ -124,11 +124,13 @@ class DataMachine(Hardware):
     program_kind: type[ImmediateProgram] = ImmediateProgram
     now_ps = 0
     is_stopped = False
+    is_busy = False
 
     def __init__(self, config: Config, graph: TopologyGraph, *, say: Say, strict: bool = True) -> None:
         super().__init__(config, graph, say, strict=strict)
         self.executor = ImmediateExecutor(self.store, self.page_tables)
         self.queues = DataQueues(self.executor, graph.pes)
+        self.failure = ""  # of the last launch that failed; the next one begins all the same
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Put ``buffer`` at ``pieces``."""
@@ -168,7 +170,8 @@ class DataMachine(Hardware):
         try:
             self._take_turns(ports)
             self._require_done()
-        except BaseException:
+        except BaseException as error:
+            self.failure = in_one_line(error)
             self.queues.clear()
             self.executor.clear()
             raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,6 +77,7 @@ class LaunchSpan:
     """
 
     name: str
+    grid: tuple[int, int, int]
     sent_ps: int
     done_ps: int
     moved: Moved
@@ -87,6 +89,7 @@ class Underway:
     """A launch that has left the host and is not known to be complete; ``done`` fires when it is."""
 
     name: str
+    grid: tuple[int, int, int]
     sent_ps: int
     done: Signal
     stream: Hashable
@@ -200,7 +203,7 @@ class Machine(Hardware):
         self._launched: list[Underway] = []
         self._moved = NOTHING_MOVED  # before the first of them
         self._mapping: dict[TensorMapping, Signal] = {}
-        self._failure = ""  # what stopped simulated time for good
+        self.failure = ""  # where and why simulated time stopped for good
 
     @property
     def now_ps(self) -> int:
@@ -210,7 +213,17 @@ class Machine(Hardware):
     @property
     def is_stopped(self) -> bool:
         """Whether an error stopped simulated time for good."""
-        return bool(self._failure)
+        return bool(self.failure)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that was launched may not be complete."""
+        return bool(self._launched)
+
+    @property
+    def under_way(self) -> Sequence[Underway]:
+        """What was launched and may not be complete."""
+        return self._launched
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy ``buffer`` to ``pieces`` over PCIe; returns when the last byte has landed."""
@@ -231,11 +244,19 @@ class Machine(Hardware):
         self.host.log_copy(copy)
 
     def _run_until(self, signal: Signal) -> Any:
-        """Let time pass until ``signal``; what stops it on the way, Ctrl-C too, leaves a machine that cannot go on."""
-        try:
+        """Let time pass until ``signal``."""
+        with self._stopped_by_errors():
             return self.engine.run_until(signal, self.stuck)
+
+    @contextmanager
+    def _stopped_by_errors(self) -> Iterator[None]:
+        """What is raised within, Ctrl-C too, leaves a machine that cannot go on."""
+        try:
+            yield
         except BaseException as error:
-            self._failure = in_one_line(error)
+            kernels = " and ".join(dict.fromkeys(repr(launch.name) for launch in self._launched))
+            where = f" in kernel {kernels}" if kernels else ""
+            self.failure = f"at {format_ps(self.now_ps)}{where} ({in_one_line(error)})"
             raise
 
     def launch(
@@ -277,6 +298,7 @@ class Machine(Hardware):
         self._launched.append(
             Underway(
                 name=name,
+                grid=grid,
                 sent_ps=self.now_ps,
                 done=self.host.launch(self._next_job(), by_pe, size_bytes),
                 stream=stream,
@@ -307,7 +329,8 @@ class Machine(Hardware):
         self.complete_launches()
         rings = self._rings()
         if any(mine.send_ring.head != rings[end.peer].recv_ring.told for end, mine in rings.items()):
-            self.engine.run()
+            with self._stopped_by_errors():
+                self.engine.run()
         self._run_until(self.host.queues(self._next_job(), wiring, QueuesRemoveMsg))
         self.release_rings(wiring)
 
@@ -321,10 +344,9 @@ class Machine(Hardware):
         return self._jobs - 1
 
     def _require_running(self) -> None:
-        if self._failure:
+        if self.failure:
             raise UsageError(
-                f"this simulation stopped in the middle of a run ({self._failure}); begin a new one, as in "
-                "kb.simulate('tiny')"
+                f"this simulation stopped {self.failure}; begin a new one, as in kb.simulate('tiny')"
             )
 
     def synchronize(self) -> None:
@@ -337,21 +359,29 @@ class Machine(Hardware):
         self._complete_maps(list(self._mapping))
 
     def complete_launches(self) -> None:
-        """The same, of launches only."""
+        """Let simulated time pass until every launch is complete, then evaluate what was computed."""
         self._require_running()
-        launched, self._launched = self._launched, []
-        if launched:
-            done_ps = [self._run_until(launch.done) for launch in launched]
+        if self._launched:
+            done_ps = [self._run_until(launch.done) for launch in self._launched]
             if self.log.keep:
-                self._count_spans(launched, done_ps)
-            self._require_received()
+                self._count_spans(done_ps)
+            with self._stopped_by_errors():
+                self._require_received()
+            self._launched.clear()
         self.flush()
 
-    def _count_spans(self, launched: Sequence[Underway], done_ps: Sequence[int]) -> None:
+    def _count_spans(self, done_ps: Sequence[int]) -> None:
         moved = self.moved() - self._moved
-        for launch, ps in zip(launched, done_ps, strict=True):
+        for launch, ps in zip(self._launched, done_ps, strict=True):
             self.spans.append(
-                LaunchSpan(name=launch.name, sent_ps=launch.sent_ps, done_ps=ps, moved=moved, pes=launch.pes)
+                LaunchSpan(
+                    name=launch.name,
+                    grid=launch.grid,
+                    sent_ps=launch.sent_ps,
+                    done_ps=ps,
+                    moved=moved,
+                    pes=launch.pes,
+                )
             )
             moved = NOTHING_MOVED
 
@@ -362,9 +392,7 @@ class Machine(Hardware):
             self.engine.run()
         left = [found for ipcq in self._ipcqs() for found in ipcq.left_over()]
         if left:
-            error = left_over(left, self.graph.pes)
-            self._failure = in_one_line(error)
-            raise error
+            raise left_over(left, self.graph.pes)
 
     def moved(self) -> Moved:
         """Bytes moved since the beginning of time."""
@@ -397,7 +425,8 @@ class Machine(Hardware):
     def flush(self) -> None:
         """Evaluate every value up to now."""
         if self.executor is not None:
-            self.executor.run_until(self.now_ps)
+            with self._stopped_by_errors():
+                self.executor.run_until(self.now_ps)
         else:
             self.log.values.clear()
 

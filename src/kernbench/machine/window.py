@@ -6,24 +6,30 @@ time is from first PE_CPU start to last PE_CPU end of each launch; host software
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
 from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
 from kernbench.reports.bounds import Bound, gemm_bound, gemm_peak, levels_used
 from kernbench.reports.breakdown import (
+    KernelSpan,
+    Table,
     device_breakdown,
     kernel_breakdown,
-    kernel_span,
+    kernel_spans,
 )
 from kernbench.reports.causes import limit_line, total
-from kernbench.reports.measured import Measured
+from kernbench.reports.measured import Measured, MeasuredLaunch
 from kernbench.reports.summary import UnitReading, level_bytes, link_uses, unit_uses
+from kernbench.reports.trace import LaunchSlice, launch_slice
 
 
 class Window:
-    """Opened now; :meth:`close` says what happened since. Op log rows from before are dropped."""
+    """Opened now; :meth:`close` says what happened since. Op log rows from before are dropped.
+
+    No launch is under way when it is opened, nor when it is closed.
+    """
 
     def __init__(self, machine: Machine) -> None:
         machine.log.forget()
@@ -44,18 +50,20 @@ class Window:
         """
         machine = self.machine
         table, graph = machine.log.table(), machine.graph
-        launches = machine.spans
-        spans = [span for launch in launches if (span := kernel_span(table, graph, launch))]
-        kernel_ps = sum(span.time_ps for span in spans)
-        parts = total(kernel_breakdown(table, graph, span, machine.log.lines) for span in spans)
+        spans = kernel_spans(table, graph, machine.spans)
+        launches = measured_launches(machine, table, spans)
+        kernel_ps = sum(launch.time_ps for launch in launches)
+        parts = total(launch.parts for launch in launches)
         window_ps = machine.now_ps - self.opened_ps
         moved = machine.moved() - self.moved
         return Measured(
             machine=title,
             mode=machine.mode,
             config_sha256=config_sha256,
+            opened_ps=self.opened_ps,
             device_time_ps=window_ps,
             kernel_time_ps=kernel_ps,
+            launches=launches,
             host_time_ps=machine.host_time_ps - self.host_time_ps,
             flops=flops,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
@@ -63,13 +71,45 @@ class Window:
             units=unit_uses(self.units, unit_readings(machine), window_ps),
             links=link_uses(graph, moved.links, window_ps),
             parts=parts,
-            device_breakdown=device_breakdown(table, graph, launches, self.opened_ps, machine.now_ps),
-            bound=_bound(machine, launches, flops, gemm, kernel_ps),
+            device_breakdown=device_breakdown(table, spans, self.opened_ps, machine.now_ps),
+            bound=_bound(machine, machine.spans, flops, gemm, kernel_ps),
             limit=limit_line(parts),
             events=machine.engine.events - self.events,
             chunk_hops=machine.fabric.chunk_hops - self.chunk_hops,
             oplog_sha256=machine.log.sha256(),
         )
+
+
+def measured_launches(
+    machine: Machine, table: Table, spans: Iterable[KernelSpan]
+) -> tuple[MeasuredLaunch, ...]:
+    """The launches of a machine with their spans in its op log, in the order in which they left the host."""
+    return tuple(
+        MeasuredLaunch(
+            kernel=launch.name,
+            grid=launch.grid,
+            pes=tuple(sorted(launch.pes)),
+            sent_ps=span.sent_ps,
+            start_ps=span.start_ps,
+            end_ps=span.end_ps,
+            done_ps=span.done_ps,
+            parts=kernel_breakdown(table, machine.graph, span, machine.log.lines),
+        )
+        for launch, span in zip(machine.spans, spans, strict=True)
+    )
+
+
+def traced_launches(machine: Machine, table: Table) -> list[LaunchSlice]:
+    """The launches of a machine for its trace; those that an error stopped end at it, and say so."""
+    spans = kernel_spans(table, machine.graph, machine.spans)
+    complete = [launch_slice(launch) for launch in measured_launches(machine, table, spans)]
+    stopped = [
+        LaunchSlice(
+            launch.name, launch.sent_ps, machine.now_ps, {"grid": launch.grid, "stopped": machine.failure}
+        )
+        for launch in machine.under_way
+    ]
+    return [*complete, *stopped]
 
 
 def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:

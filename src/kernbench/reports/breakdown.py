@@ -91,13 +91,16 @@ class Begin(NamedTuple):
 class KernelSpan:
     """One launch on the device: from the first PE's START record to the last PE's END record.
 
-    ``pe`` is the PE that ended last, with the record ``end_row``; ``begins`` are by PE.
+    ``pe`` is the PE that ended last, with the record ``end_row``; ``begins`` are by PE. ``sent_ps`` and ``done_ps`` are
+    as the host saw it.
     """
 
     pe: int
     end_row: int
+    sent_ps: int
     start_ps: int
     end_ps: int
+    done_ps: int
     begins: Mapping[int, Begin] = field(hash=False)
 
     @property
@@ -111,38 +114,56 @@ class KernelSpan:
         return self.begins[self.pe].start_ps - self.start_ps
 
 
-def kernel_span(table: Table, graph: TopologyGraph, launch: Launch) -> KernelSpan | None:
-    """The span of ``launch``, by the PE that ended last (of equal ones the lowest); None when no PE ran a program."""
-    start_of = _rows_by_node(table, graph, OpCode.START, launch)
-    end_of = _rows_by_node(table, graph, OpCode.END, launch)
-    if start_of.keys() != end_of.keys():
-        raise AssertionError("a PE started and did not end, or the other way round")
-    if not start_of:
-        return None
-    begins = {
-        graph.nodes[node].pe: Begin(row, record_at(table, row).start_ps) for node, row in start_of.items()
-    }
-    ends = {node: record_at(table, row).end_ps for node, row in end_of.items()}
-    last = min(ends, key=lambda node: (-ends[node], node))
+def kernel_spans(table: Table, graph: TopologyGraph, launches: Iterable[Launch]) -> list[KernelSpan]:
+    """The span of each of ``launches``, by the PE that ended last (of equal ones the lowest)."""
+    starts, ends = _Marks(table, graph, OpCode.START), _Marks(table, graph, OpCode.END)
+    return [_kernel_span(launch, starts.within(launch), ends.within(launch)) for launch in launches]
+
+
+def _kernel_span(launch: Launch, starts: Mapping[int, OpRow], ends: Mapping[int, OpRow]) -> KernelSpan:
+    if not starts or starts.keys() != ends.keys():
+        raise AssertionError("a PE started and did not end, or the other way round, or no PE started")
+    last = min(ends, key=lambda pe: (-ends[pe].end_ps, pe))
+    begins = {pe: Begin(at.row, at.start_ps) for pe, at in starts.items()}
     return KernelSpan(
-        pe=graph.nodes[last].pe,
-        end_row=end_of[last],
+        pe=last,
+        end_row=ends[last].row,
+        sent_ps=launch.sent_ps,
         start_ps=min(begin.start_ps for begin in begins.values()),
-        end_ps=ends[last],
+        end_ps=ends[last].end_ps,
+        done_ps=launch.done_ps,
         begins=begins,
     )
 
 
-def _rows_by_node(table: Table, graph: TopologyGraph, op: OpCode, launch: Launch) -> dict[int, int]:
-    """The row of each node's ``op`` record within ``launch``."""
-    within = (column(table, "start_ps") >= launch.sent_ps) & (column(table, "end_ps") <= launch.done_ps)
-    rows = np.flatnonzero((column(table, "op") == op) & within)
-    pairs = [(int(node), int(row)) for node, row in zip(column(table, "node")[rows], rows, strict=True)]
-    mine = [(node, row) for node, row in pairs if graph.nodes[node].pe in launch.pes]
-    by_node = dict(mine)
-    if len(by_node) != len(mine):
-        raise AssertionError(f"a PE has two {op.name} records in one launch")
-    return by_node
+class OpRow(NamedTuple):
+    """A row of the op log, and its time."""
+
+    row: int
+    start_ps: int
+    end_ps: int
+
+
+class _Marks:
+    """All records of one op, found once for all launches."""
+
+    def __init__(self, table: Table, graph: TopologyGraph, op: OpCode) -> None:
+        self.op = op
+        rows = np.flatnonzero(column(table, "op") == op)
+        self._rows = rows
+        self._starts, self._ends = column(table, "start_ps")[rows], column(table, "end_ps")[rows]
+        self._pes = [graph.nodes[node].pe for node in column(table, "node")[rows].tolist()]
+
+    def within(self, launch: Launch) -> dict[int, OpRow]:
+        """The record of each PE of ``launch``, by PE."""
+        found = np.flatnonzero((self._starts >= launch.sent_ps) & (self._ends <= launch.done_ps))
+        mine = [i for i in found.tolist() if self._pes[i] in launch.pes]
+        by_pe = {
+            self._pes[i]: OpRow(int(self._rows[i]), int(self._starts[i]), int(self._ends[i])) for i in mine
+        }
+        if len(by_pe) != len(mine):
+            raise AssertionError(f"a PE has two {self.op.name} records in one launch")
+        return by_pe
 
 
 def column(table: Table, name: str) -> Table:
@@ -225,7 +246,7 @@ def _segments(record: OpRecord, kind: str, floor_ps: int, *, is_awaited: bool) -
 
 
 def device_breakdown(
-    table: Table, graph: TopologyGraph, launches: Iterable[Launch], from_ps: int, to_ps: int
+    table: Table, launches: Iterable[KernelSpan], from_ps: int, to_ps: int
 ) -> dict[str, int]:
     """Picoseconds by cause (see :data:`DEVICE_CAUSES`) of the window, which sum to ``to_ps - from_ps`` exactly.
 
@@ -233,7 +254,7 @@ def device_breakdown(
     """
     parts = dict.fromkeys(DEVICE_CAUSES, 0)
     at_ps = from_ps
-    for begin_ps, end_ps, name in sorted(_device_segments(table, graph, launches)):
+    for begin_ps, end_ps, name in sorted(_device_segments(table, launches)):
         begin_ps, end_ps = max(begin_ps, at_ps), min(end_ps, to_ps)
         if begin_ps < end_ps:
             parts["idle"] += begin_ps - at_ps
@@ -245,22 +266,16 @@ def device_breakdown(
     return {name: ps for name, ps in parts.items() if ps}
 
 
-def _device_segments(
-    table: Table, graph: TopologyGraph, launches: Iterable[Launch]
-) -> list[tuple[int, int, str]]:
+def _device_segments(table: Table, launches: Iterable[KernelSpan]) -> list[tuple[int, int, str]]:
     segments = []
     for op, name in _HOST_OPS.items():
         for row in np.flatnonzero(column(table, "op") == op):
             record = record_at(table, int(row))
             segments.append((record.start_ps, record.end_ps, name))
     for launch in launches:
-        span = kernel_span(table, graph, launch)
-        if span is None:
-            segments.append((launch.sent_ps, launch.done_ps, "launch"))
-            continue
         segments += [
-            (launch.sent_ps, span.start_ps, "launch"),
-            (span.start_ps, span.end_ps, "kernel"),
-            (span.end_ps, launch.done_ps, "completion"),
+            (launch.sent_ps, launch.start_ps, "launch"),
+            (launch.start_ps, launch.end_ps, "kernel"),
+            (launch.end_ps, launch.done_ps, "completion"),
         ]
     return segments

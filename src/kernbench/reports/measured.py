@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Parts, by_cause
@@ -11,18 +12,62 @@ from kernbench.reports.summary import Translations, UnitUse
 from kernbench.units import format_ps
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredLaunch:
+    """One launch of a kernel, in ps of simulated time: when it left the host, when its first PE started and its last
+    one ended, when the host learnt of that; and where the time from start to end went.
+
+    ``pes`` are the numbers of the PEs that ran its programs; ``parts`` as in :class:`Measured`.
+    """
+
+    kernel: str
+    grid: tuple[int, int, int]
+    pes: tuple[int, ...]
+    sent_ps: int
+    start_ps: int
+    end_ps: int
+    done_ps: int
+    parts: Parts
+
+    @property
+    def time_ps(self) -> int:
+        """Its kernel time: from the first PE's start to the last one's end."""
+        return self.end_ps - self.start_ps
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Its kernel time by cause."""
+        return by_cause(self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of ``launches`` in the JSON of a run."""
+        return {
+            "kernel": self.kernel,
+            "grid": list(self.grid),
+            "pes": list(self.pes),
+            "sent_ps": self.sent_ps,
+            "start_ps": self.start_ps,
+            "end_ps": self.end_ps,
+            "done_ps": self.done_ps,
+            "breakdown": self.breakdown,
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Measured:
-    """What a window of time held; ``print`` of it is the page that ``kernbench run`` prints.
+    """What a window of time held that was opened at ``opened_ps``; ``print`` of it is the page of ``kernbench run``.
 
-    ``parts`` are the kernel time by cause, unit and line; ``flops`` are those that the report was told of.
+    ``parts`` are the kernel time by cause, unit and line, and they and ``kernel_time_ps`` the sums of those of
+    ``launches``; ``flops`` are those that the report was told of.
     """
 
     machine: str
     mode: str
     config_sha256: str
+    opened_ps: int
     device_time_ps: int
     kernel_time_ps: int
+    launches: tuple[MeasuredLaunch, ...]
     host_time_ps: int
     flops: int
     bytes: dict[str, int]
@@ -70,8 +115,10 @@ def nothing_measured(machine: str, config_sha256: str) -> Measured:
         machine=machine,
         mode="data",
         config_sha256=config_sha256,
+        opened_ps=0,
         device_time_ps=0,
         kernel_time_ps=0,
+        launches=(),
         host_time_ps=0,
         flops=0,
         bytes={},

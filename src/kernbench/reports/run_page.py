@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, payer
-from kernbench.reports.measured import Measured
+from kernbench.reports.measured import Measured, MeasuredLaunch
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.reports.summary import UnitUse
 from kernbench.reports.tables import flops_rate, percent, settings, share_rows, sizes, use_by_kind
 from kernbench.units import format_ps
 
+MOST_LAUNCHES = 12  # on a page, the longest; ``--json`` has all
+MOST_CAUSES = 3  # of one launch, likewise
+
 
 def write_page(output: Output, result: Measured) -> None:
     """All that is known of ``result``, with the verdict if it is a run's; the last line says what limits the kernel."""
     output.facts(_facts(result))
+    _print_launches(output, result.launches, result.opened_ps)
     if result.parts:
         output.heading("Where the kernel time went, on the PE that ended last")
         _print_causes(output, result.parts)
@@ -76,8 +80,10 @@ def _identity(result: Measured) -> str:
 
 def _verdict(check: Check, mode: str) -> tuple[str, str]:
     """The line on whether the result is right, and its style."""
+    if mode == "timing":
+        return "check not made (mode timing)", WARN
     if check.ok is None:
-        return f"check not made (mode {mode})", WARN
+        return f"check: none ({check.unchecked})", WARN
     how = f"max abs err {check.max_abs_err:.3g} against {check.reference}"
     return (f"check ok: {how}", GOOD) if check.ok else (f"check WRONG: {how}", BAD)
 
@@ -91,6 +97,28 @@ def _print_causes(output: Output, parts: Parts) -> None:
     output.table(
         ("cause", "time", "share", "most at", "what to do"), rows, left=("cause", "most at", "what to do")
     )
+
+
+def _print_launches(output: Output, launches: Sequence[MeasuredLaunch], opened_ps: int) -> None:
+    """A row for each launch, in order, or for the longest of many."""
+    if not launches:
+        return
+    longest = sorted(range(len(launches)), key=lambda i: -launches[i].time_ps)[:MOST_LAUNCHES]
+    n_left = len(launches) - len(longest)
+    title = f"Launches, the longest {len(longest)} of {len(launches):,}" if n_left else "Launches"
+    output.heading(f"{title}; the window opened at {format_ps(opened_ps)}" if opened_ps else title)
+    rows = [_launch_row(launches[i]) for i in sorted(longest)]
+    columns = ("kernel", "grid", "PEs", "sent", "start", "end", "time", "most of it")
+    output.table(columns, rows, left=("kernel", "most of it"))
+    if n_left:
+        output.line(f"and {n_left:,} shorter ones, which --json lists")
+
+
+def _launch_row(launch: MeasuredLaunch) -> tuple[str, ...]:
+    times = (launch.sent_ps, launch.start_ps, launch.end_ps, launch.time_ps)
+    causes = [f"{cause} {share}" for cause, _, share in share_rows(launch.breakdown)[:MOST_CAUSES]]
+    grid = " x ".join(map(str, launch.grid)).removesuffix(" x 1").removesuffix(" x 1")
+    return launch.kernel, grid, str(len(launch.pes)), *map(format_ps, times), ", ".join(causes)
 
 
 def _print_uses(output: Output, heading: str, what: str, uses: tuple[UnitUse, ...]) -> None:

@@ -12,11 +12,17 @@ SCHEMA = "kernbench.run/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Whether the tensors are right; ``ok`` is None when nothing was computed (mode ``timing``)."""
+    """Whether the tensors are right; ``ok`` is None where nothing was checked, and ``unchecked`` says why."""
 
     ok: bool | None
     max_abs_err: float | None
     reference: str
+    unchecked: str = ""
+
+    @classmethod
+    def none(cls, why: str) -> Check:
+        """Nothing was checked."""
+        return cls(ok=None, max_abs_err=None, reference="", unchecked=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -52,10 +58,13 @@ class RunResult(Measured):
             "params": self.params,
             "topology": self.topology,
             "mode": self.mode,
+            "opened_ps": self.opened_ps,
             "device_time_ps": self.device_time_ps,
             "kernel_time_ps": self.kernel_time_ps,
             "host_time_ps": self.host_time_ps,
+            "launches": [launch.to_json() for launch in self.launches],
             "check": None if self.check.ok is None else check,
+            "unchecked": self.check.unchecked or None,
             "flops": self.flops,
             "bytes": self.bytes,
             "translations": self.translations._asdict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
@@ -102,6 +103,16 @@ def settings(values: Mapping[str, object]) -> str:
     'm=1024 dtype=fp16'
     """
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Numbers in ascending order, those that follow on each other as a range.
+
+    >>> number_ranges((0, 1, 2, 3, 6, 8, 9))
+    '0-3, 6, 8-9'
+    """
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda item: item[1] - item[0])]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def machine(spec: TopologySpec) -> str:

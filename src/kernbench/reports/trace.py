@@ -1,5 +1,6 @@
 """A run as a Chrome trace, which opens in ui.perfetto.dev: SIP, cube and PE are processes, units are threads.
 
+Above all stand the launches, by the name of their kernel, each from the first PE's start to the last one's end.
 Slices of one thread may not overlap there, so work that a unit does side by side is spread over lanes: threads
 ``pe_dma.rd 0``, ``pe_dma.rd 1`` and so on.
 """
@@ -7,10 +8,10 @@ Slices of one thread may not overlap there, so work that a unit does side by sid
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from kernbench.errors import UsageError
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.reports.breakdown import Table, column, record_at
 from kernbench.reports.files import written_whole
+from kernbench.reports.measured import MeasuredLaunch
+from kernbench.reports.tables import number_ranges
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.units import PS_PER_US
 
@@ -49,7 +52,28 @@ _ARGS = (
 )
 
 
-def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
+class LaunchSlice(NamedTuple):
+    """One launch in a trace: the name of its kernel, when it ran, and what is known of it."""
+
+    name: str
+    start_ps: int
+    end_ps: int
+    args: Mapping[str, Any]
+
+
+def launch_slice(launch: MeasuredLaunch) -> LaunchSlice:
+    """The slice of a launch that is complete, with its causes, in ps."""
+    args = {
+        "grid": launch.grid,
+        "pes": number_ranges(launch.pes),
+        "sent_ps": launch.sent_ps,
+        "done_ps": launch.done_ps,
+        "causes_ps": launch.breakdown,
+    }
+    return LaunchSlice(launch.kernel, launch.start_ps, launch.end_ps, args)
+
+
+def write_trace(path: Path, table: Table, graph: TopologyGraph, launches: Sequence[LaunchSlice] = ()) -> None:
     """Write the op log ``table`` ``[records, columns]`` to ``path``, which appears whole or not at all.
 
     Times are microseconds with six decimals, so exact. Raises UsageError when the file cannot be written.
@@ -58,7 +82,7 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
         with written_whole(path) as part, part.open("w", encoding="utf-8") as out:
             out.write('{"displayTimeUnit": "ns", "traceEvents": [')
             separator = "\n"
-            for event in trace_events(table, graph):
+            for event in trace_events(table, graph, launches):
                 out.write(separator + event)
                 separator = ",\n"
             out.write("\n]}\n")
@@ -66,23 +90,31 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph) -> None:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def trace_events(table: Table, graph: TopologyGraph) -> Iterator[str]:
-    """Each event as JSON text: names of processes and threads first, then the slices of one unit after another."""
+def trace_events(table: Table, graph: TopologyGraph, launches: Sequence[LaunchSlice] = ()) -> Iterator[str]:
+    """Each event as JSON text: names of processes, then the launches, then one unit after another."""
     by_node = _rows_by_node(table)
-    processes = _processes([graph.nodes[index] for index in by_node])
+    processes = _processes([graph.nodes[index] for index in by_node], has_launches=bool(launches))
     for order, (name, pid) in enumerate(processes.items()):
         yield _meta("process_name", pid, 0, {"name": name})
         yield _meta("process_sort_index", pid, 0, {"sort_index": order})
     tid = 0
+    in_order = sorted(launches, key=lambda launch: (launch.start_ps, launch.end_ps))
+    for lane in _lanes([(launch.start_ps, launch.end_ps) for launch in in_order]):
+        tid += 1
+        yield from _thread(processes[_HOST], tid, f"launches {tid - 1}")
+        for i in lane:
+            launch = in_order[i]
+            yield _slice(processes[_HOST], tid, launch.name, launch.start_ps, launch.end_ps, launch.args)
     for index, rows in by_node.items():
         node = graph.nodes[index]
         pid = processes[_process_of(node)]
         for thread, thread_rows in _threads(table, node, rows).items():
             tid += 1
-            yield _meta("thread_name", pid, tid, {"name": thread})
-            yield _meta("thread_sort_index", pid, tid, {"sort_index": tid})
+            yield from _thread(pid, tid, thread)
             for row in thread_rows:
-                yield _slice(pid, tid, row, record_at(table, row))
+                record = record_at(table, row)
+                name, args = OpCode(record.op).name.lower(), _args(row, record)
+                yield _slice(pid, tid, name, record.start_ps, record.end_ps, args)
 
 
 def _rows_by_node(table: Table) -> dict[int, list[int]]:
@@ -99,9 +131,11 @@ def _process_of(node: Node) -> str:
     return node.name.rpartition(".")[0] or _HOST
 
 
-def _processes(nodes: list[Node]) -> dict[str, int]:
+def _processes(nodes: list[Node], *, has_launches: bool) -> dict[str, int]:
     """Process ids by name: the host, then each SIP before its cubes, each cube before its PEs."""
     places = {_process_of(node): (node.sip, node.cube, node.pe) for node in nodes}
+    if has_launches:
+        places.setdefault(_HOST, (-1, -1, -1))
     names = sorted(places, key=lambda name: places[name])
     return {name: pid for pid, name in enumerate(names, start=1)}
 
@@ -114,40 +148,49 @@ def _threads(table: Table, node: Node, rows: list[int]) -> dict[str, list[int]]:
     unit = node.name.rpartition(".")[2]
     threads = {}
     for way, members in sorted(by_way.items()):
-        lanes = _lanes(table, members)
-        for lane, lane_rows in enumerate(lanes):
-            threads[f"{unit}{way} {lane}" if way or len(lanes) > 1 else unit] = lane_rows
+        starts, ends = (column(table, name)[members].tolist() for name in ("start_ps", "end_ps"))
+        lanes = _lanes(list(zip(starts, ends, strict=True)))
+        for number, lane in enumerate(lanes):
+            thread = f"{unit}{way} {number}" if way or len(lanes) > 1 else unit
+            threads[thread] = [members[i] for i in lane]
     return threads
 
 
-def _lanes(table: Table, rows: list[int]) -> list[list[int]]:
-    """``rows``, in order of start, spread over as few lanes as do without overlap."""
+def _lanes(times: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The numbers of ``times``, ``(start, end)`` in order of start, over as few lanes as do without overlap."""
     lanes: list[list[int]] = []
     free: list[int] = []
     busy: list[tuple[int, int]] = []
-    starts, ends = (column(table, name)[rows].tolist() for name in ("start_ps", "end_ps"))
-    for row, start_ps, end_ps in zip(rows, starts, ends, strict=True):
+    for i, (start_ps, end_ps) in enumerate(times):
         while busy and busy[0][0] <= start_ps:
             heappush(free, heappop(busy)[1])
         if not free:
             heappush(free, len(lanes))
             lanes.append([])
         lane = heappop(free)
-        lanes[lane].append(row)
+        lanes[lane].append(i)
         heappush(busy, (end_ps, lane))
     return lanes
 
 
-def _slice(pid: int, tid: int, row: int, record: OpRecord) -> str:
+def _args(row: int, record: OpRecord) -> dict[str, int]:
     args = {"record": row}
     for name, field, none in _ARGS:
         value = getattr(record, field)
         if value != none:
             args[name] = value
-    name = OpCode(record.op).name.lower()
-    ts, dur = _us(record.start_ps), _us(record.end_ps - record.start_ps)
+    return args
+
+
+def _thread(pid: int, tid: int, name: str) -> Iterator[str]:
+    yield _meta("thread_name", pid, tid, {"name": name})
+    yield _meta("thread_sort_index", pid, tid, {"sort_index": tid})
+
+
+def _slice(pid: int, tid: int, name: str, start_ps: int, end_ps: int, args: Mapping[str, Any]) -> str:
+    ts, dur = _us(start_ps), _us(end_ps - start_ps)
     return (
-        f'{{"ph": "X", "name": "{name}", "pid": {pid}, "tid": {tid}, "ts": {ts}, "dur": {dur}, '
+        f'{{"ph": "X", "name": {json.dumps(name)}, "pid": {pid}, "tid": {tid}, "ts": {ts}, "dur": {dur}, '
         f'"args": {json.dumps(args)}}}'
     )
 

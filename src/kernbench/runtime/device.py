@@ -49,6 +49,10 @@ class Device(Protocol):
         """Whether an error stopped it for good."""
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something that was launched may not be complete."""
+
+    @property
     def tlb_entries(self) -> int:
         """Pages that the smallest TLB holds."""
 
@@ -103,7 +107,7 @@ class Device(Protocol):
         """Let simulated time pass until every launch and map is complete; raise what a kernel raised."""
 
     def complete_launches(self) -> None:
-        """The same, of launches only."""
+        """Let simulated time pass until every launch is complete, then evaluate what was computed."""
 
     def flush(self) -> None:
         """Evaluate every value up to now (Phase 2)."""

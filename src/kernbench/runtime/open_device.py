@@ -6,9 +6,11 @@ import math
 import types
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 from kernbench.dtypes import DType
+from kernbench.ending import has_completed, must_complete
 from kernbench.errors import CapacityError, UsageError
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.memory.page_table import Pieces
@@ -59,7 +61,7 @@ class OpenDevice:
         queues: Wiring | None = None,
         stream: Hashable = None,
     ) -> None:
-        """Run ``kernel`` on every program of ``grid``; returns at once.
+        """Run ``kernel`` on every program of ``grid``, if there is any; returns at once.
 
         ``args`` are its positional and ``meta`` its keyword arguments; ``grid`` is one to three extents, or a
         function of all of them by name. :func:`place_programs` says which PE runs which program; several on one
@@ -75,6 +77,8 @@ class OpenDevice:
         for name, argument in named.items():
             check_arg(self, function, name, argument)
         extents = grid_of(grid, named)
+        if not math.prod(extents):
+            return
         if queues is not None:
             self._require_ends_installed(queues)
         if queues is not None and place is None:
@@ -103,6 +107,8 @@ class OpenDevice:
             owned(named.values()),
         )
         self._is_busy = True
+        if self.machine.is_busy:
+            must_complete(self)
 
     def install_queues(self, wiring: Wiring) -> Wiring:
         """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
@@ -114,7 +120,7 @@ class OpenDevice:
         self._require_open()
         if wiring in self.wirings:
             raise UsageError("these queues are installed already; remove them first, or wire others")
-        self._complete_launches()
+        self._complete_and_settle()
         self.heap.place_rings(wiring)
         self.machine.install(wiring)
         self.wirings.append(wiring)
@@ -122,7 +128,7 @@ class OpenDevice:
 
     def remove_queues(self, wiring: Wiring) -> None:
         """Remove queues again, likewise, and free their rings."""
-        self._complete_launches()
+        self._complete_and_settle()
         self._require_installed(wiring)
         self.machine.remove(wiring)
         self._forget_queues(wiring)
@@ -143,8 +149,22 @@ class OpenDevice:
 
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
-        self.machine.synchronize()
+        with self._completing():
+            self.machine.synchronize()
         self._settle()
+
+    def complete_launches(self) -> None:
+        """Wait for the kernels launched so far, and for nothing else: no map, and no memory that returns."""
+        with self._completing():
+            self.machine.complete_launches()
+
+    @contextmanager
+    def _completing(self) -> Iterator[None]:
+        """Within, every launch is completed, or the machine stops."""
+        try:
+            yield
+        finally:
+            has_completed(self)
 
     def close(self) -> None:
         """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
@@ -183,12 +203,12 @@ class OpenDevice:
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy to the device, after all that was launched."""
-        self._complete_launches()
+        self._complete_and_settle()
         self.machine.host_write(pieces, buffer)
 
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         """Copy from the device, after all that was launched."""
-        self._complete_launches()
+        self._complete_and_settle()
         return self.machine.host_read(pieces, size_bytes)
 
     def _new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
@@ -200,18 +220,18 @@ class OpenDevice:
     def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> ShardMap:
         """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
         if not self._is_busy:
-            self._complete_launches()
+            self._complete_and_settle()
         try:
             return self.heap.allocate(name, shape, dtype, policy)
         except CapacityError:
             if not self.heap.n_buried:
                 raise
-        self._complete_launches()
+        self._complete_and_settle()
         return self.heap.allocate(name, shape, dtype, policy)
 
-    def _complete_launches(self) -> None:
+    def _complete_and_settle(self) -> None:
         """Wait for the kernels launched so far, whatever is still being mapped."""
-        self.machine.complete_launches()
+        self.complete_launches()
         self._settle()
 
     def _settle(self) -> None:

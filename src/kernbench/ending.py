@@ -1,0 +1,73 @@
+"""The end of a program: what was launched and not waited for runs then; a fault in it is told, and the exit code."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import Protocol
+
+from kernbench.errors import KernBenchError
+
+INTERRUPTED = 130
+
+
+class Completes(Protocol):
+    """A device with launches under way."""
+
+    def complete_launches(self) -> None:
+        """Wait for them; raises what a kernel raised."""
+
+
+# By the process that launched: a forked one ends without them. Strong references, since a program that drops its
+# simulation has launched a kernel all the same.
+_under_way: dict[Completes, int] = {}
+
+
+def must_complete(device: Completes) -> None:
+    """Note that ``device`` has launches under way, which the end of the program waits for."""
+    _under_way[device] = os.getpid()
+
+
+def has_completed(device: Completes) -> None:
+    """Note that ``device`` has no launches under way any more, or that it cannot go on."""
+    _under_way.pop(device, None)
+
+
+def complete_all() -> int:
+    """Wait for all that was launched and write each fault to the standard error, in one line; 0, or an exit code."""
+    code, mine = 0, os.getpid()
+    for device in [device for device, pid in _under_way.items() if pid == mine]:
+        try:
+            device.complete_launches()
+        except KernBenchError as error:
+            sys.stderr.write(f"kernbench: {error}\n")
+            code = code or error.exit_code
+        except KeyboardInterrupt:
+            sys.stderr.write("kernbench: interrupted\n")
+            return INTERRUPTED
+        finally:
+            has_completed(device)
+    return code
+
+
+def wait_at_exit() -> None:
+    """Have the program wait at its end for what it has launched; call it as early as can be."""
+    atexit.register(_end)
+
+
+def wait_no_more() -> None:
+    """End the program without what it has launched."""
+    atexit.unregister(_end)
+
+
+def _end() -> None:
+    if hasattr(sys, "last_value"):  # an exception has ended the program: nobody waits for more
+        return
+    code = complete_all()
+    if code:
+        # Python has settled its exit code by now, and takes no other. What atexit was to run after this is not run:
+        # that is what was registered before KernBench was imported.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
