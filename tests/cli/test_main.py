@@ -121,7 +121,8 @@ def test_a_mistake_of_kernbench_itself_has_a_code_of_its_own(kernbench, monkeypa
 def test_a_file_system_that_fails_is_no_mistake_of_kernbench(kernbench, tmp_path):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "pictures"
-    assert kernbench("show", "tiny", "-o", str(folder)) == (2, "", f"kernbench: {folder}: Not a directory\n")
+    error = f"kernbench: {folder}: cannot be made: Not a directory\n"
+    assert kernbench("show", "tiny", "-o", str(folder)) == (2, "", error)
 
 
 def test_a_reader_that_has_gone_is_not_a_wrong_result():
@@ -131,8 +132,9 @@ def test_a_reader_that_has_gone_is_not_a_wrong_result():
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
-def test_interrupted_is_130(kernbench, failing):
+def test_interrupted_is_130(kernbench, failing, monkeypatch):
     failing(KeyboardInterrupt())
+    monkeypatch.setattr("kernbench.cli.main.is_of_a_program", lambda error: False)  # as of a Ctrl-C
     assert kernbench("show") == (130, "", "kernbench: interrupted\n")
 
 

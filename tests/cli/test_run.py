@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kernbench.cli.files import write_text
 from kernbench.errors import DeadlockError
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import Origin
@@ -106,7 +107,7 @@ def bench(monkeypatch):
         module.asked = {"bench": name, **asked}
         asked["progress"]("working")
         if asked["trace"]:
-            asked["trace"].write_text("[")
+            write_text(asked["trace"], "[")
         sys.stdout.write("from a kernel\n")
         if module.result is KeyboardInterrupt:
             signal.default_int_handler(signal.SIGINT, None)

@@ -20,6 +20,7 @@ from kernbench.cli.options import (
 )
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.reports.files import together
 from kernbench.units import parse_bytes, shortened
 
 if TYPE_CHECKING:
@@ -213,12 +214,13 @@ def command(
             write(line_of(rows[-1]))
     for line in foot_of(rows, is_ideal=ideal):
         write(line)
-    if json is not None:
-        head = {"schema": SCHEMA, "topology": topology, "config_sha256": config_sha256(config)}
-        write_json(json, {**head, **request_as_json(bench), "rows": [row_as_json(row) for row in rows]})
-    if plot is not None:
-        for line in _draw(plot, bench, rows, sizes, topology):
-            write(line)
+    head = {"schema": SCHEMA, "topology": topology, "config_sha256": config_sha256(config)}
+    with together():
+        if json is not None:
+            write_json(json, {**head, **request_as_json(bench), "rows": [row_as_json(row) for row in rows]})
+        if plot is not None:
+            for line in _draw(plot, bench, rows, sizes, topology):
+                write(line)
     if any(row.n_wrong for row in rows) or (ideal and any(row.has_error for row in rows)):
         raise typer.Exit(WRONG)
 

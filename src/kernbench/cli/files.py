@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kernbench.errors import UsageError
-from kernbench.reports.files import written_whole
+from kernbench.reports.files import when_written, written_whole
 
 STDOUT = "-"
 
@@ -42,8 +42,8 @@ def write_text(target: str | Path, text: str) -> None:
 def write_json(target: str, document: dict[str, Any]) -> None:
     """``document`` as the file ``target``, or to standard output for ``-``; a number that is not finite is null."""
     text = json.dumps(_finite(document), indent=2, allow_nan=False)
-    if target == STDOUT:
-        print(text)
+    if target == STDOUT:  # whose reader may go away, and the process with it: files come first
+        when_written(lambda: print(text))
     else:
         write_text(target, text + "\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
 from kernbench.cli.options import Debug, JsonTarget
 from kernbench.errors import UsageError
+from kernbench.reports.files import make_folder, together
 
 SCHEMA = "kernbench.init/1"
 # The bench is stored as text, so that no tool takes it for a module of the package.
@@ -38,22 +39,21 @@ def command(
         raise UsageError(
             f"{', '.join(existing)}: exists already; choose another folder, or overwrite with --force"
         )
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made: {error.strerror}") from error
     templates = files("kernbench.cli") / "templates"
-    for name, path in copies.items():
-        write_text(path, (templates / TEMPLATES[name]).read_text(encoding="utf-8"))
-    if json is not None:
-        from kernbench.config.load import load_config
-        from kernbench.config.plain import config_sha256
+    with together():
+        make_folder(Path(folder))
+        for name, path in copies.items():
+            write_text(path, (templates / TEMPLATES[name]).read_text(encoding="utf-8"))
+        if json is not None:
+            from kernbench.config.load import load_config
+            from kernbench.config.plain import config_sha256
 
-        sha256 = config_sha256(load_config(copies["topology.yaml"]))
-        write_json(
-            json,
-            {"schema": SCHEMA, "config_sha256": sha256, "files": [str(path) for path in copies.values()]},
-        )
+            with as_file(templates / TEMPLATES["topology.yaml"]) as topology:
+                sha256 = config_sha256(load_config(topology))
+            write_json(
+                json,
+                {"schema": SCHEMA, "config_sha256": sha256, "files": [str(path) for path in copies.values()]},
+            )
     if json != STDOUT:
         for path in copies.values():
             print(f"wrote {path}")

@@ -11,6 +11,7 @@ from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName, co
 from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.reports.files import together
 from kernbench.units import format_bytes, format_ps, parse_bytes, shortened
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def command(
     from kernbench.reports.output import Output
 
     if case == QUEUE:
-        queue_rows = _probe_queue(sizes_bytes, depths, pes, plot, topology, tuple(overrides or ()))
-        _write(json, topology, overrides, as_json(queue_rows))
+        with together():
+            queue_rows = _probe_queue(sizes_bytes, depths, pes, plot, topology, tuple(overrides or ()))
+            _write(json, topology, overrides, as_json(queue_rows))
         if json != STDOUT:
             print_rows(Output(), queue_rows, with_hops=hops)
         if any(row.error_ps for row in queue_rows):

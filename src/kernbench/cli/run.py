@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from kernbench.cli.options import (
     whole_number,
 )
 from kernbench.errors import UsageError
-from kernbench.reports.files import written_whole
+from kernbench.reports.files import together
 
 EXAMPLES = """\b
 Examples:
@@ -92,25 +92,26 @@ def command(
     from kernbench.reports.output import Output
     from kernbench.reports.run_page import write_page
 
-    with ExitStack() as stack:
-        if json == STDOUT:  # what a kernel prints must not end up within the JSON
-            stack.enter_context(redirect_stdout(sys.stderr))
-        tell = stack.enter_context(sign_of_life(f"loading {bench}"))
-        trace_path = stack.enter_context(written_whole(trace)) if trace is not None else None
-        result = run(
-            bench,
-            topology=topology,
-            overrides=tuple(overrides or ()),
-            params=params,
-            mode=mode,
-            iters=iters,
-            seed=seed,
-            plugins=tuple(Path(name) for name in plugin or ()),
-            trace=trace_path,
-            progress=tell,
-        )
-    if json is not None:
-        write_json(json, result.to_json())
+    with together():
+        # What a kernel prints must not end up within the JSON.
+        with (
+            redirect_stdout(sys.stderr if json == STDOUT else sys.stdout),
+            sign_of_life(f"loading {bench}") as tell,
+        ):
+            result = run(
+                bench,
+                topology=topology,
+                overrides=tuple(overrides or ()),
+                params=params,
+                mode=mode,
+                iters=iters,
+                seed=seed,
+                plugins=tuple(Path(name) for name in plugin or ()),
+                trace=trace,
+                progress=tell,
+            )
+        if json is not None:
+            write_json(json, result.to_json())
     if json != STDOUT:
         write_page(Output(), result)
     if result.check.ok is False:

@@ -12,6 +12,7 @@ from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
 from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.reports.files import make_folder, together
 
 if TYPE_CHECKING:
     from kernbench.cli.show_memory import BenchMemory
@@ -105,32 +106,31 @@ def command(
     views = _views(
         view, is_drawn=view is not None or not (is_text_only or ranks) or (out is not None and not ranks)
     )
-    files = _files(topology, views, out if not (ranks and not views) else None)
-    require_writable(json, *files.values())
+    with together():
+        files = _files(topology, views, out if not (ranks and not views) else None)
+        require_writable(json, *files.values())
+        load_plugins(plugin or ())
 
-    load_plugins(plugin or ())
+        from kernbench.config.load import load_config
+        from kernbench.config.plain import config_sha256
 
-    from kernbench.config.load import load_config
-    from kernbench.config.plain import config_sha256
-
-    config = load_config(topology, overrides or ())
-    found = _memory(memory, params, config) if memory is not None else None
-    if files:
-        _draw(config.topology, files, pe_of(part))
-    drawn_ranks = _ranks(config, topology, algo, part, out, beside=bool(views)) if ranks else None
-    limits = _limits(config.topology) if peaks else None
-    if json is not None:
-        drawn = [{"view": name, "file": str(path)} for name, path in files.items()]
+        config = load_config(topology, overrides or ())
+        found = _memory(memory, params, config) if memory is not None else None
+        if files:
+            _draw(config.topology, files, pe_of(part))
+        drawn_ranks = _ranks(config, topology, algo, part, out, beside=bool(views)) if ranks else None
+        limits = _limits(config.topology) if peaks else None
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "topology": topology,
             "config_sha256": config_sha256(config),
+            "views": [{"view": name, "file": str(path)} for name, path in files.items()],
+            "peaks": _as_json(limits) if limits else None,
+            "memory": found.to_json() if found else None,
+            "ranks": {**drawn_ranks[0].to_json(), "file": str(drawn_ranks[1])} if drawn_ranks else None,
         }
-        document |= {"views": drawn, "peaks": _as_json(limits) if limits else None}
-        document |= {"memory": found.to_json() if found else None, "ranks": None}
-        if drawn_ranks is not None:
-            document["ranks"] = {**drawn_ranks[0].to_json(), "file": str(drawn_ranks[1])}
-        write_json(json, document)
+        if json is not None:
+            write_json(json, document)
     if json != STDOUT:
         _print(topology, config.topology, files, limits, found, drawn_ranks)
 
@@ -187,7 +187,7 @@ def _files(topology: str, views: tuple[View, ...], out: str | None) -> dict[View
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {out}: is neither a folder nor the name of an .svg file")
     if views:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     return {view: folder / f"{Path(topology).stem}-{view}.svg" for view in views}
 
 
@@ -228,7 +228,7 @@ def _ranks(
     is_file = out is not None and Path(out).suffix == ".svg" and not beside
     path = Path(out or ".") if is_file else Path(out or ".") / f"{Path(topology).stem}-{view.algorithm}.svg"
     if not is_file:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     require_writable(path)
     write_text(path, view.svg)
     return view, path
