@@ -19,7 +19,7 @@ from kernbench.ccl.schedules import SCHEDULES, Problem
 from kernbench.ccl.traffic import busiest
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
-from kernbench.machine.ideal_machine import IdealModel
+from kernbench.machine.ideal_machine import IdealModel, Way
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 from tests.ccl.collective_kit import DTYPES, cube_of, group_of, n_in, n_out, serves
@@ -67,6 +67,20 @@ def test_a_crossbar_has_one_port_for_all_peers():
     schedule = Schedule([[Send(1, (0, 1)), Send(2, (0, 1))], [Recv(0, (0, 1))], [Recv(0, (0, 1))]], ITEM)
     assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)).time == 12 + 40
     assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA, is_crossbar=True)).time == 24 + 40
+
+
+def test_each_way_has_its_own_cost_and_a_port_stays_as_fast_as_it_is():
+    schedule = Schedule([[Send(1, (0, 1)), Send(2, (0, 1))], [Recv(0, (0, 1))], [Recv(0, (0, 1))]], ITEM)
+    slow = {(0, 1): Way(F(100), F(50))}
+    # to rank 1: 4 x 50 + 100; to rank 2, with a port of their own or behind 4 x 3 in a common one: 4 x 3 + 40
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA, ways=slow)).time == 200 + 100
+    quick = {(0, 1): Way(F(1), F(5))}
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA, ways=quick)).time == 12 + 40
+    assert (
+        evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA, is_crossbar=True, ways=quick)).time == 12 + 12 + 40
+    )
+    twice = Schedule([[Send(1, (0, 1)), Send(1, (0, 1))], [Recv(0, (0, 1)), Recv(0, (0, 1))]], ITEM)
+    assert evaluate(twice, IdealModel(ALPHA, BETA, GAMMA, is_crossbar=True, ways=slow)).time == 400 + 100
 
 
 def test_a_send_waits_for_what_was_stored_before_it():
@@ -236,7 +250,10 @@ def test_so_it_does_with_anything_at_all(data, name, p, n_elem, slice_elems, slo
     assume(serves(name, p))
     n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
     root, item_bytes = data.draw(st.integers(0, p - 1)), as_dtype(dtype).size_bytes
-    model = model_of(name, *(data.draw(FRACTIONS) for _ in range(3)))
+    ways = data.draw(
+        st.dictionaries(st.tuples(*[st.integers(0, p - 1)] * 2), st.builds(Way, FRACTIONS, FRACTIONS))
+    )
+    model = model_of(name, *(data.draw(FRACTIONS) for _ in range(3)))._replace(ways=ways)
     time, _ = ran(
         name, p, n_elem, model,
         slots=slots, slot_bytes=slice_elems * item_bytes, root=root, dtype=dtype, op=op, is_in_place=is_in_place,

@@ -96,19 +96,20 @@ class Elements:
 def evaluate(schedule: Schedule, model: IdealModel) -> Outcome:
     """Let every rank do its steps in order; UsageError if some wait for ever.
 
-    A send begins when its program has come to it, what it carries and what was stored exists, and its link (of a
-    crossbar: the rank's one port) is free; it holds the link for ``beta`` a byte, and arrives ``alpha`` later. A
-    reduction begins when both operands exist and the rank's one engine is free, and takes ``gamma`` a byte.
+    A send begins when its program has come to it, what it carries and what was stored exists, and its link is free (of
+    a crossbar: first the rank's one port); it holds the link for ``beta`` a byte, and arrives ``alpha`` later, both of
+    its way. A reduction begins when both operands exist and the rank's one engine is free, and takes ``gamma`` a byte.
     """
     programs, item_bytes = schedule
-    scale = lcm(*(cost.denominator for cost in model[:3]))
-    alpha, beta, gamma = (
-        int(cost * scale) for cost in model[:3]
-    )  # all times are whole multiples of 1 / scale ps
+    costs = (*model[:3], *(cost for way in model.ways.values() for cost in way))
+    scale = lcm(*(cost.denominator for cost in costs))  # all times are whole multiples of 1 / scale ps
+    gamma, port_beta = int(model.gamma * scale), int(model.beta * scale)
+    usual = (int(model.alpha * scale), port_beta)
+    ways = {ranks: (int(way.alpha * scale), int(way.beta * scale)) for ranks, way in model.ways.items()}
     bounds = sorted({bound for steps in programs for step in steps for bound in step.span})
     at = {bound: i for i, bound in enumerate(bounds)}
     has = [Elements(at) for _ in programs]
-    clock, engine_free, stored, end = ([0] * len(programs) for _ in range(4))
+    clock, engine_free, port_free, stored, end = ([0] * len(programs) for _ in range(5))
     link_free: defaultdict[Link, int] = defaultdict(int)
     under_way: defaultdict[Link, deque[Made]] = defaultdict(deque)
     traffic: Counter[Link] = Counter()
@@ -121,10 +122,13 @@ def evaluate(schedule: Schedule, model: IdealModel) -> Outcome:
             return 0
         if isinstance(step, Send):
             link = (rank, step.to, step.way)
-            port = (rank, -1, 0) if model.is_crossbar else link
+            alpha, beta = ways.get((rank, step.to), usual)
             what = mine[step.span]
-            begin = max(clock[rank], stored[rank], what.when, link_free[port])
-            link_free[port] = left_at = begin + beta * size_bytes
+            begin = max(clock[rank], stored[rank], what.when)
+            if model.is_crossbar:
+                begin = max(begin, port_free[rank])
+                port_free[rank] = begin + port_beta * size_bytes
+            link_free[link] = left_at = max(begin, link_free[link]) + beta * size_bytes
             end[rank] = max(end[rank], left_at)
             under_way[link].append(Made(left_at + alpha, what.depth + 1))
             traffic[link] += size_bytes

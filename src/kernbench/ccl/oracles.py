@@ -31,13 +31,13 @@ class Oracle(NamedTuple):
 def form(*names: str, is_crossbar: bool = False) -> Callable[[Form], Form]:
     """Decorator: the function is the closed form of the algorithms ``names``; None where it does not hold.
 
-    It is for one egress port a rank, or for a link to each peer, as ``is_crossbar`` says. One rank, or no element, has
-    nothing to do in any.
+    It is for one egress port a rank, or for a link to each peer, as ``is_crossbar`` says, and for ways that are all
+    alike. One rank, or no element, has nothing to do in any.
     """
 
     def enter(closed: Form) -> Form:
         def checked(problem: Problem, model: IdealModel) -> Fraction | None:
-            if model.is_crossbar != is_crossbar:
+            if model.is_crossbar != is_crossbar or model.ways:
                 return None
             is_nothing = problem.n_ranks == 1 or (problem.n_elem == 0 and closed is not dissemination_barrier)
             return Fraction(0) if is_nothing else closed(problem, model)

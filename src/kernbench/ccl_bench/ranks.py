@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 from kernbench.ccl.algorithm import ALGORITHMS, Group
@@ -11,10 +12,11 @@ from kernbench.components.pe.pe_math import lanes_for
 from kernbench.config.schema import Config
 from kernbench.dtypes import float32
 from kernbench.errors import UsageError
-from kernbench.machine.ideal_machine import IdealModel
+from kernbench.machine.ideal_machine import IdealModel, Way
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
+from kernbench.units import PS_PER_NS
 
 
 class Ranks:
@@ -43,6 +45,25 @@ class Ranks:
         """The machine's data sheet as the model of closed forms, for an algorithm."""
         return data_sheet(self.graph, self.routes, is_crossbar=ALGORITHMS[name].is_crossbar)
 
+    def machine_model_of(self, name: str, pairs: Iterable[tuple[int, int]]) -> IdealModel:
+        """The model of the machine itself: for ``pairs`` of ranks, their route's latency and slowest link.
+
+        Where all are alike, it is a model of one link, for which closed forms hold.
+        """
+        nodes, model = [self.graph.niu_of(pe) for pe in self.pes], self.model_of(name)
+        ways = {pair: self._way(*(nodes[rank] for rank in pair)) for pair in sorted(pairs)}
+        if not ways:
+            return model
+        beta = min(way.beta for way in ways.values())
+        alphas = {way.alpha for way in ways.values()}
+        if len(set(ways.values())) == 1:
+            return model._replace(alpha=alphas.pop(), beta=beta)
+        return model._replace(beta=beta, ways=ways)
+
+    def _way(self, src: int, dst: int) -> Way:
+        slowest = self.routes.bottleneck(src, dst)
+        return Way(Fraction(self.routes.latency_ps(src, dst)), PS_PER_NS / slowest.fraction)
+
 
 def data_sheet(graph: TopologyGraph, routes: Routes, *, is_crossbar: bool) -> IdealModel:
     """A machine as a model: the latency of a route between neighbours, a mesh link's rate, PE_MATH's fp32 additions."""
@@ -53,7 +74,7 @@ def data_sheet(graph: TopologyGraph, routes: Routes, *, is_crossbar: bool) -> Id
     bytes_per_cycle = lanes_for(float32, math.lanes) * Fraction(math.rate["add"]) * float32.size_bytes
     return IdealModel(
         alpha=Fraction(alpha),
-        beta=1000 / spec.cube.noc.link_rate.fraction,
+        beta=PS_PER_NS / spec.cube.noc.link_rate.fraction,
         gamma=Fraction(1_000_000, spec.pe.clock_mhz) / bytes_per_cycle,
         is_crossbar=is_crossbar,
     )

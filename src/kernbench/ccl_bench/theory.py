@@ -8,11 +8,12 @@ from functools import cached_property
 from kernbench.ccl.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.ccl.communicator import usable_slots
 from kernbench.ccl.inputs import REDUCING
-from kernbench.ccl.max_plus import Outcome
-from kernbench.ccl.oracles import Oracle, oracle, outcome
-from kernbench.ccl.schedules import Problem
+from kernbench.ccl.max_plus import Outcome, Schedule, Send, evaluate
+from kernbench.ccl.oracles import Oracle, oracle
+from kernbench.ccl.schedules import SCHEDULES, Problem
 from kernbench.ccl.traffic import busiest, link_bytes
 from kernbench.ccl_bench.case import Case
+from kernbench.machine.ideal_machine import IdealModel
 
 
 class Theory:
@@ -39,16 +40,35 @@ class Theory:
         )
 
     @cached_property
+    def schedule(self) -> Schedule | None:
+        """What the algorithm sends and receives; None for one of the user's."""
+        make = SCHEDULES.get(self.case.name)
+        return None if make is None else make(self.problem)
+
+    @cached_property
+    def model(self) -> IdealModel:
+        """What messages and sums take: on the ideal machine by its data sheet, on the real one by the routes."""
+        if self.request.is_ideal or self.schedule is None:
+            return self.case.model
+        pairs = {
+            (rank, step.to)
+            for rank, steps in enumerate(self.schedule.programs)
+            for step in steps
+            if isinstance(step, Send)
+        }
+        return self.ranks.machine_model_of(self.case.name, pairs)
+
+    @cached_property
+    def outcome(self) -> Outcome | None:
+        """What the schedule comes to."""
+        return None if self.schedule is None else evaluate(self.schedule, self.model)
+
+    @cached_property
     def oracle(self) -> Oracle | None:
         """What theory says; nothing of an average, which divides as it likes."""
         if self.request.op == "avg" and self.request.collective in REDUCING:
             return None
-        return oracle(self.case.name, self.problem, self.case.model)
-
-    @cached_property
-    def outcome(self) -> Outcome | None:
-        """What the algorithm's schedule comes to."""
-        return outcome(self.case.name, self.problem, self.case.model)
+        return oracle(self.case.name, self.problem, self.model)
 
     @cached_property
     def max_link_bytes(self) -> int | None:

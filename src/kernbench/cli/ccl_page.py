@@ -128,7 +128,7 @@ def bottleneck_of(row: CclRow) -> list[str]:
 
 
 def request_as_json(bench: CclBench) -> dict[str, Any]:
-    """What was asked for, and the model that oracles use."""
+    """What was asked for, and the data sheet as a model."""
     request, model = bench.request, bench.ranks.model_of(bench.able[0])
     return {
         "collective": request.collective,

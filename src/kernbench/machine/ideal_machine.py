@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kernbench.config.schema import Config
@@ -35,16 +36,29 @@ from kernbench.topology.ids import PeId
 ZERO = Fraction(0)
 
 
+class Way(NamedTuple):
+    """What a message from one rank to another takes: ``alpha`` ps, and ``beta`` ps per byte."""
+
+    alpha: Fraction
+    beta: Fraction
+
+
 class IdealModel(NamedTuple):
     """``alpha`` ps from the last byte sent to its arrival, ``beta`` ps per byte of a link, ``gamma`` per byte of math.
 
-    ``is_crossbar``: a rank has one egress port for all its peers, instead of a link to each.
+    ``is_crossbar``: a rank has one egress port for all its peers, instead of a link to each. ``ways`` are those that
+    differ, by ranks (sender, receiver); a port is as fast as ``beta`` says even so.
     """
 
     alpha: Fraction
     beta: Fraction
     gamma: Fraction
     is_crossbar: bool = False
+    ways: Mapping[tuple[int, int], Way] = MappingProxyType({})
+
+    def way(self, sender: int, receiver: int) -> Way:
+        """The way from one rank to another."""
+        return self.ways.get((sender, receiver)) or Way(self.alpha, self.beta)
 
 
 class Written:
@@ -121,13 +135,17 @@ class IdealQueues(DataQueues):
     def issue(self, command: IpcqSendCmd | IpcqRecvCmd) -> None:
         """Begin a transfer; a send starts when its value exists, earlier accesses are done and its link is free."""
         if isinstance(command, IpcqSendCmd):
-            times, model = self.times[command.queue.pe], self.model
-            port = None if model.is_crossbar else command.queue
-            start = max(times.ready(command), times.memory_done, times.link_free[port])
-            left = times.link_free[port] = times.end(start + model.beta * command.operands[0].size_bytes)
+            queue, size_bytes = command.queue, command.operands[0].size_bytes
+            times, way = self.times[queue.pe], self.model.way(queue.rank, queue.peer.rank)
+            start = max(times.ready(command), times.memory_done)
+            if self.model.is_crossbar:
+                start = max(start, times.link_free[None])
+                times.link_free[None] = start + self.model.beta * size_bytes
+            start = max(start, times.link_free[queue])
+            left = times.link_free[queue] = times.end(start + way.beta * size_bytes)
             assert command.result is not None
             times.done[command.result.version] = left
-            self._arrivals[command.queue.peer].append(left + model.alpha)
+            self._arrivals[queue.peer].append(left + way.alpha)
         super().issue(command)
 
     def _finish(self, transfer: Transfer) -> None:
