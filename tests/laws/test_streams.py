@@ -101,15 +101,32 @@ def test_what_orders_two_launches(streams, pes, share):
         assert np.array_equal(found, expected(pe, times=2 if share else 1))
 
 
-def test_views_of_one_tensor_order_two_launches():
+def run_on_views(starts, streams):
+    """Launches of ``double`` on half of a tensor each, from these elements on: their spans, and what it holds."""
     simulation = machine()
     torch = simulation.torch
     x = tensor(torch, 0, "x")
     torch.synchronize()
-    for pe, half in ((0, x.narrow(0, 0, N // 2)), (3, x.narrow(0, N // 2, N // 2))):
-        torch.launch(double, (1,), (half,), {"n": N // 2, "rounds": 1}, place=[pe], stream=pe)
+    for pe, start, stream in zip((0, 3), starts, streams, strict=True):
+        half = x.narrow(0, start, N // 2)
+        torch.launch(double, (1,), (half,), {"n": N // 2, "rounds": 1}, place=[pe], stream=stream)
     torch.synchronize()
+    return simulation, x.numpy()
+
+
+def test_views_of_one_tensor_that_share_a_byte_order_two_launches():
+    simulation, values = run_on_views((0, N // 2 - 1), "ab")
     assert not overlap(simulation)
+    assert values[N // 2 - 1] == 4 * (N // 2 - 1)
+
+
+def test_views_of_one_tensor_without_a_byte_in_common_do_not():
+    beside, values = run_on_views((0, N // 2), "ab")
+    assert overlap(beside)
+    assert np.array_equal(values, 2 * np.arange(N, dtype=np.float32))
+    in_order, _ = run_on_views((0, N // 2), (None, None))
+    together_ps = max(span.end_ps for span in spans(beside)) - min(span.start_ps for span in spans(beside))
+    assert together_ps < sum(span.time_ps for span in spans(in_order))
 
 
 def test_a_third_launch_waits_for_all_that_it_is_not_free_of():
