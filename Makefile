@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORCH_VENV := .venv-torch
 TORCH_READY := $(TORCH_VENV)/.ready
 
-.PHONY: demo test test-mixes test-torch check bench clean
+.PHONY: demo test test-mixes test-races test-torch check bench clean
 
 demo: $(READY)
 	$(BIN)/kernbench run gemm
@@ -17,6 +17,10 @@ test: $(READY)
 # Every collective with every dtype and op at every size and number of ranks: minutes more than `make test`.
 test-mixes: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal --all-mixes tests/ccl/test_algorithms.py
+
+# Races: all random programs, and planted races in all their placements.
+test-races: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal --all-races tests/laws/test_races.py
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
 test-torch: $(TORCH_READY)

@@ -21,6 +21,18 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all-mixes", action="store_true", help="collectives: every dtype with every op in every case"
     )
+    parser.addoption(
+        "--all-races",
+        action="store_true",
+        help="races: all random programs and all placements of planted ones",
+    )
+
+
+@pytest.fixture(scope="session")
+def n_races(request):
+    """How many of few or all random programs to try."""
+    takes_all = request.config.getoption("--all-races")
+    return lambda n_few, n_all: n_all if takes_all else n_few
 
 
 @pytest.fixture(scope="session")

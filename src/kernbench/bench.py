@@ -208,6 +208,8 @@ def run(
     mode: str = "timed",
     iters: int = 1,
     seed: int = 0,
+    races: str = "warn",
+    uninitialised: str = "warn",
     plugins: Iterable[str | Path] = (),
     trace: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -236,7 +238,9 @@ def run(
     tell = progress or (lambda _: None)
     cpu_from = time.process_time()
     tell(f"building {topology}")
-    simulation = Simulation.of(topology, overrides=overrides, mode=mode, seed=seed)
+    simulation = Simulation.of(
+        topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
+    )
     values = bench.fitted(known, Room.of(simulation.graph))
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")

@@ -95,3 +95,23 @@ class QueueError(ProgramError):
 
 class DeadlockError(ProgramError):
     """Nothing is left to happen and something still waits."""
+
+
+class RaceError(ProgramError):
+    """Two programs raced for bytes of a tensor, and races are errors."""
+
+
+class UninitialisedError(ProgramError):
+    """Bytes were read that nobody wrote, and that is an error."""
+
+
+class KernBenchWarning(UserWarning):
+    """Base of what KernBench warns of; the command line prints each as one line."""
+
+
+class RaceWarning(KernBenchWarning):
+    """Two programs raced for bytes of a tensor."""
+
+
+class UninitialisedWarning(KernBenchWarning):
+    """Bytes were read that nobody wrote."""

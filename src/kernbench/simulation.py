@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -23,6 +24,7 @@ from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window, traced_launches
+from kernbench.memory.watch import watch_of
 from kernbench.registry import did_you_mean, registering_from
 from kernbench.reports.measured import Measured, nothing_measured
 from kernbench.reports.tables import machine as machine_in_words
@@ -40,6 +42,11 @@ class Simulation:
     ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``ideal``
     gives mode ``data`` the times of a model. ``keep_log`` keeps the op log of the present window for reports (without
     it, a run of any length has flat memory). At the end of a ``with`` block, ``torch`` is closed.
+
+    Where values exist, ``races`` says what is done where two programs touch a byte, one stores other bits than are
+    there, and nothing orders them: "warn" (a RaceWarning, and a row of the report), "error" (a RaceError when the
+    launch is waited for) or "off"; ``uninitialised`` what is done about reads of bytes that nobody wrote: "warn",
+    "error" or "ignore".
     """
 
     def __init__(
@@ -53,6 +60,8 @@ class Simulation:
         keep_log: bool = True,
         tie_seed: int | None = None,
         ideal: IdealModel | None = None,
+        races: str = "warn",
+        uninitialised: str = "warn",
     ) -> None:
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {mode!r}; {did_you_mean(mode, MODES)}")
@@ -62,14 +71,22 @@ class Simulation:
         self.mode = mode
         self.graph = build_graph(config.topology)
         require_registered(config)
+        watch = watch_of(races, uninitialised)
         self.machine: Machine | DataMachine
         if ideal is not None:
-            self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict)
+            self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
         elif mode == "data":
-            self.machine = DataMachine(config, self.graph, say=say, strict=strict)
+            self.machine = DataMachine(config, self.graph, say=say, strict=strict, watch=watch)
         else:
             self.machine = Machine(
-                config, self.graph, mode=mode, say=say, strict=strict, keep_log=keep_log, tie_seed=tie_seed
+                config,
+                self.graph,
+                mode=mode,
+                say=say,
+                strict=strict,
+                keep_log=keep_log,
+                tie_seed=tie_seed,
+                watch=watch,
             )
         self.torch = Context(self.machine, seed=seed)
         add_distributed(self.torch)
@@ -127,6 +144,8 @@ class Simulation:
             self._window = Window(self.machine)
         else:
             self.machine.failure = ""
+        if self.machine.watch is not None:
+            self.machine.watch.begin_window()
 
     def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
         """What happened since :meth:`begin_window`, once all that was launched is complete.
@@ -142,6 +161,13 @@ class Simulation:
                 f"report(): a launch failed ({self.machine.failure}), and what came before it says nothing about it; "
                 "begin_window() measures from then on"
             )
+        measured, watch = self._measured(flops=flops, gemm=gemm), self.machine.watch
+        if watch is None:
+            return measured
+        races, unwritten = watch.found_races.values(), watch.found_unwritten.values()
+        return replace(measured, races=tuple(races), unwritten=tuple(unwritten))
+
+    def _measured(self, *, flops: int, gemm: DType | str | None) -> Measured:
         if self._window is None:
             return nothing_measured(self.title, self.config_sha256)
         if not self._window.machine.log.keep:

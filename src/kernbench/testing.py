@@ -48,9 +48,11 @@ def run(
     policy: DPPolicy | None = None,
     place: Any = None,
     strict: bool = True,
+    races: str = "warn",
+    uninitialised: str = "warn",
     **meta: Any,
 ) -> KernelRun:
-    """Run ``kernel`` once on a fresh machine.
+    """Run ``kernel`` once on a fresh machine; ``races`` and ``uninitialised`` as for :class:`Simulation`.
 
     Every numpy array among ``args`` becomes a tensor on the device, placed by ``policy`` (row-wise without one), and is
     read back afterwards; the arrays given are not changed. ``meta`` are keyword arguments (constexprs). Raises
@@ -65,7 +67,9 @@ def run(
     >>> done.args[0].tolist(), done.kernel_time_ps
     ([0.0, 2.0, 4.0, 6.0], 368815)
     """
-    simulation = Simulation.of(topology, overrides=overrides, mode=mode, strict=strict)
+    simulation = Simulation.of(
+        topology, overrides=overrides, mode=mode, strict=strict, races=races, uninitialised=uninitialised
+    )
     torch = simulation.torch
     given = [
         torch.from_numpy(arg, name=f"arg{i}").to("ahbm", policy=policy)

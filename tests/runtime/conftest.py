@@ -49,6 +49,7 @@ class FakeDevice:
         regions = [(pe * SLICE_BYTES, SLICE_BYTES) for pe in range(len(self.pes))]
         regions += [(self.banks_base + i * BANK_BYTES, BANK_BYTES) for i in range(n_cubes * BANKS)]
         self.store = MemoryStore(regions)
+        self.watch = None
         self.page_tables = PageTables(self.pes, PAGE)
         self.now_ps = 0
         self.written, self.read = [], []
@@ -98,7 +99,18 @@ class FakeDevice:
             self.ring_bytes[pe] -= wiring.tcm_bytes(pe)
 
     def launch(
-        self, kernel, args, meta, programs, grid, name, operands, wiring, stream=None, own=frozenset()
+        self,
+        kernel,
+        args,
+        meta,
+        programs,
+        grid,
+        name,
+        operands,
+        wiring,
+        stream=None,
+        own=frozenset(),
+        races=None,
     ):
         self.queued.append(
             SimpleNamespace(

@@ -11,6 +11,7 @@ import signal
 import sys
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -23,7 +24,14 @@ from typer.main import get_command
 
 from kernbench.cli.options import Debug, Session
 from kernbench.ending import wait_no_more
-from kernbench.errors import KernBenchError, ProgramError, UnknownNameError, in_one_line, is_of_a_program
+from kernbench.errors import (
+    KernBenchError,
+    KernBenchWarning,
+    ProgramError,
+    UnknownNameError,
+    in_one_line,
+    is_of_a_program,
+)
 from kernbench.garbage import rarely_collected
 from kernbench.registry import did_you_mean
 
@@ -163,6 +171,7 @@ def execute(args: Sequence[str]) -> int:
     An error is one line on the standard error, after its traceback if ``--debug`` is given.
     """
     session = Session()
+    warnings.showwarning = _warn
     try:
         code = _group().main(
             list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
@@ -181,6 +190,23 @@ def execute(args: Sequence[str]) -> int:
     if code == INTERRUPTED:
         return _failed(session, None, "interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one line on the standard error."""
+    if issubclass(category, KernBenchWarning):
+        print(f"kernbench: warning: {filename}:{lineno}: {message}", file=file or sys.stderr)
+    else:
+        print(
+            warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr
+        )
 
 
 def _group() -> Any:

@@ -81,6 +81,22 @@ def _remember(context: typer.Context, value: bool) -> bool:
     return value
 
 
+Races = Annotated[
+    str,
+    typer.Option(
+        "--races",
+        metavar="warn|error|off",
+        help="What to do where two programs touch memory in no order, and one changes it.",
+    ),
+]
+Uninitialised = Annotated[
+    str,
+    typer.Option(
+        "--uninitialised",
+        metavar="warn|error|ignore",
+        help="What to do where memory is read that nobody wrote.",
+    ),
+]
 Debug = Annotated[
     bool, typer.Option("--debug", callback=_remember, help="Show the traceback of an error before its line.")
 ]

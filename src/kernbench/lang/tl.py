@@ -220,7 +220,7 @@ def load(
     _no_block_pointer(boundary_check, padding_option)
     pointers = _pointer(pointer, shape, dtype, strides, "the pointer of tl.load")
     _check_size(pointers.shape)
-    return transfer.load(active(), pointers, mask, other)
+    return transfer.load(active(), pointers, mask, other, is_volatile=volatile)
 
 
 def store(

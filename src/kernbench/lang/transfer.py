@@ -57,7 +57,9 @@ def _row_major(shape: Shape) -> Shape:
     return tuple(reversed(strides))
 
 
-def load(program: ProgramContext, pointer: Pointer, mask: Any, other: Any) -> Any:
+def load(
+    program: ProgramContext, pointer: Pointer, mask: Any, other: Any, *, is_volatile: bool = False
+) -> Any:
     """The block that ``pointer`` points to; one DmaReadCmd, or none where no lane is active."""
     if mask is not None:
         pointer, mask = _masked(program, pointer, mask)
@@ -75,6 +77,7 @@ def load(program: ProgramContext, pointer: Pointer, mask: Any, other: Any) -> An
     program.push(
         DmaReadCmd(
             fill=fill,
+            is_volatile=bool(is_volatile),
             operands=(source, fill) if isinstance(fill, Operand) else (source,),
             result=handle.operand,
             seq=program.port.next_seq(),

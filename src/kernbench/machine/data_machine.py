@@ -14,12 +14,13 @@ from kernbench.errors import DeadlockError, in_one_line
 from kernbench.lang.program import run_program
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.kernel_runner import ProgramPort
-from kernbench.machine.machine import Hardware, Say
+from kernbench.machine.machine import Hardware, Say, Underway
 from kernbench.memory.ipcq_waits import cycle_line
-from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
+from kernbench.memory.watch import Watch
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, SourceLine
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import LaunchId, Lifetime
@@ -70,6 +71,7 @@ class ImmediateProgram(ProgramPort):
     def issue(self, command: Command) -> None:
         """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""
         self.n_spins = 0
+        self.note(command)
         if isinstance(command, GemmCmd):
             macs_per_cycle(command.a.dtype, self.array, command.line)
         self.queues.release(command.releases)
@@ -99,6 +101,8 @@ class ImmediateProgram(ProgramPort):
         """Whether a transfer is done; if not, the others get a turn first."""
         if version in self.queues.unfinished:
             self._switch_to_hub()
+        if version not in self.queues.unfinished:
+            self.note_done(version)
         return self.count_spin(version not in self.queues.unfinished)
 
     def finish(self, releases: tuple[int, ...]) -> None:
@@ -124,13 +128,26 @@ class DataMachine(Hardware):
     program_kind: type[ImmediateProgram] = ImmediateProgram
     now_ps = 0
     is_stopped = False
-    is_busy = False
+    executor: ImmediateExecutor
 
-    def __init__(self, config: Config, graph: TopologyGraph, *, say: Say, strict: bool = True) -> None:
-        super().__init__(config, graph, say, strict=strict)
-        self.executor = ImmediateExecutor(self.store, self.page_tables)
+    def __init__(
+        self,
+        config: Config,
+        graph: TopologyGraph,
+        *,
+        say: Say,
+        strict: bool = True,
+        watch: Watch | None = None,
+    ) -> None:
+        super().__init__(config, graph, say, strict=strict, watch=watch)
+        self.executor = ImmediateExecutor(self.store, self.page_tables, watch)
         self.queues = DataQueues(self.executor, graph.pes)
         self.failure = ""  # of the last launch that failed; the next one begins all the same
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is to be told of the launches since the last moment behind all of them."""
+        return self.watch is not None and bool(self._launched)
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Put ``buffer`` at ``pieces``."""
@@ -148,14 +165,18 @@ class DataMachine(Hardware):
         programs: Sequence[Any],
         grid: tuple[int, int, int],
         name: str,
-        operands: Sequence[TensorMapping],
+        operands: Sequence[TensorRange],
         wiring: Wiring | None,
         stream: Hashable = None,
         own: frozenset[Lifetime] = frozenset(),
+        races: str | None = None,
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
-        launch = LaunchId(self.store, own)
-        self.page_tables.begin(launch, {program.pe for program in programs})
+        pes = frozenset(program.pe for program in programs)
+        if not self.is_free(stream, pes, operands):
+            self.complete_launches()
+        launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
+        self.page_tables.begin(launch, pes)
         ports = [
             self.program_kind(
                 body=lambda port: run_program(kernel, args, meta, port),
@@ -163,10 +184,21 @@ class DataMachine(Hardware):
                 queues=self.queues,
                 pe=program.pe,
                 array=self.graph.unit(program.pe, "pe_gemm").spec,
-                **self.who(program, grid, wiring, launch),
+                **self.who(program, grid, wiring, launch, watched),
             )
             for program in programs
         ]
+        self._launched.append(
+            Underway(
+                name=name,
+                grid=grid,
+                sent_ps=0,
+                done=None,
+                stream=stream,
+                pes=pes,
+                operands=tuple(operands),
+            )
+        )
         try:
             self._take_turns(ports)
             self._require_done()
@@ -174,6 +206,9 @@ class DataMachine(Hardware):
             self.failure = in_one_line(error)
             self.queues.clear()
             self.executor.clear()
+            self._launched.clear()
+            if self.watch is not None:
+                self.watch.give_up()
             raise
 
     def _take_turns(self, programs: list[ImmediateProgram]) -> None:
@@ -221,16 +256,23 @@ class DataMachine(Hardware):
     def map(self, mapping: TensorMapping) -> None:
         """Make a tensor's pages valid."""
         self.page_tables.map(mapping)
+        if self.watch is not None:
+            self.watch.mapped(mapping.shards)
 
     def unmap(self, mappings: Sequence[TensorMapping]) -> None:
         """Make the pages of tensors invalid."""
         self.page_tables.unmap(mappings)
+        if self.watch is not None:
+            self.watch.unmapped(mappings)
 
     def synchronize(self) -> None:
-        """Nothing is ever under way."""
+        """Be at a point behind all launches; they took effect when they were made."""
+        self.complete_launches()
 
     def complete_launches(self) -> None:
-        """Nothing is ever under way."""
+        """Be at a point behind all launches: what is launched next is ordered behind them."""
+        with self.watched():
+            self._launched.clear()
 
     def flush(self) -> None:
         """Every value exists already."""

@@ -19,6 +19,7 @@ from kernbench.machine.data_machine import DataMachine, ImmediateProgram
 from kernbench.machine.data_queues import DataQueues, Transfer
 from kernbench.machine.machine import Say
 from kernbench.memory.replay import ImmediateExecutor
+from kernbench.memory.watch import Watch
 from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,
@@ -220,9 +221,16 @@ class IdealMachine(DataMachine):
     queues: IdealQueues
 
     def __init__(
-        self, config: Config, graph: TopologyGraph, model: IdealModel, *, say: Say, strict: bool = True
+        self,
+        config: Config,
+        graph: TopologyGraph,
+        model: IdealModel,
+        *,
+        say: Say,
+        strict: bool = True,
+        watch: Watch | None = None,
     ) -> None:
-        super().__init__(config, graph, say=say, strict=strict)
+        super().__init__(config, graph, say=say, strict=strict, watch=watch)
         self.queues = IdealQueues(self.executor, graph.pes, model)
         self.time = ZERO
 

@@ -17,6 +17,7 @@ from greenlet import getcurrent, greenlet
 from kernbench.components.stream import Clock, Force, Test
 from kernbench.errors import DeadlockError, ForcedValueError
 from kernbench.memory.replay import DataExecutor
+from kernbench.memory.watch import Thread
 from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.lines import CommandLines
@@ -55,7 +56,9 @@ class ProgramPort:
         launch: LaunchId,
         strict: bool,
         say: Callable[[str], None],
+        thread: Thread | None,
     ) -> None:
+        self.thread = thread
         self.counters = counters
         self.pe_name = pe_name
         self.program = program
@@ -67,6 +70,16 @@ class ProgramPort:
         self.n_spins = 0
         self.strict = strict
         self.say = say
+
+    def note(self, command: Command) -> None:
+        """Tell who watches of the next command in program order."""
+        if self.thread is not None:
+            self.thread.issue(command)
+
+    def note_done(self, version: int) -> None:
+        """Tell who watches that the program learnt that the work of ``version`` is done."""
+        if self.thread is not None:
+            self.thread.take((version,))
 
     def next_seq(self) -> int:
         """A fresh command number of this PE."""
@@ -124,6 +137,7 @@ class Program(ProgramPort):
     def issue(self, command: Command) -> None:
         """Append a command; hand over when far enough ahead."""
         self.n_spins = 0
+        self.note(command)
         if self.executor is not None:
             self.executor.admit(command)
         if self.own_lines is not None:
@@ -151,6 +165,8 @@ class Program(ProgramPort):
         self.lines.note_wait(version, line, "test")
         asked = Test(version)
         self._ask(asked)
+        if asked.is_done:
+            self.note_done(version)
         return self.count_spin(asked.is_done)
 
     def clock_ps(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,10 +20,11 @@ from kernbench.lang.program import run_program
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
 from kernbench.memory.ipcq_waits import Waiter, cycle_line, left_over
-from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import PageTables, Pieces
-from kernbench.memory.replay import DataExecutor
+from kernbench.memory.replay import DataExecutor, ImmediateExecutor
 from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.memory.watch import RACES, Launch, Watch, require_known
 from kernbench.messages.fabric import Piece
 from kernbench.messages.ipcq import QueueEnd, QueuesMsg, QueuesRemoveMsg, Wiring
 from kernbench.messages.owners import LaunchId, Lifetime
@@ -86,26 +87,32 @@ class LaunchSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Underway:
-    """A launch that has left the host and is not known to be complete; ``done`` fires when it is."""
+    """A launch that has left the host and is not known to be complete; ``done`` fires when it is, if time passes."""
 
     name: str
     grid: tuple[int, int, int]
     sent_ps: int
-    done: Signal
+    done: Signal | None
     stream: Hashable
     pes: frozenset[int]
-    operands: frozenset[TensorMapping]
+    operands: tuple[TensorRange, ...]
 
-    def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Iterable[TensorMapping]) -> bool:
-        """Whether nothing orders a later launch behind this one: stream, PE or tensor."""
+    def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
+        """Whether nothing orders a later launch behind this one: stream, PE, or bytes of a tensor."""
         is_ordered = self.stream is None or stream is None or stream == self.stream
-        return not is_ordered and self.pes.isdisjoint(pes) and self.operands.isdisjoint(operands)
+        if is_ordered or not self.pes.isdisjoint(pes):
+            return False
+        return not any(mine.overlaps(other) for mine in self.operands for other in operands)
 
 
 class Hardware:
-    """What both kinds of machine have: the graph, the memories, the page tables."""
+    """What both kinds of machine have: the graph, the memories, the page tables, and who watches what programs do."""
 
-    def __init__(self, config: Config, graph: TopologyGraph, say: Say, *, strict: bool) -> None:
+    executor: DataExecutor | ImmediateExecutor | None
+
+    def __init__(
+        self, config: Config, graph: TopologyGraph, say: Say, *, strict: bool, watch: Watch | None
+    ) -> None:
         self.config = config
         self.spec = config.topology
         self.graph = graph
@@ -118,6 +125,8 @@ class Hardware:
         self.store = MemoryStore((base, size_bytes) for _, base, size_bytes in (*slices, *banks))
         self.counters: dict[int, PeCounters] = {}
         self.ring_bytes: Counter[int] = Counter()  # of TCM, by PE
+        self.watch = watch
+        self._launched: list[Underway] = []
 
     @property
     def pes(self) -> Sequence[PeId]:
@@ -153,12 +162,35 @@ class Hardware:
         """Give it back."""
         self.ring_bytes.subtract({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
 
+    def watched_launch(self, name: str, races: str | None) -> Launch | None:
+        """A launch of the kernel ``name`` as the watch knows it; None where nobody looks for its races."""
+        if races is not None:
+            require_known("races", races, RACES)
+        if self.executor is None:
+            return None
+        if self.watch is None and races not in (None, "off"):
+            self.watch = self.executor.watch = Watch(races="off", uninitialised="ignore")
+        return None if self.watch is None else self.watch.begin(name, races)
+
+    def is_free(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
+        """Whether nothing that is under way orders a launch behind itself."""
+        return all(launch.runs_beside(stream, pes, operands) for launch in self._launched)
+
     def who(
-        self, program: Any, grid: tuple[int, int, int], wiring: Wiring | None, launch: LaunchId
+        self,
+        program: Any,
+        grid: tuple[int, int, int],
+        wiring: Wiring | None,
+        launch: LaunchId,
+        watched: Launch | None,
     ) -> dict[str, Any]:
-        """What a program's port is told about itself."""
+        """What a program's port is told about itself; ``watched`` is its launch as the watch knows it."""
         pe = program.pe
+        thread = None
+        if self.watch is not None and watched is not None:
+            thread = self.watch.thread(watched, program.ids, str(self.graph.pes[pe]))
         return {
+            "thread": thread,
             "counters": self.counters.setdefault(pe, PeCounters(pe)),
             "pe_name": str(self.graph.pes[pe]),
             "program": program.index,
@@ -171,9 +203,29 @@ class Hardware:
             "say": self.say,
         }
 
+    def flush(self) -> None:
+        """Evaluate every value up to now."""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Complete what is under way in the ``with``; then the watch tells what it did, also if that failed."""
+        if self.watch is None or not self._launched:
+            yield
+            return
+        try:
+            yield
+        except Exception:
+            with suppress(Exception):  # what failed first is what the user needs to see
+                self.flush()
+            self.watch.give_up()
+            raise
+        self.watch.settle()
+
 
 class Machine(Hardware):
     """A device in simulated time (see :class:`~kernbench.runtime.device.Device`)."""
+
+    executor: DataExecutor | None
 
     def __init__(
         self,
@@ -185,8 +237,9 @@ class Machine(Hardware):
         strict: bool = True,
         keep_log: bool = True,
         tie_seed: int | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        super().__init__(config, graph, say, strict=strict)
+        super().__init__(config, graph, say, strict=strict, watch=None if mode == "timing" else watch)
         self.mode = mode
         self.engine = Engine(tie_seed)
         self.log = OpLog(keep=keep_log)
@@ -195,12 +248,13 @@ class Machine(Hardware):
         host = self.assembly.component(graph.node("host").index)
         assert isinstance(host, Host)
         self.host = host
-        self.executor = None if mode == "timing" else DataExecutor(self.log, self.store, self.page_tables)
+        self.executor = (
+            None if mode == "timing" else DataExecutor(self.log, self.store, self.page_tables, self.watch)
+        )
         self.log.drain_at(MOST_VALUES, self._drain)
         self.spans: list[LaunchSpan] = []
         self.host_time_ps = 0
         self._jobs = 0
-        self._launched: list[Underway] = []
         self._moved = NOTHING_MOVED  # before the first of them
         self._mapping: dict[TensorMapping, Signal] = {}
         self.failure = ""  # where and why simulated time stopped for good
@@ -267,18 +321,19 @@ class Machine(Hardware):
         programs: Sequence[Any],
         grid: tuple[int, int, int],
         name: str,
-        operands: Sequence[TensorMapping],
+        operands: Sequence[TensorRange],
         wiring: Wiring | None,
         stream: Hashable = None,
         own: frozenset[Lifetime] = frozenset(),
+        races: str | None = None,
     ) -> None:
         """Start a kernel behind what orders it (see :class:`Underway`), its operands mapped; returns at once."""
         self._require_running()
         pes = frozenset(program.pe for program in programs)
-        if not all(underway.runs_beside(stream, pes, operands) for underway in self._launched):
+        if not self.is_free(stream, pes, operands):
             self.complete_launches()
-        self._complete_maps(operands)
-        launch = LaunchId(self.store, own)
+        self._complete_maps(operand.mapping for operand in operands)
+        launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
         self.page_tables.begin(launch, pes)
         by_pe: dict[int, list[Program]] = {}
         for program in programs:
@@ -288,7 +343,7 @@ class Machine(Hardware):
                     executor=self.executor,
                     lines=self.log.lines,
                     now_ps=lambda: self.engine.now_ps,
-                    **self.who(program, grid, wiring, launch),
+                    **self.who(program, grid, wiring, launch, watched),
                 )
             )
         self.host_time_ps += self.spec.host.sw_launch_ps
@@ -303,13 +358,15 @@ class Machine(Hardware):
                 done=self.host.launch(self._next_job(), by_pe, size_bytes),
                 stream=stream,
                 pes=pes,
-                operands=frozenset(operands),
+                operands=tuple(operands),
             )
         )
 
     def map(self, mapping: TensorMapping) -> None:
         """Begin to make a tensor's pages valid for all PEs; returns at once."""
         self._require_running()
+        if self.watch is not None:
+            self.watch.mapped(mapping.shards)
         self._mapping[mapping] = self.host.map(self._next_job(), mapping)
 
     def unmap(self, mappings: Sequence[TensorMapping]) -> None:
@@ -317,6 +374,8 @@ class Machine(Hardware):
         self._complete_maps(mappings)
         for done in [self.host.unmap(self._next_job(), mapping) for mapping in mappings]:
             self._run_until(done)
+        if self.watch is not None:
+            self.watch.unmapped(mappings)
 
     def install(self, wiring: Wiring) -> None:
         """Install queues behind all that was launched; returns when every PE_IPCQ has them."""
@@ -361,14 +420,17 @@ class Machine(Hardware):
     def complete_launches(self) -> None:
         """Let simulated time pass until every launch is complete, then evaluate what was computed."""
         self._require_running()
-        if self._launched:
-            done_ps = [self._run_until(launch.done) for launch in self._launched]
-            if self.log.keep:
-                self._count_spans(done_ps)
-            with self._stopped_by_errors():
-                self._require_received()
-            self._launched.clear()
-        self.flush()
+        with self.watched():
+            if self._launched:
+                done_ps = [
+                    self._run_until(launch.done) for launch in self._launched if launch.done is not None
+                ]
+                if self.log.keep:
+                    self._count_spans(done_ps)
+                with self._stopped_by_errors():
+                    self._require_received()
+                self._launched.clear()
+            self.flush()
 
     def _count_spans(self, done_ps: Sequence[int]) -> None:
         moved = self.moved() - self._moved

@@ -24,6 +24,18 @@ POINTER_BYTES = 8  # a place in a directory
 LEAF_PAGES = DIRECTORY_NODE_BYTES // POINTER_BYTES  # pages whose entries one directory place leads to
 
 
+class TensorRange(NamedTuple):
+    """The bytes of a tensor that a launch names, from ``va`` to before ``end``: all of it, or those of a view."""
+
+    mapping: TensorMapping
+    va: int
+    end: int
+
+    def overlaps(self, other: TensorRange) -> bool:
+        """Whether the two have a byte in common."""
+        return self.va < other.end and other.va < self.end
+
+
 class Block(NamedTuple):
     """Where a cube keeps its copy of a tensor's entries: the leaf, and the directory that leads to it."""
 

@@ -1,7 +1,7 @@
 """Phase 2: commands become values, each evaluated whole, by the one evaluator of its op.
 
 ``DataExecutor`` follows the op log behind simulated time (mode ``timed``); ``ImmediateExecutor`` evaluates
-each command as it is issued (mode ``data``). Both call :func:`evaluate_command`.
+each command as it is issued (mode ``data``). Both make an :class:`Evaluation` of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kernbench.memory.blocks import block_of, bytes_of
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
+from kernbench.memory.watch import Watch
 from kernbench.messages.commands import (
     Command,
     DmaReadCmd,
@@ -162,15 +163,16 @@ class Values:
 class ImmediateExecutor:
     """Evaluates each command when it is issued."""
 
-    def __init__(self, memory: MemoryStore, page_tables: PageTables) -> None:
+    def __init__(self, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None) -> None:
         self.memory = memory
         self.page_tables = page_tables
+        self.watch = watch
         self.values = Values()
 
     def execute(self, pe: int, command: Command) -> None:
         """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
         self.values.expect(command)
-        evaluate_command(command, pe, self.values, self.memory, self.page_tables)
+        Evaluation(command, pe, 0, self).run()
         self.values.settle(command)
 
     def value(self, version: int) -> Array:
@@ -189,10 +191,13 @@ class DataExecutor:
     :meth:`admit` when it is issued, or its operands are kept until :meth:`clear`.
     """
 
-    def __init__(self, log: Log, memory: MemoryStore, page_tables: PageTables) -> None:
+    def __init__(
+        self, log: Log, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None
+    ) -> None:
         self.log = log
         self.memory = memory
         self.page_tables = page_tables
+        self.watch = watch
         self.values = Values()
         self._pending: list[tuple[int, int, int, int, Record]] = []
         self._n_taken = 0
@@ -206,7 +211,7 @@ class DataExecutor:
         self._take()
         while self._pending and self._pending[0][0] <= time_ps:
             record = heappop(self._pending)[-1]
-            evaluate_command(record.command, record.pe, self.values, self.memory, self.page_tables)
+            Evaluation(record.command, record.pe, record.commit_ps, self).run()
             self.values.settle(record.command)
 
     def value(self, version: int) -> Array:
@@ -225,26 +230,28 @@ class DataExecutor:
         self.log.values.clear()
 
 
-def evaluate_command(
-    command: Command, pe: int, values: Values, memory: MemoryStore, page_tables: PageTables
-) -> None:
-    """Do to ``values`` and ``memory`` what ``command`` of PE number ``pe`` means. A wait means nothing here."""
-    Evaluation(command, pe, values, memory, page_tables).run()
+class Executor(Protocol):
+    """What an evaluation needs of who asks for it; ``watch`` is None where nobody watches."""
+
+    memory: MemoryStore
+    page_tables: PageTables
+    values: Values
+    watch: Watch | None
 
 
 class Evaluation:
-    """One command being evaluated."""
+    """One command of PE number ``pe`` being evaluated, which takes effect at ``time_ps``."""
 
-    __slots__ = ("command", "memory", "page_tables", "pe", "values")
+    __slots__ = ("command", "memory", "page_tables", "pe", "time_ps", "values", "watch")
 
-    def __init__(
-        self, command: Command, pe: int, values: Values, memory: MemoryStore, page_tables: PageTables
-    ) -> None:
+    def __init__(self, command: Command, pe: int, time_ps: int, executor: Executor) -> None:
         self.command = command
         self.pe = pe
-        self.values = values
-        self.memory = memory
-        self.page_tables = page_tables
+        self.time_ps = time_ps
+        self.values = executor.values
+        self.memory = executor.memory
+        self.page_tables = executor.page_tables
+        self.watch = executor.watch
 
     def run(self) -> None:
         """Evaluate by kind of command."""
@@ -259,8 +266,13 @@ class Evaluation:
             self.finish(self.math(command), command.target)
         elif isinstance(command, IpcqSendCmd):
             self.values.post(command.queue.peer, self.fetch(command.operands[0]))
+            if self.watch is not None:
+                self.watch.sent(command.queue.peer, command)
             self.make(NOTHING)
         elif isinstance(command, IpcqRecvCmd):
+            assert command.result is not None
+            if self.watch is not None:
+                self.watch.received(command.queue, command.result.version)
             self.make(self.values.receive(command.queue))
 
     def dot(self, command: GemmCmd) -> Array:
@@ -317,6 +329,8 @@ class Evaluation:
         access = source.access
         assert access is not None
         pieces = self.page_tables.pieces(self.pe, access, self.command.line)
+        if self.watch is not None:
+            self.watch.read(self.page_tables.of(self.pe), self.pe, access, self.command, self.time_ps)
         return block_of(self.memory.read(pieces, access.size_bytes), access, source.dtype, fill)
 
     def store(self, target: Operand, array: Array) -> None:
@@ -324,7 +338,17 @@ class Evaluation:
         access = target.access
         assert access is not None
         pieces = self.page_tables.pieces(self.pe, access, self.command.line, is_write=True)
-        self.memory.write(pieces, bytes_of(convert(array, target.dtype), access))
+        buffer = bytes_of(convert(array, target.dtype), access)
+        watch, before = self.watch, None
+        if watch is not None and self.command.epoch is not None:
+            before = self.memory.read(pieces, access.size_bytes)
+        self.memory.write(pieces, buffer)
+        if watch is None:
+            return
+        # Of lanes that share an address the last one stays, so what came to be is read back.
+        after = buffer if access.addresses is None else self.memory.read(pieces, access.size_bytes)
+        table = self.page_tables.of(self.pe)
+        watch.wrote(table, self.pe, access, self.command, self.time_ps, before, after)
 
 
 def _reads(command: Command) -> list[int]:

@@ -74,12 +74,14 @@ class Command:
     versions that died since the command before. ``tcm_bytes`` is what the feeder allocates for ``result``;
     0 when it inherits the accumulator's bytes (``inherits`` is then the accumulator's version).
     ``depends`` are further versions this command waits for. PE_CPU issues nothing more until the versions in ``awaits``
-    are complete (None: it goes on at once).
+    are complete (None: it goes on at once). ``epoch`` says when, in the order of programs and messages, it is (None:
+    nobody watches; see :mod:`kernbench.memory.watch.order`).
     """
 
     __slots__ = (
         "awaits",
         "depends",
+        "epoch",
         "inherits",
         "line",
         "operands",
@@ -113,6 +115,7 @@ class Command:
         self.releases: tuple[int, ...] = ()
         self.inherits = -1
         self.tcm_bytes = 0
+        self.epoch: Any = None
         if result is not None and result.space is Space.TCM:
             self.tcm_bytes = result.size_bytes
 
@@ -121,15 +124,17 @@ class DmaReadCmd(Command):
     """Memory to TCM: ``operands[0]`` (HBM) into ``result`` (TCM); inactive lanes become ``fill``.
 
     ``fill`` is None (lanes undefined: zero), a number, or an :class:`Operand` of the block's shape, which is
-    then also ``operands[1]``. ``pointer_versions`` of a gather are in ``depends``.
+    then also ``operands[1]``. ``pointer_versions`` of a gather are in ``depends``. A load that ``is_volatile`` looks
+    for what another program stores.
     """
 
-    __slots__ = ("fill",)
+    __slots__ = ("fill", "is_volatile")
     name = "load"
 
-    def __init__(self, *, fill: Any = None, **base: Any) -> None:
+    def __init__(self, *, fill: Any = None, is_volatile: bool = False, **base: Any) -> None:
         super().__init__(**base)
         self.fill = fill
+        self.is_volatile = is_volatile
 
 
 class DmaWriteCmd(Command):

@@ -35,6 +35,10 @@ def write_page(output: Output, result: Measured) -> None:
     _print_uses(output, f"Busiest links, within {window}", "links", result.links)
     output.line()
     output.line(_identity(result))
+    for race in result.races:
+        output.line(f"{race.line}: {race}", WARN)
+    for read in result.unwritten:
+        output.line(f"{read.line}: {read}", WARN)
     if isinstance(result, RunResult):
         output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)

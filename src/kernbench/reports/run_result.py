@@ -89,6 +89,8 @@ class RunResult(Measured):
             "breakdown": self.breakdown,
             "parts": [part.to_json() | {"time_ps": ps} for part, ps in self.parts.items()],
             "device_breakdown": self.device_breakdown,
+            "races": [race.to_json() for race in self.races],
+            "unwritten_reads": [read.to_json() for read in self.unwritten],
             "config_sha256": self.config_sha256,
             "events": self.events,
             "chunk_hops": self.chunk_hops,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kernbench.config.schema import TopologySpec
-from kernbench.memory.mapping import TensorMapping
+from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.memory.watch import Watch
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import Lifetime
 from kernbench.topology.address_map import Region
@@ -29,12 +30,14 @@ class Device(Protocol):
     """A machine as its host sees it.
 
     ``mode`` is ``timed``, ``data`` or ``timing``. Host copies advance simulated time over PCIe and fabric (not
-    in ``data`` mode); in ``timing`` mode they move no bytes, and a read gives unwritten memory.
+    in ``data`` mode); in ``timing`` mode they move no bytes, and a read gives unwritten memory. ``watch`` is who is
+    told what is read and written (None: nobody).
     """
 
     spec: TopologySpec
     mode: str
     store: MemoryStore
+    watch: Watch | None
 
     @property
     def pes(self) -> Sequence[PeId]:
@@ -76,16 +79,17 @@ class Device(Protocol):
         programs: Sequence[Program],
         grid: tuple[int, int, int],
         name: str,
-        operands: Sequence[TensorMapping],
+        operands: Sequence[TensorRange],
         wiring: Wiring | None,
         stream: Hashable = None,
         own: frozenset[Lifetime] = frozenset(),
+        races: str | None = None,
     ) -> None:
-        """Start a kernel when its operands are mapped; returns at once.
+        """Start a kernel when its operands are mapped; returns at once. ``races`` as for :class:`Watch`, if not None.
 
         Its programs see their queues of ``wiring``. It runs behind all that was launched before but for what is on
-        another ``stream``, on other PEs and with other operands. A PE may store to its own copy of the tensors ``own``,
-        to none of several copies else.
+        another ``stream``, on other PEs and with operands that have no byte in common with its own. A PE may store to
+        its own copy of the tensors ``own``, to none of several copies else.
         """
 
     def tcm_left_bytes(self, pe: int) -> int:

@@ -13,6 +13,7 @@ from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
 from kernbench.errors import CapacityError, UsageError
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
+from kernbench.memory.mapping import TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
@@ -60,6 +61,7 @@ class OpenDevice:
         place: Place = None,
         queues: Wiring | None = None,
         stream: Hashable = None,
+        races: str | None = None,
     ) -> None:
         """Run ``kernel`` on every program of ``grid``, if there is any; returns at once.
 
@@ -69,7 +71,8 @@ class OpenDevice:
         it, they see those that were installed last. ``queues`` may join ends that were installed one by one.
 
         Launches run in order. Only where two name a ``stream`` each (anything hashable), not the same one, and have no
-        PE and no tensor in common, do they run side by side.
+        PE and no byte of their tensors in common, do they run side by side. ``races`` says for this launch what is done
+        about races: "warn", "error" or "off" (None: as the simulation says).
         """
         self._require_open()
         function, keywords = as_kernel(kernel), dict(meta or {})
@@ -91,8 +94,12 @@ class OpenDevice:
         keywords = {
             name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
         }
-        tensors = {x.shards.va: None for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)}
-        operands = [self.heap.mappings[va] for va in tensors if va in self.heap.mappings]
+        tensors = [x for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)]
+        operands = [
+            TensorRange(self.heap.mappings[x.shards.va], x.data_ptr(), x.data_ptr() + x.nbytes)
+            for x in tensors
+            if x.shards.va in self.heap.mappings
+        ]
         wiring = queues or (self.wirings[-1] if self.wirings else None)
         self.machine.launch(
             function,
@@ -105,6 +112,7 @@ class OpenDevice:
             wiring,
             stream,
             owned(named.values()),
+            races,
         )
         self._is_busy = True
         if self.machine.is_busy:

@@ -319,6 +319,8 @@ class DeviceTensor(Tensor):
         access, array = self._part(...), self._checked(source)
         if self.nbytes:
             self.context.host_write(self.shards.pieces_of_all_copies(access), bytes_of(array, access))
+            if self.context.machine.watch is not None:
+                self.context.machine.watch.host_wrote(self.shards, access)
         return self
 
     def __getitem__(self, index: Any) -> Any:
@@ -369,7 +371,10 @@ class DeviceTensor(Tensor):
                 f"{self.name!r}: mode 'timing' computes no values to read; use mode 'timed', or fetch() for the time "
                 "of a read"
             )
-        return block_of(self._fetch(access), access, self.dtype)
+        fetched, watch = self._fetch(access), self.context.machine.watch
+        if watch is not None and self.nbytes:
+            watch.host_reads(self.shards, access, user_line())
+        return block_of(fetched, access, self.dtype)
 
     def _fetch(self, access: Access) -> Bytes:
         size_bytes = access.size_bytes

@@ -1,0 +1,160 @@
+"""What is told of memory, one line each: races, and reads of bytes that nobody wrote (ADR-0037)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernbench.messages.commands import SourceLine
+from kernbench.units import format_ps, plural
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Elements of a tensor, by their flat numbers: how many, the first and the last."""
+
+    count: int
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, numbers: Ints) -> Elements:
+        """Elements of these flat numbers, rising, each once."""
+        return cls(len(numbers), int(numbers[0]), int(numbers[-1]))
+
+    def text(self, shape: tuple[int, ...]) -> str:
+        """In words.
+
+        >>> Elements(1, 5, 5).text((2, 4)), Elements(3, 0, 7).text((8,))
+        ('element [1, 1]', '3 elements from [0] to [7]')
+        """
+        first, last = (_index(number, shape) for number in (self.first, self.last))
+        if self.count == 1:
+            return f"element {first}"
+        return f"{self.count} elements from {first} to {last}"
+
+
+def _index(number: int, shape: tuple[int, ...]) -> str:
+    return str([int(i) for i in np.unravel_index(number, shape)] if shape else [])
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two accesses of a race: what, where in the kernel, by which program of which launch, and when.
+
+    ``time_ps`` is when that program first did it there: simulated time, 0 in mode ``data``.
+    """
+
+    verb: str
+    line: SourceLine
+    kernel: str
+    program: tuple[int, int, int]
+    pe: str
+    time_ps: int
+
+    def text(self) -> str:
+        """In words."""
+        when = f" at {format_ps(self.time_ps)}" if self.time_ps else ""
+        return f"{self.line} ({self.verb}) by program {self.program} of {self.kernel!r} on {self.pe}{when}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {
+            "verb": self.verb,
+            "file": self.line.file,
+            "line": self.line.line,
+            "kernel": self.kernel,
+            "program": list(self.program),
+            "pe": self.pe,
+            "time_ps": self.time_ps,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Two programs touch bytes of a tensor, one stores other bits than are there, and nothing orders them.
+
+    ``elements`` are those of all pairs of programs that do so at this pair of lines, ``n_pairs`` how many pairs.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: Elements
+    first: Side
+    second: Side
+    n_pairs: int
+    level: str
+
+    @property
+    def line(self) -> SourceLine:
+        """The kernel line of the later access."""
+        return self.second.line
+
+    def __str__(self) -> str:
+        is_in_turn = self.first.pe == self.second.pe
+        cure = "that both ran on one PE is no order" if is_in_turn else "nothing orders them"
+        more = (
+            f"; {plural(self.n_pairs - 1, 'more pair')} of programs at these lines"
+            if self.n_pairs > 1
+            else ""
+        )
+        return (
+            f"race on {self.tensor!r} {self.dtype}{list(self.shape)}, {self.elements.text(self.shape)}: "
+            f"{self.first.text()}, and {self.second.text()}; {cure}: give each program elements of its own, let the "
+            f"first send and the second receive, or use two launches{more}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {
+            "tensor": self.tensor,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "elements": self.elements.count,
+            "first_element": self.elements.first,
+            "last_element": self.elements.last,
+            "first": self.first.to_json(),
+            "second": self.second.to_json(),
+            "pairs": self.n_pairs,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenRead:
+    """The first read at a line of bytes of a tensor that nobody wrote: a kernel's, or the host's (``pe`` empty)."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: Elements
+    line: SourceLine
+    pe: str
+    is_float: bool
+
+    def __str__(self) -> str:
+        who = f"{self.pe} reads" if self.pe else "the host reads"
+        holds = "NaN" if self.is_float else "all ones (-1 where it is signed)"
+        return (
+            f"{who} {self.elements.text(self.shape)} of {self.tensor!r} {self.dtype}{list(self.shape)} "
+            f"that nobody wrote, which hold {holds}; fill it first, as in torch.zeros, or mask them"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {
+            "tensor": self.tensor,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "elements": self.elements.count,
+            "first_element": self.elements.first,
+            "last_element": self.elements.last,
+            "file": self.line.file,
+            "line": self.line.line,
+            "pe": self.pe,
+        }
