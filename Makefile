@@ -38,6 +38,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/presets.py
 	$(BIN)/python benchmarks/halo.py
 	$(BIN)/python benchmarks/collectives.py
+	$(BIN)/python benchmarks/races.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

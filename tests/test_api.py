@@ -392,6 +392,7 @@ def test_an_array_of_another_kind_is_refused():
 # -- tensors ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 def test_memory_comes_back_when_a_tensor_is_not_referred_to_any_more(torch):
     for _ in range(20):  # 4 of 64 MiB each time
         x = torch.empty(MIB)
@@ -401,6 +402,7 @@ def test_memory_comes_back_when_a_tensor_is_not_referred_to_any_more(torch):
     assert torch.empty(15 * MIB).shape == (15 * MIB,)
 
 
+@pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 def test_memory_comes_back_at_the_end_of_with_even_after_an_error(torch):
     def fail():
         with torch.empty(14 * MIB, name="x") as x:
@@ -463,6 +465,7 @@ def test_a_kernel_on_a_view_runs_beside_its_bytes(mode):
     ]
 
 
+@pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 def test_memory_comes_back_when_the_last_view_is_gone(torch):
     for _ in range(20):  # 4 of 64 MiB each time
         view = torch.empty(MIB).view(1024, 1024).narrow(0, 0, 16)

@@ -14,6 +14,7 @@ SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 HALO = SPEED.with_name("halo.py")
 COLLECTIVES = SPEED.with_name("collectives.py")
 PRESETS = SPEED.with_name("presets.py")
+RACES = SPEED.with_name("races.py")
 
 
 def ran(script: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -110,3 +111,11 @@ def test_presets_holds_a_bench_to_the_bar_of_its_preset():
     (line,) = json.loads(done.stdout)
     assert (line["bench"], line["preset"], line["bar_cpu_s"]) == ("hello_send", "tiny", 2)
     assert 0 < line["cpu_s"] < 2
+
+
+def test_the_price_of_looking_for_races_is_measured_in_pairs():
+    done = ran(RACES, "--only", "vector_add", "--mode", "data", "--pairs", "1", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert (line["case"], line["mode"], line["bar"]) == ("vector_add", "data", 1.2)
+    assert line["ratio"] == line["cpu_s"] / line["cpu_s_without"] > 0

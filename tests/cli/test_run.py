@@ -218,7 +218,8 @@ def test_without_time_there_is_only_the_check(kernbench, bench):
 def test_everything_asked_for_reaches_the_run(kernbench, bench, tmp_path):
     kernbench(
         *("run", "my.py", "-p", "m=8", "-p", "name=a=b", "--set", "pe.tcm.size=64 KiB", "--topology", "tiny"),
-        *("--mode", "timing", "--iters", "3", "--seed", "7", "--plugin", "a.py", "--plugin", "b.py"),
+        *("--mode", "timing", "--iters", "3", "--seed", "7", "--races", "error", "--uninitialised", "ignore"),
+        *("--plugin", "a.py", "--plugin", "b.py"),
     )
     bench.asked.pop("progress")
     assert bench.asked == {
@@ -229,6 +230,8 @@ def test_everything_asked_for_reaches_the_run(kernbench, bench, tmp_path):
         "mode": "timing",
         "iters": 3,
         "seed": 7,
+        "races": "error",
+        "uninitialised": "ignore",
         "plugins": (Path("a.py"), Path("b.py")),
         "trace": None,
     }

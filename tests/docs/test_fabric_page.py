@@ -34,7 +34,7 @@ def by_hand(size: str) -> dict[str, int]:
 @pytest.mark.parametrize("preset", ["tiny", "default"])
 @pytest.mark.parametrize(("size", "size_bytes"), [("32 B", 32), ("4 KiB", 4096)])
 def test_a_local_load_takes_what_the_page_derives(preset, size, size_bytes):
-    simulation = Simulation.of(preset)
+    simulation = Simulation.of(preset, mode="timing")
     torch, n_elem = simulation.torch, size_bytes // ITEM_BYTES
     x = torch.empty(n_elem * len(simulation.graph.pes))  # row-wise: the first PE's shard is what it loads
     for _ in range(2):  # the second time the TLB holds the page
