@@ -619,6 +619,10 @@ def test_a_file_that_cannot_be_loaded_is_bad_input(kernbench, text, error, optio
             "mine.py:2: bench 'mine': must be a function whose first parameter is torch",
         ),
         (
+            "@bench('mine')\ndef run(n: int = 3): pass",
+            "mine.py:2: bench 'mine': must be a function whose first parameter is torch",
+        ),
+        (
             "@bench('mine')\nclass Run: pass",
             "mine.py:2: bench 'mine': must be a function whose first parameter is torch",
         ),
@@ -643,20 +647,37 @@ def test_a_bench_is_a_function_with_typed_defaults(kernbench, run, error):
     assert kernbench("run", "mine.py", *TINY) == (BAD_INPUT, f"kernbench: {error}\n")
 
 
-def test_a_component_of_the_user_must_be_one(kernbench):
-    Path("mine.py").write_text(
-        "from kernbench.components.base import COMPONENTS\nCOMPONENTS.register('mine_v1')(int)\n"
-    )
-    try:
-        assert kernbench(*SMALL, "--plugin", "mine.py", "--set", "components.pe_gemm=mine_v1") == (
-            BAD_INPUT,
-            "kernbench: --set components.pe_gemm=mine_v1: 'mine_v1' is no Component with a kind; "
-            "name one of: pe_gemm_v1\n",
-        )
-    finally:
-        from kernbench.components.base import COMPONENTS
-
-        COMPONENTS.forget(str(Path("mine.py").resolve()))
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "from kernbench.components.base import COMPONENTS as R; R.register('mine_v1')(int)",
+            "component 'mine_v1': must be a subclass of Component that names its kind, not <class 'int'>",
+        ),
+        (
+            "from kernbench.components.base import COMPONENTS as R, Component; R.register('mine_v1')(Component)",
+            "component 'mine_v1': must be a subclass of Component that names its kind, not "
+            "<class 'kernbench.components.base.Component'>",
+        ),
+        (
+            "from kernbench.components.base import COMPONENTS as R; R.register(int)",
+            "register a component by a name, as in register('mine_v1'), not by <class 'int'>",
+        ),
+        (
+            "from kernbench.components.memory_model import HBM_MODELS as R; R.register('mine')(3)",
+            "hbm.model 'mine': must be a function or a class that makes a model, not 3",
+        ),
+        ("from kernbench.ops import OPS as R; R.register('mine')(3)", "op 'mine': must be an OpSpec, not 3"),
+        (
+            "from kernbench.ccl.algorithm import ALGORITHMS as R; R.register('mine')(3)",
+            "algorithm 'mine': must be an Algorithm, not 3",
+        ),
+        ("from kernbench.bench import bench; bench(int)", "@bench needs a name, as in @bench('mine')"),
+    ],
+)
+def test_what_is_registered_must_be_of_its_kind(kernbench, text, error):
+    Path("mine.py").write_text(text)
+    assert kernbench("list", "--plugin", "mine.py") == (BAD_INPUT, f"kernbench: mine.py:1: {error}\n")
 
 
 def test_a_file_may_be_run_again_after_it_was_changed(kernbench):

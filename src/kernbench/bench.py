@@ -138,7 +138,7 @@ def _converted(bench: Bench, name: str, value: Any, wanted: type) -> Any:
     raise UsageError(f"bench {bench.name!r}: parameter {name!r} wants {wanted.__name__}, not {value!r}")
 
 
-BENCHES: Registry[Bench] = Registry("bench")
+BENCHES: Registry[Bench] = Registry("bench", "a Bench", lambda thing: isinstance(thing, Bench))
 
 
 def bench(
@@ -154,8 +154,14 @@ def bench(
         UsageError: it is no ``run(torch, name: type = default, ...)``, or the name is taken.
     """
 
+    if not isinstance(name, str):
+        raise UsageError("@bench needs a name, as in @bench('mine')")
+
     def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
-        if not inspect.isfunction(run) or not inspect.signature(run).parameters:
+        first = (
+            next(iter(inspect.signature(run).parameters.values()), None) if inspect.isfunction(run) else None
+        )
+        if first is None or first.default is not first.empty:
             raise UsageError(f"bench {name!r}: must be a function whose first parameter is torch")
         entry = Bench(name=name, run=run, fit=fit, small=small, least_pes=least_pes)
         _ = (

@@ -99,15 +99,26 @@ def _is_ours() -> bool:
 
 
 class Registry(Generic[T]):
-    """Names of one kind of thing. Iterating gives the names, sorted; who asks for another loads entry points."""
+    """Names of one kind of thing. Iterating gives the names, sorted; who asks for another loads entry points.
 
-    def __init__(self, kind: str) -> None:
+    ``form`` says what a thing must be, and ``fits`` whether it is.
+    """
+
+    def __init__(self, kind: str, form: str, fits: Callable[[object], bool]) -> None:
         self.kind = kind
+        self.form = form
+        self.fits = fits
         self._entries: dict[str, T] = {}
         self._sources: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator, or a call with the thing: enters it under ``name``; UsageError if the name is taken."""
+        """Decorator, or a call with the thing: enters it under ``name``.
+
+        Raises:
+            UsageError: the name is none, or is taken, or the thing is of another kind.
+        """
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"register a {self.kind} by a name, as in register('mine_v1'), not by {name!r}")
 
         def enter(thing: T) -> T:
             source = "" if _is_ours() else _SOURCE.get()
@@ -118,6 +129,8 @@ class Registry(Generic[T]):
                 raise UsageError(
                     f"{place}{self.kind} {name!r} is registered already; give yours another name"
                 )
+            if not self.fits(thing):
+                raise UsageError(f"{self.kind} {name!r}: must be {self.form}, not {thing!r}")
             self._entries[name] = thing
             self._sources[name] = source
             return thing

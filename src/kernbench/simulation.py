@@ -252,7 +252,8 @@ def _importing_from(folder: str) -> Iterator[None]:
 def _mistake_in(path: Path, error: BaseException) -> str:
     """The line of ``path`` that led to ``error``, and what it says."""
     if isinstance(error, SyntaxError):
-        place = f"{error.filename or path}:{error.lineno}" if error.lineno else str(path)
+        file = path if error.filename in (None, str(path.absolute())) else error.filename
+        place = f"{file}:{error.lineno}" if error.lineno else str(path)
         return f"{place}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     line = next((f":{f.lineno}" for f in reversed(frames) if Path(f.filename) == path.absolute()), "")

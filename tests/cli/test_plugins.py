@@ -201,7 +201,7 @@ def test_a_name_that_ships_is_taken(kernbench, plugin):
 
 
 def test_a_name_that_ships_is_the_users_mistake_even_if_the_users_file_was_first():
-    registry = Registry("algorithm")
+    registry = Registry("algorithm", "anything", lambda thing: True)
     with registering_from("mine.py"):
         registry.register("ring")(1)
     with pytest.raises(UsageError) as caught:

@@ -1,11 +1,12 @@
 """Every configuration error is one line: file, line, dotted path, what is wrong, the nearest valid name."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
-from kernbench.config.load import load_config
+from kernbench.config.load import PRESETS, load_config
 from kernbench.errors import ConfigError, UnknownNameError
 
 
@@ -65,7 +66,38 @@ def test_further_errors_are_counted():
 
 
 def test_a_missing_key_is_named_at_its_mapping():
-    assert error_of("version: 1\n").startswith("my.yaml:1: preset: this key is missing (and ")
+    text = (PRESETS / "topology.yaml").read_text()
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith("host:"))
+    without = re.sub(r"  (dram_bw|fit):.*\n", "", text)
+    assert error_of(without) == f"my.yaml:{line}: host.dram_bw: this key is missing (and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "version: 1\n",
+            "1: the file extends nothing and has no preset (and 9 more); begin it with extends: default",
+        ),
+        (
+            "cube.hbm.channels: 8\n",
+            "1: the file extends nothing and has no version (and 10 more); begin it with extends: default",
+        ),
+        ("# mine\nextend: tiny\n", "2: extend: unknown key; did you mean 'extends'?"),
+        (
+            "version: 1\ncomponents: {pe_gemm: pe_gemm_v1}\n",
+            "2: components: is a key of components.yaml, and this file is read as topology.yaml; set single keys of "
+            "it, as in --set components.pe_gemm=pe_gemm_v1",
+        ),
+        (
+            "version: 1\ndefaults: {slots: 3}\n",
+            "2: defaults: is a key of ccl.yaml, and this file is read as topology.yaml; set single keys of it, as in "
+            "--set ccl.defaults.slots=4",
+        ),
+    ],
+)
+def test_a_file_that_extends_nothing_has_every_key_or_is_told_what_it_may_have_meant(text, message):
+    assert error_of(text) == f"my.yaml:{message}"
 
 
 @pytest.mark.parametrize(

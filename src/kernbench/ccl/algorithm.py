@@ -94,7 +94,9 @@ class Algorithm:
             )
 
 
-ALGORITHMS: Registry[Algorithm] = Registry("algorithm")
+ALGORITHMS: Registry[Algorithm] = Registry(
+    "algorithm", "an Algorithm", lambda thing: isinstance(thing, Algorithm)
+)
 
 
 @cache

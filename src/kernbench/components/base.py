@@ -132,4 +132,8 @@ class Component:
         return [self.engine.process(body, f"{name}.{activity}") for activity, body in self.processes()]
 
 
-COMPONENTS: Registry[type[Component]] = Registry("component")
+COMPONENTS: Registry[type[Component]] = Registry(
+    "component",
+    "a subclass of Component that names its kind",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Component) and hasattr(thing, "kind"),
+)

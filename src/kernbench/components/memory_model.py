@@ -27,4 +27,6 @@ class HbmModelFactory(Protocol):
     def __call__(self, spec: object, /) -> MemoryModel: ...
 
 
-HBM_MODELS: Registry[HbmModelFactory] = Registry("hbm.model")
+HBM_MODELS: Registry[HbmModelFactory] = Registry(
+    "hbm.model", "a function or a class that makes a model", callable
+)

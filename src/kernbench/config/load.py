@@ -23,6 +23,11 @@ __all__ = ["Document", "Overrides", "config_sha256", "load_config", "load_tree",
 
 PRESETS = Path(__file__).parent / "presets"
 _MODELS: dict[Document, type[Spec]] = {"topology": TopologySpec, "components": ComponentsSpec, "ccl": CclSpec}
+_EXAMPLES: dict[Document, str] = {
+    "topology": "cube.hbm.channels=8",
+    "components": "components.pe_gemm=pe_gemm_v1",
+    "ccl": "ccl.defaults.slots=4",
+}
 _SpecT = TypeVar("_SpecT", bound=Spec)
 
 
@@ -86,6 +91,7 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     entries = {key: child for key, child in tree.value.items() if key not in ("extends", "presets")}
     base = tree.value.get("extends")
     if base is None:
+        _require_whole(document, entries, tree.place)
         return Tree(entries, tree.place)
     if not isinstance(base.value, str):
         raise ConfigError(line(base.place, ("extends",), f"{shown(base.plain())} is not a preset or a file"))
@@ -95,6 +101,33 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     except UnknownNameError as error:
         raise ConfigError(line(base.place, ("extends",), str(error))) from None
     return lower.merged(overlay(Tree(entries, tree.place)))
+
+
+def _require_whole(document: Document, entries: dict[str, Tree], place: str) -> None:
+    """Raise ConfigError unless ``entries``, which extend nothing, have every key at the top; say what may be meant."""
+    keys = _keys_of(document)
+    if set(keys) <= set(entries):
+        return
+    for key, child in entries.items():
+        other = next((name for name in _MODELS if key in _keys_of(name)), None)
+        if key not in keys and other is not None:
+            raise ConfigError(
+                f"{child.place}: {key}: is a key of {other}.yaml, and this file is read as {document}.yaml; "
+                f"set single keys of it, as in --set {_EXAMPLES[other]}"
+            )
+        if difflib.get_close_matches(key, ["extends"]):
+            raise ConfigError(f"{child.place}: {key}: unknown key; did you mean 'extends'?")
+    missing = [key for key in keys if key not in entries]
+    raise ConfigError(
+        f"{place}: the file extends nothing and has no {missing[0]}"
+        + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else "")
+        + "; begin it with extends: default"
+    )
+
+
+def _keys_of(document: Document) -> list[str]:
+    """The keys at the top of a file."""
+    return [field.alias or name for name, field in _MODELS[document].model_fields.items()]
 
 
 def _read_file(path: Path, label: str) -> Tree:

@@ -120,6 +120,10 @@ def _tree(node: YamlNode, at: str, place: _PlaceOf) -> Tree:
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 raise ConfigError(f"{place(key)}: a key must be text")
+            if key.value == "<<" and key.style is None:
+                raise ConfigError(
+                    f"{place(key)}: << merges nothing here; write the keys, or begin the file with extends: FILE"
+                )
             if key.value in children:
                 first = children[key.value].place
                 raise ConfigError(f"{place(key)}: duplicate key {key.value!r}; it is already at {first}")

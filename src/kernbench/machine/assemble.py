@@ -103,18 +103,10 @@ def implementation(config: Config, kind: str) -> type[Component]:
         chosen = COMPONENTS[name]
     except UnknownNameError as error:
         raise ConfigError(line(place, path, str(error))) from None
-    found = _kind_of(chosen)
-    if found != kind:
-        fitting = ", ".join(known for known in COMPONENTS if _kind_of(COMPONENTS[known]) == kind)
-        what = f"implements {found!r}" if found else "is no Component with a kind"
-        raise ConfigError(line(place, path, f"{name!r} {what}; name one of: {fitting}"))
+    if chosen.kind != kind:
+        fitting = ", ".join(known for known in COMPONENTS if COMPONENTS[known].kind == kind)
+        raise ConfigError(line(place, path, f"{name!r} implements {chosen.kind!r}; name one of: {fitting}"))
     return chosen
-
-
-def _kind_of(implementation: object) -> str:
-    """The kind of node that what a user's file has registered implements; empty if it is no component."""
-    is_component = isinstance(implementation, type) and issubclass(implementation, Component)
-    return getattr(implementation, "kind", "") if is_component else ""
 
 
 def require_registered(config: Config) -> None:

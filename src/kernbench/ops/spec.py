@@ -61,7 +61,7 @@ class OpSpec:
     n_conditions: int = 0
 
 
-OPS: Registry[OpSpec] = Registry("op")
+OPS: Registry[OpSpec] = Registry("op", "an OpSpec", lambda thing: isinstance(thing, OpSpec))
 
 
 def evaluate(op: str, operands: Sequence[Array], attrs: Attrs, out_dtype: DType) -> Array:
