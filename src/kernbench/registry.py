@@ -19,6 +19,7 @@ from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_on
 
 T = TypeVar("T")
 GROUP = "kernbench.plugins"
+MOST_SHOWN, N_NEAREST = 12, 8  # names in an error: all of so many, or the nearest
 _SOURCE: ContextVar[str] = ContextVar("kernbench_source", default="")
 _broken: list[str] | None = (
     None  # of the process, once entry points were loaded: a line for each that could not be
@@ -63,8 +64,10 @@ def load_entry_points() -> Sequence[str]:
     return _broken
 
 
-def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """The cure for a misspelt or shortened ``name``: the nearest of ``names`` and the whole list.
+def did_you_mean(name: object, names: Iterable[str], *, listed_by: str = "") -> str:
+    """The cure for a misspelt or shortened ``name``: the nearest of ``names``, and the others; of many the nearer ones.
+
+    ``listed_by`` is the command that shows all of them.
 
     >>> did_you_mean("gem", ["gemm", "softmax"])
     "did you mean 'gemm'? (known: gemm, softmax)"
@@ -72,9 +75,15 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
     "did you mean 'chain_broadcast'? (known: chain_broadcast, ring_all_gather)"
     >>> did_you_mean("ring", ["ring_all_gather", "ring_allreduce"])
     '(known: ring_all_gather, ring_allreduce)'
+    >>> did_you_mean("op14", [f"op{i}" for i in range(30)], listed_by="kernbench list ops")
+    "did you mean 'op14'? (known: op1, op14, op17, op18, op19, op21, op24, op4, and 22 more: kernbench list ops)"
     """
     known = sorted(names)
-    return f"{nearest(name, known)}(known: {', '.join(known)})"
+    shown = known
+    if len(known) > MOST_SHOWN:
+        near = sorted(difflib.get_close_matches(str(name), known, n=N_NEAREST, cutoff=0))
+        shown = [*near, f"and {len(known) - len(near)} more" + (f": {listed_by}" if listed_by else "")]
+    return f"{nearest(name, known)}(known: {', '.join(shown)})"
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -152,7 +161,8 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self:
-            said = (f"unknown {self.kind} {name!r}", did_you_mean(name, self._entries), *load_entry_points())
+            cure = did_you_mean(name, self._entries, listed_by="kernbench list")
+            said = (f"unknown {self.kind} {name!r}", cure, *load_entry_points())
             raise UnknownNameError("; ".join(said))
         return self._entries[name]
 

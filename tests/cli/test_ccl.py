@@ -21,13 +21,20 @@ from kernbench.ccl_bench.request import COLLECTIVES, TYPES
 from kernbench.ccl_bench.row import CclRow, Half
 from kernbench.ccl_bench.volume import bus_factor
 from kernbench.cli.ccl import sizes_of
-from kernbench.cli.ccl_page import foot_of, line_of
+from kernbench.cli.ccl_page import foot_of
+from kernbench.cli.ccl_table import Table
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
+from kernbench.reports.output import UNBOUNDED
 from kernbench.units import Rate
 
 load_algorithms()
 TINY = ("--topology", "tiny", "-b", "256", "-e", "256")
+
+
+def line_of(row):
+    """The whole line of a size."""
+    return Table(UNBOUNDED).line(row)
 
 
 def table(out):
@@ -105,6 +112,39 @@ def test_the_head_is_nccl_tests_and_ours_behind(kernbench):
     assert out[7] == "# Out of bounds values : 0 OK"
     assert re.fullmatch(r"# Avg bus bandwidth    : [\d.]+ ", out[8])
     assert out[-1] == "#"
+
+
+FOLDED = """\
+#                      out-of-place                       in-place
+#       size     time   algbw   busbw #wrong     time   algbw   busbw #wrong
+#        (B)     (us)  (GB/s)  (GB/s)            (us)  (GB/s)  (GB/s)
+        1024     2.50   12.50   18.75      0     2.50   12.50   18.75      0
+#
+#       size   steps  maxlink(B)  %bound  oracle(us)     err(ns)  stall(us)
+#        (B)
+        1024       6        1536    40.0      2.4988       1.200      0.017
+#
+#       size  credits_min  host(ms)         count      type   redop    root
+#        (B)                           (elements)
+        1024            3       125           256     float     sum      -1
+"""
+
+
+def test_a_narrow_terminal_gets_what_was_measured_first_and_all_else_below():
+    folded = Table(80)
+    lines = [*folded.head(), folded.line(ROW), *folded.rest([ROW])]
+    assert [line.rstrip() for line in lines] == [line.rstrip() for line in FOLDED.splitlines()]
+    assert max(map(len, lines)) <= 80
+
+
+@given(st.integers(20, 300))
+def test_no_line_is_wider_than_the_terminal_and_no_column_is_lost(width):
+    folded, whole = Table(width), Table(UNBOUNDED)
+    rows = [folded.line(ROW), *(line for line in folded.rest([ROW]) if not line.startswith("#"))]
+    widest = 12 + 40  # the size, and the columns that are the same in all rows, which stay together
+    assert max(map(len, [*folded.head(), *rows])) <= max(width, widest)
+    cells = sorted(cell for line in rows for cell in line.split()[1:])
+    assert cells == sorted(whole.line(ROW).split()[1:])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +247,11 @@ def test_sizes_follow_nccl_tests_flags(flags, sizes):
         (("all_reduce", "-o", "mulsum"), "unknown op 'mulsum'; did you mean 'sum'? (known: avg, max, min, prod, sum)"),
         (("broadcast", "-r", "4"), "-r 4: ranks are 0..3; name one of them"),
         (("all_reduce", "--ranks", "5"), "--ranks 5: the machine has 4 PEs; give 1 to 4"),
-        (("all_reduce", "--algo", "rign_allreduce"), "unknown algorithm 'rign_allreduce'; did you mean "),
+        (
+            ("all_reduce", "--algo", "rign_allreduce"),
+            "unknown algorithm 'rign_allreduce' of all_reduce; did you mean 'ring_allreduce'? "
+            "(known: double_binary_tree_allreduce, ",
+        ),
         (
             ("all_reduce", "--algo", "ring_all_gather"),
             "--algo ring_all_gather: is a way to do all_gather; of all_reduce there are ",
@@ -456,6 +500,14 @@ def test_a_picture_has_a_line_for_each_algorithm_that_can_serve(kernbench, tmp_p
     assert ran.code == 0
     assert path.read_text().startswith("<?xml")
     assert all(f"<!-- {name} -->" in path.read_text() for name in ("ring_all_gather", "bucket_all_gather"))
+
+
+def test_algorithms_that_are_equal_at_every_size_are_one_line_of_a_picture():
+    from kernbench.cli.ccl_plot import _alike
+
+    faster = replaced(ROW, size_bytes=2048, out_of_place=replaced(HALF, busbw=20.0))
+    rows = {"mesh": [ROW, faster], "ring": [faster], "torus": [ROW, faster]}
+    assert _alike(rows) == [(["mesh", "torus"], {1024: 18.75, 2048: 20.0}), (["ring"], {2048: 20.0})]
 
 
 # -- what makes the exit code 1 -------------------------------------------------------------------------------

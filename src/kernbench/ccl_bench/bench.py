@@ -14,7 +14,8 @@ from kernbench.ccl_bench.row import CclRow
 from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import Config, size_ranges
-from kernbench.errors import UsageError
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.registry import did_you_mean
 
 
 class CclBench:
@@ -30,6 +31,9 @@ class CclBench:
     def _able(self) -> tuple[str, ...]:
         """The algorithms of the collective that can serve the ranks: the one asked for, or all."""
         request, group, of_it = self.request, self.ranks.group, algorithms_of(self.request.collective)
+        if request.algorithm is not None and request.algorithm not in ALGORITHMS:
+            cure = did_you_mean(request.algorithm, of_it)
+            raise UnknownNameError(f"unknown algorithm {request.algorithm!r} of {request.collective}; {cure}")
         if request.algorithm is not None:
             asked = require_served(request.algorithm, group)
             if asked.collective != request.collective:

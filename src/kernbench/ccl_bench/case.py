@@ -28,7 +28,8 @@ class Case:
         self.dtype = TYPES[request.dtype]
         self.model = ranks.model_of(name)
         mode, model = ("data", self.model) if request.is_ideal else (request.mode, None)
-        self.simulation = Simulation(ranks.config, mode=mode, ideal=model)
+        reads = "warn" if request.n_checks else "ignore"  # what is not checked is not filled either
+        self.simulation = Simulation(ranks.config, mode=mode, ideal=model, uninitialised=reads)
         self.communicator = Communicator(self.simulation.torch, ranks.pes, buffer_kind=request.buffer)
         self.wiring: Wiring = self.communicator.install(name)
         self.rings = send_rings(self.simulation.machine)

@@ -179,7 +179,8 @@ def command(
 
     from kernbench.ccl_bench.bench import CclBench
     from kernbench.ccl_bench.request import Request
-    from kernbench.cli.ccl_page import foot_of, head_of, line_of, request_as_json, row_as_json
+    from kernbench.cli.ccl_page import foot_of, head_of, request_as_json, row_as_json
+    from kernbench.cli.ccl_table import Table, folded
     from kernbench.cli.console import sign_of_life
     from kernbench.config.load import load_config
     from kernbench.config.plain import config_sha256
@@ -203,16 +204,18 @@ def command(
     bench = CclBench(config, request)
     _require_elements(bench, sizes)
     output = Output()
+    table = Table(output.width)
     write = output.line if json != STDOUT else lambda _: None
     rows: list[CclRow] = []
     with sign_of_life(collective) as tell:
-        for line in head_of(bench, topology, sizes, last=last_of(most, sizes)):
+        comments = head_of(bench, topology, sizes, last=last_of(most, sizes))
+        for line in (*folded(comments, output.width), *table.head()):
             write(line)
         for size in sizes:
             tell(f"{collective}, {size} B")
             rows.append(bench.row(size))
-            write(line_of(rows[-1]))
-    for line in foot_of(rows, is_ideal=ideal):
+            write(table.line(rows[-1]))
+    for line in (*table.rest(rows), *folded(foot_of(rows, is_ideal=ideal), output.width)):
         write(line)
     head = {"schema": SCHEMA, "topology": topology, "config_sha256": config_sha256(config)}
     with together():

@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from kernbench.cli.ccl_table import NONE
+
 if TYPE_CHECKING:
     from kernbench.ccl.lines import Line
     from kernbench.ccl_bench.bench import CclBench
     from kernbench.ccl_bench.row import CclRow, Half
 
-LEFT = "{:>10}  {:>12}  {:>8}  {:>6}  {:>6}"
-HALF_NAMES = "  {:>7}  {:>6}  {:>6} {:>6}"
-HALF = "  {:>7}  {:>6}  {:>6}  {:>5}"
-OURS = "  {:>6}  {:>10}  {:>6}  {:>10}  {:>10}  {:>9}  {:>11}  {:>8}"
-TITLES = ("steps", "maxlink(B)", "%bound", "oracle(us)", "err(ns)", "stall(us)", "credits_min", "host(ms)")
-NONE = "N/A"
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
 
 
 def head_of(bench: CclBench, topology: str, sizes: Sequence[int], *, last: int) -> list[str]:
-    """What is measured on what, up to ``last`` bytes; then nccl-tests' lines, with our columns behind."""
+    """What is measured on what, up to ``last`` bytes."""
     from kernbench.reports.tables import machine
 
     request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
@@ -38,55 +34,12 @@ def head_of(bench: CclBench, topology: str, sizes: Sequence[int], *, last: int) 
             f"# ideal machine, no fabric and no units: {ports}; alpha={float(model.alpha) / 1000:g} ns, "
             f"1/beta={float(1000 / model.beta):g} GB/s, 1/gamma={float(1000 / model.gamma):g} GB/s"
         )
-    names, units = ("time", "algbw", "busbw", "#wrong"), ("(us)", "(GB/s)", "(GB/s)", "")
-    return [
-        *lines,
-        "#",
-        "# " + LEFT.format(*[""] * 5) + "           out-of-place                       in-place          ",
-        "# "
-        + LEFT.format("size", "count", "type", "redop", "root")
-        + HALF_NAMES.format(*names) * 2
-        + OURS.format(*TITLES),
-        "# " + LEFT.format("(B)", "(elements)", "", "", "") + HALF.format(*units) * 2,
-    ]
+    return [*lines, "#"]
 
 
 def names_of(bench: CclBench, sizes: Sequence[int]) -> list[str]:
     """The algorithms of all sizes, each once, in order."""
     return list(dict.fromkeys(bench.algorithm_at(size) for size in sizes))
-
-
-def line_of(row: CclRow) -> str:
-    """One size."""
-    left = LEFT.format(
-        row.size_bytes, row.n_elem, row.dtype, row.op or "none", -1 if row.root is None else row.root
-    )
-    errors = [half.error_ps for half in row.halves if half.error_ps is not None]
-    ours = (
-        shown(row.n_steps),
-        shown(row.max_link_bytes),
-        NONE if row.bound_share is None else f"{100 * row.bound_share:.1f}",
-        NONE if row.oracle is None else f"{float(row.oracle.time) / 1e6:.4f}",
-        f"{float(max(errors, key=abs)) / 1000:.3f}" if errors else NONE,
-        NONE if row.out_of_place.stall_ps is None else f"{row.out_of_place.stall_ps / 1e6:.3f}",
-        shown(row.out_of_place.credits_min),
-        f"{1000 * row.host_s:.0f}",
-    )
-    return f"  {left}{half_of(row.out_of_place)}{half_of(row.in_place)}{OURS.format(*ours)}"
-
-
-def half_of(half: Half | None) -> str:
-    """Time, two rates and the wrong values, as nccl-tests writes them."""
-    if half is None:
-        return HALF.format(*[NONE] * 4)
-    us = float(half.time_ps) / 1e6
-    digits = 0 if us >= 10_000 else 1 if us >= 100 else 2
-    return HALF.format(f"{us:.{digits}f}", f"{half.algbw:.2f}", f"{half.busbw:.2f}", shown(half.n_wrong))
-
-
-def shown(count: int | None) -> str:
-    """A count, or that there is none."""
-    return NONE if count is None else str(count)
 
 
 def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:

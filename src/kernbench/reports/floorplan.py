@@ -424,7 +424,7 @@ def _link(
             return  # the label would hide the link
         is_upright = abs(y1 - y0) > abs(x1 - x0)
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-        sheet.link_label(middle, _gbps(rate), colour, turned=is_upright == (label == "along"))
+        sheet.link_label([middle], _gbps(rate), colour, turned=is_upright == (label == "along"))
 
 
 def _crossing(graph: TopologyGraph, port: Node) -> str:

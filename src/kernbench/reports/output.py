@@ -31,6 +31,11 @@ class Output:
         bounded = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
         self._console = console or _console(file=sys.stdout, width=None if bounded else UNBOUNDED)
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; of a pipe, more than any line has."""
+        return self._console.width
+
     def line(self, text: str = "", style: str = "") -> None:
         """One line, whatever its length."""
         self._console.print(Text(text, style=style), soft_wrap=True)

@@ -88,7 +88,10 @@ def _draw(sheet: Sheet, edge: RankEdge, boxes: Mapping[int, Rect], pitch: float)
     arrow = " <-> " if edge.is_mutual else " -> "
     name = f"rank {edge.src}{arrow}{edge.dst}: {edge.hops} {'hop' if edge.hops == 1 else 'hops'}"
     sheet.link(points, colour, width_px=1.8, heads="both" if edge.is_mutual else "end", name=name)
-    sheet.link_label(points[len(points) // 2], str(edge.hops), colour, turned=False)
+    middle = len(points) // 2
+    nearest_first = sorted(range(len(points)), key=lambda i: abs(i - middle))
+    places = [points[i] for i in nearest_first[: max(1, 2 * len(points) // 3)]]
+    sheet.link_label(places, str(edge.hops), colour, turned=False)
 
 
 def _way(edge: RankEdge, boxes: Mapping[int, Rect], pitch: float) -> list[Point]:

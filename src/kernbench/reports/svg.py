@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor, log10
 from xml.etree import ElementTree as ET
 
@@ -12,6 +14,7 @@ _CHAR_WIDTH = 0.6
 _LINE_HEIGHT = 1.2
 _MARGIN_PX = 48
 _LINK_LABEL_PX = 10
+_HEAD_PX = 6  # half of an arrow's head
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,28 @@ def _place(at: tuple[float, float], text: str, size_px: float, turned: bool) -> 
     return Rect.around(*at, *((height, width) if turned else (width, height)))
 
 
+def _around(line: Sequence[tuple[float, float]]) -> Rect:
+    """The least rectangle that holds a line, which may have no width."""
+    left, top = (min(point[axis] for point in line) for axis in (0, 1))
+    right, bottom = (max(point[axis] for point in line) for axis in (0, 1))
+    return Rect(left, top, right - left, bottom - top).grown(0.1)
+
+
+def _crosses(room: Rect, line: Sequence[tuple[float, float]]) -> bool:
+    """Whether a line of straight pieces passes through ``room``: each is clipped to it (Liang and Barsky, 1984)."""
+    for (x0, y0), (x1, y1) in pairwise(line):
+        first, last = 0.0, 1.0
+        for start, way, low, size in ((x0, x1 - x0, room.x, room.width), (y0, y1 - y0, room.y, room.height)):
+            if way:
+                ends = sorted(((low - start) / way, (low + size - start) / way))
+                first, last = max(first, ends[0]), min(last, ends[1])
+            elif not low < start < low + size:
+                first = 2.0
+        if first < last:
+            return True
+    return False
+
+
 class Sheet:
     """Draws what lies in ``extent`` (mm) at ``px_per_mm``: areas, on them links, on them boxes, and labels on top.
 
@@ -75,7 +100,8 @@ class Sheet:
         self._labels: list[ET.Element] = []
         self._taken: list[Rect] = []
         self._solid: list[Rect] = []
-        self._link_labels: list[tuple[tuple[float, float], str, bool, str]] = []
+        self._lines: list[list[tuple[float, float]]] = []
+        self._link_labels: list[tuple[list[tuple[float, float]], str, bool, str, int]] = []
         self._legend: list[tuple[str, str, bool]] = []
 
     def px(self, x_mm: float, y_mm: float) -> tuple[float, float]:
@@ -123,9 +149,11 @@ class Sheet:
         name: str = "",
     ) -> None:
         """A line through ``points`` (mm); ``heads`` names its ends with an arrow: "", "end" or "both"."""
+        line = [self.px(*point) for point in points]
+        self._lines.append(line)
         element = ET.Element(
             "polyline",
-            points=" ".join(f"{_text(x)},{_text(y)}" for x, y in (self.px(*point) for point in points)),
+            points=" ".join(f"{_text(x)},{_text(y)}" for x, y in line),
             fill="none",
             stroke=colour,
         )
@@ -164,9 +192,15 @@ class Sheet:
         self._put(place, text, size_px, INK, turned, on_ground)
         return True
 
-    def link_label(self, at: tuple[float, float], text: str, colour: str, *, turned: bool) -> None:
-        """A label of a link; whether there is room for it is seen when everything else is drawn."""
-        self._link_labels.append((at, text, turned, colour))
+    def link_label(
+        self, places: Sequence[tuple[float, float]], text: str, colour: str, *, turned: bool
+    ) -> None:
+        """A label of the link that was drawn last, at one of ``places``: the first that crosses the fewest other links.
+
+        Whether there is room for it is seen when everything else is drawn.
+        """
+        at = [self.px(*place) for place in places]
+        self._link_labels.append((at, text, turned, colour, len(self._lines) - 1))
 
     def _put(
         self, place: Rect, text: str, size_px: float, colour: str, turned: bool, on_ground: bool
@@ -186,10 +220,22 @@ class Sheet:
         self._labels.append(_text_element(place.centre, text, size_px, colour, "middle", turned))
 
     def _put_link_labels(self) -> None:
-        for at, text, turned, colour in self._link_labels:
-            place = _place(self.px(*at), text, _LINK_LABEL_PX, turned)
-            if not any(place.overlaps(other) for other in (*self._taken, *self._solid)):
-                self._put(place, text, _LINK_LABEL_PX, colour, turned, True)
+        bounds = [_around(line) for line in self._lines]
+        for places, text, turned, colour, own in self._link_labels:
+            best, fewest = None, len(self._lines)
+            for at in places:
+                room = _place(at, text, _LINK_LABEL_PX, turned)
+                if any(room.overlaps(other) for other in (*self._taken, *self._solid)):
+                    continue
+                wider = room.grown(_HEAD_PX)
+                near = (i for i, bound in enumerate(bounds) if i != own and bound.overlaps(wider))
+                n_crossed = sum(_crosses(wider, self._lines[i]) for i in near)
+                if n_crossed < fewest:
+                    best, fewest = room, n_crossed
+                if n_crossed == 0:
+                    break
+            if best is not None:
+                self._put(best, text, _LINK_LABEL_PX, colour, turned, True)
         self._link_labels.clear()
 
     def explain(self, colour: str, text: str, *, line: bool = False) -> None:
