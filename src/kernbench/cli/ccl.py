@@ -175,6 +175,8 @@ def command(
     if check and mode == "timing":
         raise UsageError(f"-c {check}: mode timing computes no values; leave it or --mode out")
     sizes = [0] if collective == "barrier" else sizes_of(least, most, factor, step)
+    if plot is not None and not any(sizes):
+        raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     load_plugins(plugin or ())
 
     from kernbench.ccl_bench.bench import CclBench

@@ -252,7 +252,7 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
         )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'standard output'}: {error.strerror}", KernBenchError.exit_code
-    return f"internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
+    return f"{place}internal error: {what}; run it again with --debug and report it", INTERNAL_ERROR
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -96,6 +96,8 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     if not isinstance(base.value, str):
         raise ConfigError(line(base.place, ("extends",), f"{shown(base.plain())} is not a preset or a file"))
     below = base.value if base.value in presets else path.parent / base.value
+    if isinstance(below, Path) and below.suffix in (".yaml", ".yml") and not below.is_file():
+        raise ConfigError(line(base.place, ("extends",), f"there is no file {str(below)!r}"))
     try:
         lower = load_tree(document, below, (*seen, path.resolve()))
     except UnknownNameError as error:

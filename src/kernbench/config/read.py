@@ -16,6 +16,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
+from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
 from kernbench.config.tree import Scalar, Tree
@@ -52,6 +53,10 @@ def read_yaml(text: str, label: str, *, has_lines: bool = True) -> Tree:
         mark = error.problem_mark or error.context_mark
         at = f"{label}:{mark.line + 1}" if mark and has_lines else label
         raise ConfigError(f"{at}: YAML syntax: {error.problem or error.context}") from None
+    except ReaderError as error:
+        raise ConfigError(
+            f"{label}: the character #x{error.character:02x} at {error.position} is not text; save the file as UTF-8"
+        ) from None
     except YAMLError as error:
         raise ConfigError(f"{label}: YAML syntax: {' '.join(str(error).split())}") from None
     if root is None:

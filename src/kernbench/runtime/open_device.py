@@ -150,6 +150,8 @@ class OpenDevice:
             raise UsageError("these queues are not installed here, or not any more; install them again")
 
     def _require_ends_installed(self, wiring: Wiring) -> None:
+        if not isinstance(wiring, Wiring):
+            raise UsageError(f"launch: queues={wiring!r} are no queues; give what install_queues(torch) gave")
         if wiring not in self.wirings:
             installed = {end for known in self.wirings for end in _ends(known)}
             if not installed.issuperset(_ends(wiring)):
