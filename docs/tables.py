@@ -23,6 +23,8 @@ from kernbench.config.json_schema import json_schema
 from kernbench.config.load import load_config, load_tree, preset_names
 from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
+from kernbench.memory.watch.findings import Elements, Race, Side, UnwrittenRead
+from kernbench.messages.commands import SourceLine
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.ops import OPS
 from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
@@ -142,6 +144,11 @@ def _run_fields(old: str) -> str:
         "max_abs_err": 0.0,
         "reference": "numpy float64 sum",
     }  # there are no values
+    line, elements = SourceLine("", 0), Elements(1, 0, 0)
+    side = Side(verb="", line=line, kernel="", program=(0, 0, 0), pe="", time_ps=0)
+    race = Race("", (1,), "", elements, side, side, 1, "warn")
+    example["races"] = [race.to_json()]
+    example["unwritten_reads"] = [UnwrittenRead("", (1,), "", elements, line, "", False).to_json()]
     example["parts"].sort(key=lambda part: part["line"] is None)
     fields = [(f"`{path}`", kind) for path, kind in _fields(example)]
     return markdown(("field", "type", "what it is"), *((*row, meaning.get(row[0], "")) for row in fields))

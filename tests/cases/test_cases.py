@@ -68,6 +68,7 @@ def run_here(command):
     try:
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
             warnings.simplefilter("default")
+            warnings.showwarning = show_warning  # as Python does, where pytest would keep it
             code = copy_context().run(code_of, *shlex.split(command))
     finally:
         signal.alarm(0)
@@ -75,6 +76,10 @@ def run_here(command):
         os.environ.clear()
         os.environ.update(environment)
     return Printed(out.getvalue(), err.getvalue(), code)
+
+
+def show_warning(message, category, filename, lineno, file=None, line=None):
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def code_of(*command):

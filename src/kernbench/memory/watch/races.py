@@ -22,7 +22,7 @@ from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
 
 MOST_NOTED = 4096  # accesses kept as they are before they go into the rows
-MOST_ACTS = 1 << 16  # and as many chains of readers: beyond, those that no cell names are dropped
+FEW_ACTS = 1024  # and chains of readers: beyond twice what is named, those that no cell names are dropped
 MOST_FOUND = 4096  # racing pairs of a tensor; beyond, only the latest readers of a cell are looked at
 LATEST = 64  # readers of a chain
 NOBODY = 0
@@ -76,6 +76,7 @@ class Accesses:
         self._act_numbers: dict[tuple[Thread, int, SourceLine, bool], int] = {}
         self._chains: list[tuple[int, int]] = [(NOBODY, NOBODY)]  # the chain before, and one act more
         self._chain_numbers: dict[tuple[int, int], int] = {}
+        self._most_acts = FEW_ACTS  # and chains
         self._rows: CellRows | None = None
 
     def note(
@@ -130,7 +131,7 @@ class Accesses:
             self._mask_bytes = 0
         if len(self._noted) > MOST_NOTED // 2 or self._mask_bytes:
             self._look()
-        if len(self._acts) > MOST_ACTS or len(self._chains) > MOST_ACTS:
+        if max(len(self._acts), len(self._chains)) > self._most_acts:
             self._forget_unnamed()
 
     def _look(self) -> None:
@@ -260,6 +261,7 @@ class Accesses:
         if self._rows is not None:
             rules = (renamed, rechained, rechained)
             self._rows.rows = [_mapped(row, rule) for row, rule in zip(self._rows.rows, rules, strict=True)]
+        self._most_acts = max(FEW_ACTS, 2 * max(len(self._acts), len(self._chains)))
 
 
 def _sameness(where: Access | Lanes, epoch: Epoch, act: int, changed: Changed) -> tuple[Any, ...]:

@@ -1,0 +1,137 @@
+"""Epochs: what a program knows of the others follows from the messages that it took, and from nothing else."""
+
+import numpy as np
+
+from kernbench.dtypes import float32
+from kernbench.memory.watch.order import Launch, Thread
+from kernbench.messages.commands import (
+    DmaReadCmd,
+    IpcqRecvCmd,
+    IpcqSendCmd,
+    Operand,
+    SourceLine,
+    Space,
+    WaitCmd,
+)
+from kernbench.messages.ipcq import QueueEnd, RingSpec
+
+LINE = SourceLine("k.py", 1)
+RING = RingSpec(slots=4, slot_bytes=64, kind="tcm", backpressure="sleep", credit_batch=1)
+
+
+class World:
+    """Threads, and messages between them by hand."""
+
+    def __init__(self, n):
+        self.messages = {}
+        self.threads = [Thread(i, Launch("k", "warn"), (i, 0, 0), f"pe{i}", self.messages) for i in range(n)]
+        self.end = QueueEnd(name="W", pe=0, rank=0, ring=RING)
+        self.version = 0
+
+    def access(self, i):
+        command = DmaReadCmd(seq=0, program=i, line=LINE)
+        self.threads[i].issue(command)
+        return command.epoch
+
+    def send(self, i):
+        """Program i sends; gives what travels."""
+        command = IpcqSendCmd(queue=self.end, seq=0, program=i, line=LINE)
+        self.threads[i].issue(command)
+        return command.epoch.message(len(self.threads))
+
+    def recv(self, i, clock, *, blocks=True):
+        self.version += 1
+        result = Operand(shape=(1,), dtype=float32, space=Space.TCM, version=self.version)
+        awaits = (self.version,) if blocks else None
+        command = IpcqRecvCmd(queue=self.end, result=result, awaits=awaits, seq=0, program=i, line=LINE)
+        self.threads[i].issue(command)
+        self.messages[self.version] = clock
+        return self.version
+
+
+def is_before(a, b):
+    return b.is_behind(a.thread, a.n_sends)
+
+
+def test_programs_that_share_no_message_are_not_ordered():
+    world = World(2)
+    a, b = world.access(0), world.access(1)
+    assert not is_before(a, b)
+    assert not is_before(b, a)
+
+
+def test_a_program_is_behind_itself():
+    world = World(1)
+    a = world.access(0)
+    world.send(0)
+    assert is_before(a, world.access(0))
+
+
+def test_what_is_before_a_send_is_before_what_is_behind_the_receive_and_nothing_else_is():
+    world = World(2)
+    before_send, before_recv = world.access(0), world.access(1)
+    clock = world.send(0)
+    behind_send = world.access(0)
+    world.recv(1, clock)
+    behind_recv = world.access(1)
+    assert is_before(before_send, behind_recv)
+    assert not is_before(behind_send, behind_recv)
+    assert not is_before(before_send, before_recv)
+    assert not is_before(before_recv, behind_send)
+
+
+def test_an_order_goes_on_by_way_of_third_programs():
+    world = World(3)
+    first = world.access(0)
+    world.recv(1, world.send(0))
+    world.recv(2, world.send(1))
+    assert is_before(first, world.access(2))
+
+
+def test_a_message_orders_when_it_is_taken_and_not_when_it_arrives():
+    world = World(2)
+    first = world.access(0)
+    version = world.recv(1, world.send(0), blocks=False)
+    early = world.access(1)
+    wait = WaitCmd(depends=(version,), seq=0, program=1, line=LINE)
+    world.threads[1].issue(wait)
+    assert not is_before(first, early)
+    assert is_before(first, world.access(1))
+
+
+def test_a_test_that_says_yes_takes_the_message():
+    world = World(2)
+    first = world.access(0)
+    version = world.recv(1, world.send(0), blocks=False)
+    world.threads[1].take((version,))
+    assert is_before(first, world.access(1))
+
+
+def test_a_wait_for_a_load_takes_no_message():
+    world = World(2)
+    first = world.access(0)
+    world.recv(1, world.send(0), blocks=False)
+    world.threads[1].issue(WaitCmd(depends=(99,), seq=0, program=1, line=LINE))
+    assert not is_before(first, world.access(1))
+
+
+def test_clocks_of_programs_that_began_later_are_longer():
+    world = World(1)
+    clock = world.send(0)
+    late = Thread(7, Launch("k", "warn"), (0, 0, 0), "pe7", world.messages)
+    world.threads.append(late)
+    world.version += 1
+    world.messages[world.version] = clock
+    result = Operand(shape=(1,), dtype=float32, space=Space.TCM, version=world.version)
+    late.issue(
+        IpcqRecvCmd(queue=world.end, result=result, awaits=(world.version,), seq=0, program=0, line=LINE)
+    )
+    travels = late.epoch.message(8)
+    assert travels.tolist() == [1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_a_long_chain_of_epochs_is_resolved_without_recursion():
+    world = World(2)
+    for _ in range(5000):
+        world.recv(1, np.array([1], np.int32))
+    assert world.access(1).clock().tolist() == [1]
