@@ -30,8 +30,10 @@ TopologyRule = Callable[[TopologySpec], Iterator[tuple[str, str]]]
 def broken_rules(spec: Spec) -> Broken:
     """What is wrong with ``spec``, most basic first; nothing for a kind of spec that has no rules."""
     if isinstance(spec, TopologySpec):
-        for rule in TOPOLOGY_RULES:
-            yield from ((split_path(path), message) for path, message in rule(spec))
+        # What follows from the counts, and goes through them, waits until they are right: a grid may say 10^9.
+        uncounted = [broken for rule in COUNT_RULES for broken in rule(spec)]
+        found = uncounted or [broken for rule in TOPOLOGY_RULES for broken in rule(spec)]
+        yield from ((split_path(path), message) for path, message in found)
     elif isinstance(spec, ComponentsSpec):
         yield from (
             (("components", name), message) for name, message in _keys_are(spec.components, NODE_KINDS)
@@ -247,9 +249,8 @@ def _a_slice_of_hbm_holds_more_than_page_directories(spec: TopologySpec) -> Iter
         )
 
 
+COUNT_RULES: tuple[TopologyRule, ...] = (_counts_fill_their_grids, _the_pes_can_be_counted)
 TOPOLOGY_RULES: tuple[TopologyRule, ...] = (
-    _counts_fill_their_grids,
-    _the_pes_can_be_counted,
     _chunks_are_whole_flits_of_a_packet,
     _a_chunk_fits_every_buffer,
     _windows_hold_a_packet,
