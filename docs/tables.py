@@ -27,7 +27,7 @@ from kernbench.memory.watch.findings import Elements, Race, Side, UnwrittenRead
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.ops import OPS
-from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
+from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, PAYERS
 
 TABLES: dict[str, Callable[[str], str]] = {}
 
@@ -59,7 +59,7 @@ def _causes(_old: str) -> str:
     rows = []
     for name, cause in CAUSES.items():
         rows.append((name, "", cause.meaning, cause.cure))
-        rows += [("", f"{paid_by}", "", text) for paid_by, text in cause.cures.items()]
+        rows += [("", PAYERS.get(paid_by, f"`{paid_by}`"), "", text) for paid_by, text in cause.cures.items()]
     return markdown(("cause", "paid by", "what it means", "what to do"), *rows)
 
 

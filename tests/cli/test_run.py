@@ -143,7 +143,8 @@ matmul  4 x 2    4  4.000 us  5.000 us  9.000 us  4.000 us  gemm 70 %, kernel st
 
 Where the kernel time went, on the PE that ended last
 cause             time  share  most at              what to do
-gemm          2.800 us   70 %  my_bench.py:9 (dot)  use a narrower dtype or more PEs
+gemm          2.800 us   70 %  my_bench.py:9 (dot)  fill the array (multiples of pe.gemm.m and n), use a narrower \
+dtype, or more PEs
 kernel start  1.200 us   30 %                       put more work into one launch
 
 Where the device time went
@@ -178,9 +179,9 @@ def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
     assert lines[start + 1 : start + 6] == [
         "cause          time  share  most at               what to do",
         "hbm queue  3.000 us   75 %  my_bench.py:7 (load)  spread the data over more",
-        "                                                  channels, or rotate the order",
-        "hbm        1.000 us   25 %  my_bench.py:7 (load)  load larger runs, or reuse",
-        "                                                  what was loaded",
+        "                                                  channels, or let programs",
+        "                                                  touch it in different orders",
+        "hbm        1.000 us   25 %  my_bench.py:7 (load)  load larger runs, load",
     ]
 
 

@@ -3,9 +3,8 @@
 import kernbench as kb
 from kernbench import tl
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.lines import ADD_OF_DOT, Origin
+from kernbench.messages.lines import ADD_OF_DOT, GATHER, SCATTER, Origin
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 
@@ -15,15 +14,15 @@ def line(behind, op):
 
 @kb.jit
 def mixed(x_ptr, N: tl.constexpr):
-    grid = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None, :]
-    x = tl.load(x_ptr + grid)
+    block = x_ptr + tl.program_id(0) * N * N + tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None, :]
+    x = tl.load(block)
     acc = tl.dot(x, x)
     acc += tl.dot(x, x)
     acc = acc + tl.sum(acc, axis=0)[None, :]
     y = tl.exp(acc) + acc
-    tl.store(x_ptr + grid, y)
-    tl.wait(tl.load(x_ptr))
-    if tl.load(x_ptr) > 0:
+    tl.store(block, y)
+    tl.wait(tl.load(block))
+    if tl.load(x_ptr + tl.program_id(0) * N * N) > 0:
         pass
 
 
@@ -48,8 +47,7 @@ def run(n_programs=1, keep_log=True):
     simulation = Simulation.of("tiny", keep_log=keep_log)
     torch = simulation.torch
     simulation.begin_window()
-    x = torch.zeros(16, 16, policy=DPPolicy("replicate", "replicate", "replicate"))
-    mixed[(n_programs,)](x, N=16)
+    mixed[(n_programs,)](torch.zeros(16 * n_programs, 16), N=16)
     torch.synchronize()
     return simulation
 
@@ -79,6 +77,7 @@ def test_what_no_line_asks_for_has_no_origin():
         OpCode.START,
         OpCode.END,
         OpCode.HOST_MAP,
+        OpCode.HOST_UNMAP,
         OpCode.HOST_WRITE,
         OpCode.TABLE_WRITE,
     }
@@ -113,6 +112,14 @@ def test_they_are_not_kept_where_the_log_is_not():
     assert simulation.machine.log.lines.of_pe(0) is None
 
 
+def ops_of(kernel, *shape):
+    """The ops that ``kernel`` asks for, in their order."""
+    simulation = Simulation.of("tiny")
+    kernel[(1,)](simulation.torch.zeros(*shape))
+    simulation.torch.synchronize()
+    return [origin.op for record, origin in origins(simulation) if record.op == OpCode.ISSUE]
+
+
 def test_a_block_added_to_a_product_of_another_shape_or_dtype_is_an_add_like_any_other():
     @kb.jit
     def others(x_ptr):
@@ -125,11 +132,15 @@ def test_a_block_added_to_a_product_of_another_shape_or_dtype_is_an_add_like_any
         product.to(tl.float16) + x.to(tl.float16)
         x + product
 
-    simulation = Simulation.of("tiny")
-    others[(1,)](
-        simulation.torch.zeros(16, 16),
-    )
-    simulation.torch.synchronize()
-    ops = {record.command: origin.op for record, origin in origins(simulation) if record.op == OpCode.ISSUE}
-    adds = [op for op in ops.values() if "add" in op]
+    adds = [op for op in ops_of(others, 16, 16) if "add" in op]
     assert adds == ["add", "add", "add", "add", ADD_OF_DOT]
+
+
+def test_what_takes_a_list_of_addresses_is_told_from_what_does_not():
+    @kb.jit
+    def listed(x_ptr):
+        lanes = tl.arange(0, 16)
+        tl.store(x_ptr + lanes, tl.load(x_ptr + lanes * 2))
+        tl.store(x_ptr + (lanes ^ 1), tl.load(x_ptr + (lanes ^ 1)))
+
+    assert ops_of(listed, 64) == ["load", "store", GATHER, SCATTER]

@@ -3,14 +3,16 @@
 import pytest
 
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.lines import Origin
+from kernbench.messages.lines import ADD_OF_DOT, Origin
 from kernbench.reports.causes import (
     CAUSES,
     DEVICE_CAUSES,
+    OWN_COMPONENTS_ONLY,
     Cause,
     Part,
     by_cause,
     cure,
+    hints,
     limit_line,
     payer,
     total,
@@ -27,13 +29,12 @@ def fetch(line, op, unit="pe_math"):
     return Part("fetch", unit, at(line, op))
 
 
-def test_every_cause_but_one_says_what_to_do():
-    assert [name for name, cause in CAUSES.items() if not cause.cure] == []
+def test_every_cause_says_what_to_do_but_those_of_which_only_own_components_know():
+    assert {
+        name for name, cause in CAUSES.items() if not cause.cure and not cause.cures
+    } == OWN_COMPONENTS_ONLY
+    assert {"hand-over", "kernel end", *(f"{kind} busy" for kind in KINDS)} == OWN_COMPONENTS_ONLY
     assert [name for name, cause in DEVICE_CAUSES.items() if not cause.cure] == ["kernel", "idle"]
-
-
-def test_what_each_unit_waits_for_has_a_name():
-    assert {f"{kind} busy" for kind in KINDS} <= set(CAUSES)
 
 
 def test_the_parts_of_several_launches_add_up_by_cause_in_its_order_and_longest_first():
@@ -98,3 +99,25 @@ def test_what_no_line_asks_for_has_none():
 
 def test_without_a_kernel_there_is_no_limit():
     assert limit_line({}) == "No kernel ran."
+
+
+def test_a_line_with_a_cure_of_its_own_is_told_of_it_where_another_one_pays_more():
+    adds, stored = at(5, ADD_OF_DOT), at(6, "dot")
+    parts = {
+        Part("fetch", "pe_math", at(9, "div")): 50,
+        Part("fetch", "pe_math", adds): 30,
+        Part("store", "pe_math", adds): 20,
+        Part("store", "pe_gemm", stored): 25,
+        Part("math", "pe_math", adds): 10,
+        Part("fetch", "pe_gemm", at(7, "dot")): 5,
+    }
+    accumulate = "accumulate with acc = tl.dot(a, b, acc)"
+    assert cure("math", payer(parts, "math")) == accumulate  # is told already
+    assert hints(parts) == []
+    parts[Part("math", "pe_math", at(9, "div"))] = 11
+    assert hints(parts) == [(adds, 60, accumulate)]
+    parts[Part("store", "pe_math", at(9, "div"))] = 21
+    assert hints(parts) == [
+        (adds, 60, accumulate),
+        (stored, 25, "use m and n that fit pe.regfile.accumulators"),
+    ]

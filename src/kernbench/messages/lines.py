@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernbench.messages.commands import Command, GemmCmd, MathCmd, SourceLine
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    MathCmd,
+    Operand,
+    SourceLine,
+)
 from kernbench.messages.oplog import OpCode, OpRecord
 
+GATHER, SCATTER = "gather", "scatter"  # instead of "load" and "store", where a list of addresses travels
 ADD_OF_DOT = "add of a dot"  # instead of "add", where ``tl.dot(a, b, acc)`` would have added as well
 
 
@@ -41,23 +50,34 @@ class PeLines:
         """Keep the origin of the PE's next command."""
         if not self.lines:
             self.first = command.seq
-        op = command.name
-        if type(command) is MathCmd:
-            op = command.op
-            if op == "add" and self.products and self._adds_product(command):
-                op = ADD_OF_DOT
-        elif type(command) is GemmCmd and command.result is not None:
-            self.products.add(command.result.version)
+        self.lines.append(command.line)
+        self.ops.append(self._op_of(command))
         if self.products and command.releases:
             self.products.difference_update(command.releases)
-        self.lines.append(command.line)
-        self.ops.append(op)
+
+    def _op_of(self, command: Command) -> str:
+        if isinstance(command, MathCmd):
+            is_add_of_dot = command.op == "add" and self.products and self._adds_product(command)
+            return ADD_OF_DOT if is_add_of_dot else command.op
+        if isinstance(command, GemmCmd):
+            assert command.result is not None
+            self.products.add(command.result.version)
+        elif isinstance(command, DmaReadCmd) and _is_listed(command.operands[0]):
+            return GATHER
+        elif isinstance(command, DmaWriteCmd) and _is_listed(command.target):
+            return SCATTER
+        return command.name
 
     def _adds_product(self, command: MathCmd) -> bool:
         """Whether a block is added to a product of its own shape and dtype."""
         a, b = command.operands
         is_alike = a.shape == b.shape and a.dtype is b.dtype and a.space is b.space
         return is_alike and not self.products.isdisjoint((a.version, b.version))
+
+
+def _is_listed(memory: Operand) -> bool:
+    """Whether what a load or a store touches is a list of addresses."""
+    return memory.access is not None and memory.access.addresses is not None
 
 
 class CommandLines:

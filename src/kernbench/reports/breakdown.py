@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.messages.lines import CommandLines, Origin
+from kernbench.messages.lines import GATHER, SCATTER, CommandLines, Origin
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.reports.causes import DEVICE_CAUSES, Part
 from kernbench.topology.graph import TopologyGraph
@@ -50,7 +50,9 @@ _WAITS_FOR_OTHERS = (OpCode.SLOT, OpCode.RECV)
 # Whom a command's time is spent for; what moves data has PE_DMA's channels, any other op is PE_MATH's.
 _UNITS: dict[str, str] = {
     "load": "pe_dma.rd",
+    GATHER: "pe_dma.rd",
     "store": "pe_dma.wr",
+    SCATTER: "pe_dma.wr",
     "dot": "pe_gemm",
     "send": "pe_ipcq",
     "recv": "pe_ipcq",

@@ -5,18 +5,19 @@ The reference's page of causes is made of these texts, and a test applies each a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.lines import Origin
+from kernbench.messages.lines import ADD_OF_DOT, GATHER, Origin
 from kernbench.reports.tables import percent
 
 
 class Cause(NamedTuple):
     """What a cause means, and what to do about it ("": nothing is known).
 
-    ``cures`` fit better where they name what pays: a unit, or an op.
+    ``cures`` fit better where they name what pays: a unit, or an op. The alternatives of a cure have commas between
+    them.
     """
 
     meaning: str
@@ -24,52 +25,107 @@ class Cause(NamedTuple):
     cures: Mapping[str, str] = {}
 
 
+_LOADS, _STORES, _GEMM, _MATH = "pe_dma.rd", "pe_dma.wr", "pe_gemm", "pe_math"
+_FUSE = "fuse operations (tl.fma, tl.softmax), use a narrower dtype, or more PEs"
+_ADD_IN_ARRAY = {ADD_OF_DOT: "accumulate with acc = tl.dot(a, b, acc)"}
+_FEWER_COMMANDS = "use larger blocks and so fewer commands"
+
 # In the order work passes.
 CAUSES: dict[str, Cause] = {
-    "launch skew": Cause("PEs start one after another as the launch reaches them", "launch less often"),
+    "launch skew": Cause(
+        "PEs start one after another as the launch reaches them", "put more work into one launch"
+    ),
     "kernel start": Cause("PE_CPU starts once per launch", "put more work into one launch"),
-    "command issue": Cause("PE_CPU issues one command at a time", "use larger blocks, so fewer commands"),
+    "command issue": Cause("PE_CPU issues one command at a time", _FEWER_COMMANDS),
     "readback": Cause(
-        "the kernel needed a value or a completion", "need it later, or keep the decision in a mask"
+        "the kernel needed a value or looked for a completion",
+        "need the value later, or keep the decision in a mask",
+        {"test": "wait once with tl.wait"},
     ),
-    "dispatch": Cause("PE_SCHEDULER plans one command at a time", "use larger blocks, so fewer commands"),
+    "dispatch": Cause("PE_SCHEDULER plans one command at a time", _FEWER_COMMANDS),
     "dma setup and window": Cause(
-        "PE_DMA prepares descriptors or its window is full", "use larger blocks, or load earlier"
+        "PE_DMA prepares descriptors or its window is full",
+        cures={_LOADS: "load larger blocks", _STORES: "store larger blocks"},
     ),
-    "page walk": Cause("the TLB did not hold the page", "touch fewer pages, or fit their size to the shards"),
+    "page walk": Cause(
+        "the TLB did not hold the page", "touch fewer pages, or fit pe.mmu.page to the shards"
+    ),
     "request on the fabric": Cause(
-        "requests and acknowledgements travel", "place data nearer, or load earlier"
+        "requests and acknowledgements travel",
+        cures={
+            GATHER: "let the pointers be affine in their indices",
+            _LOADS: "place data nearer, load larger blocks, or load earlier",
+            _STORES: "place data nearer, or store larger blocks",
+        },
     ),
     "hbm queue": Cause(
-        "other requests are first at this memory", "spread the data over more channels, or rotate the order"
+        "other requests are first at this memory",
+        "spread the data over more channels, or let programs touch it in different orders",
     ),
-    "hbm": Cause("the memory's own latency and rate", "load larger runs, or reuse what was loaded"),
-    "data on the fabric": Cause("data travels", "place data nearer, or use fewer bytes"),
-    "fetch": Cause("TCM to register file", "use a larger k step, or keep operands in registers"),
-    "gemm": Cause("the array is at work", "use a narrower dtype or more PEs"),
-    "math": Cause("PE_MATH is at work", "use fewer or cheaper operations, or more PEs"),
-    "store": Cause("register file to TCM", "keep the accumulator in registers"),
+    "hbm": Cause(
+        "the memory's own latency and rate",
+        cures={
+            _LOADS: "load larger runs, load earlier, reuse what was loaded, or use a narrower dtype",
+            _STORES: "store larger runs, or use a narrower dtype",
+        },
+    ),
+    "data on the fabric": Cause(
+        "data travels",
+        cures={
+            _LOADS: "place data nearer, load larger blocks, or use a narrower dtype",
+            _STORES: "place data nearer, store larger blocks, or use a narrower dtype",
+        },
+    ),
+    "fetch": Cause(
+        "TCM to register file",
+        cures={
+            **_ADD_IN_ARRAY,
+            _GEMM: "use larger m and n that fit pe.regfile.accumulators, or a narrower dtype",
+            _MATH: _FUSE,
+        },
+    ),
+    "gemm": Cause(
+        "the array is at work",
+        "fill the array (multiples of pe.gemm.m and n), use a narrower dtype, or more PEs",
+    ),
+    "math": Cause(
+        "PE_MATH is at work",
+        "use fewer or cheaper operations, a narrower dtype, or more PEs",
+        _ADD_IN_ARRAY,
+    ),
+    "store": Cause(
+        "register file to TCM",
+        cures={
+            **_ADD_IN_ARRAY,
+            "dot": "use m and n that fit pe.regfile.accumulators",
+            _GEMM: "store a narrower dtype, or use smaller blocks so that one is stored while the next is computed",
+            _MATH: _FUSE,
+        },
+    ),
     "credit return": Cause(
-        "all slots of a queue were in use", "receive earlier, free blocks earlier, or use more slots"
+        "all slots of a queue were in use",
+        "use more slots, free received blocks earlier, let senders sleep instead of poll, "
+        "or place PEs that talk nearer",
     ),
     "send": Cause("PE_DMA sets up and a slot's bytes leave", "use larger slots, or send fewer bytes"),
     "message on the fabric": Cause(
-        "a slot's last bytes travel to the receiver", "place PEs that talk nearer, or send earlier"
+        "a slot's last bytes travel to the receiver",
+        "place PEs that talk nearer, send earlier, or send fewer and larger messages",
     ),
     "slot to tcm": Cause(
-        "PE_DMA copies a slot to where the block lies", "use rings in TCM that hold a whole message"
+        "PE_DMA copies a slot to where the block lies",
+        "let the ring lie in TCM, or let it hold a whole message",
     ),
-    "pe_cpu busy": Cause("PE_CPU still held earlier work", "issue fewer commands"),
-    "pe_scheduler busy": Cause("PE_SCHEDULER still held earlier work", "use larger blocks"),
-    "pe_dma busy": Cause("PE_DMA still held earlier work", "use fewer bytes, or larger runs"),
-    "pe_fetch_store busy": Cause("PE_FETCH_STORE still held earlier work", "use larger tiles"),
-    "pe_gemm busy": Cause("the array still held earlier work", "use a narrower dtype or more PEs"),
-    "pe_math busy": Cause("PE_MATH still held earlier work", "use fewer or cheaper operations"),
-    "pe_ipcq busy": Cause("an earlier slot of this queue waited for its turn at PE_DMA", "send fewer bytes"),
-    "hand-over": Cause("work waited between two units", "for an operand, a place in a queue, or room in TCM"),
-    "kernel end": Cause("PE_CPU waits for the last stores and reports", "put more work into one launch"),
+    **{
+        f"{unit} busy": Cause(f"{unit.upper()} still held earlier work")
+        for unit in ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math", "pe_ipcq")
+    },
+    "hand-over": Cause("work waited between two units"),
+    "kernel end": Cause("PE_CPU waited behind the last completion"),
     "not traced": Cause("no record says what was waited for", "report it as a bug of KernBench, please"),
 }
+# What only components of a user's own can bring about; for what those should do better nothing is known here.
+OWN_COMPONENTS_ONLY = frozenset(name for name, cause in CAUSES.items() if not (cause.cure or cause.cures))
 
 # What the host sees, in the order it happens.
 DEVICE_CAUSES: dict[str, Cause] = {
@@ -77,10 +133,12 @@ DEVICE_CAUSES: dict[str, Cause] = {
         "page tables are written and TLBs told, before the first launch",
         "make fewer tensors, or use larger pages",
     ),
-    "unmap": Cause("the same at the end of a tensor", "make fewer tensors, or keep them"),
+    "unmap": Cause(
+        "page tables are cleared and TLBs told, at the end of a tensor", "make fewer tensors, or keep them"
+    ),
     "queues": Cause(
         "queues are installed or removed on each PE",
-        "install them once, on fewer PEs or in fewer directions",
+        "install them once, install them on fewer PEs, or install fewer directions",
     ),
     "host to device": Cause("copies over PCIe", "keep tensors on the device, or copy less"),
     "launch": Cause("from the host over IO_CPU and M_CPU to the PE", "launch less often"),
@@ -109,6 +167,7 @@ class Part(NamedTuple):
 
 
 Parts = Mapping[Part, int]  # ps
+Key = TypeVar("Key")
 
 
 def total(launches: Iterable[Parts]) -> dict[Part, int]:
@@ -123,10 +182,8 @@ def total(launches: Iterable[Parts]) -> dict[Part, int]:
 
 def by_cause(parts: Parts) -> dict[str, int]:
     """Picoseconds by cause, in the order of :data:`CAUSES`."""
-    sums = dict.fromkeys(CAUSES, 0)
-    for part, ps in parts.items():
-        sums[part.cause] += ps
-    return {name: ps for name, ps in sums.items() if ps}
+    sums = _sums(parts, lambda part: part.cause)
+    return {name: sums[name] for name in CAUSES if name in sums}
 
 
 class Payer(NamedTuple):
@@ -143,24 +200,26 @@ class Payer(NamedTuple):
 
 def payer(parts: Parts, cause: str) -> Payer:
     """Who pays most for ``cause``, which has a part."""
-    units: dict[str, dict[Origin | None, int]] = {}
+    mine = {part: ps for part, ps in parts.items() if part.cause == cause}
+    units = _sums(mine, lambda part: part.unit)
+    unit = max(units, key=lambda name: units[name])
+    of_unit = {part: ps for part, ps in mine.items() if part.unit == unit}
+    lines = _sums(of_unit, _line_of)
+    line = max(lines, key=lambda line: lines[line])
+    most = max((part for part in of_unit if _line_of(part) == line), key=lambda part: of_unit[part])
+    return Payer(unit, units[unit] / sum(units.values()), most.origin, lines[line] / units[unit])
+
+
+def _sums(parts: Parts, key: Callable[[Part], Key]) -> dict[Key, int]:
+    """The parts with one key added up."""
+    sums: dict[Key, int] = {}
     for part, ps in parts.items():
-        if part.cause == cause:
-            units.setdefault(part.unit, {})[part.origin] = ps
-    unit = max(units, key=lambda name: sum(units[name].values()))
-    origins = units[unit]
-    lines: dict[SourceLine | None, int] = {}
-    for origin, ps in origins.items():
-        line = None if origin is None else origin.line
-        lines[line] = lines.get(line, 0) + ps
-    most = max(lines, key=lambda line: lines[line])
-    origin = max(
-        (origin for origin in origins if (None if origin is None else origin.line) == most),
-        key=lambda origin: origins[origin],
-    )
-    unit_ps = sum(origins.values())
-    cause_ps = sum(sum(mine.values()) for mine in units.values())
-    return Payer(unit, unit_ps / cause_ps, origin, lines[most] / unit_ps)
+        sums[key(part)] = sums.get(key(part), 0) + ps
+    return sums
+
+
+def _line_of(part: Part) -> SourceLine | None:
+    return None if part.origin is None else part.origin.line
 
 
 def cure(cause: str, payer: Payer) -> str:
@@ -170,11 +229,34 @@ def cure(cause: str, payer: Payer) -> str:
     return known.cures.get(op) or known.cures.get(payer.unit) or known.cure or known.meaning
 
 
+class Hint(NamedTuple):
+    """A line whose op has a cure of its own, and what it pays for the causes that this cures."""
+
+    origin: Origin
+    time_ps: int
+    cure: str
+
+
+def hints(parts: Parts) -> list[Hint]:
+    """The lines whose op has a cure of its own, the longest time first, but those that pay most for a cause."""
+    sums: dict[tuple[Origin, str], int] = {}
+    for part, ps in parts.items():
+        if part.origin is not None and part.origin.op in CAUSES[part.cause].cures:
+            key = part.origin, CAUSES[part.cause].cures[part.origin.op]
+            sums[key] = sums.get(key, 0) + ps
+    for cause in by_cause(parts):
+        most = payer(parts, cause)
+        if most.origin is not None:
+            sums.pop((most.origin, cure(cause, most)), None)
+    found = [Hint(origin, ps, text) for (origin, text), ps in sums.items()]
+    return sorted(found, key=lambda hint: -hint.time_ps)
+
+
 def limit_line(parts: Parts) -> str:
     """One sentence on what limits the kernel, for which unit and at which line, and what to do about it.
 
-    >>> limit_line({Part("math", "pe_math", None): 250, Part("gemm", "pe_gemm", None): 750})
-    'The kernel is limited by gemm, 75 % of its time: use a narrower dtype or more PEs.'
+    >>> limit_line({Part("launch skew", "pe_cpu", None): 250, Part("kernel start", "pe_cpu", None): 750})
+    'The kernel is limited by kernel start, 75 % of its time: put more work into one launch.'
     """
     if not parts:
         return "No kernel ran."
@@ -186,7 +268,7 @@ def limit_line(parts: Parts) -> str:
 
 
 # What a unit's time is spent for, in a sentence.
-_PAYERS = {
+PAYERS = {
     "pe_dma.rd": "loads",
     "pe_dma.wr": "stores",
     "pe_gemm": "PE_GEMM",
@@ -198,7 +280,11 @@ _PAYERS = {
 
 def _where(most: Payer) -> str:
     """Whom a limit is for, where others pay too, and at which line."""
-    whom = "" if most.of_cause == 1 else f", {percent(most.of_cause)} of it for {_PAYERS[most.unit]}"
+    whom = (
+        ""
+        if most.of_cause == 1
+        else f", {percent(most.of_cause)} of it for {PAYERS.get(most.unit, most.unit)}"
+    )
     if most.origin is None:
         return whom
     share = percent(most.of_unit)

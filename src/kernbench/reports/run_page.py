@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, payer
+from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, hints, payer
 from kernbench.reports.measured import Measured, MeasuredLaunch
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.run_result import Check, RunResult
@@ -13,6 +13,7 @@ from kernbench.reports.tables import flops_rate, percent, settings, share_rows, 
 from kernbench.units import format_ps
 
 MOST_LAUNCHES = 12  # on a page, the longest; ``--json`` has all
+HINT_SHARE = 0.01  # of the kernel time; a hint on less is not worth its line
 MOST_CAUSES = 3  # of one launch, likewise
 
 
@@ -101,6 +102,11 @@ def _print_causes(output: Output, parts: Parts) -> None:
     output.table(
         ("cause", "time", "share", "most at", "what to do"), rows, left=("cause", "most at", "what to do")
     )
+    total_ps = sum(parts.values())
+    for hint in hints(parts):
+        if hint.time_ps >= HINT_SHARE * total_ps:
+            paid = f"{format_ps(hint.time_ps)}, {percent(hint.time_ps / total_ps)}"
+            output.line(f"At {hint.origin}, {paid}: {hint.cure}.")
 
 
 def _print_launches(output: Output, launches: Sequence[MeasuredLaunch], opened_ps: int) -> None:
