@@ -1,7 +1,7 @@
 """What no algorithm can beat: lower bounds of collectives without reduction in the network.
 
-From ``reference/collectives.md`` section 2.3: what must be sent in all, what must leave and enter each rank, each cube,
-each SIP and each side of a mesh, and the way between the two ranks that are farthest apart.
+They follow from what must be sent in all, what must leave and enter each rank, each cube, each SIP and each side of a
+mesh, and the way between the two ranks that are farthest apart.
 """
 
 from __future__ import annotations
