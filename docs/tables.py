@@ -150,6 +150,11 @@ def _run_fields(old: str) -> str:
     example["races"] = [race.to_json()]
     example["unwritten_reads"] = [UnwrittenRead("", (1,), "", elements, line, "", False).to_json()]
     example["parts"].sort(key=lambda part: part["line"] is None)
+    times = {"opened_ps": 0, "device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0}
+    example["measures"] = [
+        {"name": "decode", "rounds": [times], "first": {}, "last": {}}
+    ]  # it measures nothing
+    example["apart"] = {}
     fields = [(f"`{path}`", kind) for path, kind in _fields(example)]
     return markdown(("field", "type", "what it is"), *((*row, meaning.get(row[0], "")) for row in fields))
 
@@ -158,11 +163,17 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Dotted paths and types of a JSON document; a mapping of free names is one field."""
     if isinstance(value, list) and value:
         yield from _fields(value[0], f"{path}[]")
-    elif isinstance(value, dict) and path.split(".")[-1] not in (
-        "params",
-        "bytes",
-        "breakdown",
-        "device_breakdown",
+    elif (
+        isinstance(value, dict)
+        and path.split(".")[-1]
+        not in (
+            "params",
+            "bytes",
+            "breakdown",
+            "device_breakdown",
+            "apart",
+        )
+        and not path.startswith(("measures[].first", "measures[].last"))
     ):
         for key, child in value.items():
             yield from _fields(child, f"{path}.{key}".lstrip("."))

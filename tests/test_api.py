@@ -156,14 +156,14 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_run_gives_the_result_of_the_command_line():
     result = kb.run("vector_add", topology="tiny", params={"n": 100}, overrides="pe.clock_ghz=2")
-    assert (result.check.ok, result.params) == (True, {"n": 100, "dtype": "fp32", "block": 1024})
+    assert (result.check.ok, result.params) == (True, {"n": 100, "dtype": "fp32", "block": 32, "pes": 4})
     assert result.config_sha256 == kb.simulate("tiny", overrides=["pe.clock_ghz=2"]).config_sha256
 
 
 def test_parameters_of_a_bench_are_keywords_of_run_or_in_params():
     by_keyword = kb.run("vector_add", topology="tiny", n=100)
     by_params = kb.run("vector_add", topology="tiny", params={"n": 100})
-    assert by_keyword.params == by_params.params == {"n": 100, "dtype": "fp32", "block": 1024}
+    assert by_keyword.params == by_params.params == {"n": 100, "dtype": "fp32", "block": 32, "pes": 4}
     assert by_keyword.oplog_sha256 == by_params.oplog_sha256
 
 

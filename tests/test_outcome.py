@@ -146,19 +146,29 @@ def zeros(n):
 @pytest.mark.parametrize(
     ("gives", "at", "error"),
     [
-        ((), "# of the bench", "Outcome: expected() gives 0 for 1 output; give one Expected for each"),
+        ("two", "# of the bench", "Outcome: expected() gives 2 for 1 output; give one Expected for each"),
         (
             (np.zeros(2),),
             "# of the bench",
             "Outcome: expected() must give one Expected for each output, not ndarray",
         ),
-        (None, "# of the bench", "Outcome: expected() must give one Expected for each output, not NoneType"),
+        (
+            (None,),
+            "# of the bench",
+            "Outcome: expected() must give one Expected for each output, not NoneType",
+        ),
+        (
+            np.zeros(2),
+            "# of the bench",
+            "Outcome: expected() must give one Expected for each output, not float64",
+        ),
         ("three", "# of the zeros", "Expected: values are [3], and output 'x' is [2]"),
     ],
 )
 def test_what_expected_gives_must_fit_the_outputs(gives, at, error):
     def expected():
-        return (zeros(3),) if gives == "three" else gives
+        known = {"three": (zeros(3),), "two": (zeros(2), zeros(2))}
+        return known[gives] if isinstance(gives, str) else gives
 
     with pytest.raises(KernBenchError, match=rf"\A{line_of(at)}: {re.escape(error)}\Z"):
         ran(expected)

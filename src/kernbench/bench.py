@@ -18,12 +18,13 @@ import numpy as np
 
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.load import Overrides
-from kernbench.config.schema import GemmSpec
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.fit import Room, block_of, on_first, side
 from kernbench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
 from kernbench.registry import Registry, did_you_mean
+from kernbench.reports.measured import Measured
+from kernbench.reports.measures import added
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import MODES, Simulation, load_plugin
@@ -224,9 +225,10 @@ def run(
     """Run a bench (its name, or a Python file with one) on a fresh machine, as ``kernbench run`` does, and judge it.
 
     Every other keyword is a parameter of the bench. One that is named as an option of ``run`` goes into ``params``,
-    which may hold any. ``overrides`` as for :func:`kernbench.simulate`. ``bench`` runs ``iters`` times, and the last
-    result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the
-    page of the command line, and ``to_json()`` its JSON.
+    which may hold any. ``overrides`` as for :func:`kernbench.simulate`. A loop over ``torch.measure`` is measured
+    ``iters`` times; without one, all of the bench runs ``iters`` times. The last result is judged and
+    timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the page of the command
+    line, and ``to_json()`` its JSON.
 
     >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
     >>> result.check.ok, result.params["m"], result.kernel_time_ps
@@ -248,14 +250,24 @@ def run(
         topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
     )
     values = bench.fitted(known, Room.of(simulation.graph))
+    simulation.keeps_rows = trace is not None
+    measures = simulation.torch.measures
+    measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
-        outcome = _outcome_of(
-            bench, bench.run(simulation.torch, **values), simulation.config.topology.pe.gemm
-        )
+        outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
         results = [_read_back(tensor, mode) for tensor in outcome.outputs]
-    report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
+        if measures.is_looped:
+            break
+    if outcome.gemm is not None:
+        macs_per_cycle(as_dtype(outcome.gemm), simulation.config.topology.pe.gemm, outcome.line)
+    found = simulation.measures(flops=outcome.flops, gemm=outcome.gemm)
+    if found:
+        report = simulation.noted(added([measure.last for measure in found]))
+        apart: Measured | None = simulation.apart()
+    else:
+        report, apart = simulation.report(flops=outcome.flops, gemm=outcome.gemm), None
     if trace is not None:
         simulation.write_trace(Path(trace))
     tell("checking")
@@ -267,6 +279,9 @@ def run(
         check=check,
         cpu_s=time.process_time() - cpu_from,
         peak_mb=_peak_mb(),
+        iterations=i + 1,
+        measures=found,
+        apart=apart,
         **{part.name: getattr(report, part.name) for part in fields(report)},
     )
 
@@ -292,17 +307,10 @@ def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[s
     return {**(params or {}), **parameters}
 
 
-def _outcome_of(bench: Bench, returned: Any, array: GemmSpec) -> Outcome:
-    """What ``bench.run`` returned.
-
-    Raises:
-        UsageError: it is nothing that can be judged.
-        DTypeError: its roofline is that of a dtype that the ``array`` cannot multiply.
-    """
+def _outcome_of(bench: Bench, returned: Any) -> Outcome:
+    """What ``bench.run`` returned; UsageError if it is nothing that can be judged."""
     if not isinstance(returned, Outcome):
         raise UsageError(f"bench {bench.name!r}: run() must return an Outcome, not {type(returned).__name__}")
-    if returned.gemm is not None:
-        macs_per_cycle(as_dtype(returned.gemm), array, returned.line)
     return returned
 
 

@@ -72,8 +72,14 @@ class Room:
         >>> room = Room(n_pes=4, tcm_bytes=64 << 10, accumulator_bytes=64 << 10)
         >>> room.blocks({"rows": 128, "columns": 128}, {}, holds=lambda rows, columns: 8 * rows * columns)
         {'rows': 64, 'columns': 128}
+
+        Raises:
+            UsageError: a given extent is less than 1.
         """
         extents = {name: given.get(name, extent) for name, extent in wanted.items()}
+        for name, extent in extents.items():
+            if extent < 1:
+                raise UsageError(f"{name}={extent}: a block holds 1 or more")
         free = [name for name in wanted if name not in given]
         while programs(**extents) < self.pes(given):
             smaller = [

@@ -104,8 +104,8 @@ class Outcome:
             UsageError: it gives something else, or another number of them.
             ShapeError: one has not the shape of its output.
         """
-        given: Any = self.expected() or ()
-        found = tuple(given) if isinstance(given, Iterable) else (given,)
+        given: Any = self.expected()
+        found = () if given is None else tuple(given) if isinstance(given, Iterable) else (given,)
         strangers = [type(what).__name__ for what in found if not isinstance(what, Expected)]
         if strangers:
             raise UsageError(

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -26,10 +26,13 @@ from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window, traced_launches
 from kernbench.memory.watch import watch_of
 from kernbench.registry import did_you_mean, registering_from
+from kernbench.reports.bounds import Bound
 from kernbench.reports.measured import Measured, nothing_measured
+from kernbench.reports.measures import Measure, added
 from kernbench.reports.tables import machine as machine_in_words
-from kernbench.reports.trace import write_trace
+from kernbench.reports.trace import HostSlice, write_trace
 from kernbench.runtime.context import Context
+from kernbench.runtime.measures import Measures
 from kernbench.topology.builder import build_graph
 
 MODES = ("timed", "data", "timing")
@@ -90,7 +93,11 @@ class Simulation:
             )
         self.torch = Context(self.machine, seed=seed)
         add_distributed(self.torch)
-        self._window: Window | None = None
+        self.torch.measures = Measures(self.machine, self._open_part)
+        self.keeps_rows = (
+            True  # of the op log from before a measure, for reports and traces of the whole window
+        )
+        self._part = _Part(self, None)
         self.begin_window()
 
     @classmethod
@@ -141,46 +148,69 @@ class Simulation:
         """
         self.torch.complete_launches()
         if isinstance(self.machine, Machine):
-            self._window = Window(self.machine)
+            self._part = _Part(self, Window(self.machine))
         else:
             self.machine.failure = ""
         if self.machine.watch is not None:
             self.machine.watch.begin_window()
+        self.torch.measures.begin(self._part)
 
     def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
         """What happened since :meth:`begin_window`, once all that was launched is complete.
 
-        ``flops`` and ``gemm`` as for :meth:`Window.close`. Raises what a kernel raised.
+        ``flops`` are the operations of it and ``gemm`` the dtype whose peak bounds them (None: no roofline). Raises
+        what a kernel raised.
 
         Raises:
             UsageError: an error stopped the simulation in this window, or before; says where. Or there is no op log.
         """
+        self._require_complete("report()")
+        kind = None if gemm is None else as_dtype(gemm)
+        return self.noted(replace(self._part.close(), flops=flops, bound=self._part.bound(flops, kind)))
+
+    def measures(self, *, flops: int = 0, gemm: DType | str | None = None) -> tuple[Measure, ...]:
+        """What ``torch.measure`` measured since :meth:`begin_window`, by name, in the order of their first rounds.
+
+        If there is one measure and it was not given a count of its own, ``flops`` and ``gemm`` are of one round of it.
+        Raises what a kernel raised.
+
+        Raises:
+            UsageError: as for :meth:`report`; or a measure has not come to its end.
+        """
+        self._require_complete("measures()")
+        return self.torch.measures.found(flops, None if gemm is None else as_dtype(gemm))
+
+    def apart(self) -> Measured:
+        """What happened since :meth:`begin_window` before, between and after what was measured."""
+        self._require_complete("apart()")
+        return added(self.torch.measures.apart())
+
+    def _require_complete(self, what: str) -> None:
+        """Complete what was launched; UsageError if an error stopped something since the window began."""
         self.torch.complete_launches()
         if self.machine.failure:
             raise UsageError(
-                f"report(): a launch failed ({self.machine.failure}), and what came before it says nothing about it; "
+                f"{what}: a launch failed ({self.machine.failure}), and what came before it says nothing about it; "
                 "begin_window() measures from then on"
             )
-        measured, watch = self._measured(flops=flops, gemm=gemm), self.machine.watch
+
+    def noted(self, measured: Measured) -> Measured:
+        """``measured`` with the races and the reads of unwritten memory that were found since :meth:`begin_window`."""
+        watch = self.machine.watch
         if watch is None:
             return measured
         races, unwritten = watch.found_races.values(), watch.found_unwritten.values()
         return replace(measured, races=tuple(races), unwritten=tuple(unwritten))
 
-    def _measured(self, *, flops: int, gemm: DType | str | None) -> Measured:
-        if self._window is None:
-            return nothing_measured(self.title, self.config_sha256)
-        if not self._window.machine.log.keep:
-            raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
-        return self._window.close(
-            title=self.title,
-            config_sha256=self.config_sha256,
-            flops=flops,
-            gemm=None if gemm is None else as_dtype(gemm),
-        )
+    def _open_part(self) -> _Part:
+        """A part of the present window that begins now."""
+        machine = self.machine
+        if not isinstance(machine, Machine):
+            return _Part(self, None)
+        return _Part(self, Window(machine, forgets=not self.keeps_rows))
 
     def write_trace(self, path: Path) -> None:
-        """Write the op log of the present window, and its launches, as a Chrome trace.
+        """Write the op log of the present window, its launches and what was measured, as a Chrome trace.
 
         All that was launched is complete first. Where an error stopped the simulation, the trace ends there.
         """
@@ -189,12 +219,42 @@ class Simulation:
         if not self.machine.is_stopped:
             self.torch.complete_launches()
         table = self.machine.log.table()
-        write_trace(path, table, self.graph, traced_launches(self.machine, table))
+        rounds = [
+            HostSlice(
+                name,
+                one.opened_ps,
+                one.opened_ps + one.device_time_ps,
+                {"kernel_time_ps": one.kernel_time_ps},
+            )
+            for name, one in self.torch.measures.rounds().items()
+        ]
+        write_trace(path, table, self.graph, traced_launches(self.machine, table), rounds)
 
     @cached_property
     def config_sha256(self) -> str:
         """Hash of the resolved configuration."""
         return config_sha256(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A window of a simulation; without one, where no time passes, nothing is measured."""
+
+    simulation: Simulation
+    window: Window | None
+
+    def close(self) -> Measured:
+        """What happened in it up to now."""
+        title, config_sha256 = self.simulation.title, self.simulation.config_sha256
+        if self.window is None:
+            return nothing_measured(title, config_sha256)
+        if not self.window.machine.log.keep:
+            raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
+        return self.window.close(title=title, config_sha256=config_sha256)
+
+    def bound(self, flops: int, gemm: DType | None) -> Bound | None:
+        """The roofline of ``flops`` in it, once it was closed."""
+        return None if self.window is None else self.window.bound(flops, gemm)
 
 
 def simulate(topology: str | Path = "default", **options: Any) -> Simulation:

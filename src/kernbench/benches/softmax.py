@@ -32,10 +32,8 @@ def fit(room: Room, given: dict[str, Any]) -> dict[str, int]:
 
     A program holds a row as it was loaded and, in fp32, what it was before and after a step.
     """
-    wanted = {"columns": 1024}
-    row = room.blocks(
-        wanted, given, holds=lambda columns: columns * (as_dtype(given["dtype"]).size_bytes + 8)
-    )
+    size_bytes = as_dtype(given["dtype"]).size_bytes
+    row = room.blocks({"columns": 1024}, {}, holds=lambda columns: columns * (size_bytes + 8))
     pes = room.pes(given)
     return {"rows": 8 * pes, **row, "pes": pes}
 

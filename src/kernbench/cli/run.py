@@ -67,7 +67,10 @@ def command(
     iters: Annotated[
         int,
         typer.Option(
-            "--iters", metavar="N", parser=whole_number, help="Run it N times; the last one is reported."
+            "--iters",
+            metavar="N",
+            parser=whole_number,
+            help="Run what it measures N times, or else all of it; the last one is reported.",
         ),
     ] = 1,
     seed: Annotated[

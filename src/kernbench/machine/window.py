@@ -22,37 +22,39 @@ from kernbench.reports.breakdown import (
 from kernbench.reports.causes import limit_line, total
 from kernbench.reports.measured import Measured, MeasuredLaunch
 from kernbench.reports.summary import UnitReading, level_bytes, link_uses, unit_uses
-from kernbench.reports.trace import LaunchSlice, launch_slice
+from kernbench.reports.trace import HostSlice, launch_slice
 
 
 class Window:
-    """Opened now; :meth:`close` says what happened since. Op log rows from before are dropped.
+    """Opened now; :meth:`close` says what happened since. ``forgets``: what the op log held before is dropped.
 
     No launch is under way when it is opened, nor when it is closed.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        machine.log.forget()
+    def __init__(self, machine: Machine, *, forgets: bool = True) -> None:
+        if forgets:
+            machine.log.forget()
+            machine.spans.clear()
         self.machine = machine
+        self.n_before = len(machine.spans)
+        self.spans: Sequence[LaunchSpan] = ()  # as of the closing, like the next
+        self.kernel_ps = 0
         self.opened_ps = machine.now_ps
         self.host_time_ps = machine.host_time_ps
         self.events = machine.engine.events
         self.chunk_hops = machine.fabric.chunk_hops
-        machine.spans.clear()
         self.units = unit_readings(machine)
         self.moved = machine.moved()
         self.translations = machine.translations()
 
-    def close(self, *, title: str, config_sha256: str, flops: int, gemm: DType | None) -> Measured:
-        """Measure up to now, on a machine that is called ``title``.
-
-        ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline).
-        """
+    def close(self, *, title: str, config_sha256: str) -> Measured:
+        """Measure up to now, on a machine that is called ``title``; how much work that was is not known."""
         machine = self.machine
         table, graph = machine.log.table(), machine.graph
-        spans = kernel_spans(table, graph, machine.spans)
-        launches = measured_launches(machine, table, spans)
-        kernel_ps = sum(launch.time_ps for launch in launches)
+        self.spans = machine.spans[self.n_before :]
+        spans = kernel_spans(table, graph, self.spans)
+        launches = measured_launches(machine, table, self.spans, spans)
+        self.kernel_ps = sum(launch.time_ps for launch in launches)
         parts = total(launch.parts for launch in launches)
         window_ps = machine.now_ps - self.opened_ps
         moved = machine.moved() - self.moved
@@ -62,28 +64,42 @@ class Window:
             config_sha256=config_sha256,
             opened_ps=self.opened_ps,
             device_time_ps=window_ps,
-            kernel_time_ps=kernel_ps,
+            kernel_time_ps=self.kernel_ps,
             launches=launches,
             host_time_ps=machine.host_time_ps - self.host_time_ps,
-            flops=flops,
+            flops=0,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
             translations=machine.translations().since(self.translations),
             units=unit_uses(self.units, unit_readings(machine), window_ps),
             links=link_uses(graph, moved.links, window_ps),
             parts=parts,
             device_breakdown=device_breakdown(table, spans, self.opened_ps, machine.now_ps),
-            bound=_bound(machine, machine.spans, flops, gemm, kernel_ps),
+            bound=None,
             limit=limit_line(parts),
             events=machine.engine.events - self.events,
             chunk_hops=machine.fabric.chunk_hops - self.chunk_hops,
             oplog_sha256=machine.log.sha256(),
         )
 
+    def bound(self, flops: int, gemm: DType | None) -> Bound | None:
+        """The roofline of all launches that it held when it was closed, over the links and memories that took part.
+
+        ``gemm`` is the dtype whose peak bounds ``flops`` (None: no roofline).
+        """
+        if gemm is None or not self.kernel_ps:
+            return None
+        machine, pe = self.machine, self.machine.spec.pe
+        moved = sum((launch.moved for launch in self.spans), NOTHING_MOVED)
+        n_pes = max(len(launch.pes) for launch in self.spans)
+        peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, n_pes)
+        levels = levels_used(machine.graph, moved.links, moved.memories)
+        return gemm_bound(flops, peak, levels, self.kernel_ps)
+
 
 def measured_launches(
-    machine: Machine, table: Table, spans: Iterable[KernelSpan]
+    machine: Machine, table: Table, launches: Iterable[LaunchSpan], spans: Iterable[KernelSpan]
 ) -> tuple[MeasuredLaunch, ...]:
-    """The launches of a machine with their spans in its op log, in the order in which they left the host."""
+    """``launches`` of a machine with their ``spans`` in its op log, in the order in which they left the host."""
     return tuple(
         MeasuredLaunch(
             kernel=launch.name,
@@ -95,16 +111,16 @@ def measured_launches(
             done_ps=span.done_ps,
             parts=kernel_breakdown(table, machine.graph, span, machine.log.lines),
         )
-        for launch, span in zip(machine.spans, spans, strict=True)
+        for launch, span in zip(launches, spans, strict=True)
     )
 
 
-def traced_launches(machine: Machine, table: Table) -> list[LaunchSlice]:
+def traced_launches(machine: Machine, table: Table) -> list[HostSlice]:
     """The launches of a machine for its trace; those that an error stopped end at it, and say so."""
     spans = kernel_spans(table, machine.graph, machine.spans)
-    complete = [launch_slice(launch) for launch in measured_launches(machine, table, spans)]
+    complete = [launch_slice(launch) for launch in measured_launches(machine, table, machine.spans, spans)]
     stopped = [
-        LaunchSlice(
+        HostSlice(
             launch.name, launch.sent_ps, machine.now_ps, {"grid": launch.grid, "stopped": machine.failure}
         )
         for launch in machine.under_way
@@ -122,15 +138,3 @@ def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:
                 UnitReading(node, unit.node.kind, meter.busy_ps, dict(meter.stalled_ps), unit.moved_bytes)
             )
     return tuple(readings)
-
-
-def _bound(
-    machine: Machine, launches: Sequence[LaunchSpan], flops: int, gemm: DType | None, kernel_ps: int
-) -> Bound | None:
-    """The roofline of all launches together, over the links and memories that took part."""
-    if not kernel_ps or gemm is None:
-        return None
-    moved = sum((launch.moved for launch in launches), NOTHING_MOVED)
-    pe = machine.spec.pe
-    peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, max(len(launch.pes) for launch in launches))
-    return gemm_bound(flops, peak, levels_used(machine.graph, moved.links, moved.memories), kernel_ps)

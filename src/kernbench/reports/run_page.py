@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, hints, payer
 from kernbench.reports.measured import Measured, MeasuredLaunch
+from kernbench.reports.measures import Measure
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.reports.summary import UnitUse
@@ -19,18 +20,13 @@ MOST_CAUSES = 3  # of one launch, likewise
 
 def write_page(output: Output, result: Measured) -> None:
     """All that is known of ``result``, with the verdict if it is a run's; the last line says what limits the kernel."""
-    output.facts(_facts(result))
-    _print_launches(output, result.launches, result.opened_ps)
-    if result.parts:
-        output.heading("Where the kernel time went, on the PE that ended last")
-        _print_causes(output, result.parts)
-    if result.device_breakdown:
-        output.heading("Where the device time went")
-        rows = [
-            (*row, DEVICE_CAUSES[row[0]].cure or DEVICE_CAUSES[row[0]].meaning)
-            for row in share_rows(result.device_breakdown)
-        ]
-        output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
+    measures = result.measures if isinstance(result, RunResult) else ()
+    output.facts(_facts(result, measures))
+    if len(measures) > 1 and result.mode != "data":
+        for measure in measures:
+            write_measure(output, measure)
+    else:
+        _print_times(output, result)
     window = format_ps(result.device_time_ps)
     _print_uses(output, f"Busiest units, within {window}", "units", result.units)
     _print_uses(output, f"Busiest links, within {window}", "links", result.links)
@@ -45,33 +41,92 @@ def write_page(output: Output, result: Measured) -> None:
     output.line(result.limit)
 
 
-def _facts(result: Measured) -> Iterator[tuple[str, str]]:
+def write_measure(output: Output, measure: Measure) -> None:
+    """The last round of ``measure``, under its name, and how it differs from the first."""
+    output.heading(f"Measure {measure.name!r}, {_which(measure)}")
+    output.facts((*_times(measure.last, "beginning"), *_cold(measure)))
+    _print_times(output, measure.last)
+
+
+def _print_times(output: Output, window: Measured) -> None:
+    """The launches of a window, and where its times went."""
+    _print_launches(output, window.launches, window.opened_ps)
+    if window.parts:
+        output.heading("Where the kernel time went, on the PE that ended last")
+        _print_causes(output, window.parts)
+    if window.device_breakdown:
+        output.heading("Where the device time went")
+        rows = [
+            (*row, DEVICE_CAUSES[row[0]].cure or DEVICE_CAUSES[row[0]].meaning)
+            for row in share_rows(window.device_breakdown)
+        ]
+        output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
+
+
+def _facts(result: Measured, measures: Sequence[Measure]) -> Iterator[tuple[str, str]]:
     if isinstance(result, RunResult):
         yield "bench", f"{result.bench} {settings(result.params)}"
     yield "machine", result.machine
+    if isinstance(result, RunResult) and result.iterations > 1:
+        yield "iteration", f"the last of {result.iterations}, each with tensors of its own"
+    if measures:
+        yield "measured", ", ".join(f"{measure.name} ({_which(measure)})" for measure in measures)
     if not result.device_time_ps:
         yield "time", "none is simulated in mode data" if result.mode == "data" else "none has passed"
         return
-    yield (
-        "device time",
-        f"{format_ps(result.device_time_ps)} from the first byte over PCIe to the last completion",
-    )
+    yield from _times(result, "beginning" if measures else "first byte over PCIe")
+    if len(measures) == 1:
+        yield from _cold(measures[0])
+    if isinstance(result, RunResult) and result.apart is not None and result.apart.device_time_ps:
+        apart = result.apart
+        causes = ", ".join(f"{cause} {time}" for cause, time, _ in share_rows(apart.device_breakdown))
+        yield "not measured", f"{format_ps(apart.device_time_ps)} of device time: {causes}"
+    yield "bytes moved", sizes(result.bytes)
+    hits, misses, walks = result.translations
+    yield "translations", f"{hits + misses:,} pages looked up: {misses:,} TLB misses, {walks:,} page walks"
+
+
+def _times(window: Measured, begin: str) -> Iterator[tuple[str, str]]:
+    """What a window took, from its ``begin`` on."""
+    yield "device time", f"{format_ps(window.device_time_ps)} from the {begin} to the last completion"
     yield (
         "kernel time",
-        f"{format_ps(result.kernel_time_ps)} from the first PE's start to the last one's end",
+        f"{format_ps(window.kernel_time_ps)} from the first PE's start to the last one's end",
     )
-    yield "host software", f"{format_ps(result.host_time_ps)}, apart: part of neither"
-    if result.kernel_time_ps and result.flops:
-        yield "achieved", flops_rate(result.flops, result.kernel_time_ps)
-    if result.bound is not None:
-        bound = result.bound
+    yield "host software", f"{format_ps(window.host_time_ps)}, apart: part of neither"
+    if window.kernel_time_ps and window.flops:
+        yield "achieved", flops_rate(window.flops, window.kernel_time_ps)
+    if window.bound is not None:
+        bound = window.bound
         yield (
             "bound",
             f"{format_ps(bound.bound_ps)} by {bound.limit}; {percent(bound.share)} of it is reached",
         )
-    yield "bytes moved", sizes(result.bytes)
-    hits, misses, walks = result.translations
-    yield "translations", f"{hits + misses:,} pages looked up: {misses:,} TLB misses, {walks:,} page walks"
+
+
+def _which(measure: Measure) -> str:
+    """Which of its rounds a page shows."""
+    n_rounds = len(measure.rounds)
+    return f"round {n_rounds} of {n_rounds}, warm" if measure.is_warm else "one round"
+
+
+def _cold(measure: Measure) -> Iterator[tuple[str, str]]:
+    """What the first of several rounds took, and between what the others lie."""
+    if not measure.is_warm:
+        return
+    first, *warm = measure.rounds
+    yield (
+        "cold",
+        f"kernel time {format_ps(first.kernel_time_ps)}, device time {format_ps(first.device_time_ps)} in round 1",
+    )
+    if len(warm) > 1:
+        kernel, device = (
+            f"{format_ps(min(times))} to {format_ps(max(times))}"
+            if min(times) < max(times)
+            else format_ps(times[0])
+            for times in ([r.kernel_time_ps for r in warm], [r.device_time_ps for r in warm])
+        )
+        yield "warm", f"kernel time {kernel}, device time {device} in rounds 2 to {len(measure.rounds)}"
 
 
 def _identity(result: Measured) -> str:

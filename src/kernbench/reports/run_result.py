@@ -1,11 +1,12 @@
-"""The result of running a bench: what ran, whether it is right, and what its last iteration took."""
+"""The result of running a bench: what ran, whether it is right, and what it took."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kernbench.reports.measured import Measured
+from kernbench.reports.measures import Measure
 
 SCHEMA = "kernbench.run/1"
 
@@ -29,7 +30,8 @@ class Check:
 class RunResult(Measured):
     """What a run found, and what its last iteration held. The reference's page on a run's JSON describes the fields.
 
-    Times are in ps of simulated time, but ``cpu_s``.
+    All of the bench ran ``iterations`` times. If it measured parts of itself by name, the result is the last round of
+    each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``.
     """
 
     bench: str
@@ -38,6 +40,9 @@ class RunResult(Measured):
     check: Check
     cpu_s: float
     peak_mb: float
+    iterations: int = 1
+    measures: tuple[Measure, ...] = ()
+    apart: Measured | None = None
 
     def in_short(self) -> str:
         """Its bench, its times and its verdict in a few words."""
@@ -58,43 +63,62 @@ class RunResult(Measured):
             "params": self.params,
             "topology": self.topology,
             "mode": self.mode,
-            "opened_ps": self.opened_ps,
-            "device_time_ps": self.device_time_ps,
-            "kernel_time_ps": self.kernel_time_ps,
-            "host_time_ps": self.host_time_ps,
-            "launches": [launch.to_json() for launch in self.launches],
+            "iterations": self.iterations,
+            **window_json(self),
             "check": None if self.check.ok is None else check,
             "unchecked": self.check.unchecked or None,
-            "flops": self.flops,
-            "bytes": self.bytes,
-            "translations": self.translations._asdict(),
-            "units": [
-                {
-                    "node": unit.node,
-                    "busy_ps": unit.busy_ps,
-                    "stalled_ps": unit.stalled_ps,
-                    "utilisation": unit.utilisation,
-                }
-                for unit in self.units
-            ],
-            "links": [
-                {
-                    "link": link.node,
-                    "bytes": link.size_bytes,
-                    "busy_ps": link.busy_ps,
-                    "utilisation": link.utilisation,
-                }
-                for link in self.links
-            ],
-            "breakdown": self.breakdown,
-            "parts": [part.to_json() | {"time_ps": ps} for part, ps in self.parts.items()],
-            "device_breakdown": self.device_breakdown,
             "races": [race.to_json() for race in self.races],
             "unwritten_reads": [read.to_json() for read in self.unwritten],
+            "measures": [_measure_json(measure) for measure in self.measures],
+            "apart": None if self.apart is None else window_json(self.apart),
             "config_sha256": self.config_sha256,
-            "events": self.events,
-            "chunk_hops": self.chunk_hops,
             "cpu_s": self.cpu_s,
             "peak_mb": self.peak_mb,
             "oplog_sha256": self.oplog_sha256,
         }
+
+
+def window_json(window: Measured) -> dict[str, Any]:
+    """What a window held, as the JSON of a run has it."""
+    return {
+        "opened_ps": window.opened_ps,
+        "device_time_ps": window.device_time_ps,
+        "kernel_time_ps": window.kernel_time_ps,
+        "host_time_ps": window.host_time_ps,
+        "launches": [launch.to_json() for launch in window.launches],
+        "flops": window.flops,
+        "bytes": window.bytes,
+        "translations": window.translations._asdict(),
+        "units": [
+            {
+                "node": unit.node,
+                "busy_ps": unit.busy_ps,
+                "stalled_ps": unit.stalled_ps,
+                "utilisation": unit.utilisation,
+            }
+            for unit in window.units
+        ],
+        "links": [
+            {
+                "link": link.node,
+                "bytes": link.size_bytes,
+                "busy_ps": link.busy_ps,
+                "utilisation": link.utilisation,
+            }
+            for link in window.links
+        ],
+        "breakdown": window.breakdown,
+        "parts": [part.to_json() | {"time_ps": ps} for part, ps in window.parts.items()],
+        "device_breakdown": window.device_breakdown,
+        "events": window.events,
+        "chunk_hops": window.chunk_hops,
+    }
+
+
+def _measure_json(measure: Measure) -> dict[str, Any]:
+    return {
+        "name": measure.name,
+        "rounds": [asdict(one) for one in measure.rounds],
+        "first": window_json(measure.first),
+        "last": window_json(measure.last),
+    }

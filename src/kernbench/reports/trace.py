@@ -1,6 +1,7 @@
 """A run as a Chrome trace, which opens in ui.perfetto.dev: SIP, cube and PE are processes, units are threads.
 
-Above all stand the launches, by the name of their kernel, each from the first PE's start to the last one's end.
+Above all stand the launches, by the name of their kernel, each from the first PE's start to the last one's end, and
+the rounds of what the program measures.
 Slices of one thread may not overlap there, so work that a unit does side by side is spread over lanes: threads
 ``pe_dma.rd 0``, ``pe_dma.rd 1`` and so on.
 """
@@ -52,8 +53,8 @@ _ARGS = (
 )
 
 
-class LaunchSlice(NamedTuple):
-    """One launch in a trace: the name of its kernel, when it ran, and what is known of it."""
+class HostSlice(NamedTuple):
+    """A launch or a round of a measure in a trace: its name, when it ran, and what is known of it."""
 
     name: str
     start_ps: int
@@ -61,7 +62,7 @@ class LaunchSlice(NamedTuple):
     args: Mapping[str, Any]
 
 
-def launch_slice(launch: MeasuredLaunch) -> LaunchSlice:
+def launch_slice(launch: MeasuredLaunch) -> HostSlice:
     """The slice of a launch that is complete, with its causes, in ps."""
     args = {
         "grid": launch.grid,
@@ -70,10 +71,16 @@ def launch_slice(launch: MeasuredLaunch) -> LaunchSlice:
         "done_ps": launch.done_ps,
         "causes_ps": launch.breakdown,
     }
-    return LaunchSlice(launch.kernel, launch.start_ps, launch.end_ps, args)
+    return HostSlice(launch.kernel, launch.start_ps, launch.end_ps, args)
 
 
-def write_trace(path: Path, table: Table, graph: TopologyGraph, launches: Sequence[LaunchSlice] = ()) -> None:
+def write_trace(
+    path: Path,
+    table: Table,
+    graph: TopologyGraph,
+    launches: Sequence[HostSlice] = (),
+    rounds: Sequence[HostSlice] = (),
+) -> None:
     """Write the op log ``table`` ``[records, columns]`` to ``path``, which appears whole or not at all.
 
     Times are microseconds with six decimals, so exact. Raises UsageError when the file cannot be written.
@@ -82,7 +89,7 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph, launches: Sequen
         with written_whole(path) as part, part.open("w", encoding="utf-8") as out:
             out.write('{"displayTimeUnit": "ns", "traceEvents": [')
             separator = "\n"
-            for event in trace_events(table, graph, launches):
+            for event in trace_events(table, graph, launches, rounds):
                 out.write(separator + event)
                 separator = ",\n"
             out.write("\n]}\n")
@@ -90,21 +97,27 @@ def write_trace(path: Path, table: Table, graph: TopologyGraph, launches: Sequen
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def trace_events(table: Table, graph: TopologyGraph, launches: Sequence[LaunchSlice] = ()) -> Iterator[str]:
-    """Each event as JSON text: names of processes, then the launches, then one unit after another."""
+def trace_events(
+    table: Table,
+    graph: TopologyGraph,
+    launches: Sequence[HostSlice] = (),
+    rounds: Sequence[HostSlice] = (),
+) -> Iterator[str]:
+    """Each event as JSON text: names of processes, then the rounds and launches, then one unit after another."""
     by_node = _rows_by_node(table)
-    processes = _processes([graph.nodes[index] for index in by_node], has_launches=bool(launches))
+    processes = _processes([graph.nodes[index] for index in by_node], has_host=bool(launches or rounds))
     for order, (name, pid) in enumerate(processes.items()):
         yield _meta("process_name", pid, 0, {"name": name})
         yield _meta("process_sort_index", pid, 0, {"sort_index": order})
     tid = 0
-    in_order = sorted(launches, key=lambda launch: (launch.start_ps, launch.end_ps))
-    for lane in _lanes([(launch.start_ps, launch.end_ps) for launch in in_order]):
-        tid += 1
-        yield from _thread(processes[_HOST], tid, f"launches {tid - 1}")
-        for i in lane:
-            launch = in_order[i]
-            yield _slice(processes[_HOST], tid, launch.name, launch.start_ps, launch.end_ps, launch.args)
+    for kind, slices in (("measures", rounds), ("launches", launches)):
+        in_order = sorted(slices, key=lambda one: (one.start_ps, one.end_ps))
+        for number, lane in enumerate(_lanes([(one.start_ps, one.end_ps) for one in in_order])):
+            tid += 1
+            yield from _thread(processes[_HOST], tid, f"{kind} {number}")
+            for i in lane:
+                one = in_order[i]
+                yield _slice(processes[_HOST], tid, one.name, one.start_ps, one.end_ps, one.args)
     for index, rows in by_node.items():
         node = graph.nodes[index]
         pid = processes[_process_of(node)]
@@ -131,10 +144,10 @@ def _process_of(node: Node) -> str:
     return node.name.rpartition(".")[0] or _HOST
 
 
-def _processes(nodes: list[Node], *, has_launches: bool) -> dict[str, int]:
+def _processes(nodes: list[Node], *, has_host: bool) -> dict[str, int]:
     """Process ids by name: the host, then each SIP before its cubes, each cube before its PEs."""
     places = {_process_of(node): (node.sip, node.cube, node.pe) for node in nodes}
-    if has_launches:
+    if has_host:
         places.setdefault(_HOST, (-1, -1, -1))
     names = sorted(places, key=lambda name: places[name])
     return {name: pid for pid, name in enumerate(names, start=1)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernbench import dtypes
+from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.ops.numerics import as_array, convert
@@ -16,8 +17,11 @@ from kernbench.registry import did_you_mean
 from kernbench.runtime.device import Device
 from kernbench.runtime.event import Event
 from kernbench.runtime.generator import Generator
+from kernbench.runtime.measures import Measures
+from kernbench.runtime.measuring import Measuring
 from kernbench.runtime.open_device import OpenDevice
 from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
 from kernbench.units import ceil_div
 
@@ -64,6 +68,7 @@ class Context(OpenDevice):
 
     distributed: Any
     multiprocessing: Any
+    measures: Measures
 
     def __init__(self, machine: Device, seed: int) -> None:
         super().__init__(machine)
@@ -188,6 +193,43 @@ class Context(OpenDevice):
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
         return Event(self)
+
+    def measure(
+        self,
+        name: str,
+        *,
+        iters: int | None = None,
+        flops: int = 0,
+        gemm: DTypeLike | None = None,
+    ) -> Measuring:
+        """A part of the program whose time is told by ``name``, apart from all else: copies to the device, set-up.
+
+        ``with torch.measure("decode"): ...`` measures once; ``for i in torch.measure("decode"): ...`` as often as
+        ``iters`` says, or ``--iters`` if it says nothing: the same tensors, with cold TLBs first. A round waits for
+        what was launched before it, and ends when what was launched in it is complete. Measures do not overlap.
+        ``flops`` counts the operations of one round and ``gemm`` names the dtype whose peak bounds them, as in
+        ``Outcome``.
+
+        Raises:
+            UsageError: within another measure, in a worker, or something is no name or no number.
+        """
+        self._require_open()
+        if self.machine is not self.measures.machine:
+            raise UsageError(
+                f"torch.measure({name!r}): a worker has no time of its own to measure; measure "
+                "torch.multiprocessing.spawn(...) on the host"
+            )
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"torch.measure({name!r}): give it a name, as in torch.measure('decode')")
+        for what, count, least in (("iters", iters, 1), ("flops", flops, 0)):
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+                raise UsageError(
+                    f"torch.measure({name!r}): {what}={count!r}; give a whole number, {least} or more"
+                )
+        kind = None if gemm is None else as_dtype(gemm)
+        if kind is not None:
+            macs_per_cycle(kind, self.machine.spec.pe.gemm, user_line())
+        return Measuring(name, self.measures, self.synchronize, iters=iters, flops=flops, gemm=kind)
 
     def device_count(self) -> int:
         """SIPs of the machine."""
