@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from docs import generate
 from kernbench.bench import BENCHES
+from kernbench.cli.main import COMMANDS, LazyGroup
 from kernbench.lang import tl
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +34,48 @@ def test_a_page_says_what_happens(page, monkeypatch):
     assert generate.normal(generate.regenerated(page)) == generate.normal(page.read_text())
 
 
-@pytest.mark.parametrize("page", TAUGHT, ids=name_of)
+# Blocks with commands that are not run as printed, and why.
+NOT_RUN = {
+    "CONTRIBUTING.md": "writes the pages that these tests compare",
+    "docs/explanation/speed.md": "takes minutes; tests/test_benchmarks.py runs each script on something small",
+}
+COMMAND = re.compile(r"^(\$ |kernbench [a-z]|(\.venv/bin/)?python |make |pip )", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_teaches_is_run(page):
-    opened = re.findall(r"^```(\w+.*)$", page.read_text(), flags=re.MULTILINE)
-    assert [info for info in opened if info != "console" and " file=" not in info] == []
+    """A block is a session, a file, or a picture in characters; else the list above says why it is not run."""
+    blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    unrun = [
+        body
+        for info, body in blocks
+        if info != "console" and " file=" not in info and (info or COMMAND.search(body))
+    ]
+    assert bool(unrun) == (name_of(page) in NOT_RUN), unrun
+
+
+SPAN = re.compile(r"`(?:\.venv/bin/)?(kernbench|make) ([a-z][^`]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_command_within_a_sentence_is_one_that_there_is(page):
+    """Its name and its options, that is; what it prints is shown elsewhere."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for program, typed in SPAN.findall(prose):
+        name, *rest = typed.split()
+        if program == "make":
+            assert name in targets, typed
+        else:
+            assert name in COMMANDS, typed
+            given = [re.split(r"[=\s]", word)[0] for word in rest if word.startswith("-")]
+            assert set(given) <= options_of(name), typed
+
+
+@cache
+def options_of(name):
+    command = LazyGroup(name="kernbench").get_command(None, name)
+    return {option for parameter in command.params for option in parameter.opts} | {"--help"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
