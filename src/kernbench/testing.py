@@ -95,6 +95,8 @@ def run_ranks(
     overrides: Overrides = (),
     mode: str = "data",
     strict: bool = True,
+    races: str = "warn",
+    uninitialised: str = "warn",
     **meta: Any,
 ) -> KernelRun:
     """Run ``kernel`` once on each of ``ranks`` PEs that are joined by queues: a fake machine for authors of kernels.
@@ -103,7 +105,8 @@ def run_ranks(
     preset ``tiny``, in mode ``data`` (no times) unless another is asked for. N, S, E and W are there, and ``queues``
     are declared; ``rings`` are settings of :func:`~kernbench.ccl.install_queues` (slots=, slot_bytes= ...). A list
     among ``args`` holds an array for each rank, which lies on the rank's PE and comes back in the same way; an array is
-    spread over all PEs. Raises what the kernels' failure raises.
+    spread over all PEs. ``races`` and ``uninitialised`` as for :class:`Simulation`. Raises what the kernels' failure
+    raises.
 
     >>> from kernbench.lang import jit, tl
     >>> @jit
@@ -116,7 +119,9 @@ def run_ranks(
     >>> done.args[0][1].tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    simulation = _machine(ranks, overrides, mode, strict)
+    simulation = _machine(
+        ranks, overrides, mode=mode, strict=strict, races=races, uninitialised=uninitialised
+    )
     torch = simulation.torch
     wiring = install_queues(torch, queues, **(rings or {}))
     given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
@@ -138,12 +143,15 @@ def run_collective(
     rings: Mapping[str, Any] | None = None,
     overrides: Overrides = (),
     mode: str = "data",
+    races: str = "warn",
+    uninitialised: str = "warn",
 ) -> KernelRun:
     """Run the registered ``algorithm`` on a rank for each of ``sources``, on the same fake machine; out of place.
 
     ``grid`` is ``(columns, rows)``, a line without it. The result's ``args`` are the arrays the ranks end with, one for
-    each: as many elements as PyTorch's collective of that kind gives, and of no meaning where it gives none. What the
-    kernels send is held against the algorithm's ``elems_sent``: a UsageError if they differ.
+    each: as many elements as PyTorch's collective of that kind gives, and zeros where it gives none. What the
+    kernels send is held against the algorithm's ``elems_sent``: a UsageError if they differ. ``races`` and
+    ``uninitialised`` as for :class:`Simulation`.
 
     >>> done = run_collective("ring_allreduce", [np.full(3, r, np.float32) for r in range(4)])
     >>> [x.tolist() for x in done.args][:2]
@@ -156,12 +164,12 @@ def run_collective(
         collective in ("all_gather", "all_to_all"),
     )
     n_elem = n_source // n_ranks if is_cut else n_source
-    simulation = _machine(grid or n_ranks, overrides, mode, strict=True)
+    simulation = _machine(grid or n_ranks, overrides, mode=mode, races=races, uninitialised=uninitialised)
     torch: Any = simulation.torch
     communicator = Communicator(torch, range(n_ranks), **(rings or {}))
     given = _placed(torch, "source", list(sources))
     n_made = n_elem * n_ranks if is_joined else n_elem
-    made = [torch.empty(n_made, dtype=sources[0].dtype, policy=DPPolicy(only=r)) for r in range(n_ranks)]
+    made = [torch.zeros(n_made, dtype=sources[0].dtype, policy=DPPolicy(only=r)) for r in range(n_ranks)]
     communicator.install(algorithm)
     torch.synchronize()
     simulation.begin_window()
@@ -174,7 +182,7 @@ def run_collective(
     return KernelRun(tuple(tensor.numpy() for tensor in made), report)
 
 
-def _machine(ranks: int | tuple[int, int], overrides: Overrides, mode: str, strict: bool) -> Simulation:
+def _machine(ranks: int | tuple[int, int], overrides: Overrides, **options: Any) -> Simulation:
     """One cube of as many PEs, otherwise the preset ``tiny``."""
     columns, rows = (ranks, 1) if isinstance(ranks, int) else ranks
     n_ranks = columns * rows
@@ -183,7 +191,7 @@ def _machine(ranks: int | tuple[int, int], overrides: Overrides, mode: str, stri
         "cube.hbm.channels": n_ranks,
         "cube.hbm.capacity": f"{16 * n_ranks} MiB",
     }
-    return Simulation(load_config("tiny", overrides, below=machine), mode=mode, strict=strict)
+    return Simulation(load_config("tiny", overrides, below=machine), **options)
 
 
 def _placed(torch: Any, name: str, arg: Any) -> Any:

@@ -5,6 +5,8 @@ import random
 import numpy as np
 import pytest
 
+import kernbench as kb
+from kernbench.ccl.algorithm import load_algorithms
 from kernbench.errors import PageFaultError, RaceError, RaceWarning, UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -37,6 +39,27 @@ def test_random_programs_that_may_race_agree_in_both_modes_or_name_it_in_both(pa
         timed, data = (race_kit.run_scripts(scripts, uses_queues, rng, mode) for mode in MODES)
         agree = all(np.array_equal(a, b) for a, b in zip(timed.values, data.values, strict=True))
         assert agree or (timed.races and data.races), f"seed {seed}: {timed}, {data}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_bench_races_or_reads_what_nobody_wrote(small_bench, mode):
+    params = small_bench.typed("fp32")
+    result = kb.run(
+        small_bench.bench, topology="tiny", params=params, mode=mode, races="error", uninitialised="error"
+    )
+    assert (result.check.ok, result.races, result.unwritten) == (True, (), ())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", sorted(load_algorithms()))
+def test_no_collective_races(name, mode):
+    grid = (2, 2) if name.startswith(("mesh", "torus", "hier")) else None
+    n_ranks = 2 if name == "hello_send" else 4
+    sources = [np.arange(64, dtype=np.float32) + rank for rank in range(n_ranks)]
+    done = kb.testing.run_collective(
+        name, sources, mode=mode, grid=grid, races="error", uninitialised="error"
+    )
+    assert done.report.races == ()
 
 
 def test_the_programs_that_may_race_do_so_now_and_then():
