@@ -1,7 +1,5 @@
 """What scripts for torch.distributed call daily: gather, all_to_all of lists, objects."""
 
-# ruff: noqa: B023
-
 import kernbench as kb
 
 
@@ -38,23 +36,23 @@ torch.multiprocessing.spawn(worker, args=(2, torch), nprocs=2)
 # 0 broadcast_object_list [[nan, nan], [nan, nan]] [{'rank': 0}] [None, None]
 # 1 all_gather_object [[nan, nan], [nan, nan]] [{'rank': 1}] [{'rank': 0}, {'rank': 1}]
 # 0 all_gather_object [[nan, nan], [nan, nan]] [{'rank': 0}] [{'rank': 0}, {'rank': 1}]
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor2' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor2' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor3' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor3' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor11' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor11' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor12' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor12' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor13' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor13' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor14' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor14' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor15' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor15' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor16' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor16' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor17' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor17' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)
-#! gather_and_objects.py:24: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor18' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
+#! gather_and_objects.py:22: UninitialisedWarning: the host reads 2 elements from [0] to [1] of 'tensor18' fp32[2] that nobody wrote, which hold NaN; fill it first, as in torch.zeros, or mask them
 #!   print(rank, name, [x.tolist() for x in into], objects, gathered)

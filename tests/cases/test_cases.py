@@ -58,7 +58,7 @@ def transcript(printed):
     """The lines of a transcript that say this, to be looked at and pasted."""
     lines = [f"# {line}".rstrip() for line in printed.out.splitlines()]
     lines += [f"#! {line}".rstrip() for line in printed.err.splitlines()]
-    return "\n".join([*lines, *([f"#= {printed.code}"] if printed.code else [])])
+    return "\n".join([*lines, *([f"# = {printed.code}"] if printed.code else [])])
 
 
 def run_here(command):

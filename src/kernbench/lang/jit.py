@@ -71,6 +71,7 @@ class JITFunction:
         self.__module__ = getattr(fn, "__module__", "")
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
+        self.reach: Any = None  # what it reads beside its arguments, once that was found (see ``lang.reach``)
 
     def __getitem__(self, grid: Grid) -> Callable[..., Any]:
         def launch(*args: Any, **named: Any) -> Any:

@@ -16,6 +16,7 @@ from greenlet import getcurrent, greenlet
 
 from kernbench.components.stream import Clock, Force, Test
 from kernbench.errors import DeadlockError, ForcedValueError
+from kernbench.lang.scope import Scope
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.watch import Thread
 from kernbench.messages.commands import Command, SourceLine
@@ -109,20 +110,22 @@ class ProgramPort:
 class Program(ProgramPort):
     """One program of a launch in simulated time.
 
-    ``body(port)`` runs the kernel; ``executor`` computes values (None in mode ``timing``); ``lines`` keeps where its
-    commands come from; ``now_ps()`` is simulated time.
+    ``body(port)`` runs the kernel, within the ``scope`` of its launch; ``executor`` computes values (None in mode
+    ``timing``); ``lines`` keeps where its commands come from; ``now_ps()`` is simulated time.
     """
 
     def __init__(
         self,
         *,
         body: Callable[[Program], None],
+        scope: Scope,
         executor: DataExecutor | None,
         lines: CommandLines,
         now_ps: Callable[[], int],
         **who: Any,
     ) -> None:
         super().__init__(**who)
+        self.scope = scope
         self.executor = executor
         self.lines = lines
         self.own_lines = lines.of_pe(self.counters.pe)
@@ -200,7 +203,11 @@ class Program(ProgramPort):
         """The next command; a question, once its answer is due; None at the end."""
         if not self._ahead and self._asks is None and not self._kernel.dead:
             self._hub = getcurrent()
-            self._kernel.switch()
+            self.scope.enter()
+            try:
+                self._kernel.switch()
+            finally:
+                self.scope.leave()
         if self._ahead:
             return self._ahead.popleft()
         asks, self._asks = self._asks, None

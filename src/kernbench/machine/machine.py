@@ -16,7 +16,9 @@ from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
 from kernbench.errors import UsageError, in_one_line
+from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
+from kernbench.lang.scope import Scope
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
 from kernbench.memory.ipcq_waits import Waiter, cycle_line, left_over
@@ -335,11 +337,13 @@ class Machine(Hardware):
         self._complete_maps(operand.mapping for operand in operands)
         launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
         self.page_tables.begin(launch, pes)
+        scope = Scope(as_kernel(kernel), (*args, *meta.values()))
         by_pe: dict[int, list[Program]] = {}
         for program in programs:
             by_pe.setdefault(program.pe, []).append(
                 Program(
                     body=lambda port: run_program(kernel, args, meta, port),
+                    scope=scope,
                     executor=self.executor,
                     lines=self.log.lines,
                     now_ps=lambda: self.engine.now_ps,

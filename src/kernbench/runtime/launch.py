@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from kernbench.topology.ids import PeId
 
 if TYPE_CHECKING:
     from kernbench.runtime.open_device import OpenDevice
+
+_CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 Grid = tuple[int, int, int]
 Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int | str | PeId] | None
@@ -154,13 +158,18 @@ def _require_no_values(what: str, argument: Any) -> None:
 
 
 def kernel_arg(argument: Any) -> Any:
-    """``argument`` as a kernel takes it: a device tensor as its addresses, all else as it is."""
+    """``argument`` as a kernel takes it: a device tensor as its addresses, and what changes in place as it is now.
+
+    An array of no dimensions is the number that it holds.
+    """
     if type(argument) in (tuple, list, PerProgram):
         return type(argument)([kernel_arg(inner) for inner in argument])
     if type(argument) is dict:
         return {key: kernel_arg(inner) for key, inner in argument.items()}
+    if isinstance(argument, np.ndarray) and not argument.ndim:
+        return argument[()]
     if not isinstance(argument, DeviceTensor):
-        return argument
+        return copy(argument) if isinstance(argument, _CHANGED_IN_PLACE) else argument
     return TensorArg(
         argument.name,
         argument.data_ptr(),

@@ -1,0 +1,524 @@
+"""What a kernel reads (arguments, globals, closures, attributes) is as it was when it was launched, in every mode."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kernbench as kb
+from kernbench import tl
+from kernbench.errors import KernelError, UsageError
+
+HERE = "test_launch_values.py"
+MODES = ("timed", "data")
+
+scale = 0
+cell = np.array(0.0)
+table = {"scale": 0}
+names = [0]
+chosen = None
+settings_module = types.ModuleType("settings_of_a_test")
+settings_module.__file__ = __file__
+settings_module.scale = 0
+
+
+class Config:
+    scale = 0
+
+    def __init__(self, mine=0):
+        self.mine = mine
+
+    def both(self):
+        return self.mine + scale
+
+
+config = Config()
+namespace = types.SimpleNamespace(scale=0)
+
+
+def helped():
+    return scale
+
+
+def helped_twice():
+    return helped()
+
+
+@kb.jit
+def jitted(x):
+    return x + scale
+
+
+def store(out_ptr, i, value):
+    tl.store(out_ptr + i, value)
+
+
+# -- names ----------------------------------------------------------------------------------------------------------
+
+
+@kb.jit
+def of_a_global(out_ptr, i):
+    tl.store(out_ptr + i, scale)
+
+
+@kb.jit
+def of_an_array_of_no_dimensions(out_ptr, i):
+    tl.store(out_ptr + i, float(cell))
+
+
+@kb.jit
+def of_a_helper(out_ptr, i):
+    tl.store(out_ptr + i, helped_twice())
+
+
+@kb.jit
+def of_a_kernel_it_calls(out_ptr, i):
+    tl.store(out_ptr + i, jitted(0))
+
+
+@kb.jit
+def of_a_module(out_ptr, i):
+    tl.store(out_ptr + i, settings_module.scale)
+
+
+@kb.jit
+def of_a_class(out_ptr, i):
+    tl.store(out_ptr + i, Config.scale)
+
+
+@kb.jit
+def of_an_object(out_ptr, i):
+    tl.store(out_ptr + i, config.mine)
+
+
+@kb.jit
+def of_a_method(out_ptr, i):
+    tl.store(out_ptr + i, config.both() - scale)
+
+
+@kb.jit
+def of_a_class_by_its_object(out_ptr, i):
+    tl.store(out_ptr + i, config.scale)
+
+
+@kb.jit
+def of_a_namespace(out_ptr, i):
+    tl.store(out_ptr + i, namespace.scale)
+
+
+@kb.jit
+def of_an_expression_within(out_ptr, i):
+    tl.store(out_ptr + i, sum([scale for _ in (0,)]) + (lambda: 0)())
+
+
+@kb.jit
+def of_a_chosen_function(out_ptr, i):
+    tl.store(out_ptr + i, chosen())
+
+
+GLOBALS = {
+    of_a_global: lambda n: globals().update(scale=n),
+    of_an_array_of_no_dimensions: lambda n: cell.fill(n),
+    of_a_helper: lambda n: globals().update(scale=n),
+    of_a_kernel_it_calls: lambda n: globals().update(scale=n),
+    of_a_module: lambda n: setattr(settings_module, "scale", n),
+    of_a_class: lambda n: setattr(Config, "scale", n),
+    of_an_object: lambda n: setattr(config, "mine", n),
+    of_a_method: lambda n: setattr(config, "mine", n),
+    of_a_class_by_its_object: lambda n: setattr(Config, "scale", n),
+    of_a_namespace: lambda n: setattr(namespace, "scale", n),
+    of_an_expression_within: lambda n: globals().update(scale=n),
+    of_a_chosen_function: lambda n: globals().update(chosen=lambda: n),
+}
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """Put every name back."""
+    monkeypatch.setitem(sys.modules, "settings_of_a_test", settings_module)
+    for owner, name in (
+        (Config, "scale"),
+        (config, "mine"),
+        (namespace, "scale"),
+        (settings_module, "scale"),
+    ):
+        monkeypatch.setattr(owner, name, 0)
+    for name, value in (("scale", 0), ("chosen", None), ("table", {"scale": 0}), ("names", [0])):
+        monkeypatch.setitem(globals(), name, value)
+    cell.fill(0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kernel", GLOBALS, ids=lambda kernel: kernel.__name__)
+def test_a_kernel_sees_the_value_of_its_launch(kernel, mode):
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(3)
+    for i in range(3):
+        GLOBALS[kernel](i + 1)
+        kernel[(1,)](out, i)
+    GLOBALS[kernel](7)
+    assert out.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("kernel", GLOBALS, ids=lambda kernel: kernel.__name__)
+def test_the_host_keeps_its_own(kernel):
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(1)
+    GLOBALS[kernel](1)
+    kernel[(2,)](out, 0)
+    GLOBALS[kernel](7)
+    torch.synchronize()
+    kernel[(1,)](out, 0)
+    assert out.tolist() == [7.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_loop_has_its_variable(mode):
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(4)
+    for i in range(2):
+        for j in range(2):
+
+            def at():
+                return 2 * i + j
+
+            @kb.jit
+            def mark(out_ptr):
+                tl.store(out_ptr + at(), 10.0 * i + j)
+
+            mark[(1,)](out)
+    assert out.tolist() == [0.0, 1.0, 10.0, 11.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_variable_that_is_gone_was_there_at_the_launch(mode):
+    torch = kb.simulate("tiny", mode=mode).torch
+    out, factor = torch.zeros(1), 3.0
+
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, factor)
+
+    fill[(1,)](out)
+    del factor
+    assert out.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_name_that_came_later_was_not_there(mode):
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, not_yet)
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(1)
+    with pytest.raises(KernelError, match="NameError"):  # noqa: PT012
+        fill[(1,)](out)
+        globals()["not_yet"] = 1.0
+        try:
+            torch.synchronize()
+        finally:
+            assert globals().pop("not_yet") == 1.0
+
+
+def test_launches_that_overlap_have_each_their_own():
+    torch = kb.simulate("tiny", overrides=["pe.mmu.miss=preload"]).torch
+    outs = [torch.zeros(4096, policy=kb.DPPolicy(only=pe)) for pe in (0, 3)]
+
+    @kb.jit
+    def fill(out_ptr, N: tl.constexpr):
+        at = tl.arange(0, N)
+        for step in range(100):
+            tl.store(out_ptr + at % 64, tl.full((N,), 10.0 * factor + step, tl.float32))
+
+    for factor, (pe, out) in enumerate(zip((0, 3), outs)):
+        torch.launch(fill, (1,), (out,), {"N": 64}, place=[pe], stream=pe)
+    factor = 9
+    assert [out[0] for out in outs] == [99.0, 109.0]
+
+
+# -- functions ------------------------------------------------------------------------------------------------------
+
+
+def twice(x):
+    return x * 2 + scale
+
+
+def thrice(x):
+    return x * 3 + scale
+
+
+ACTIVATIONS = {"twice": twice, "thrice": thrice}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: twice,
+        lambda: partial(twice),
+        lambda: kb.jit(twice),
+        lambda: Config.both and (lambda x: twice(x)),
+    ],
+)
+def test_functions_that_are_given_read_what_was_there(given, mode):
+    @kb.jit
+    def apply(out_ptr, i, ACT: tl.constexpr):
+        tl.store(out_ptr + i, ACT(10.0))
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(2)
+    for i in range(2):
+        globals()["scale"] = i
+        apply[(1,)](out, i, ACT=given())
+    globals()["scale"] = 7
+    assert out.tolist() == [20.0, 21.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_functions_are_themselves_and_found_in_tables(mode):
+    @kb.jit
+    def apply(out_ptr, i, ACT: tl.constexpr, NAME: tl.constexpr):
+        is_it = (ACT is twice) + 10 * (ACT is ACTIVATIONS["twice"]) + 100 * ({twice: 1}[ACT])
+        tl.store(out_ptr + i, ACTIVATIONS[NAME](float(is_it)))
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(2)
+    for i in range(2):
+        globals()["scale"] = i
+        apply[(1,)](out, i, ACT=twice, NAME="thrice")
+    globals()["scale"] = 7
+    assert out.tolist() == [333.0, 334.0]
+
+
+def test_another_function_of_a_name_is_found():
+    @kb.jit
+    def apply(out_ptr, i):
+        tl.store(out_ptr + i, chosen(1.0))
+
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(3)
+    for i, function in enumerate((twice, thrice, lambda x: x + scale)):
+        globals().update(chosen=function, scale=i)
+        apply[(1,)](out, i)
+    globals()["scale"] = 7
+    assert out.tolist() == [2.0, 4.0, 3.0]
+
+
+# -- arguments ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shape:
+    n: int
+
+
+def filled(value):
+    given = np.array(value)
+    return given, lambda n: given.fill(n)
+
+
+ARGUMENTS = {
+    "a list": lambda: ((given := [(0,)]), lambda n: given.__setitem__(0, (n,)), lambda x: x[0][0]),
+    "a list in a tuple": lambda: (
+        (given := ([{}],)),
+        lambda n: given[0][0].update(n=n),
+        lambda x: x[0][0]["n"],
+    ),
+    "a dict": lambda: ((given := {"n": 0}), lambda n: given.update(n=n), lambda x: x["n"]),
+    "a dict of tuples": lambda: (
+        (given := {"n": (0,)}),
+        lambda n: given.update(n=(n,)),
+        lambda x: x["n"][0],
+    ),
+    "a deque": lambda: ((given := deque([0])), lambda n: given.__setitem__(0, n), lambda x: x[0]),
+    "a bytearray": lambda: (
+        (given := bytearray(1)),
+        lambda n: given.__setitem__(0, n),
+        lambda x: x[0],
+    ),
+    "a set": lambda: ((given := {0}), lambda n: (given.clear(), given.add(n)), lambda x: max(x)),
+    "an array of no dimensions": lambda: ((given := np.array(0)), lambda n: given.fill(n), lambda x: x),
+    "a dataclass": lambda: ((given := Shape(0)), lambda n: setattr(given, "n", n), lambda x: x.n),
+    "a namespace": lambda: (
+        (given := types.SimpleNamespace(n=0)),
+        lambda n: setattr(given, "n", n),
+        lambda x: x.n,
+    ),
+    "an object": lambda: ((given := Config()), lambda n: setattr(given, "mine", n), lambda x: x.mine),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ARGUMENTS)
+@pytest.mark.parametrize("is_constant", [False, True])
+def test_an_argument_is_as_it_was_given(kind, is_constant, mode):
+    given, change, read = ARGUMENTS[kind]()
+    if is_constant:
+
+        @kb.jit
+        def fill(out_ptr, i, x: tl.constexpr):
+            tl.store(out_ptr + i, read(x))
+
+    else:
+
+        @kb.jit
+        def fill(out_ptr, i, x):
+            tl.store(out_ptr + i, read(x))
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(3)
+    for i in range(3):
+        change(i + 1)
+        fill[(1,)](out, i, given)
+    change(7)
+    assert out.tolist() == [1.0, 2.0, 3.0]
+
+
+# -- what a kernel assigns, and containers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("of_the_host", [None, 100])
+def test_what_a_kernel_assigns_the_next_program_finds(of_the_host, mode):
+    @kb.jit
+    def count(out_ptr):
+        global scale
+        scale += 1
+        tl.store(out_ptr + tl.program_id(0), scale)
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(3)
+    count[(3,)](out)
+    if of_the_host is not None:
+        globals()["scale"] = of_the_host
+    assert out.tolist() == [1.0, 2.0, 3.0]
+    assert scale == (3 if of_the_host is None else of_the_host)
+    count[(3,)](out)
+    assert out.tolist() == [scale - 2.0, scale - 1.0, scale]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kernel_fills_a_list_of_the_host(mode):
+    seen = []
+
+    @kb.jit
+    def note(x_ptr):
+        seen.append(len(seen))
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    x = torch.zeros(1)
+    for _ in range(2):
+        note[(2,)](x)
+        seen.append("host")
+    torch.synchronize()
+    assert sorted(map(str, seen)) == ["0", "1", "3", "4", "host", "host"] or mode == "timed"
+    assert len(seen) == 6
+
+
+CONTAINERS = {
+    "dict": (lambda: {"n": 1.0}, lambda x: x.update(n=2.0), lambda x: x["n"]),
+    "list": (lambda: [1.0], lambda x: x.__setitem__(0, 2.0), lambda x: x[0]),
+    "set": (lambda: {1.0}, lambda x: (x.clear(), x.add(2.0)), lambda x: max(x)),
+    "deque": (lambda: deque([1.0]), lambda x: x.appendleft(2.0), lambda x: x[0]),
+    "ndarray": (lambda: np.ones(2), lambda x: x.fill(2), lambda x: float(x[0])),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_a_container_that_the_host_changed_too_early_is_an_error(kind):
+    make, change, read = CONTAINERS[kind]
+    shared = make()
+
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, read(shared))
+
+    line = fill.__wrapped__.__code__.co_firstlineno
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(1)
+    fill[(1,)](out)
+    change(shared)
+    with pytest.raises(UsageError) as error:
+        torch.synchronize()
+    assert str(error.value) == (
+        f"{HERE}:{line}: kernel 'fill' reads 'shared', a {kind} that the host has changed between the launch and its "
+        "end; wait before you change it (torch.synchronize()), or give each launch one of its own"
+    )
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_a_container_may_change_once_the_launch_has_been_waited_for(kind):
+    make, change, read = CONTAINERS[kind]
+    shared = make()
+
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, read(shared))
+
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(1)
+    fill[(1,)](out)
+    torch.synchronize()
+    change(shared)
+    fill[(1,)](out)
+    assert out.tolist() == [2.0]
+
+
+def test_what_the_host_adds_to_a_container_is_no_error():
+    shared = {"a": 1.0}
+
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, shared["a"])
+
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(1)
+    fill[(1,)](out)
+    shared["b"] = 2.0
+    assert out.tolist() == [1.0]
+
+
+# -- at random ------------------------------------------------------------------------------------------------------
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["scale", "config", "Config", "cell", "launch", "wait"]), st.integers(1, 99)),
+    max_size=12,
+)
+
+
+@kb.jit
+def of_all(out_ptr, i):
+    tl.store(out_ptr + i, helped() + 100 * config.mine + 10_000 * Config.scale + 1_000_000 * int(cell))
+
+
+@settings(max_examples=15)
+@given(CHANGES)
+def test_modes_agree_whatever_the_host_does_between_launches(changes):
+    found = []
+    for mode in MODES:
+        globals()["scale"] = config.mine = Config.scale = 0
+        cell.fill(0)
+        torch = kb.simulate("tiny", mode=mode).torch
+        out = torch.zeros(16, dtype=torch.int64)
+        for i, (what, n) in enumerate(changes):
+            if what == "launch":
+                of_all[(1,)](out, i)
+            elif what == "wait":
+                torch.synchronize()
+            elif what == "cell":
+                cell.fill(n)
+            elif what == "scale":
+                globals()["scale"] = n
+            else:
+                setattr(*((config, "mine") if what == "config" else (Config, "scale")), n)
+        found.append(out.tolist())
+    assert found[0] == found[1]
