@@ -772,7 +772,8 @@ def run(torch, n: int = 1):
 '''
 
 
-def test_an_interrupted_simulation_leaves_no_file(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_simulation_leaves_no_file(tmp_path, number):
     (tmp_path / "long.py").write_text(LONG)
     command = [
         sys.executable,
@@ -797,7 +798,7 @@ def test_an_interrupted_simulation_leaves_no_file(tmp_path):
     ) as process:
         assert "running 0" in process.stdout.readline()
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         try:
             out, err = process.communicate(timeout=30)
         finally:

@@ -136,14 +136,14 @@ def main() -> NoReturn:
 
 @contextmanager
 def _interrupts_heard() -> Iterator[None]:
-    """Raise an interrupt again until it ends the command.
+    """Raise an interrupt, and a polite kill, which also has files to clean up, again until it ends the command.
 
     Python ignores what is raised within a destructor, and libraries in C clear what is raised within their probing.
     """
     if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    for number in (signal.SIGINT, signal.SIGALRM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
     sys.unraisablehook = _lost
     try:
