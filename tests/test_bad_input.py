@@ -257,7 +257,9 @@ def test_a_product_over_nothing_is_zero(kernbench):
         ),
         (
             b"extends: tiny\nsystem.sips: {count: 1000000, grid: [1000, 1000]}\n",
-            "my.yaml:2: system.sips.count: 4000000 PEs in all; a machine has 131072 at most",
+            "my.yaml:2: system.sips.count: 1000000, with cube.pes.count (presets/topology.yaml:127): 4 and "
+            "sip.cubes.count (presets/topology.yaml:125): 1, makes 4000000 PEs in all; a machine has 131072 at most; "
+            "write 32768 or less",
         ),
         (
             b"extends: tiny\npe.regfile.operands: 1\n",

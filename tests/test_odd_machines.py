@@ -75,6 +75,7 @@ MACHINES = {
     "two PEs on one channel": pes(2, 1, channels=1),
     "eight PEs on four channels": pes(4, 2, channels=4),
     "more channels than PEs": pes(2, 2, channels=8),
+    "HBM that does not divide": (*pes(3, 2)[:-1], "cube.hbm.capacity=33333333"),
     "channels at every second router": ("cube.hbm.attach=per_2_routers", "cube.hbm.channels=2"),
     "a row of cubes": (*pes(2, 2), *cubes(3, 1)),
     "a column of cubes": (*pes(2, 2), *cubes(1, 3)),

@@ -155,6 +155,6 @@ def test_a_preloaded_tlb_that_is_full_refuses_a_tensor_before_it_is_mapped(new_t
         heap.allocate("z", (3, 4096), as_dtype("int8"), DPPolicy())
     assert str(caught.value) == (
         "PE_MMU: no room for 'z': it needs 3 pages; free entries of a TLB: 1 of 4; mapped: 'y' 2, 'x' 1; "
-        "free a tensor, use larger pages (pe.mmu.page), or let misses walk (pe.mmu.miss: walk)"
+        "write pe.mmu.tlb_entries: 6 or more, use larger pages (pe.mmu.page), or let misses walk (pe.mmu.miss: walk)"
     )
     assert len(device.page_tables.by_sip[0]) == 2

@@ -183,6 +183,18 @@ def test_channels_no_pe_has_a_slice_of(warnings):
     ]
 
 
+def test_hbm_that_does_not_divide_into_slices_of_whole_bursts(warnings):
+    # 16 slices of 62,500,000 B; of 6 slices each of 5,555,552 B, 173,611 bursts
+    assert warnings("cube.hbm.capacity=1000000001") == [
+        "cube.hbm.capacity: 1000000001 B do not divide among 16 slices: 1 B of each cube stay idle; write 1000000000"
+    ]
+    six = ("cube.pes={count: 6, grid: [3, 2]}", "cube.hbm.channels=6", "cube.hbm.capacity=33333333")
+    assert (
+        "cube.hbm.capacity: 33333333 B do not divide among 6 slices: 21 B of each cube stay idle; write 33333312"
+        in warnings(*six, preset="tiny")
+    )
+
+
 def test_the_peaks_of_default():
     bounds = peaks(load_config().topology)
     assert (bounds.n_pes, bounds.n_cubes) == (128, 8)

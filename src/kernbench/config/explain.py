@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -59,6 +59,17 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     known = list(names)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def keys_are(table: Mapping[str, object], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Keys of ``table`` that are not in ``names``, and those that are missing, each with what is wrong."""
+    known = list(names)
+    absent = [name for name in known if name not in table]
+    for name in table:
+        if name not in known:
+            yield name, f"unknown key; {did_you_mean(name, absent or known)}"
+    for name in absent:
+        yield name, "this key is missing"
 
 
 def _unknown_key(hint: str, keys: Sequence[str]) -> str:

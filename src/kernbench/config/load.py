@@ -169,7 +169,7 @@ def _checked(model: type[_SpecT], tree: Tree) -> _SpecT:
         raise ConfigError(explain(error, model, lambda path: tree.nearest(path).place)) from None
     broken = list(broken_rules(spec))
     if broken:
-        path, message = broken[0]
+        place, path, message = broken[0].told(tree)
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise ConfigError(line(tree.nearest(path).place, path, message + more))
+        raise ConfigError(line(place, path, message + more))
     return spec

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from kernbench.config.rules import DIRECTORY_NODE_BYTES
+from kernbench.config.rules.memory import DIRECTORY_NODE_BYTES
 from kernbench.memory.cut import cut
 from kernbench.memory.shards import ShardMap
 from kernbench.messages.access import PhysicalAddress

@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from kernbench.config.rules import directory_bytes
+from kernbench.config.rules.memory import directory_bytes
 from kernbench.memory.allocator import VirtualAllocator
 from kernbench.memory.mapping import PageEntries, TensorMapping
 from kernbench.memory.shards import ShardMap
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.graph import TopologyGraph
+from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId
 from kernbench.units import ceil_div
 
@@ -163,7 +164,7 @@ def _layout(graph: TopologyGraph, addresses: AddressMap) -> Layout:
         page_bytes=mmu.page_bytes,
         pa_base=PA_BASE,
         window_bytes=addresses.size // n_cubes,
-        hbm_bytes=cube.hbm.capacity_bytes,
+        hbm_bytes=HbmLayout.of(cube).used_bytes,
         slice_bytes=addresses.slice_of(0).size_bytes,
         sram_bytes=cube.sram.size_bytes,
         bank_bytes=addresses.sram_bank(0, 0, 0).size_bytes,

@@ -23,6 +23,7 @@ from kernbench.runtime.open_device import OpenDevice
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
+from kernbench.topology.hbm import HbmLayout
 from kernbench.units import ceil_div
 
 MOST_ELEMENTS = 1 << 59  # of 8 bytes, which 63 bits can count
@@ -236,9 +237,9 @@ class Context(OpenDevice):
         return self.machine.spec.system.sips.count
 
     def memory_bytes(self) -> int:
-        """HBM of the whole device."""
+        """HBM of the whole device that tensors and their tables can have."""
         spec = self.machine.spec
-        return spec.cube.hbm.capacity_bytes * spec.sip.cubes.count * spec.system.sips.count
+        return HbmLayout.of(spec.cube).used_bytes * spec.sip.cubes.count * spec.system.sips.count
 
     def _filled(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
-from kernbench.config.rules import directory_bytes
+from kernbench.config.rules.memory import directory_bytes
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.memory.allocator import PEMemAllocator, VirtualAllocator
@@ -177,8 +177,9 @@ class Heap:
             named = ", ".join(f"{name!r} {n_pages}" for name, n_pages in sorted(held.items(), key=_by_size))
             raise CapacityError(
                 f"PE_MMU: no room for {mapping.shards.name!r}: it needs {mapping.n_pages} pages; free entries of a "
-                f"TLB: {n_entries - n_taken} of {n_entries}; mapped: {named or 'nothing'}; free a tensor, use larger "
-                "pages (pe.mmu.page), or let misses walk (pe.mmu.miss: walk)"
+                f"TLB: {n_entries - n_taken} of {n_entries}; mapped: {named or 'nothing'}; write pe.mmu.tlb_entries: "
+                f"{n_taken + mapping.n_pages} or more, use larger pages (pe.mmu.page), or let misses walk "
+                "(pe.mmu.miss: walk)"
             )
 
     def _copies(self, name: str, sharding: ShardGrid, policy: DPPolicy, undo: ExitStack) -> list[list[Copy]]:

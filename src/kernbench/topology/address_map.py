@@ -34,7 +34,7 @@ class AddressMap:
         self._layout = HbmLayout.of(cube)
         self._channels = [node.index for node in graph.of_kind("hbm_ctrl")]
         self._banks = [node.index for node in graph.of_kind("sram")]
-        self._hbm_bytes = cube.hbm.capacity_bytes
+        self._hbm_bytes = self._layout.used_bytes
         self._bank_bytes = cube.sram.size_bytes // cube.sram.banks
         self._n_banks = cube.sram.banks
         self._end = self._hbm_bytes + cube.sram.size_bytes

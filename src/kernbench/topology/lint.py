@@ -181,13 +181,13 @@ def _hbm_outside_of_slices(graph: TopologyGraph) -> Told:
             f"{cube.hbm.channels} channels for {cube.pes.count} PEs: what no PE has a slice of holds no tensors; "
             f"write {cube.pes.count}",
         )
-    n_slices = max(cube.hbm.channels, cube.pes.count)
-    idle = cube.hbm.capacity_bytes - n_slices * layout.slice_bytes
+    idle = cube.hbm.capacity_bytes - layout.used_bytes
     if idle:
+        n_slices = max(cube.hbm.channels, cube.pes.count)
         yield (
             "cube.hbm.capacity",
-            f"{cube.hbm.capacity_bytes} B do not divide among {n_slices} slices: {idle} B of a cube stay idle; write "
-            f"{n_slices * layout.slice_bytes}",
+            f"{cube.hbm.capacity_bytes} B do not divide among {n_slices} slices: {idle} B of each cube stay idle; "
+            f"write {layout.used_bytes}",
         )
 
 
