@@ -36,7 +36,7 @@ TINY = ("--topology", "tiny")
         ),
         (
             ("vector_add", *TINY, "-p", "blok=64"),
-            "bench 'vector_add' has no parameter 'blok'; did you mean 'block'? (known: block, dtype, n)",
+            "bench 'vector_add' has no parameter 'blok'; did you mean 'block'? (known: block, dtype, n, pes)",
         ),
         (("vector_add", *TINY, "-p", "n=many"), "bench 'vector_add': parameter 'n' wants int, not 'many'"),
         (("vector_add", *TINY, "--iters", "0"), "iters must be 1 or more, not 0"),

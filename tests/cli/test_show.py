@@ -80,7 +80,7 @@ def test_a_machine_of_one_sip_has_no_link_to_others_in_json(kernbench):
 # pe0's slice begins with the directory. The entries of a, b and c lie with pe0, pe2 and pe0, by their first page.
 MAP_OF_VECTOR_ADD = """\
 tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs
-bench        vector_add n=1024 dtype=fp32 block=1024
+bench        vector_add n=1024 dtype=fp32 block=256 pes=4
 virtual      0x4000_0000..0x7fff_ffff_ffff, in pages of 4 KiB; a page that is not mapped follows each tensor
 physical     from 0x8000_0000_0000, a window of 128 MiB per cube: 64 MiB of HBM in slices of 16 MiB per PE, then \
 1 MiB of SRAM in banks of 1 MiB
@@ -282,7 +282,7 @@ def test_a_plugin_is_run_before_the_bench(kernbench):
         (
             ("tiny", "--memory", "gemm", "-p", "mm=1"),
             "bench 'gemm' has no parameter 'mm'; did you mean 'm'? "
-            "(known: block_k, block_m, block_n, dtype, k, m, n)",
+            "(known: block_k, block_m, block_n, dtype, k, m, n, pes)",
         ),
         (("tiny", "--memory", "gemm", "-p", "m"), "-p m: write name=value, as in -p m=512"),
         (("tiny", "-p", "m=1"), "-p m=1: no bench runs; name one, as in --memory gemm"),
