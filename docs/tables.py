@@ -58,8 +58,12 @@ def written(old: str, column: int) -> dict[str, str]:
 def _causes(_old: str) -> str:
     rows = []
     for name, cause in CAUSES.items():
-        rows.append((name, "", cause.meaning, cause.cure))
-        rows += [("", PAYERS.get(paid_by, f"`{paid_by}`"), "", text) for paid_by, text in cause.cures.items()]
+        cures = {"": cause.cure} if cause.cure else {}
+        cures |= cause.cures
+        cures = cures or {"": "only components of your own bring it about"}
+        for i, (paid_by, text) in enumerate(cures.items()):
+            payer = PAYERS.get(paid_by, f"`{paid_by}`" if paid_by else "")
+            rows.append(("" if i else name, payer, "" if i else cause.meaning, text))
     return markdown(("cause", "paid by", "what it means", "what to do"), *rows)
 
 

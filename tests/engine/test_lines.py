@@ -144,3 +144,26 @@ def test_what_takes_a_list_of_addresses_is_told_from_what_does_not():
         tl.store(x_ptr + (lanes ^ 1), tl.load(x_ptr + (lanes ^ 1)))
 
     assert ops_of(listed, 64) == ["load", "store", GATHER, SCATTER]
+
+
+def test_a_kernel_pays_at_the_same_lines_with_values_and_without():
+    @kb.jit
+    def kernel(x_ptr):
+        lanes = tl.arange(0, 256)
+        x = tl.load(x_ptr + lanes)
+        tl.store(x_ptr + lanes, tl.exp(x) * x + 1.0)
+
+    parts = {}
+    for mode in ("timed", "timing"):
+        simulation = Simulation.of("tiny", mode=mode)
+        x = simulation.torch.zeros(256)
+        simulation.begin_window()
+        for _ in range(2):
+            kernel[(1,)](x)
+        simulation.torch.synchronize()
+        report = simulation.report()
+        parts[mode] = report.parts
+        assert sum(report.parts.values()) == report.kernel_time_ps
+    assert parts["timed"] == parts["timing"]
+    first = kernel.fn.__code__.co_firstlineno
+    assert {part.origin.line.line - first for part in parts["timed"] if part.origin} == {3, 4}
