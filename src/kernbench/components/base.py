@@ -91,6 +91,10 @@ class Component:
         """What waits here and for what, a line each: the map of a run in which nothing is left to happen."""
         return iter(())
 
+    def standing(self) -> tuple[Any, ...] | None:
+        """What is under way here, if all of it waits for something elsewhere; None if some may go on by itself."""
+        return ()
+
     @property
     def moved_bytes(self) -> int:
         """Bytes that went in and out of this node's memory or ports, if it has any."""

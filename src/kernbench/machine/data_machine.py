@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class ImmediateProgram(ProgramPort):
         self.pe = pe
         self.array = array
         self.awaits: tuple[int, ...] = ()
+        self.is_polling = False
         self._hub: greenlet | None = None
         self._kernel = greenlet(lambda: body(self))
 
@@ -63,6 +65,11 @@ class ImmediateProgram(ProgramPort):
         unfinished = self.queues.unfinished
         return bool(unfinished) and any(version in unfinished for version in self.awaits)
 
+    @property
+    def polls_in_vain(self) -> bool:
+        """Whether it gave its turn away, polling what it alone will not change."""
+        return self.is_polling and self.polls.are_vain
+
     def take_turn(self) -> None:
         """Run until the end, or until it has to wait."""
         self._hub = getcurrent()
@@ -70,8 +77,8 @@ class ImmediateProgram(ProgramPort):
 
     def issue(self, command: Command) -> None:
         """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""
-        self.n_spins = 0
         self.note(command)
+        self.polls.issued(command)
         if isinstance(command, GemmCmd):
             macs_per_cycle(command.a.dtype, self.array, command.line)
         self.queues.release(command.releases)
@@ -93,17 +100,27 @@ class ImmediateProgram(ProgramPort):
         self._hub.switch()
 
     def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
-        """The value, once it is received."""
+        """The value, once it is received; who has loaded the same again gives the others a turn."""
         self._wait_for((version,))
-        return self.executor.value(version)
+        array = self.executor.value(version)
+        self._poll(line, lets_others=self.polls.reads_again)
+        self.polls.reads_again = False
+        return array
 
     def is_done(self, version: int, line: SourceLine) -> bool:
         """Whether a transfer is done; if not, the others get a turn first."""
-        if version in self.queues.unfinished:
-            self._switch_to_hub()
-        if version not in self.queues.unfinished:
+        self._poll(line, lets_others=version in self.queues.unfinished)
+        is_done = version not in self.queues.unfinished
+        if is_done:
             self.note_done(version)
-        return self.count_spin(version not in self.queues.unfinished)
+        return is_done
+
+    def _poll(self, line: SourceLine, *, lets_others: bool) -> None:
+        self.polls.note(line, self.executor.values)
+        if lets_others or self.polls.are_vain:
+            self.is_polling = True
+            self._switch_to_hub()
+            self.is_polling = False
 
     def finish(self, releases: tuple[int, ...]) -> None:
         """Nothing will read ``releases`` any more."""
@@ -111,6 +128,7 @@ class ImmediateProgram(ProgramPort):
         self.executor.values.release(releases)
         if self.site is not None:
             self.queues.end_program(self.pe, self.site.ends.values())
+        self.polls.ended()
 
     def clock_ps(self) -> int:
         """No time passes here."""
@@ -227,6 +245,21 @@ class DataMachine(Hardware):
             if not n_turns:
                 raise DeadlockError(self._stuck(f"{len(held)} PEs wait for each other for ever:"))
             programs = waiting
+            if any(program.polls_in_vain for program in programs):
+                self._require_change(programs)
+
+    def _require_change(self, programs: list[ImmediateProgram]) -> None:
+        """DeadlockError if nobody does anything but wait, or poll in vain."""
+        at_front = {program.pe: program for program in reversed(programs)}  # those behind have not begun
+        if not all(program.waits or program.polls_in_vain for program in at_front.values()):
+            return
+        n_left = Counter(program.pe for program in programs)
+        lines = [
+            f"{self.pes[pe]}  {program.poll_text(n_left[pe] - 1)}"
+            for pe, program in sorted(at_front.items())
+            if program.polls_in_vain
+        ]
+        raise DeadlockError(self._stuck("nothing is left to happen that could change what is polled:", lines))
 
     def _require_done(self) -> None:
         if self.queues.unfinished:
@@ -235,13 +268,13 @@ class DataMachine(Hardware):
         if error is not None:
             raise error
 
-    def _stuck(self, head: str) -> str:
+    def _stuck(self, head: str, more: Sequence[str] = ()) -> str:
         """The map of a run in which nothing can move."""
         waiters = list(self.queues.waiters())
         waiting = sorted(waiters, key=lambda waiter: (waiter.end.pe, waiter.command.seq))
         lines = [f"{self.pes[waiter.end.pe]}  {waiter.text(self.pes)}" for waiter in waiting]
         cycle = cycle_line(waiters, self.pes)
-        return "\n  ".join([head, *lines, *([cycle] if cycle else [])])
+        return "\n  ".join([head, *more, *lines, *([cycle] if cycle else [])])
 
     def install(self, wiring: Wiring) -> None:
         """Install queues."""

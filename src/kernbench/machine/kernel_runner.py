@@ -15,17 +15,17 @@ import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
 from kernbench.components.stream import Clock, Force, Test
-from kernbench.errors import DeadlockError, ForcedValueError
+from kernbench.errors import ForcedValueError
 from kernbench.lang.scope import Scope
+from kernbench.machine.polls import Changes, Polls
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.watch import Thread
 from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.owners import LaunchId
-from kernbench.units import format_ps
+from kernbench.units import format_ps, plural
 
-MOST_SPINS = 100_000  # tests in a row without a command between them; beyond that a program spins for ever
 RUN_AHEAD = 64  # commands; bounds memory, not time
 VERSIONS_PER_PE = 1 << 40
 
@@ -55,6 +55,7 @@ class ProgramPort:
         tcm_bytes: int,
         site: RankSite | None,
         launch: LaunchId,
+        changes: Changes,
         strict: bool,
         say: Callable[[str], None],
         thread: Thread | None,
@@ -68,7 +69,7 @@ class ProgramPort:
         self.tcm_bytes = tcm_bytes
         self.site = site
         self.launch = launch
-        self.n_spins = 0
+        self.polls = Polls(changes)
         self.strict = strict
         self.say = say
 
@@ -92,26 +93,21 @@ class ProgramPort:
         self.counters.next_version += 1
         return self.counters.next_version - 1
 
-    def count_spin(self, is_done: bool) -> bool:
-        """Note the answer of a test.
-
-        Raises:
-            DeadlockError: a program does nothing but test, and never gets another answer.
-        """
-        self.n_spins = 0 if is_done else self.n_spins + 1
-        if self.n_spins > MOST_SPINS:
-            raise DeadlockError(
-                f"program {self.program} on {self.pe_name} tested {MOST_SPINS} times in a row and did nothing else; "
-                "wait for the future instead (tl.wait), so that a deadlock is found and mapped"
-            )
-        return is_done
+    def poll_text(self, n_behind: int) -> str:
+        """Where it polls, for the map of a run in which nothing else happens."""
+        ids = ", ".join(map(str, self.program_ids))
+        behind = f"; {plural(n_behind, 'program')} behind it" if n_behind else ""
+        return (
+            f"program ({ids}) polls at {self.polls.line}: {self.polls.n:,} times, and nothing changed{behind}"
+        )
 
 
 class Program(ProgramPort):
     """One program of a launch in simulated time.
 
     ``body(port)`` runs the kernel, within the ``scope`` of its launch; ``executor`` computes values (None in mode
-    ``timing``); ``lines`` keeps where its commands come from; ``now_ps()`` is simulated time.
+    ``timing``); ``lines`` keeps where its commands come from; ``now_ps()`` is simulated time; ``require_change`` is
+    told when the program polls in vain. ``standstill`` is what it found then.
     """
 
     def __init__(
@@ -122,6 +118,7 @@ class Program(ProgramPort):
         executor: DataExecutor | None,
         lines: CommandLines,
         now_ps: Callable[[], int],
+        require_change: Callable[[Program], None],
         **who: Any,
     ) -> None:
         super().__init__(**who)
@@ -130,6 +127,8 @@ class Program(ProgramPort):
         self.lines = lines
         self.own_lines = lines.of_pe(self.counters.pe)
         self.now_ps = now_ps
+        self.require_change = require_change
+        self.standstill: tuple[Any, ...] | None = None
         self._ahead: deque[Command] = deque()
         self._asks: Force | Clock | Test | None = None
         self._hub: greenlet | None = None
@@ -139,8 +138,8 @@ class Program(ProgramPort):
 
     def issue(self, command: Command) -> None:
         """Append a command; hand over when far enough ahead."""
-        self.n_spins = 0
         self.note(command)
+        self.polls.issued(command)
         if self.executor is not None:
             self.executor.admit(command)
         if self.own_lines is not None:
@@ -161,6 +160,7 @@ class Program(ProgramPort):
         self.lines.note_wait(version, line, "value")
         self._ask(Force(version))
         self.executor.run_until(self.now_ps())
+        self._note_poll(line)
         return self.executor.value(version)
 
     def is_done(self, version: int, line: SourceLine) -> bool:
@@ -170,17 +170,24 @@ class Program(ProgramPort):
         self._ask(asked)
         if asked.is_done:
             self.note_done(version)
-        return self.count_spin(asked.is_done)
+        self._note_poll(line)
+        return asked.is_done
+
+    def _note_poll(self, line: SourceLine) -> None:
+        values = None if self.executor is None else self.executor.values
+        if self.polls.note(line, values):
+            self.require_change(self)
 
     def clock_ps(self) -> int:
-        """Simulated time once everything so far is issued."""
+        """Simulated time once everything so far is issued; who looks at it may poll until then."""
+        self.polls.forget()
         self._ask(Clock())
         return self.now_ps()
 
     def print(self, text: str) -> None:
         """Print with PE and simulated time."""
-        time_ps = self.clock_ps()
-        self.say(f"{self.pe_name} {format_ps(time_ps)}: {text}")
+        self._ask(Clock())
+        self.say(f"{self.pe_name} {format_ps(self.now_ps())}: {text}")
 
     def finish(self, releases: tuple[int, ...]) -> None:
         """The program has ended; nothing will read ``releases`` any more."""
@@ -188,6 +195,7 @@ class Program(ProgramPort):
             self.executor.values.release(releases)
         if self.own_lines is not None:
             self.own_lines.products.difference_update(releases)
+        self.polls.ended()
 
     def _ask(self, what: Force | Clock | Test) -> None:
         self._asks = what
@@ -198,6 +206,11 @@ class Program(ProgramPort):
         self._hub.switch()
 
     # -- PE_CPU's side ------------------------------------------------------------------------------------
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the kernel has returned, and PE_CPU has all of it."""
+        return self._kernel.dead and not self._ahead
 
     def next_item(self) -> Command | Force | Clock | Test | None:
         """The next command; a question, once its answer is due; None at the end."""

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from kernbench.components.base import Component
 from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
 from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
-from kernbench.errors import UsageError, in_one_line
+from kernbench.errors import DeadlockError, UsageError, in_one_line
 from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import Scope
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
+from kernbench.machine.polls import Changes
+from kernbench.machine.standstill import standstill
 from kernbench.memory.ipcq_waits import Waiter, cycle_line, left_over
 from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import PageTables, Pieces
@@ -89,7 +92,10 @@ class LaunchSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Underway:
-    """A launch that has left the host and is not known to be complete; ``done`` fires when it is, if time passes."""
+    """A launch that has left the host and is not known to be complete; ``done`` fires when it is, if time passes.
+
+    ``programs`` are those of each PE, in order, if time passes.
+    """
 
     name: str
     grid: tuple[int, int, int]
@@ -98,6 +104,7 @@ class Underway:
     stream: Hashable
     pes: frozenset[int]
     operands: tuple[TensorRange, ...]
+    programs: Mapping[int, Sequence[Program]] = field(default_factory=dict)
 
     def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
         """Whether nothing orders a later launch behind this one: stream, PE, or bytes of a tensor."""
@@ -129,6 +136,7 @@ class Hardware:
         self.ring_bytes: Counter[int] = Counter()  # of TCM, by PE
         self.watch = watch
         self._launched: list[Underway] = []
+        self.changes = Changes()
 
     @property
     def pes(self) -> Sequence[PeId]:
@@ -201,6 +209,7 @@ class Hardware:
             "tcm_bytes": self.tcm_left_bytes(pe),
             "site": None if wiring is None else wiring.sites.get(pe),
             "launch": launch,
+            "changes": self.changes,
             "strict": self.strict,
             "say": self.say,
         }
@@ -347,6 +356,7 @@ class Machine(Hardware):
                     executor=self.executor,
                     lines=self.log.lines,
                     now_ps=lambda: self.engine.now_ps,
+                    require_change=self._require_change,
                     **self.who(program, grid, wiring, launch, watched),
                 )
             )
@@ -361,6 +371,7 @@ class Machine(Hardware):
                 sent_ps=self.now_ps,
                 done=self.host.launch(self._next_job(), by_pe, size_bytes),
                 stream=stream,
+                programs=by_pe,
                 pes=pes,
                 operands=tuple(operands),
             )
@@ -498,16 +509,43 @@ class Machine(Hardware):
 
     def stuck(self) -> str:
         """The map of a run in which nothing is left to happen and something waits."""
-        pes, rings = self.graph.pes, self._rings()
-        lines: list[str] = []
+        return self._map(f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:", {})
+
+    def _require_change(self, program: Program) -> None:
+        """DeadlockError if nothing can change what ``program`` polls: all else stood still when it looked last, too."""
+        before = program.standstill
+        found = standstill(self._launched, self.unit, self._rings())
+        program.standstill = None if found is None else (self.changes.n, found)
+        if found is not None and before == program.standstill:
+            raise DeadlockError(self._polled())
+
+    def _polled(self) -> str:
+        """The map of a run in which programs poll, and nothing else is left to happen."""
+        head = f"nothing is left to happen at {format_ps(self.now_ps)} that could change what is polled:"
+        lines = {}
+        for launch in self._launched:
+            for pe, programs in launch.programs.items():
+                left = [program for program in programs if not program.has_ended]
+                if left and left[0].polls.are_vain:
+                    lines[pe] = f"{self.pes[pe]}.pe_cpu  {left[0].poll_text(len(left) - 1)}"
+        return self._map(head, lines)
+
+    def unit(self, pe: int, kind: str) -> Component:
+        """One unit of PE number ``pe``."""
+        return self.assembly.component(self.graph.unit(pe, kind).index)
+
+    def _map(self, head: str, polls: Mapping[int, str]) -> str:
+        """Who waits where and for what; of the PEs that poll, there are lines already."""
+        rings = self._rings()
+        lines = [polls[pe] for pe in sorted(polls)]
         waiters: list[Waiter] = []
         for _, unit in sorted(self.assembly.components.items()):
             found = list(unit.waiters(rings)) if isinstance(unit, PeIpcq) else []
             waiters += found
-            waiting = (*unit.waiting(), *(waiter.text(pes) for waiter in found))
+            waiting = [] if unit.pe in polls else list(unit.waiting())
+            waiting += (waiter.text(self.pes) for waiter in found)
             lines += [f"{unit.node.name}  {line}" for line in waiting]
-        cycle = cycle_line(waiters, pes)
-        head = f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:"
+        cycle = cycle_line(waiters, self.pes)
         return "\n  ".join([head, *lines, *self.fabric.stuck(), *([cycle] if cycle else [])])
 
     def _rings(self) -> dict[QueueEnd, Rings]:

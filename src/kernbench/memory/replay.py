@@ -91,6 +91,10 @@ class Values:
     def __contains__(self, version: int) -> bool:
         return version in self._arrays
 
+    def get(self, version: int) -> Array | None:
+        """A value, if it exists by now."""
+        return self._arrays.get(version)
+
     def __getitem__(self, version: int) -> Array:
         if version not in self._arrays:
             raise AssertionError(f"value {version} is read before it is made, or after it was released")

@@ -48,6 +48,10 @@ class PeCpu(Component):
         if asked:
             yield f"waits for {asked}; {plural(self.n_in_flight, 'command')} not complete"
 
+    def standing(self) -> tuple[Any, ...] | None:
+        """Commands not complete, while it waits for one."""
+        return (self.n_in_flight,) if self._waits_for else None
+
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The core."""
         yield "core", self.run()

@@ -99,6 +99,15 @@ class PeScheduler(PipelineUnit):
         for _, wanted_bytes in self.tcm.takers:
             yield f"{format_bytes(wanted_bytes)} of TCM wanted, {format_bytes(self.tcm.free)} free"
 
+    def standing(self) -> tuple[Any, ...] | None:
+        """Number and tiles left of each command, while none has started but those that a queue may hold up."""
+        flights = self.scoreboard.flights.values()
+        if any(
+            f.context.start_ps >= 0 and not isinstance(f.command, (IpcqSendCmd, IpcqRecvCmd)) for f in flights
+        ):
+            return None
+        return tuple([(f.command.seq, f.context.n_left) for f in flights])
+
     def _new_lane(self, name: str) -> Lane:
         return Lane(self.engine, f"{self.node.name}.{name}", self.params.tile_queue)
 
