@@ -1,6 +1,6 @@
 """What is installed is what users and their tools look for: public names, types, and where to find more."""
 
-import re
+import ast
 import tomllib
 from pathlib import Path
 
@@ -17,10 +17,11 @@ def test_dir_shows_the_public_names_and_no_other():
 
 def test_a_type_checker_sees_every_public_name():
     """What ``__getattr__`` finds at run time stands in a block of imports that only type checkers read."""
-    source = Path(kb.__file__).read_text()
-    block = source.partition("if TYPE_CHECKING:")[2].partition("\nelse:")[0]
-    named = re.findall(r"import (.*)$", block, re.MULTILINE)
-    assert {name for line in named for name in line.split(", ")} | {"__version__"} == set(kb.__all__)
+    module = ast.parse(Path(kb.__file__).read_text())
+    (block,) = (node for node in module.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert {name.name for node in imports for name in node.names} | {"__version__"} == set(kb.__all__)
     assert (Path(kb.__file__).parent / "py.typed").is_file()
 
 
