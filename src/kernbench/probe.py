@@ -11,21 +11,30 @@ import numpy as np
 
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.config.load import Overrides
+from kernbench.config.rules.memory import directory_bytes
 from kernbench.dtypes import int8
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.machine.machine import Machine
+from kernbench.memory.mapping import ENTRY_BYTES
 from kernbench.messages.fabric import Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.registry import did_you_mean
-from kernbench.reports.breakdown import column, record_at
+from kernbench.reports.breakdown import column
+from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.topology.closed_form import stages
 from kernbench.topology.idle_queue import IdleQueue, idle_queue
-from kernbench.topology.idle_transfer import host_requester, idle_transfer_ps, memory_rate, pe_requester
+from kernbench.topology.idle_transfer import (
+    Requester,
+    host_requester,
+    idle_transfer_ps,
+    memory_rate,
+    pe_requester,
+)
 from kernbench.topology.routes import Routes
-from kernbench.units import KIB, MIB, PS_PER_US, transfer_ps
+from kernbench.units import KIB, MIB, PS_PER_US, ceil_div, format_bytes, transfer_ps
 
 HOST_CASES = ("host-to-device", "device-to-host")
 PE_CASES = ("pe-to-local", "pe-to-same-cube", "pe-to-other-cube", "pe-to-other-sip")
@@ -35,6 +44,7 @@ assert SIZES[-1] == MIB
 QUEUE_CASE = "queue"
 QUEUE_SIZES = (256, KIB, 4 * KIB)
 DEPTHS = tuple(range(1, 17))
+N_BLOCKS = 4  # of a load that TCM does not hold at once: what is in flight, and room to spare
 LAPS = 4  # round the ring; as many are measured as are waited for before
 START_MESSAGES = 16  # and what the first messages may bunch up to
 
@@ -51,15 +61,19 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRow:
-    """One transfer. ``error_ps`` is simulated minus closed form: 0, or one of the two is wrong."""
+    """One transfer. ``error_ps`` is simulated minus closed form: 0, or one of the two is wrong.
+
+    Both are None where the TLB does not hold the pages of a PE's load, which walks for them in between, or TCM not the
+    blocks that are in flight.
+    """
 
     case: str
     src: str
     dst: str
     size_bytes: int
     simulated_ps: int
-    closed_form_ps: int
-    error_ps: int
+    closed_form_ps: int | None
+    error_ps: int | None
     bytes_per_ns: float
     bottleneck_bytes_per_ns: float
     share: float
@@ -97,9 +111,10 @@ class QueueRow:
 
 
 @jit
-def load_kernel(ptr: Any, offset: Any, BYTES: tl.constexpr) -> None:
-    """Loads one block of bytes."""
-    tl.load(ptr + offset, shape=(BYTES,))
+def load_kernel(ptr: Any, BYTES: tl.constexpr, BLOCK: tl.constexpr) -> None:
+    """Loads blocks of bytes, one after the other, and keeps none."""
+    for at in range(0, BYTES, BLOCK):
+        tl.load(ptr + at, shape=(min(BLOCK, BYTES - at),))
 
 
 @jit
@@ -123,7 +138,8 @@ def run_probe(
 ) -> tuple[ProbeRow, ...]:
     """Every case at every size, each transfer on a machine that does nothing else.
 
-    A PE's load of more than its TCM holds is left out, and so is a case the topology has no place for.
+    A PE loads what its TCM does not hold in blocks, one behind the other. A case that the machine has no place for is
+    left out; UsageError for a size that the PE's slice of HBM does not hold.
     """
     unknown = next((case for case in cases if case not in CASES), None)
     if unknown is not None:
@@ -147,10 +163,34 @@ class _Probe:
         owner = 0 if case in HOST_CASES else self._other_pe(case)
         if owner is None:
             return
-        tcm_bytes = self.machine.spec.pe.tcm.size_bytes
+        most = self._most_bytes(owner)
         for size in sizes:
-            if case in HOST_CASES or size <= tcm_bytes:
-                yield self._row(case, owner, size)
+            if size > most:
+                raise UsageError(
+                    f"probe {case}: {format_bytes(size)} do not fit {self.graph.pes[owner]}'s slice of HBM beside the "
+                    f"page table; the largest size is {most} B"
+                )
+            yield self._row(case, owner, size)
+
+    def _most_bytes(self, owner: int) -> int:
+        """The largest tensor that a PE's slice surely holds, with page directories and the tensor's own entries."""
+        spec, room = self.machine.spec, self.machine.slice_of(owner).size_bytes
+        page, burst = spec.pe.mmu.page_bytes, spec.cube.hbm.timing.burst_bytes
+        if spec.pe.mmu.miss == "walk":
+            room = (room - directory_bytes(spec.pe.mmu) - ENTRY_BYTES) * page // (page + ENTRY_BYTES)
+        return max(0, room // burst * burst)
+
+    def _is_held(self, size: int, pe: Requester) -> bool:
+        """Whether the TLB holds all pages of a tensor, and TCM what is in flight and two blocks more."""
+        mmu, block = self.graph.unit(0, "pe_mmu").spec, pe.descriptor_bytes
+        has_room = block == size or pe.max_inflight_bytes + 2 * block <= self.machine.tcm_left_bytes(0)
+        has_pages = mmu.miss == "preload" or ceil_div(size, mmu.page_bytes) <= mmu.tlb_entries
+        return bool(has_room and has_pages)
+
+    def _block_bytes(self, size: int) -> int:
+        """What a load of ``size`` takes at a time: all that TCM holds at once, else a quarter of TCM."""
+        left_bytes = self.machine.tcm_left_bytes(0)
+        return size if size <= left_bytes else max(1, left_bytes // N_BLOCKS)
 
     def _other_pe(self, case: str) -> int | None:
         """The last PE that is in the same cube as PE 0, or in another one, or in another SIP."""
@@ -171,11 +211,14 @@ class _Probe:
             end, setup_ps = host_requester(self.graph), 0
             simulated_ps = self._copy(owner, size, is_write=is_write)
         else:
-            is_write = False
-            end = pe_requester(self.graph, 0, offset=owner * size)
-            setup_ps = self.machine.spec.pe.dma.setup_ps
-            simulated_ps = self._load(owner, size)
-        closed_ps = setup_ps + idle_transfer_ps(self.graph, self.routes, end, memory, size, is_write=is_write)
+            is_write, block = False, self._block_bytes(size)
+            end = pe_requester(self.graph, 0, descriptor_bytes=block)
+            setup_ps = end.setup_ps
+            simulated_ps = self._load(owner, size, block)
+        closed_ps = None
+        if case in HOST_CASES or self._is_held(size, end):
+            idle_ps = idle_transfer_ps(self.graph, self.routes, end, memory, size, is_write=is_write)
+            closed_ps = setup_ps + idle_ps
         src, dst = (end.node, memory) if is_write else (memory, end.node)
         hops = tuple(self._hops(src, dst, size))
         slowest = min(float(memory_rate(self.graph, memory)), *(hop.bytes_per_ns for hop in hops))
@@ -186,7 +229,7 @@ class _Probe:
             size_bytes=size,
             simulated_ps=simulated_ps,
             closed_form_ps=closed_ps,
-            error_ps=simulated_ps - closed_ps,
+            error_ps=None if closed_ps is None else simulated_ps - closed_ps,
             bytes_per_ns=size * 1000 / simulated_ps,
             bottleneck_bytes_per_ns=slowest,
             share=size * 1000 / simulated_ps / slowest,
@@ -204,19 +247,20 @@ class _Probe:
             self.machine.host_read((piece,), size)
         return self.machine.now_ps - start_ps
 
-    def _load(self, owner: int, size: int) -> int:
-        """Simulated time of one load by PE 0 from a PE's slice: from its descriptor's start to its last byte.
+    def _load(self, owner: int, size: int, block: int) -> int:
+        """Simulated time that PE 0 takes to load from a PE's slice: from the first descriptor's start to the last byte.
 
-        It is the second of two, so that the TLB holds its pages.
+        It is the second of two times, so that the TLB holds its pages.
         """
         torch = self.simulation.torch
-        tensor = torch.empty(self.graph.n_pes * size, dtype=int8, name="block")
+        tensor = torch.empty(size, dtype=int8, policy=DPPolicy(only=owner), name="block")
         for _ in range(2):
-            torch.launch(load_kernel, (1,), (tensor, owner * size), {"BYTES": size}, place=[0])
-        torch.synchronize()
+            self.simulation.begin_window()  # the log of what was before is not needed
+            torch.launch(load_kernel, (1,), (tensor,), {"BYTES": size, "BLOCK": block}, place=[0])
+            torch.synchronize()
         table = self.machine.log.table()
-        row = record_at(table, int(np.flatnonzero(column(table, "op") == OpCode.DMA_READ)[-1]))
-        return row.end_ps - row.start_ps
+        loads = column(table, "op") == OpCode.DMA_READ
+        return int(column(table, "end_ps")[loads].max() - column(table, "start_ps")[loads].min())
 
     def _hops(self, src: int, dst: int, size: int) -> Iterator[Hop]:
         route = self.routes.route(src, dst)
@@ -239,7 +283,7 @@ def run_queue_probe(
 ) -> tuple[QueueRow, ...]:
     """A queue from one of ``pes`` to the other, at every size and depth, on a machine that does nothing else.
 
-    A ring that TCM does not hold beside one more message is left out.
+    A ring that TCM does not hold beside one more message is left out; UsageError if it holds none.
     """
     for what, numbers in (("sizes are bytes", sizes), ("depths are slots", depths)):
         if any(number < 1 for number in numbers):
@@ -252,6 +296,11 @@ def run_queue_probe(
         )
     src, dst = pes
     tcm_bytes = min(graph.unit(pe, "pe_tcm").spec.size_bytes for pe in pes)
+    if (min(depths) + 1) * min(sizes) > tcm_bytes:
+        raise UsageError(
+            f"probe queue: no ring of these depths and sizes fits a TCM of {tcm_bytes} B beside one more message; of "
+            f"depth {min(depths)} a message has {tcm_bytes // (min(depths) + 1)} B at most"
+        )
     routes = Routes(graph)
     rows = []
     for size in sizes:

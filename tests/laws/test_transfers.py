@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kernbench.config.load import load_config
+from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
@@ -24,6 +25,45 @@ def test_an_idle_transfer_takes_its_closed_form_to_the_picosecond_at_every_size(
     rows = run_probe(CASES, SIZES, topology=topology)
     assert len(rows) == len(SIZES) * (6 if topology == "default" else 4)
     assert [(row.case, row.size_bytes, row.error_ps) for row in rows if row.error_ps] == []
+
+
+SMALL_TCM = ("pe.tcm.size=32 KiB", "pe.ipcq={slots: 1, slot_size: 512}")
+
+
+def test_a_load_of_more_than_tcm_goes_in_blocks_of_a_quarter_and_takes_its_closed_form():
+    rows = run_probe(CASES, (32769, 50_000, 65536), topology="default", overrides=SMALL_TCM)
+    assert [(row.case, row.size_bytes, row.error_ps) for row in rows if row.error_ps != 0] == []
+    (whole,) = run_probe(("pe-to-other-sip",), (65536,), topology="default")
+    assert rows[-1].simulated_ps >= whole.simulated_ps  # each block is set up, which the window may hide
+
+
+def test_blocks_in_flight_that_tcm_does_not_hold_have_no_closed_form():
+    tight = ("pe.tcm.size=8 KiB", *SMALL_TCM[1:])  # as much as the window
+    (row,) = run_probe(("pe-to-local",), (8193,), topology="default", overrides=tight)
+    assert (row.closed_form_ps, row.error_ps) == (None, None)
+
+
+def test_pages_that_the_tlb_does_not_hold_have_no_closed_form():
+    held, more = run_probe(("pe-to-local",), (64 * 4096, 65 * 4096), topology="tiny")  # 64 entries of 4 KiB
+    assert held.error_ps == 0
+    assert (more.closed_form_ps, more.error_ps) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("case", "size", "text"),
+    [
+        # a directory of 4 KiB, and 32 B for each page of 4 KiB and one more
+        ("pe-to-local", 16 << 20, "16 MiB do not fit sip0.cube0.pe0's slice"),
+        ("host-to-device", 1 << 40, "1024 GiB do not fit sip0.cube0.pe0's slice"),
+        ("pe-to-same-cube", 16_643_041, "15.87 MiB do not fit sip0.cube0.pe3's slice"),
+    ],
+)
+def test_what_memory_does_not_hold_is_refused_with_the_largest_size(case, size, text):
+    with pytest.raises(UsageError) as caught:
+        run_probe((case,), (size,), topology="tiny")
+    assert str(caught.value) == (
+        f"probe {case}: {text} of HBM beside the page table; the largest size is 16643040 B"
+    )
 
 
 @pytest.mark.parametrize("topology", ["tiny", "default"])

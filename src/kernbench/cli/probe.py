@@ -46,8 +46,8 @@ def command(
         typer.Option(
             "--sizes",
             metavar="SIZE,...",
-            help="Bytes, or with KiB (K) or MiB; 4 KiB to 1 MiB, doubling, if left out (queue: 256 B, 1 KiB, "
-            "4 KiB).",
+            help="Bytes, or with KiB (K), MiB or GiB, up to a PE's slice of HBM; 4 KiB to 1 MiB, doubling, if left out "
+            "(queue: 256 B, 1 KiB, 4 KiB).",
         ),
     ] = None,
     hops: Annotated[
@@ -111,8 +111,7 @@ def command(
         )
     if not rows:
         raise UsageError(
-            f"probe {case}: {topology} has no such place, or its TCM is smaller than every size; "
-            "leave the case out to see what there is"
+            f"probe {case}: {topology} has no such place; leave the case out to see what there is"
         )
     _write(json, topology, overrides, _as_json(rows))
     if json != STDOUT:
@@ -145,11 +144,6 @@ def _probe_queue(
             pes=chosen_pes,
             topology=topology,
             overrides=overrides,
-        )
-    if not rows:
-        raise UsageError(
-            f"probe queue: no ring of these depths and sizes fits the TCM of {topology} beside one more message; "
-            "give smaller --sizes or --depths"
         )
     if plot is not None:
         draw_queue(plot, rows)
@@ -219,8 +213,8 @@ def _print(output: Output, rows: tuple[ProbeRow, ...], *, with_hops: bool) -> No
                 row.case,
                 format_bytes(row.size_bytes),
                 format_ps(row.simulated_ps),
-                format_ps(row.closed_form_ps),
-                f"{row.error_ps} ps",
+                "N/A" if row.closed_form_ps is None else format_ps(row.closed_form_ps),
+                "N/A" if row.error_ps is None else f"{row.error_ps} ps",
                 f"{row.bytes_per_ns:.2f}",
                 percent(row.share),
             )
@@ -231,8 +225,14 @@ def _print(output: Output, rows: tuple[ProbeRow, ...], *, with_hops: bool) -> No
     if with_hops:
         for row in _first_of_each_case(rows):
             _print_hops(output, row)
-    wrong = sum(row.error_ps != 0 for row in rows)
+    wrong = sum(bool(row.error_ps) for row in rows)
+    n_open = sum(row.error_ps is None for row in rows)
     output.line()
+    if n_open:
+        output.line(
+            f"{n_open} of {len(rows)} transfers have no closed form: their pages are more than the TLB holds "
+            "(pe.mmu.tlb_entries), or their blocks in flight more than TCM does"
+        )
     output.line(
         f"{wrong} of {len(rows)} transfers differ from their closed form, for which every buffer and queue is large "
         "enough; kernbench check warns of those that are not"

@@ -42,7 +42,8 @@ class Requester:
     """One end of a transfer: its window, and how its own memory takes or gives a chunk.
 
     If it has pages (of ``page_bytes``, 0: none), it looks each up before the first packet from it; the transfer begins
-    ``page_offset`` bytes into one.
+    ``page_offset`` bytes into one. Of a transfer in descriptors of ``descriptor_bytes`` (0: one), each but the first is
+    set up behind the one before, which is asked for by then.
     """
 
     node: int
@@ -52,16 +53,20 @@ class Requester:
     page_bytes: int = 0
     page_offset: int = 0
     look_up_ps: int = 0
+    descriptor_bytes: int = 0
+    setup_ps: int = 0
 
     def packets(self, size_bytes: int, packet_bytes: int) -> Iterator[tuple[int, int, int]]:
-        """``(place in the transfer, bytes, time to look its page up before it)`` of each packet, within its page."""
-        pages = _cut(size_bytes, self.page_bytes, self.page_offset) if self.page_bytes else (size_bytes,)
+        """``(place in the transfer, bytes, time to set up and look up before it)`` of each packet, within its page."""
         at = 0
-        for page in pages:
-            look_up_ps = self.look_up_ps
-            for packet in _cut(page, packet_bytes):
-                yield at, packet, look_up_ps
-                at, look_up_ps = at + packet, 0
+        for descriptor in _cut(size_bytes, self.descriptor_bytes or size_bytes):
+            before_ps = self.setup_ps if at else 0
+            place = self.page_offset + at
+            for page in _cut(descriptor, self.page_bytes, place) if self.page_bytes else (descriptor,):
+                before_ps += self.look_up_ps
+                for packet in _cut(page, packet_bytes):
+                    yield at, packet, before_ps
+                    at, before_ps = at + packet, 0
 
 
 def host_requester(graph: TopologyGraph) -> Requester:
@@ -75,8 +80,10 @@ def host_requester(graph: TopologyGraph) -> Requester:
     )
 
 
-def pe_requester(graph: TopologyGraph, pe: int, *, offset: int = 0, is_write: bool = False) -> Requester:
-    """PE number ``pe``, about to load from ``offset`` bytes into a tensor, or to store there."""
+def pe_requester(
+    graph: TopologyGraph, pe: int, *, descriptor_bytes: int = 0, is_write: bool = False
+) -> Requester:
+    """PE number ``pe``, about to load from the beginning of a tensor, or to store there."""
     node = graph.nodes[graph.niu_of(pe)]
     spec = node.pe_spec
     assert spec is not None
@@ -86,8 +93,9 @@ def pe_requester(graph: TopologyGraph, pe: int, *, offset: int = 0, is_write: bo
         port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),
         port_latency_ps=spec.tcm.latency_ps,
         page_bytes=spec.mmu.page_bytes,
-        page_offset=offset % spec.mmu.page_bytes,
         look_up_ps=spec.mmu.hit_ps,
+        descriptor_bytes=descriptor_bytes,
+        setup_ps=spec.dma.setup_ps,
     )
 
 
