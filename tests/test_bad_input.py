@@ -450,7 +450,7 @@ def test_a_kernel_that_would_not_run_is_refused(kernbench):
         ),
         ("torch.zerros(4)", "torch has no attribute 'zerros' here; did you mean 'zeros'? (known: "),
         ("torch.zeros(4, policy=3)", "policy=3 is no DPPolicy; write one, as in DPPolicy(pe='row_wise')"),
-        ("torch.zeros(4, device='cuda')", "unknown device 'cuda'; (known: ahbm, host)"),
+        ("torch.zeros(4, device='cuda')", "unknown device 'cuda'; (known: ahbm, cpu)"),
         ("torch.launch(3, (1,), (x,))", "a kernel is a function, not 3"),
         (
             "kernel[(1 << 30,)](x)",

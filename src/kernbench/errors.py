@@ -71,6 +71,22 @@ class UsageError(KernBenchError):
     """An API or a command was called in a way it cannot serve."""
 
 
+class InvalidValueError(UsageError, ValueError):
+    """What PyTorch raises as a ValueError."""
+
+
+class InvalidTypeError(UsageError, TypeError):
+    """What PyTorch raises as a TypeError."""
+
+
+class InvalidIndexError(UsageError, IndexError):
+    """What PyTorch raises as an IndexError."""
+
+
+class RefusedError(UsageError, RuntimeError):
+    """What PyTorch raises as a RuntimeError."""
+
+
 class ProgramError(KernBenchError):
     """The simulated program failed."""
 

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.dtypes import DType, as_dtype
+from kernbench.dtypes import DType, Kind, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.storage import user_line
@@ -167,7 +167,7 @@ def _set(record: Any, **values: Any) -> None:
 
 
 def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Tensor:
-    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7.
+    """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7, or from 0 to 15.
 
     Raises:
         CapacityError: it is more than the whole device holds.
@@ -180,9 +180,10 @@ def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Ten
             f"{format_bytes(torch.memory_bytes())} of HBM in all; make it smaller"
         )
     if dtype.is_float:
-        floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="host")
+        floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="cpu")
         return floats
-    integers: Tensor = torch.randint(-8, 8, shape, dtype=dtype, name=name, device="host")
+    low, high = {Kind.BOOL: (0, 2), Kind.INT: (-8, 8) if dtype.signed else (0, 16)}[dtype.kind]
+    integers: Tensor = torch.randint(low, high, shape, dtype=dtype, name=name, device="cpu")
     return integers
 
 

@@ -20,6 +20,9 @@ from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_on
 T = TypeVar("T")
 GROUP = "kernbench.plugins"
 MOST_SHOWN, N_NEAREST = 12, 8  # names in an error: all of so many, or the nearest
+LOOKS_THE_SAME = (
+    0.85  # how much alike two names are that begin differently, and one may be meant as the other
+)
 _SOURCE: ContextVar[str] = ContextVar("kernbench_source", default="")
 _broken: list[str] | None = (
     None  # of the process, once entry points were loaded: a line for each that could not be
@@ -89,13 +92,18 @@ def did_you_mean(name: object, names: Iterable[str], *, listed_by: str = "") -> 
 def nearest(name: object, known: Iterable[str]) -> str:
     """The cure for a misspelt or shortened ``name`` where those ``known`` are many; empty if none is near.
 
+    A name that begins otherwise is near only where little else differs.
+
     >>> nearest("gem", ["gemm", "softmax"]), nearest("conv", ["gemm", "softmax"])
     ("did you mean 'gemm'? ", '')
+    >>> nearest("ftiny", ["tiny"]), nearest("allclose", ["close"])
+    ("did you mean 'tiny'? ", '')
     """
     known, asked = sorted(known), str(name)
     same = [k for k in known if k.lower() == asked.lower()]
     begun = [k for k in known if k.lower().startswith(asked.lower())]
-    close = same or difflib.get_close_matches(asked, known, n=1) or (begun if len(begun) == 1 else [])
+    near = [k for k in difflib.get_close_matches(asked, known, n=3) if _is_near(asked, k)]
+    close = same or near or (begun if len(begun) == 1 else [])
     return f"did you mean {close[0]!r}? " if close else ""
 
 
@@ -105,6 +113,12 @@ def _is_ours() -> bool:
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
     return frame is not None and str(frame.f_globals.get("__name__")).startswith("kernbench.")
+
+
+def _is_near(name: str, known: str) -> bool:
+    """Whether a name that looks like ``known`` may be meant as it."""
+    starts_alike = name[:1].lower() == known[:1].lower()
+    return starts_alike or difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio() > LOOKS_THE_SAME
 
 
 class Registry(Generic[T]):

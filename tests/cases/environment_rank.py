@@ -10,5 +10,5 @@ dist.init_process_group("ahbm", init_method="env://")
 print("rank", dist.get_rank(), "of", dist.get_world_size())
 
 # $ python environment_rank.py
-#! kernbench.ccl.misuse.InvalidValueError: init_process_group at environment_rank.py:9: RANK=2 and WORLD_SIZE=4 in the environment, as of one process of several; ranks are started by torch.multiprocessing.spawn here, one program for all: call it in a worker, or unset them to speak for all ranks at once
+#! kernbench.errors.InvalidValueError: init_process_group at environment_rank.py:9: RANK=2 and WORLD_SIZE=4 in the environment, as of one process of several; ranks are started by torch.multiprocessing.spawn here, one program for all: call it in a worker, or unset them to speak for all ranks at once
 # = 1

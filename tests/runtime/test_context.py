@@ -139,7 +139,7 @@ def test_a_wrong_shape_is_refused(torch, shape):
 def test_an_unknown_device_is_refused(torch):
     with pytest.raises(UsageError) as caught:
         torch.empty(4, device="cuda")
-    assert str(caught.value) == "unknown device 'cuda'; (known: ahbm, host)"
+    assert str(caught.value) == "unknown device 'cuda'; (known: ahbm, cpu)"
 
 
 def test_an_unknown_dtype_is_refused(torch):

@@ -10,15 +10,9 @@ from typing import Any
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.exchange import Pair
 from kernbench.ccl.groups import Call, Group, Tensors
-from kernbench.ccl.misuse import (
-    OURS,
-    BackendError,
-    InvalidTypeError,
-    SizesError,
-    require_one_dtype,
-    torch_name,
-)
+from kernbench.ccl.misuse import OURS, BackendError, SizesError, require_one_dtype, torch_name
 from kernbench.ccl.reduce_op import ReduceOp, require_op_on
+from kernbench.errors import InvalidTypeError
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
 

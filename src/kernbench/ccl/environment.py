@@ -10,7 +10,8 @@ import os
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlparse
 
-from kernbench.ccl.misuse import BackendError, InvalidValueError
+from kernbench.ccl.misuse import BackendError
+from kernbench.errors import InvalidValueError
 from kernbench.messages.commands import SourceLine
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

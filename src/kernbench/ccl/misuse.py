@@ -6,19 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from kernbench.dtypes import DType
-from kernbench.errors import UsageError
+from kernbench.errors import InvalidTypeError, InvalidValueError, RefusedError, UsageError
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 
 
-class InvalidValueError(UsageError, ValueError):
-    """What PyTorch raises as a ValueError."""
-
-
-class InvalidTypeError(UsageError, TypeError):
-    """What PyTorch raises as a TypeError."""
-
-
-class BackendError(UsageError, RuntimeError):
+class BackendError(RefusedError):
     """What a backend of PyTorch raises as a RuntimeError."""
 
 
@@ -28,10 +20,6 @@ class SizesError(UsageError, ValueError, RuntimeError):
 
 class StateError(UsageError, AssertionError):
     """What PyTorch asserts about its own state."""
-
-
-class EmptyListError(UsageError, IndexError):
-    """What PyTorch raises as an IndexError."""
 
 
 NOT_INITIALIZED = (

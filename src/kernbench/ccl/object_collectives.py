@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kernbench.ccl.groups import ProcessGroup
-from kernbench.ccl.misuse import BackendError, InvalidValueError
+from kernbench.ccl.misuse import BackendError
 from kernbench.ccl.process_groups import GroupLike
 from kernbench.ccl.tensor_collectives import TensorCollectives
 from kernbench.dtypes import DType, int64, uint8
-from kernbench.errors import ForcedValueError, UsageError, in_one_line
+from kernbench.errors import ForcedValueError, InvalidValueError, UsageError, in_one_line
 from kernbench.runtime.context import Context
 from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.groups import Call, ProcessGroup
-from kernbench.ccl.misuse import BackendError, EmptyListError, InvalidValueError, require_tensor
+from kernbench.ccl.misuse import BackendError, require_tensor
 from kernbench.ccl.process_groups import GroupLike, ProcessGroups, is_outside
 from kernbench.ccl.work import Work
+from kernbench.errors import InvalidIndexError, InvalidValueError
 from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -90,7 +91,7 @@ class PointToPoint(ProcessGroups):
                 "Invalid ``p2p_op_list``. Each op is expected to to be of type ``torch.distributed.P2POp``."
             )
         if not p2p_op_list:
-            raise EmptyListError("list index out of range")
+            raise InvalidIndexError("list index out of range")
         if not all(op.group is p2p_op_list[0].group for op in p2p_op_list):
             raise InvalidValueError("All ops need to use the same group.")
         works = [op.start() for op in p2p_op_list]

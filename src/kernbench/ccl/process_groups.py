@@ -10,15 +10,10 @@ from typing import Any
 
 from kernbench.ccl.environment import rendezvous, world_size_on_host
 from kernbench.ccl.groups import NON_GROUP_MEMBER, ProcessGroup
-from kernbench.ccl.misuse import (
-    NOT_INITIALIZED,
-    BackendError,
-    InvalidTypeError,
-    InvalidValueError,
-    StateError,
-)
+from kernbench.ccl.misuse import NOT_INITIALIZED, BackendError, StateError
 from kernbench.ccl.ranks import Hub
 from kernbench.ccl.world import World, Worlds
+from kernbench.errors import InvalidTypeError, InvalidValueError
 from kernbench.runtime.storage import user_line
 
 GroupLike = ProcessGroup | int | None

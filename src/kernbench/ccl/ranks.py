@@ -11,8 +11,7 @@ from typing import Any, TypeVar, cast
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from kernbench.ccl.environment import Environment, enter, of_worker, seen
-from kernbench.ccl.misuse import InvalidValueError
-from kernbench.errors import DeadlockError, UsageError
+from kernbench.errors import DeadlockError, InvalidValueError, UsageError
 from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
 from kernbench.runtime.generator import Generator

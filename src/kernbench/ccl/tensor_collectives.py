@@ -10,11 +10,12 @@ from typing import Any
 from kernbench.ccl.backend import parts_of
 from kernbench.ccl.collectives import Collectives
 from kernbench.ccl.groups import Call, ProcessGroup
-from kernbench.ccl.misuse import InvalidValueError, require_one_dtype, require_tensor, require_tensors
+from kernbench.ccl.misuse import require_one_dtype, require_tensor, require_tensors
 from kernbench.ccl.point_to_point import PointToPoint
 from kernbench.ccl.process_groups import GroupLike, is_outside, require_timeout
 from kernbench.ccl.reduce_op import ReduceOp
 from kernbench.ccl.work import Work
+from kernbench.errors import InvalidValueError
 from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DeviceTensor
 

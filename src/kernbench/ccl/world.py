@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.groups import NON_GROUP_MEMBER, Call, Group, ProcessGroup
-from kernbench.ccl.misuse import BackendError, InvalidValueError
+from kernbench.ccl.misuse import BackendError
 from kernbench.ccl.ranks import Hub, Process
 from kernbench.ccl.work import Work
-from kernbench.errors import DeadlockError
+from kernbench.errors import DeadlockError, InvalidValueError
 from kernbench.messages.commands import SourceLine
 
 

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ContextDecorator, nullcontext
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kernbench import dtypes
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
-from kernbench.ops.numerics import as_array, convert
+from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.runtime import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
 from kernbench.runtime.device import Device
+from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
 from kernbench.runtime.event import Event
 from kernbench.runtime.generator import Generator
+from kernbench.runtime.host_functions import FUNCTIONS, METHODS
 from kernbench.runtime.measures import Measures
 from kernbench.runtime.measuring import Measuring
 from kernbench.runtime.open_device import OpenDevice
 from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.promotion import is_castable, number_type, promote_types, result_type
 from kernbench.runtime.storage import user_line
-from kernbench.runtime.tensor import DEVICE, HOST, Array, DeviceTensor, HostTensor, Tensor
+from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor, Tensor
+from kernbench.runtime.values import (
+    MOST_ELEMENTS,
+    TypeInfo,
+    cast,
+    filling,
+    float_info,
+    int_info,
+    number_of,
+    plain,
+    ranged,
+    require_in_range,
+    room_for,
+    values_of,
+)
 from kernbench.topology.hbm import HbmLayout
 from kernbench.units import ceil_div
 
-MOST_ELEMENTS = 1 << 59  # of 8 bytes, which 63 bits can count
 DTypeLike = DType | str | np.dtype[Any] | type
 
 # Names of PyTorch that are no methods: dtypes (where `int` is int32) and types.
@@ -34,6 +51,7 @@ NAMES: dict[str, Any] = {
     "DPPolicy": DPPolicy,
     "Generator": Generator,
     "Tensor": Tensor,
+    "device": DeviceName,
     "float64": dtypes.float64,
     "double": dtypes.float64,
     "float32": dtypes.float32,
@@ -58,18 +76,35 @@ NAMES: dict[str, Any] = {
 }
 
 
+# What a context has that PyTorch has not, and that nobody means who misspells a name of PyTorch.
+NOT_PYTORCHS = frozenset(
+    {
+        "close",
+        "default_policy",
+        "heap",
+        "host_read",
+        "host_write",
+        "machine",
+        "measures",
+        "memory_bytes",
+        "methods",
+    }
+)
+
+
 class Context(OpenDevice):
     """An open device with PyTorch's ways to make tensors on it; the dtypes are attributes (``torch.float16``).
 
-    A tensor is made on the device ("ahbm") unless ``device="host"`` is said, and placed by ``policy``; without one by
+    A tensor is made on the device ("ahbm") unless ``device="cpu"`` is said, and placed by ``policy``; without one by
     ``default_policy``: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty``
     costs no simulated time; what has values is filled on the host and copied over. Random numbers follow from ``seed``
-    alone.
+    alone. Further functions, as ``torch.cat``, are those of :data:`~kernbench.runtime.host_functions.FUNCTIONS`.
     """
 
     distributed: Any
     multiprocessing: Any
     measures: Measures
+    methods: ClassVar[Mapping[str, Callable[..., Any]]] = METHODS
 
     def __init__(self, machine: Device, seed: int) -> None:
         super().__init__(machine)
@@ -79,8 +114,12 @@ class Context(OpenDevice):
     def __getattr__(self, name: str) -> Any:
         if name in NAMES:
             return NAMES[name]
-        known = [*NAMES, *(known for known in dir(type(self)) if not known.startswith("_"))]
-        raise UnknownAttributeError(f"torch has no attribute {name!r} here; {did_you_mean(name, known)}")
+        if name in FUNCTIONS:
+            return FUNCTIONS[name]
+        own = [known for known in dir(type(self)) if not known.startswith("_") and known not in NOT_PYTORCHS]
+        raise UnknownAttributeError(
+            f"torch has no attribute {name!r} here; {did_you_mean(name, [*NAMES, *FUNCTIONS, *own])}"
+        )
 
     @staticmethod
     def cdiv(a: int, b: int) -> int:
@@ -99,12 +138,13 @@ class Context(OpenDevice):
     ) -> Tensor:
         """A tensor without values: what is read before it is written is NaN, or -1 for integers."""
         self._require_open()
-        extents, element = _shape_of(shape), as_dtype(dtype)
-        if device == HOST:
-            return HostTensor(self, np.empty(extents, element.numpy), self._named(name))
-        if device != DEVICE:
-            raise UsageError(f"unknown device {device!r}; {did_you_mean(device, (DEVICE, HOST))}")
-        policy, label = policy or self.default_policy, self._named(name)
+        extents, element, where = _shape_of(shape), as_dtype(dtype), DeviceName(device)
+        label = self._named(name)
+        if where == HOST:
+            _require_no_policy(policy, label)
+            with room_for(extents, element):
+                return HostTensor(self, np.empty(extents, element.numpy), label)
+        policy = policy or self.default_policy
         return DeviceTensor(self, self._new_storage(label, extents, element, policy), extents)
 
     def zeros(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
@@ -123,25 +163,68 @@ class Context(OpenDevice):
         dtype: DTypeLike | None = None,
         **where: Any,
     ) -> Tensor:
-        """A tensor of ``value``; without a dtype, int1, int64 or fp32 by its Python type."""
-        element = _dtype_of_number(value) if dtype is None else as_dtype(dtype)
+        """A tensor of ``value``, which the dtype must hold; without a dtype, int1, int64 or fp32 by its Python type.
+
+        Raises:
+            RuntimeError: ``value`` is beyond the dtype's range.
+        """
+        number = number_of(value, "full(): argument 'fill_value' (position 2)")
+        element = number_type(number) if dtype is None else as_dtype(dtype)
+        filled = filling(number, element)
         return self._filled(
-            _shape_of((shape,)),
-            element,
-            lambda extents: np.full(extents, as_array(value, element), element.numpy),
-            **where,
+            _shape_of((shape,)), element, lambda extents: np.full(extents, filled, element.numpy), **where
         )
 
     def arange(self, *bounds: int | float, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
-        """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``, as in PyTorch."""
-        if not 1 <= len(bounds) <= 3 or (len(bounds) == 3 and not bounds[2]):
-            raise UsageError(
-                f"torch.arange{bounds}: give an end; a start and an end; or those and a step, not 0"
-            )
-        whole = all(isinstance(bound, int) for bound in bounds)
-        values = np.arange(*bounds, dtype=np.int64 if whole else np.float64)
-        element = (dtypes.int64 if whole else dtypes.float32) if dtype is None else as_dtype(dtype)
+        """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``; integers wrap, as in PyTorch."""
+        values, element = ranged(bounds, None if dtype is None else as_dtype(dtype))
         return self._filled(values.shape, element, lambda _: values, **where)
+
+    def linspace(
+        self, start: float, end: float, steps: int, *, dtype: DTypeLike = dtypes.float32, **where: Any
+    ) -> Tensor:
+        """``steps`` numbers from ``start`` to ``end``, both included, at even distances."""
+        values = np.linspace(start, end, steps)
+        return self._filled(values.shape, as_dtype(dtype), lambda _: values, **where)
+
+    def eye(self, n: int, m: int | None = None, *, dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
+        """A matrix of ``n`` rows, and as many columns unless ``m`` says otherwise, with ones on the diagonal."""
+        return self._filled(
+            _shape_of((n, n if m is None else m)),
+            as_dtype(dtype),
+            lambda shape: np.eye(shape[0], shape[1]),
+            **where,
+        )
+
+    def empty_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """A tensor without values, of the shape of ``input``, and in its dtype and place unless others are said."""
+        shape, like = _like("empty_like", input, dtype, where)
+        return self.empty(shape, **like)
+
+    def zeros_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """A tensor of zeros, likewise."""
+        shape, like = _like("zeros_like", input, dtype, where)
+        return self.zeros(shape, **like)
+
+    def ones_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """A tensor of ones, likewise."""
+        shape, like = _like("ones_like", input, dtype, where)
+        return self.ones(shape, **like)
+
+    def full_like(self, input: Tensor, value: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
+        """A tensor of ``value``, likewise."""
+        shape, like = _like("full_like", input, dtype, where)
+        return self.full(shape, value, **like)
+
+    def rand_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **how: Any) -> Tensor:
+        """Random numbers, uniform in [0, 1), likewise."""
+        shape, like = _like("rand_like", input, dtype, how)
+        return self.rand(shape, **like)
+
+    def randn_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **how: Any) -> Tensor:
+        """Normal random numbers, likewise."""
+        shape, like = _like("randn_like", input, dtype, how)
+        return self.randn(shape, **like)
 
     def randn(self, *shape: int | Sequence[int], **how: Any) -> Tensor:
         """Normal random numbers; ``how`` is dtype, generator, and policy, name and device as for :meth:`empty`."""
@@ -154,19 +237,26 @@ class Context(OpenDevice):
     def randint(
         self,
         low: int,
-        high: int,
-        size: int | Sequence[int],
+        high: int | Sequence[int],
+        size: int | Sequence[int] | None = None,
         *,
         dtype: DTypeLike = dtypes.int64,
         generator: Generator | None = None,
         **where: Any,
     ) -> Tensor:
-        """Random integers from ``low`` to ``high - 1``."""
-        if low >= high:
-            raise UsageError(f"torch.randint({low}, {high}): no integer is from {low} to {high - 1}")
+        """Random integers from ``low`` (from 0 in ``randint(high, size)``) to ``high - 1``, which the dtype holds."""
+        ends, extents = ((0, low), high) if size is None else ((low, high), size)
+        if not all(isinstance(end, (int, np.integer)) for end in ends):
+            raise InvalidTypeError(f"torch.randint{ends}: give whole numbers")
+        first, end = map(int, ends)  # type: ignore[arg-type]
+        if first >= end:
+            raise UsageError(f"torch.randint({first}, {end}): no integer is from {first} to {end - 1}")
+        element = as_dtype(dtype)
+        for name, number in (("from", first), ("to - 1", end - 1)):
+            require_in_range(name, number, element)
         stream = (generator or self.generator).stream
         return self._filled(
-            _shape_of((size,)), as_dtype(dtype), lambda extents: stream.integers(low, high, extents), **where
+            _shape_of((extents,)), element, lambda shape: stream.integers(first, end, shape), **where
         )
 
     def manual_seed(self, seed: int) -> Generator:
@@ -176,20 +266,59 @@ class Context(OpenDevice):
     def from_numpy(self, array: Array, *, name: str | None = None) -> HostTensor:
         """A host tensor on the memory of ``array``; ``.to("ahbm", policy=...)`` copies it to the device."""
         self._require_open()
-        return HostTensor(self, array, self._named(name))
+        return HostTensor(self, plain(array, "torch.from_numpy"), self._named(name))
 
     def tensor(self, values: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
-        """A copy of ``values``: an array, a number or nested lists; Python floats become fp32."""
-        try:
-            array = np.array(values)
-        except ValueError:
-            raise ShapeError(
-                "torch.tensor: the nested lists differ in length; give rows of one length"
-            ) from None
-        if dtype is None and not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
-            dtype = dtypes.float32
-        element = as_dtype(array.dtype if dtype is None else dtype)
-        return self._filled(array.shape, element, lambda _: array, **where)
+        """A copy of ``values``: an array or a tensor, or numbers in nested lists, which the dtype must hold.
+
+        Without a dtype, Python floats are fp32 and integers int64; an array's own is kept. Arrays are cast, and wrap.
+
+        Raises:
+            RuntimeError: a number is beyond the dtype's range.
+        """
+        element = None if dtype is None else as_dtype(dtype)
+        array = values_of(values.numpy() if isinstance(values, Tensor) else values, element)
+        return self._filled(array.shape, as_dtype(array.dtype), lambda _: array, **where)
+
+    def as_tensor(self, values: Any, *, dtype: DTypeLike | None = None, device: Any = None) -> Tensor:
+        """``values`` themselves, if they are a tensor in that place and dtype; else a tensor of them."""
+        if isinstance(values, Tensor):
+            return values.to(device, dtype)
+        return self.tensor(values, dtype=dtype, **({} if device is None else {"device": device}))
+
+    @staticmethod
+    def promote_types(type1: DType, type2: DType) -> DType:
+        """The smallest dtype to which both convert."""
+        return promote_types(as_dtype(type1), as_dtype(type2))
+
+    @staticmethod
+    def can_cast(from_: DType, to: DType) -> bool:
+        """Whether a result of one dtype may be written to a tensor of the other."""
+        return is_castable(as_dtype(from_), as_dtype(to))
+
+    @staticmethod
+    def finfo(dtype: DTypeLike = dtypes.float32) -> TypeInfo:
+        """The limits of a float dtype."""
+        return float_info(as_dtype(dtype))
+
+    @staticmethod
+    def iinfo(dtype: DTypeLike) -> TypeInfo:
+        """The limits of an integer dtype."""
+        return int_info(as_dtype(dtype))
+
+    @staticmethod
+    def result_type(tensor1: Any, tensor2: Any) -> DType:
+        """The dtype in which two tensors or numbers meet."""
+        given = (tensor1, tensor2)
+        tensors = [(x.dtype, x.ndim) for x in given if isinstance(x, Tensor)]
+        return result_type(
+            tensors, [number_of(x, "result_type()") for x in given if not isinstance(x, Tensor)]
+        )
+
+    @staticmethod
+    def no_grad() -> ContextDecorator:
+        """Nothing to switch off: there are no gradients here."""
+        return _NoGrad()
 
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
@@ -253,13 +382,12 @@ class Context(OpenDevice):
     ) -> Tensor:
         """A tensor with the values that ``make(shape)`` gives, once there is room for it."""
         self._require_open()
-        label = self._named(name)
-        there = (
-            None
-            if device == HOST
-            else self.empty(shape, dtype=dtype, policy=policy, name=label, device=device)
-        )
-        staged = HostTensor(self, convert(make(shape), dtype), label)
+        label, where = self._named(name), DeviceName(device)
+        there = None if where == HOST else self.empty(shape, dtype=dtype, policy=policy, name=label)
+        if there is None:
+            _require_no_policy(policy, label)
+        with room_for(shape, dtype):
+            staged = HostTensor(self, cast(make(shape), dtype), label)
         return staged if there is None else there.copy_(staged)
 
     def _random(
@@ -294,8 +422,26 @@ def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in extents)
 
 
-def _dtype_of_number(value: bool | int | float) -> DType:
-    """What PyTorch takes for a Python number."""
-    if isinstance(value, bool):
-        return dtypes.int1
-    return dtypes.int64 if isinstance(value, int) else dtypes.float32
+def _like(
+    name: str, input: Any, dtype: DTypeLike | None, where: Mapping[str, Any]
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The shape of ``input``, and its dtype, device and policy, where others are not said."""
+    if not isinstance(input, Tensor):
+        raise InvalidTypeError(
+            f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+        )
+    how: dict[str, Any] = {"dtype": dtype or input.dtype, "device": input.device}
+    if isinstance(input, DeviceTensor) and DeviceName(where.get("device", DEVICE)) == DEVICE:
+        how["policy"] = input.policy
+    return input.shape, {**how, **where}
+
+
+def _require_no_policy(policy: DPPolicy | None, name: str) -> None:
+    if policy is not None:
+        raise UsageError(
+            f"{name!r} is to be on the host, and {policy} places tensors on the device; give one of both"
+        )
+
+
+class _NoGrad(nullcontext[None], ContextDecorator):
+    """What ``torch.no_grad()`` gives."""

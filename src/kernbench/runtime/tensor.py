@@ -4,187 +4,29 @@ from __future__ import annotations
 
 import math
 import types
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UsageError
+from kernbench.errors import ForcedValueError, InvalidIndexError, ShapeError, UsageError
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
+from kernbench.runtime.device_name import DEVICE, HOST
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.storage import Storage, user_line
-from kernbench.runtime.views import flattened, narrowed, part, row_major, squeezed, unsqueezed, viewed
+from kernbench.runtime.tensor_base import Array, Tensor, on_device
+from kernbench.runtime.values import cast
+from kernbench.runtime.views import narrowed, part, row_major
 
 if TYPE_CHECKING:
     from kernbench.runtime.context import Context
 
-Array = npt.NDArray[Any]
-DEVICE, HOST = "ahbm", "host"
-
-
-class Tensor(ABC):
-    """What all tensors have: shape, dtype, a name, and the context they belong to."""
-
-    device: str
-
-    def __init__(self, context: Context, shape: tuple[int, ...], dtype: DType, name: str) -> None:
-        self.context = context
-        self.shape = shape
-        self.dtype = dtype
-        self.name = name
-
-    def numel(self) -> int:
-        """Elements."""
-        return math.prod(self.shape)
-
-    def element_size(self) -> int:
-        """Bytes of an element."""
-        return self.dtype.size_bytes
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor, one copy of each."""
-        return self.numel() * self.element_size()
-
-    def dim(self) -> int:
-        """Dimensions."""
-        return len(self.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Dimensions."""
-        return len(self.shape)
-
-    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
-        """The shape, or the extent of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
-        """Elements from one index to the next, per dimension or of one."""
-        strides = self._strides()
-        return strides if dim is None else strides[dim]
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise UsageError(f"{self.name!r} has no dimensions, so no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.numpy())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.numpy(), dtype, copy=copy)
-
-    def __eq__(self, other: object) -> bool:
-        if other is self:
-            return True
-        raise UsageError(
-            f"{self.name!r} == ...: a tensor is not compared; read it, as in (x.numpy() == y.numpy()).all()"
-        )
-
-    __hash__ = object.__hash__
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise UsageError(f"{self._label} is neither true nor false; read it, as in x.numpy().any()")
-        return bool(self.item())
-
-    @abstractmethod
-    def numpy(self) -> Array:
-        """The values as an array of the tensor's shape and dtype."""
-
-    @property
-    def data(self) -> Array:
-        """The same as :meth:`numpy`."""
-        return self.numpy()
-
-    def item(self) -> Any:
-        """The value of a tensor with one element, as a Python number."""
-        if self.numel() != 1:
-            raise ShapeError(f"{self._label} has {self.numel()} elements; item() needs one")
-        return self.numpy().reshape(-1)[0].item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists."""
-        return self.numpy().tolist()
-
-    def cpu(self) -> HostTensor:
-        """A copy on the host."""
-        return HostTensor(self.context, self.numpy().copy(), self.name)
-
-    def to(self, device: str, *, policy: DPPolicy | None = None, name: str | None = None) -> Tensor:
-        """A copy on ``device``: "ahbm", placed by ``policy``, or "host"."""
-        if device == HOST:
-            return self.cpu()
-        there: Tensor = self.context.empty(
-            self.shape, dtype=self.dtype, policy=policy, name=name or self.name, device=device
-        )
-        return there.copy_(self)
-
-    @abstractmethod
-    def copy_(self, source: Tensor | Array) -> Tensor:
-        """Take the values of ``source``, which has the same shape and dtype."""
-
-    def view(self, *shape: int | Sequence[int]) -> Self:
-        """The same memory by another shape of as many elements; an extent of -1 is what the others leave."""
-        return self._reshaped(viewed(f"view of {self._label}", self.numel(), shape))
-
-    def view_as(self, other: Tensor) -> Self:
-        """The same memory by the shape of ``other``."""
-        return self.view(other.shape)
-
-    def reshape(self, *shape: int | Sequence[int]) -> Self:
-        """As :meth:`view`; of a host array with gaps, a copy where there is no such view."""
-        return self._reshaped(viewed(f"reshape of {self._label}", self.numel(), shape))
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
-        """The dimensions from ``start_dim`` to ``end_dim``, both included, as one; shares memory as :meth:`reshape`."""
-        return self._reshaped(flattened(f"flatten of {self._label}", self.shape, start_dim, end_dim))
-
-    def squeeze(self, dim: int | Sequence[int] | None = None) -> Self:
-        """The same memory without its dimensions of extent 1, or without those of them that ``dim`` names."""
-        return self._reshaped(squeezed(f"squeeze of {self._label}", self.shape, dim))
-
-    def unsqueeze(self, dim: int) -> Self:
-        """The same memory with a dimension of extent 1 more, which becomes dimension ``dim``."""
-        return self._reshaped(unsqueezed(f"unsqueeze of {self._label}", self.shape, dim))
-
-    @abstractmethod
-    def narrow(self, dim: int, start: int, length: int) -> Self:
-        """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on."""
-
-    @abstractmethod
-    def _reshaped(self, shape: tuple[int, ...]) -> Self:
-        """The tensor by a shape of as many elements."""
-
-    @abstractmethod
-    def _strides(self) -> tuple[int, ...]:
-        """Elements from one index to the next, per dimension."""
-
-    @property
-    def _label(self) -> str:
-        return f"{self.name!r}{list(self.shape)}"
-
-    def _checked(self, source: Tensor | Array) -> Array:
-        """The values of ``source`` when shape and dtype are this tensor's."""
-        shape, dtype = tuple(source.shape), as_dtype(source.dtype)
-        what = f"copy_ into {self.name!r}"
-        if shape != self.shape:
-            raise ShapeError(
-                f"{what}: it is {list(self.shape)} and the source is {list(shape)}; shapes must be equal"
-            )
-        if dtype is not self.dtype:
-            raise DTypeError(
-                f"{what}: it is {self.dtype} and the source is {dtype}; convert the source with astype()"
-            )
-        return source.numpy() if isinstance(source, Tensor) else np.asarray(source)
+__all__ = ["Array", "DeviceTensor", "HostTensor", "Tensor", "index_of"]
 
 
 class HostTensor(Tensor):
@@ -199,6 +41,30 @@ class HostTensor(Tensor):
     def numpy(self) -> Array:
         """The array itself: writing to it writes to the tensor."""
         return self.array
+
+    def cpu(self) -> HostTensor:
+        """Itself."""
+        return self
+
+    def converted(self, dtype: DType, *, copy: bool = False) -> HostTensor:
+        """It in ``dtype``, as PyTorch converts on a CPU: itself if it has that, unless it is to be copied."""
+        if self.dtype is dtype and not copy:
+            return self
+        return HostTensor(self.context, np.array(cast(self.array, dtype)), self.name)
+
+    def contiguous(self) -> HostTensor:
+        """Itself, or a copy without gaps between its elements."""
+        return self if self.is_contiguous() else HostTensor(self.context, self.array.copy("C"), self.name)
+
+    def is_contiguous(self) -> bool:
+        """Whether its elements lie in order, without gaps."""
+        return self.array.flags.c_contiguous
+
+    def write(self, index: Any, array: Any) -> None:
+        """Put ``array``, in its dtype, at ``index``."""
+        if not self.array.flags.writeable:
+            raise UsageError(f"{self.name!r}: its array is read-only; write to x.clone()")
+        self.array[index] = array
 
     def copy_(self, source: Tensor | Array) -> HostTensor:
         """Take the values of ``source``; from the device, a simulated read."""
@@ -221,9 +87,27 @@ class HostTensor(Tensor):
         index = (*[slice(None)] * dim, slice(first, first + length))
         return type(self)(self.context, self.array[index], self.name)
 
-    def __getitem__(self, index: Any) -> Array:
-        found: Array = self.array[index]
+    def __getitem__(self, index: Any) -> HostTensor:
+        """The part at numpy's index, in the same memory where that is a view; tensors and arrays are indices too."""
+        terms = index if isinstance(index, tuple) else (index,)
+        found = self._indexed(terms if any(term is ... for term in terms) else (*terms, ...))
+        return HostTensor(self.context, found, self.name)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._apply("__setitem__", "x[...] = y", self, index, value)
+
+    def _indexed(self, terms: tuple[Any, ...]) -> Array:
+        try:
+            found: Array = self.array[index_of(terms)]
+        except IndexError as error:
+            raise InvalidIndexError(f"{self._label}: {error}") from None
         return found
+
+    def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
+        return self.context.methods[name](*operands, **how)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HostTensor:
+        return self.converted(self.dtype, copy=True)
 
     def _reshaped(self, shape: tuple[int, ...]) -> Self:
         return type(self)(self.context, self.array.reshape(shape), self.name)
@@ -310,6 +194,18 @@ class DeviceTensor(Tensor):
         """
         return self._read(self._part(...))
 
+    def cpu(self) -> HostTensor:
+        """A copy on the host."""
+        return HostTensor(self.context, self.numpy().copy(), self.name)
+
+    def contiguous(self) -> Self:
+        """Itself: on the device a tensor is one range."""
+        return self
+
+    def is_contiguous(self) -> bool:
+        """True."""
+        return True
+
     def fetch(self) -> None:
         """Move its bytes to the host in simulated time, as :meth:`numpy` does, and look at no value: any mode."""
         self._fetch(self._part(...))
@@ -323,10 +219,20 @@ class DeviceTensor(Tensor):
                 self.context.machine.watch.host_wrote(self.shards, access)
         return self
 
-    def __getitem__(self, index: Any) -> Any:
-        """Read a part by numpy's basic indexing (integers, slices, ``...``, None); only its bytes move."""
-        found = self._read(self._part(index))
-        return found if found.ndim else found[()]
+    def __getitem__(self, index: Any) -> HostTensor:
+        """A part on the host, by numpy's basic indexing (integers, slices, ``...``, None); only its bytes move."""
+        return HostTensor(self.context, self._read(self._part(index)).copy(), self.name)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise on_device(
+            self, "x[...] = y", "write with copy_, as in x.narrow(0, i, 1).copy_(y), or in a kernel"
+        )
+
+    def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
+        raise on_device(self, said)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeviceTensor:
+        raise on_device(self, "deepcopy(x)", "copy it with x.to('ahbm', copy=True)")
 
     def free(self) -> None:
         """Give the memory back, that of all views of it too; a second time is an error."""
@@ -380,3 +286,18 @@ class DeviceTensor(Tensor):
         size_bytes = access.size_bytes
         pieces = self.shards.pieces_for(upward(access)[0], pe=-1) if size_bytes else ()
         return self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
+
+
+def index_of(terms: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``terms`` as numpy indexes with them."""
+    return tuple(_index_term(term) for term in terms)
+
+
+def _index_term(term: Any) -> Any:
+    if isinstance(term, DeviceTensor):
+        raise on_device(term, "x[y]")
+    if not isinstance(term, HostTensor):
+        return term
+    if term.dtype.is_float:
+        raise InvalidIndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return term.numpy()
