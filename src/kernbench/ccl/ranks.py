@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -139,6 +140,7 @@ class Hub:
             raise UsageError(
                 "torch.multiprocessing.spawn: a worker cannot spawn workers; spawn them all on the host"
             )
+        _require_takes_a_rank(fn, args)
         self._main = getcurrent()
         self.processes = [self._process(i, nprocs) for i in range(nprocs)]
         for process in self.processes:
@@ -301,3 +303,20 @@ class SpawnContext:
         if run is not None:
             run()
         return True
+
+
+def _require_takes_a_rank(fn: Callable[..., Any], args: Sequence[Any]) -> None:
+    """Raise UsageError unless ``fn(rank, *args)`` can be called."""
+    if not callable(fn):
+        raise UsageError(f"torch.multiprocessing.spawn: {fn!r} is no function; give one that takes a rank")
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # of C, which tells nothing beforehand
+        return
+    try:
+        signature.bind(0, *args)
+    except TypeError as error:
+        name = getattr(fn, "__name__", repr(fn))
+        raise UsageError(
+            f"torch.multiprocessing.spawn: {name}{signature} is called with a rank and the args: {error}"
+        ) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernbench.errors import UsageError
+
 
 class Generator:
     """A stream of random numbers of its own."""
@@ -12,6 +14,8 @@ class Generator:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Begin the stream of ``seed``."""
+        """Begin the stream of ``seed``; UsageError if it is no whole number of 0 or more."""
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise UsageError(f"seed {seed!r}: a seed is a whole number, 0 or more")
         self.stream = np.random.Generator(np.random.PCG64(seed))
         return self
