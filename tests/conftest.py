@@ -52,3 +52,9 @@ def registries(monkeypatch):
 def programs(monkeypatch):
     """Let what a test launches, and does not wait for, end with the test."""
     monkeypatch.setattr("kernbench.ending._under_way", {})
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """Print as in a pipe: the processes of pytest-xdist have the width of a terminal in their environment."""
+    monkeypatch.delenv("COLUMNS", raising=False)
