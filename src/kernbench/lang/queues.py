@@ -15,6 +15,8 @@ from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import QueueEnd, RankSite
 from kernbench.registry import did_you_mean
 
+DIRECTIONS = ("N", "S", "E", "W")  # queues of the grid, which a program has or not by where it runs
+
 
 class RecvFuture(Future):
     """A receive under way; ``tl.wait`` gives its block."""
@@ -91,6 +93,16 @@ def site_of(program: ProgramContext, what: str) -> RankSite:
     return site
 
 
+def _placed(program: ProgramContext) -> str:
+    """Why a program may run where its neighbour is not, and how to place it."""
+    ids = ", ".join(str(i) for i in program.port.program_ids)
+    return (
+        f"; program ({ids}) runs on {program.port.pe_name} since programs go to the PEs that hold the shards of their "
+        "first sharded argument, unless torch.launch(place=, queues=) says where, as in place=[0, 1] with "
+        "queues=install_queues(torch, pes=[0, 1])"
+    )
+
+
 def end_of(program: ProgramContext, what: str, queue: str) -> QueueEnd:
     """The queue end that ``queue`` names.
 
@@ -103,5 +115,6 @@ def end_of(program: ProgramContext, what: str, queue: str) -> QueueEnd:
         raise UsageError(
             f'{here()}: tl.{what}("{queue}"): {program.port.pe_name} has no queue {queue!r}; '
             f'{did_you_mean(str(queue), ends)}; tl.neighbor("{queue}") is None where there is none'
+            + (_placed(program) if queue in DIRECTIONS else "")
         )
     return end
