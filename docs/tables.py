@@ -132,6 +132,7 @@ def _ccl_fields(old: str) -> str:
         *("schema", "topology", "config_sha256", *request_as_json(bench)),
         *(f"rows[].{name}" for name in row),
         *(f"rows[].out_of_place.{name}" for name in row["out_of_place"]),
+        "faster",
     ]
     return markdown(
         ("field", "what it is"), *((f"`{name}`", meaning.get(f"`{name}`", "")) for name in fields)
@@ -213,7 +214,7 @@ for _section in (
     "sip",
     "cube",
     "pe",
-    "neighbours geometry overrides",
+    "neighbours geometry overrides ccl",
 ):
     TABLES[f"configuration-{_section.split()[0]}"] = _configuration(_section)
 
@@ -234,7 +235,14 @@ def _ccl(old: str) -> str:
     """The keys of ``ccl.yaml``; all algorithms are one row, which counts them."""
     meaning = written(old, -1)
     leaves = list(_leaves(load_tree("ccl", "default")))
-    rows = [(f"`{path}`", text) for path, text in leaves if not path.startswith("algorithms")]
+    tables = load_config().ccl.selection
+    rows = [
+        (f"`{path}`", f"tables for ranks: {', '.join(str(table.ranks) for table in getattr(tables, name))}")
+        if (name := path.removeprefix("selection.")) != path
+        else (f"`{path}`", text)
+        for path, text in leaves
+        if not path.startswith("algorithms")
+    ]
     names = {path.split(".")[1] for path, _ in leaves if path.startswith("algorithms.")}
     rows.append(("`algorithms`", f"{len(names)} of them" if names else "{}"))
     return markdown(("key", "default", "what it is"), *((*row, meaning.get(row[0], "")) for row in rows))

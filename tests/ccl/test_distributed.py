@@ -8,7 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+import kernbench as kb
 from kernbench.ccl.algorithm import ALGORITHMS
+from kernbench.config.load import preset_names
 from kernbench.errors import (
     ConfigError,
     DeadlockError,
@@ -275,8 +277,9 @@ def test_the_host_is_no_rank_that_sends():
     [
         ((), -1, N),
         ((), 3, 3),
-        (("ccl.algorithms={ring_allreduce: {module: kernbench, world_size: 2}}",), -1, 2),
-        (("ccl.algorithms={ring_allreduce: {module: kernbench, world_size: 2}}",), 3, 3),
+        (("ccl.algorithms={ring_sliced_allreduce: {module: kernbench, world_size: 2}}",), -1, 2),
+        (("ccl.algorithms={ring_sliced_allreduce: {module: kernbench, world_size: 2}}",), 3, 3),
+        (("ccl.algorithms={ring_allreduce: {module: kernbench, world_size: 2}}",), -1, N),  # is not selected
     ],
 )
 def test_the_world_is_all_pes_unless_ccl_yaml_or_the_call_says_otherwise(overrides, given, world_size):
@@ -327,6 +330,9 @@ def test_groups_that_their_members_make_alone():
     assert spawned(joined(body)) == [([[1.0, 1.0]], None)] * 2 + [([[5.0, 5.0]], None)] * 2
 
 
+EAGER_RING = ["ccl.eager=[all_reduce]", "ccl.selection.all_reduce=ring_allreduce"]
+
+
 def test_groups_of_the_same_ranks_share_queues_and_the_last_one_removes_them():
     def body(rank, n, torch):
         dist = torch.distributed
@@ -338,7 +344,11 @@ def test_groups_of_the_same_ranks_share_queues_and_the_last_one_removes_them():
         return n_before, n_with
 
     counts = []
-    found = spawned(joined(body), after=lambda simulation: counts.append(len(simulation.torch.wirings)))
+    found = spawned(
+        joined(body),
+        overrides=EAGER_RING,
+        after=lambda simulation: counts.append(len(simulation.torch.wirings)),
+    )
     assert set(found) == {(1, 1)}  # those of all_reduce, which are eager
     assert counts == [0]
 
@@ -660,7 +670,7 @@ def test_a_pair_gets_its_queue_at_its_first_message_and_all_others_give_way_wher
         return listed(x)
 
     # Half of 24 KiB are six rings of 2 KiB: a barrier has four of each PE, a pair one, and the eager all_reduce two.
-    settings = ["pe.tcm.size=24 KiB", "ccl.defaults.slots=1", "ccl.defaults.slot_size=2 KiB"]
+    settings = [*EAGER_RING, "pe.tcm.size=24 KiB", "ccl.defaults.slots=1", "ccl.defaults.slot_size=2 KiB"]
     settings += ["pe.ipcq.slots=1", "pe.ipcq.slot_size=2 KiB"]
     spawned(joined(body), overrides=settings)
     assert counts == [[], [(0, 1)], [(0, 1), (0, 2)], [(0, 3)], [(0, 1), (0, 3)]]
@@ -773,21 +783,24 @@ def test_an_algorithm_that_cannot_serve_the_group_is_refused_with_those_that_can
     if not unable:
         pytest.skip("every algorithm serves three ranks")
     torch = simulate("tiny", mode="data", overrides=[f"ccl.selection.all_reduce={unable[0]}"]).torch
+    torch.distributed.init_process_group(world_size=3)
     with pytest.raises(UsageError) as caught:
-        torch.distributed.init_process_group(world_size=3)
+        torch.distributed.all_reduce(torch.zeros(3, 8, policy=kb.DPPolicy(only=[0, 1, 2])))
     assert f"{unable[0]} cannot serve 3 ranks: " in str(caught.value)
     assert "ring_allreduce" in str(caught.value)
 
 
-def test_every_algorithm_of_the_presets_is_there_and_for_its_collective():
+@pytest.mark.parametrize("preset", preset_names("ccl"))
+def test_every_algorithm_of_the_presets_is_there_and_for_its_collective(preset):
     from kernbench.ccl.algorithm import load_algorithms
     from kernbench.config.load import load_config
     from kernbench.config.schema import size_ranges
 
-    ccl, algorithms = load_config("tiny").ccl, load_algorithms()
+    ccl, algorithms = load_config(ccl=preset).ccl, load_algorithms()
     for collective in type(ccl.selection).model_fields:
-        for found in size_ranges(getattr(ccl.selection, collective)):
-            assert algorithms[found.algorithm].collective == collective
+        texts = [text for table in getattr(ccl.selection, collective) for text in table.texts]
+        names = {found.algorithm for text in texts for found in size_ranges(text)}
+        assert {algorithms[name].collective for name in names} == {collective}
 
 
 # -- names ------------------------------------------------------------------------------------------------

@@ -297,6 +297,10 @@ def test_queues_of_a_mixed_program_leave_half_of_each_tcm_to_kernels(n_ranks):
     assert min(left_bytes) >= 512 * 1024
 
 
+RING = ["ccl.selection.all_reduce=ring_allreduce", "ccl.eager=[all_reduce]"]
+LITTLE_ROOM = ["pe.tcm.size=8 KiB", *RING]  # for eight rings, half of which may be those of collectives
+
+
 def test_queues_that_would_fill_tcm_give_way_to_new_ones():
     """Rings of 1 KiB in a TCM of 8 KiB: all_reduce and all_gather have 2 each, a barrier 4."""
     installed = []
@@ -311,7 +315,7 @@ def test_queues_that_would_fill_tcm_give_way_to_new_ones():
         assert y.numpy().tolist() == [10.0] * 6 * N
         dist.destroy_process_group()
 
-    with simulate("tiny", mode="timed", overrides=["pe.tcm.size=8 KiB"]) as simulation:
+    with simulate("tiny", mode="timed", overrides=LITTLE_ROOM) as simulation:
         spawn(simulation, N, worker)
     assert [found for rank, found in installed if rank == 0] == [[4096], [2048], [2048, 2048]]
 
@@ -340,7 +344,7 @@ def test_queues_that_give_way_and_come_back_do_so_in_the_same_order_each_time():
         n_installed.append(len(torch.wirings))
 
     for _ in range(2):
-        with simulate("tiny", mode="timed", overrides=["pe.tcm.size=8 KiB"]) as simulation:
+        with simulate("tiny", mode="timed", overrides=LITTLE_ROOM) as simulation:
             spawn(simulation, N, mixed, 60, MEMBERS, watch)
             hashes.append(simulation.report().oplog_sha256)
     assert hashes[0] == hashes[1]
@@ -367,7 +371,7 @@ def test_what_is_under_way_or_waits_for_its_other_side_outlives_the_queues_that_
         assert set(theirs.numpy().tolist()) == {float(peer)}
         dist.destroy_process_group()
 
-    with simulate("tiny", mode=mode, overrides=["pe.tcm.size=8 KiB"]) as simulation:
+    with simulate("tiny", mode=mode, overrides=LITTLE_ROOM) as simulation:
         spawn(simulation, N, worker)
 
 
@@ -382,13 +386,13 @@ def test_queues_with_a_message_that_nobody_receives_do_not_give_way(mode):
         dist.init_process_group("ahbm")
         if rank == 0:
             torch.launch(
-                send_only, (N,)
+                send_only, (1,)
             )  # on the queues that were installed last: the eager ones of all_reduce
         dist.barrier()
 
     with (
         pytest.raises(QueueError) as caught,
-        simulate("tiny", mode=mode, overrides=["pe.tcm.size=8 KiB"]) as simulation,
+        simulate("tiny", mode=mode, overrides=LITTLE_ROOM) as simulation,
     ):
         spawn(simulation, N, worker)
     assert "nobody received" in str(caught.value)

@@ -30,6 +30,7 @@ from kernbench.units import Rate
 
 load_algorithms()
 TINY = ("--topology", "tiny", "-b", "256", "-e", "256")
+RING = ("--algo", "ring_allreduce")
 
 
 def line_of(row):
@@ -51,6 +52,7 @@ def printf(form, *values):
 
 HALF = Half(
     time_ps=Fraction(2_500_000),
+    window_ps=4_000_000,
     iteration_ps=(Fraction(2_500_000),),
     algbw=12.5,
     busbw=18.75,
@@ -172,7 +174,7 @@ def test_what_there_is_not_is_said_so():
 
 def test_the_sums_fail_with_a_row():
     wrong = replaced(ROW, in_place=replaced(HALF, n_wrong=2, busbw=1.25))
-    assert foot_of([ROW, wrong], is_ideal=True) == [
+    assert foot_of([ROW, wrong], None, is_ideal=True) == [
         "# Out of bounds values : 1 FAILED",
         "# Avg bus bandwidth    : 14.375 ",
         "# Off their oracle     : 2 FAILED",
@@ -188,7 +190,7 @@ def test_the_sums_fail_with_a_row():
 def test_the_bottleneck_is_that_of_the_last_size_out_of_place():
     half = replaced(HALF, busbw=44.0, lines=HALF.lines[2:3])
     last = replaced(ROW, size_bytes=1 << 20, out_of_place=half)
-    *_, hbm, bottleneck, end = foot_of([ROW, last], is_ideal=False)
+    *_, hbm, bottleneck, end = foot_of([ROW, last], None, is_ideal=False)
     assert hbm == "# Busiest HBM channel  : 44.16 GB/s of busbw = 47.104 GB/s / 1.0667 B per bus byte"
     assert bottleneck == "# Bottleneck           : HBM channel, 99.6 % of its line reached at 1048576 B"
     assert end == "#"
@@ -441,7 +443,7 @@ def test_a_size_has_the_algorithm_that_ccl_yaml_selects(kernbench):
 
 def test_json_says_what_was_measured_on_what(kernbench, tmp_path):
     path = tmp_path / "ccl.json"
-    ran = kernbench("ccl", "all_reduce", *TINY, "--ideal", "--json", str(path))
+    ran = kernbench("ccl", "all_reduce", *TINY, *RING, "--ideal", "--json", str(path))
     document = json.loads(path.read_text())
     assert table(ran.out)
     assert document["schema"] == "kernbench.ccl/1"
@@ -488,7 +490,7 @@ def test_text_and_json_name_the_lines_of_links_nius_and_hbm(kernbench):
 
 
 def test_rings_in_sram_have_a_line_of_their_own(kernbench):
-    out = kernbench("ccl", "all_reduce", *TINY, "--mode", "timing", "--buffer", "sram", "-w", "0").out
+    out = kernbench("ccl", "all_reduce", *TINY, *RING, "--mode", "timing", "--buffer", "sram", "-w", "0").out
     # 24 messages of 64 B, each written once and read once, through one bank; 384 bus bytes
     assert "# Busiest SRAM bank    : 8.00 GB/s of busbw = 64 GB/s / 8.0000 B per bus byte" in out
 

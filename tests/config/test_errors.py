@@ -77,11 +77,11 @@ def test_a_missing_key_is_named_at_its_mapping():
     [
         (
             "version: 1\n",
-            "1: the file extends nothing and has no preset (and 9 more); begin it with extends: default",
+            "1: the file extends nothing and has no preset (and 10 more); begin it with extends: default",
         ),
         (
             "cube.hbm.channels: 8\n",
-            "1: the file extends nothing and has no version (and 10 more); begin it with extends: default",
+            "1: the file extends nothing and has no version (and 11 more); begin it with extends: default",
         ),
         ("# mine\nextend: tiny\n", "2: extend: unknown key; did you mean 'extends'?"),
         (

@@ -492,7 +492,7 @@ def numeric_leaves(value: Any, path: str = "") -> Iterator[str]:
         for key, child in value.items():
             yield from numeric_leaves(child, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
-        if any(not isinstance(child, str) for child in value):
+        if any(not isinstance(child, (str, dict)) for child in value):
             yield path
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         yield path

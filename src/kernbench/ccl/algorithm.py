@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
-from kernbench.ccl.wiring import Coords, QueuePair
+from kernbench.ccl.wiring import Coords, QueuePair, coords_of
+from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
@@ -41,6 +42,12 @@ class Group:
     def n_ranks(self) -> int:
         """How many they are."""
         return len(self.pes)
+
+
+def group_of(spec: TopologySpec, machine_pes: Sequence[PeId], pes: Sequence[int]) -> Group:
+    """The group whose rank r is PE number ``pes[r]`` of a machine."""
+    names = tuple(machine_pes[pe] for pe in pes)
+    return Group(tuple(coords_of(spec, name) for name in names), names)
 
 
 def everybody(group: Group) -> str | None:

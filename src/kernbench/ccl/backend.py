@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
+from kernbench.ccl.algorithm import Collective, Group, group_of
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.exchange import Exchange, Pair
 from kernbench.ccl.misuse import SizesError
 from kernbench.ccl.room import Key, Room
-from kernbench.config.explain import line
+from kernbench.ccl.selection import require_all_known, select, selected
 from kernbench.config.schema import CclSpec, size_ranges
-from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.errors import CapacityError
 from kernbench.runtime.context import Context
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
@@ -51,10 +50,10 @@ class AhbmCCLBackend:
         if self._users[pes] > 1:
             return
         try:
+            require_all_known(self.ccl)
             for collective in self.ccl.eager:
-                for found in size_ranges(getattr(self.ccl.selection, collective)):
-                    self._require_known(collective, found.algorithm)
-                    self._install(pes, found.algorithm)
+                for name in selected(self.ccl, collective, self._group(pes)):
+                    self._install(pes, name)
         except BaseException:
             self.leave(pes)
             raise
@@ -78,51 +77,23 @@ class AhbmCCLBackend:
         """Ranks of the default group: as given, else as the all-reduce's settings say, else all PEs."""
         if n_given > 0:
             return n_given
-        for found in size_ranges(self.ccl.selection.all_reduce):
+        ranges = (found for table in self.ccl.selection.all_reduce for found in size_ranges(table.sizes))
+        for found in ranges:
             settings = self.ccl.algorithms.get(found.algorithm)
             if settings is not None and settings.world_size is not None:
                 return settings.world_size
         return len(self.torch.machine.pes)
 
+    def _group(self, pes: tuple[int, ...]) -> Group:
+        """The ranks on ``pes``, as algorithms know them."""
+        machine = self.torch.machine
+        return group_of(machine.spec, machine.pes, pes)
+
     # -- collectives --------------------------------------------------------------------------------------
-
-    def algorithm_for(self, collective: str, size_bytes: int) -> str:
-        """The algorithm that ``ccl.yaml`` chooses for ``size_bytes`` of a rank's smaller buffer.
-
-        Raises:
-            ConfigError: there is none of that name; says where it was written.
-        """
-        ranges = size_ranges(getattr(self.ccl.selection, collective))
-        name = next(
-            found.algorithm for found in ranges if found.last_bytes is None or size_bytes <= found.last_bytes
-        )
-        self._require_known(collective, name)
-        return name
-
-    def _require_known(self, collective: str, name: str) -> None:
-        load_algorithms()
-        settings = self.ccl.algorithms.get(name)
-        if name not in ALGORITHMS and settings is not None:
-            importlib.import_module(settings.module)
-        path = ("selection", collective)
-        place = self.ccl.place_of(".".join(path)) or "ccl.yaml"
-        try:
-            algorithm = ALGORITHMS[name]
-        except UnknownNameError as error:
-            raise ConfigError(line(place, path, str(error))) from None
-        if algorithm.collective != collective:
-            known = [other for other in ALGORITHMS if ALGORITHMS[other].collective == collective]
-            raise ConfigError(
-                line(
-                    place,
-                    path,
-                    f"{name} is for {algorithm.collective}; for {collective} there are {', '.join(known)}",
-                )
-            )
 
     def run(
         self,
-        collective: str,
+        collective: Collective,
         pes: tuple[int, ...],
         sources: Tensors,
         destinations: Tensors,
@@ -131,12 +102,20 @@ class AhbmCCLBackend:
         op: str = "sum",
         root: int = 0,
     ) -> None:
-        """Launch ``collective`` on the tensors of the ranks of ``pes``; nothing, where there is nothing to move."""
+        """Launch ``collective`` on the tensors of the ranks of ``pes``; nothing, where there is nothing to move.
+
+        Raises:
+            CapacityError: the queues of the algorithm that ``ccl.yaml`` selects do not fit.
+        """
         if not n_elem and collective != "barrier":
             return
         size_bytes = n_elem * sources[0].element_size() if sources else 0
-        name = self.algorithm_for(collective, size_bytes)
-        self._install(pes, name).run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
+        name = select(self.ccl, collective, self._group(pes), size_bytes)
+        try:
+            communicator = self._install(pes, name)
+        except CapacityError as error:
+            raise CapacityError(f"{name}: {error}; or select another, ccl.selection.{collective}") from None
+        communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
 
     def move(self, pairs: Sequence[Pair]) -> None:
         """Launch any number of transfers between PEs as one kernel."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from kernbench.ccl.algorithm import Collective
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.exchange import Pair
 from kernbench.ccl.groups import Call, Group, Tensors
@@ -318,7 +319,7 @@ class Collectives:
     def _plan(
         self,
         name: str,
-        collective: str,
+        collective: Collective,
         group: Group,
         call: Callable[[Tensors, SourceLine], Call],
         ends: tuple[int, int],

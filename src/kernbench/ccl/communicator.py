@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group, require_served
-from kernbench.ccl.wiring import coords_of, install_queues
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, group_of, require_served
+from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
 from kernbench.lang.block import active
@@ -30,8 +30,7 @@ class Communicator:
         device = torch.machine
         self.torch = torch
         self.pes = tuple(pes)
-        names = tuple(device.pes[pe] for pe in pes)
-        self.group = Group(tuple(coords_of(device.spec, name) for name in names), names)
+        self.group = group_of(device.spec, device.pes, pes)
         self._rings = rings
         self._wirings: dict[str, Wiring] = {}
         self._elems_sent: list[int] = []

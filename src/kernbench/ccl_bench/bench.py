@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from fractions import Fraction
+from typing import NamedTuple
 
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
 from kernbench.ccl.inputs import REDUCING
+from kernbench.ccl.selection import select
 from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.measurement import measure
+from kernbench.ccl_bench.measurement import Timing, measure, time_of
 from kernbench.ccl_bench.ranks import Ranks
 from kernbench.ccl_bench.request import ROOTED, Request, algorithms_of, require_known
 from kernbench.ccl_bench.row import CclRow
 from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import Volume
-from kernbench.config.schema import Config, size_ranges
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.config.schema import Config
+from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+
+WORTH_SAYING = Fraction(105, 100)  # how many times faster another algorithm must be
+
+
+class Faster(NamedTuple):
+    """An algorithm that is faster at a size, and how many times."""
+
+    algorithm: str
+    size_bytes: int
+    times: Fraction
 
 
 class CclBench:
@@ -52,12 +66,17 @@ class CclBench:
         return tuple(name for name in of_it if name not in refused)
 
     def algorithm_at(self, size_bytes: int) -> str:
-        """Its name: as asked for; else as ``ccl.yaml`` selects for the size, if that can serve; else the first."""
-        n_bytes = Volume(self.request, self.ranks.group.n_ranks, size_bytes).smaller_bytes
-        for found in size_ranges(getattr(self.config.ccl.selection, self.request.collective, self.able[0])):
-            if (found.last_bytes is None or n_bytes <= found.last_bytes) and found.algorithm in self.able:
-                return found.algorithm
-        return self.able[0]
+        """Its name: as asked for; else as ``ccl.yaml`` selects for the size; else, for what it knows not, the first."""
+        selected = None if self.request.algorithm is not None else self._selected(size_bytes)
+        return selected or self.able[0]
+
+    def _selected(self, size_bytes: int) -> str | None:
+        """What ``ccl.yaml`` selects; None for a collective that it does not know."""
+        request, group = self.request, self.ranks.group
+        if not hasattr(self.config.ccl.selection, request.collective):
+            return None
+        n_bytes = Volume(request, group.n_ranks, size_bytes).smaller_bytes
+        return select(self.config.ccl, request.collective, group, n_bytes)
 
     def row(self, size_bytes: int, name: str | None = None) -> CclRow:
         """Measure at ``size_bytes``, or the nearest size below that the ranks can share."""
@@ -85,3 +104,49 @@ class CclBench:
             oracle=theory.oracle,
             host_s=time.perf_counter() - begin_s,
         )
+
+    # -- is another faster? -------------------------------------------------------------------------------
+
+    def faster(self, row: CclRow, size_bytes: int) -> Faster | None:
+        """The algorithm that ``ccl.yaml`` selects at ``size_bytes``, or theory prefers, if it beats that of ``row``.
+
+        Both are timed to find out, for as long as that of ``row`` took; on the ideal machine theory knows.
+        """
+        mine = row.out_of_place
+        times: dict[str, Fraction] = {}
+        if not row.size_bytes and self.request.collective != "barrier":
+            return None
+        for name in self._rivals(row.algorithm, size_bytes):
+            case = Case(self.request, self.ranks, name, size_bytes)
+            try:
+                time_ps = self._time_ps(case, Timing(mine.time_ps, mine.window_ps))
+            except CapacityError:
+                continue
+            if time_ps:
+                times[name] = time_ps
+        best = min(times, key=lambda name: (times[name], name), default=None)
+        if best is None or mine.time_ps < WORTH_SAYING * times[best]:
+            return None
+        return Faster(best, size_bytes, mine.time_ps / times[best])
+
+    def _time_ps(self, case: Case, against: Timing) -> Fraction | None:
+        """How long a case takes, if not much longer than ``against``."""
+        if self.request.is_ideal:
+            return Theory(case).estimate_ps
+        timing = time_of(case, against)
+        return None if timing is None else timing.time_ps
+
+    def _rivals(self, name: str, size_bytes: int) -> list[str]:
+        """What ``ccl.yaml`` selects, and what theory prefers to the algorithm ``name``, if that is another."""
+        request, group = self.request, self.ranks.group
+        able = [other for other in algorithms_of(request.collective) if not ALGORITHMS[other].refuses(group)]
+        cases = [Case(request, self.ranks, other, size_bytes) for other in able]
+        estimates = {case.name: Theory(case).estimate_ps for case in cases}
+        known = {other: estimate for other, estimate in estimates.items() if estimate is not None}
+        found = []
+        with suppress(UsageError):  # what is selected cannot serve these ranks
+            found.append(self._selected(size_bytes))
+        if name in known:
+            best = min(known, key=lambda other: (known[other], other))
+            found += [best] if WORTH_SAYING * known[best] <= known[name] else []
+        return [other for other in dict.fromkeys(found) if other not in (None, name)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernbench.ccl.lines import Line, lines_of
 from kernbench.ccl_bench.case import Case
 from kernbench.ccl_bench.row import Half
-from kernbench.ccl_bench.run import Run
+from kernbench.ccl_bench.run import OverLimitError, Run
 from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import bus_factor
 from kernbench.machine.machine import Machine
@@ -34,13 +34,11 @@ def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
         times.append(run.once())
     time_ps, oracle = times[-1], theory.oracle
     algbw = case.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
-    stalled_ps, credits_min, allowed = (
-        stall_ps(case.simulation.machine),
-        least_credits(case.rings),
-        lines(case, theory),
-    )
+    window_ps, stalled_ps = run.window_ps, stall_ps(case.simulation.machine)
+    credits_min, allowed = least_credits(case.rings), lines(case, theory)
     return Half(
         time_ps=time_ps,
+        window_ps=window_ps,
         iteration_ps=tuple(times),
         algbw=float(algbw),
         busbw=float(algbw * bus_factor(request.collective, case.ranks.group.n_ranks)),
@@ -50,6 +48,31 @@ def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
         credits_min=credits_min,
         lines=allowed,
     )
+
+
+class Timing(NamedTuple):
+    """The kernel's time of a case's last run in ps, and what that run took from its launch to the last completion."""
+
+    time_ps: Fraction
+    window_ps: int
+
+
+FIRST_SLACK, SLACK = 8, Fraction(5, 4)  # of runs that fill TLBs, and of the one that counts
+
+
+def time_of(case: Case, against: Timing | None) -> Timing | None:
+    """Time a case out of place; None as soon as it is certain that it takes longer than ``against``.
+
+    All algorithms are launched alike, so that one that takes a quarter longer in all has the slower kernel too.
+    """
+    run, time_ps = Run(case, is_in_place=False), Fraction(0)
+    slacks = [*[Fraction(FIRST_SLACK)] * case.request.n_warmup, SLACK]
+    try:
+        for slack in slacks:
+            time_ps = run.once(limit_ps=None if against is None else int(slack * against.window_ps))
+    except OverLimitError:
+        return None
+    return Timing(time_ps, run.window_ps)
 
 
 def lines(case: Case, theory: Theory) -> tuple[Line, ...]:

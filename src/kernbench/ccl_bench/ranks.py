@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from kernbench.ccl.algorithm import ALGORITHMS, Group
-from kernbench.ccl.wiring import coords_of
+from kernbench.ccl.algorithm import ALGORITHMS, group_of
 from kernbench.ccl_bench.request import Request
 from kernbench.components.pe.pe_math import lanes_for
 from kernbench.config.schema import Config
@@ -27,8 +26,7 @@ class Ranks:
         self.graph: TopologyGraph = build_graph(config.topology)
         self.routes = Routes(self.graph)
         self.pes = tuple(range(self._n_asked(request)))
-        names = tuple(self.graph.pes[pe] for pe in self.pes)
-        self.group = Group(tuple(coords_of(config.topology, name) for name in names), names)
+        self.group = group_of(config.topology, self.graph.pes, self.pes)
         if not 0 <= request.root < len(self.pes):
             raise UsageError(f"-r {request.root}: ranks are 0..{len(self.pes) - 1}; name one of them")
 

@@ -13,11 +13,13 @@ from kernbench.ccl.oracles import Oracle
 class Half:
     """One half of a row: out of place, or in place. ``time_ps`` is exact (a fraction on the ideal machine).
 
-    ``iteration_ps`` are those of all timed iterations, the last of which is ``time_ps``. ``n_wrong`` is None where
-    nothing was checked. ``lines`` are what each level of the machine allows ``busbw``.
+    ``iteration_ps`` are those of all timed iterations, the last of which is ``time_ps``; ``window_ps`` is it with its
+    launch and completions (0 on the ideal machine). ``n_wrong`` is None where nothing was checked. ``lines`` are what
+    each level of the machine allows ``busbw``.
     """
 
     time_ps: Fraction
+    window_ps: int
     iteration_ps: tuple[Fraction, ...]
     algbw: float
     busbw: float

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -20,11 +22,20 @@ from kernbench.runtime.tensor import DeviceTensor
 Array = npt.NDArray[Any]
 
 
+class OverLimitError(Exception):
+    """A run was stopped since it takes longer than it may."""
+
+
 class Run:
-    """The tensors of one case on its machine."""
+    """The tensors of one case on its machine, whose queues are installed. ``window_ps`` is what the last run took.
+
+    That is from the launch to the last completion, the host's part included.
+    """
 
     def __init__(self, case: Case, *, is_in_place: bool) -> None:
+        self.communicator = case.communicator
         self.simulation = case.simulation
+        self.window_ps = 0
         self.case = case
         self.request = case.request
         self.is_in_place = is_in_place
@@ -51,14 +62,19 @@ class Run:
         parts = [x.narrow(0, rank * volume.n_elem, volume.n_elem) for rank, x in enumerate(whole)]
         return (parts, whole) if volume.sent < volume.received else (whole, parts)
 
-    def once(self, turn: int = 0) -> Fraction:
-        """Fill the tensors with the values of ``turn``, launch, and give the time of the kernel in ps."""
+    def once(self, turn: int = 0, limit_ps: int | None = None) -> Fraction:
+        """Fill the tensors with the values of ``turn``, launch, and give the time of the kernel in ps.
+
+        Raises:
+            OverLimitError: simulated time has passed by ``limit_ps`` from the launch on; the machine is of no use then.
+        """
         machine = self.simulation.machine
         if self.n_checks:
             self._fill(self._inputs(turn))
         self.simulation.torch.synchronize()
         self.simulation.begin_window()
-        self.case.communicator.run(
+        from_ps = machine.now_ps if isinstance(machine, Machine) else 0
+        self.communicator.run(
             self.case.name,
             self.sources,
             self.destinations,
@@ -66,11 +82,13 @@ class Run:
             op=self.request.op,
             root=self.request.root,
         )
-        self.simulation.torch.synchronize()
-        self.case.communicator.require_claimed(self.case.name, self.case.volume.n_elem)
+        with _stopped_after(machine, limit_ps):
+            self.simulation.torch.synchronize()
+        self.communicator.require_claimed(self.case.name, self.case.volume.n_elem)
         if isinstance(machine, IdealMachine):
             return machine.time
         assert isinstance(machine, Machine)
+        self.window_ps = machine.now_ps - from_ps
         (span,) = kernel_spans(machine.log.table(), machine.graph, machine.spans[-1:])
         return Fraction(span.time_ps)
 
@@ -106,6 +124,23 @@ class Run:
             int(np.count_nonzero(self.destinations[rank].numpy() != wanted))
             for rank, wanted in expected(request.collective, request.op, request.root, self._inputs(turn))
         )
+
+
+@contextmanager
+def _stopped_after(machine: Any, limit_ps: int | None) -> Iterator[None]:
+    """Let what is within take no longer than ``limit_ps`` of the machine's time (None: as long as it takes)."""
+    is_running = [True]
+
+    def stop(_: None) -> None:
+        if is_running:
+            raise OverLimitError
+
+    if limit_ps is not None:
+        machine.engine.at(machine.now_ps + limit_ps, sys.maxsize, stop, None)
+    try:
+        yield
+    finally:
+        is_running.clear()
 
 
 def fill(tensor: DeviceTensor, values: Array) -> None:

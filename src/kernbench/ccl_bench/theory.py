@@ -14,6 +14,7 @@ from kernbench.ccl.schedules import SCHEDULES, Problem
 from kernbench.ccl.traffic import busiest, link_bytes
 from kernbench.ccl_bench.case import Case
 from kernbench.machine.ideal_machine import IdealModel
+from kernbench.units import PS_PER_NS
 
 
 class Theory:
@@ -79,6 +80,20 @@ class Theory:
         if self.request.is_ideal:
             return busiest(traffic, is_crossbar=self.case.model.is_crossbar)
         return max(link_bytes(traffic, self.ranks.pes, self.ranks.routes).values(), default=0)
+
+    @cached_property
+    def estimate_ps(self) -> Fraction | None:
+        """What the case takes at least, by theory: its oracle, or what its busiest link needs; None without an oracle.
+
+        An oracle gives every pair of ranks links of its own; on the machine they share those of their routes.
+        """
+        if self.oracle is None or self.outcome is None or self.request.is_ideal:
+            return None if self.oracle is None else self.oracle.time
+        edges = self.ranks.graph.edges
+        moved = link_bytes(self.outcome.traffic, self.ranks.pes, self.ranks.routes)
+        rated = ((size_bytes, edges[index].rate) for index, size_bytes in moved.items())
+        shared = (size_bytes * PS_PER_NS / rate.fraction for size_bytes, rate in rated if rate is not None)
+        return max([self.oracle.time, *shared])
 
     @cached_property
     def bound(self) -> Fraction:

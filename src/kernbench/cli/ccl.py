@@ -33,32 +33,34 @@ MODES = ("timed", "timing")
 BUFFERS = ("tcm", "hbm", "sram")
 MOST_SIZES = 1000
 LEAST, MOST, FACTOR = "1K", "64K", "8"  # run in seconds on the ranks of one cube
+TUNED_LEAST, TUNED_MOST, TUNED_FACTOR = "64", "256K", "4"  # a minute on `tiny`
 EXAMPLES = """\b
 Examples:
   kernbench ccl all_reduce
   kernbench ccl all_reduce -b 8 -e 128K -f 2 --algo ring_allreduce --ranks 8
   kernbench ccl all_reduce --topology tiny --ideal
+  kernbench ccl --tune --topology tiny --output tiny_ccl.yaml
 """
 
 
 def command(
     collective: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="COLLECTIVE",
-            help="As in all_reduce; a wrong name lists them all.",
+            help="As in all_reduce; a wrong name lists them all. All, if left out with --tune.",
             autocompletion=completed_from("kernbench.ccl_bench.request", "COLLECTIVES"),
         ),
-    ],
+    ] = None,
     least: Annotated[
-        str,
+        str | None,
         typer.Option(
             "-b",
             "--minbytes",
             metavar="SIZE",
-            help="Smallest size: bytes, or with KiB (K), MiB or GiB.",
+            help=f"Smallest size: bytes, or with KiB (K), MiB or GiB; {LEAST}.",
         ),
-    ] = LEAST,
+    ] = None,
     most: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +115,7 @@ def command(
         typer.Option(
             "--algo",
             metavar="NAME",
-            help="The algorithm; what ccl.yaml selects for the size, or the first that can serve, if left out.",
+            help="The algorithm; what ccl.yaml selects for ranks and size, if left out.",
         ),
     ] = None,
     ranks: Annotated[
@@ -143,6 +145,18 @@ def command(
     topology: TopologyName = "default",
     overrides: Overrides = None,
     plugin: Plugins = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Write which algorithm is the fastest at which size, as ccl.yaml, on the PEs of a cube, of a SIP and "
+            "on all, or on --ranks. With --ideal by theory.",
+        ),
+    ] = False,
+    output_file: Annotated[
+        str,
+        typer.Option("--output", metavar="FILE|-", help="Where --tune writes; standard output, if left out."),
+    ] = STDOUT,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -174,23 +188,23 @@ def command(
         raise UsageError("-n 0: nothing is timed; give 1 or more")
     if check and mode == "timing":
         raise UsageError(f"-c {check}: mode timing computes no values; leave it or --mode out")
-    sizes = [0] if collective == "barrier" else sizes_of(least, most, factor, step)
+    if tune:
+        _require_tunable(algo=algo, check=check, plot=plot, json=json)
+        least, most = least or TUNED_LEAST, most or TUNED_MOST
+        factor = factor or (None if step else TUNED_FACTOR)
+    elif collective is None:
+        raise UsageError("no collective; name one, as in kernbench ccl all_reduce")
+    elif output_file != STDOUT:
+        raise UsageError(f"--output {output_file}: is where --tune writes; for the rows, give --json FILE")
+    sizes = [0] if collective == "barrier" else sizes_of(least or LEAST, most, factor, step)
     if plot is not None and not any(sizes):
         raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     load_plugins(plugin or ())
 
-    from kernbench.ccl_bench.bench import CclBench
     from kernbench.ccl_bench.request import Request
-    from kernbench.cli.ccl_page import foot_of, head_of, request_as_json, row_as_json
-    from kernbench.cli.ccl_table import Table, folded
-    from kernbench.cli.console import sign_of_life
-    from kernbench.config.load import load_config
-    from kernbench.config.plain import config_sha256
-    from kernbench.reports.output import Output
 
-    config = load_config(topology, overrides or ())
     request = Request(
-        collective=collective,  # type: ignore[arg-type]  # checked by CclBench
+        collective=collective or "all_reduce",  # type: ignore[arg-type]  # checked where it is used
         algorithm=algo,
         n_ranks=ranks,
         dtype=dtype,
@@ -200,16 +214,35 @@ def command(
         n_warmup=warmup,
         n_checks=0 if mode == "timing" or collective == "barrier" else 1 if check is None else check,
         buffer=buffer,
-        mode=mode,
-        is_ideal=ideal,
+        mode="timing" if tune else mode,
+        is_ideal=ideal and not tune,
     )
+    if tune:
+        from kernbench.cli.ccl_tune import tune as write_tables
+
+        given = {"-b": least, "-e": most, "-f": factor, "-i": step}
+        words = [word for option, text in given.items() if text is not None for word in (option, text)]
+        write_tables(
+            output_file, topology, overrides or (), request, sizes, words, collective, by_theory=ideal
+        )
+        return
+
+    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.cli.ccl_page import faster_as_json, foot_of, head_of, request_as_json, row_as_json
+    from kernbench.cli.ccl_table import Table, folded
+    from kernbench.cli.console import sign_of_life
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+    from kernbench.reports.output import Output
+
+    config = load_config(topology, overrides or ())
     bench = CclBench(config, request)
     _require_elements(bench, sizes)
     output = Output()
     table = Table(output.width)
     write = output.line if json != STDOUT else lambda _: None
     rows: list[CclRow] = []
-    with sign_of_life(collective) as tell:
+    with sign_of_life(request.collective) as tell:
         comments = head_of(bench, topology, sizes, last=last_of(most, sizes))
         for line in (*folded(comments, output.width), *table.head()):
             write(line)
@@ -217,17 +250,29 @@ def command(
             tell(f"{collective}, {size} B")
             rows.append(bench.row(size))
             write(table.line(rows[-1]))
-    for line in (*table.rest(rows), *folded(foot_of(rows, is_ideal=ideal), output.width)):
+        tell(f"{request.collective}, {sizes[-1]} B: is another algorithm faster?")
+        faster = bench.faster(rows[-1], sizes[-1])
+    for line in (*table.rest(rows), *folded(foot_of(rows, faster, is_ideal=ideal), output.width)):
         write(line)
     head = {"schema": SCHEMA, "topology": topology, "config_sha256": config_sha256(config)}
+    measured = {"rows": [row_as_json(row) for row in rows], "faster": faster_as_json(faster)}
     with together():
         if json is not None:
-            write_json(json, {**head, **request_as_json(bench), "rows": [row_as_json(row) for row in rows]})
+            write_json(json, {**head, **request_as_json(bench), **measured})
         if plot is not None:
             for line in _draw(plot, bench, rows, sizes, topology):
                 write(line)
     if any(row.n_wrong for row in rows) or (ideal and any(row.has_error for row in rows)):
         raise typer.Exit(WRONG)
+
+
+def _require_tunable(**given: object) -> None:
+    """Refuse options that say something of rows, or of one algorithm."""
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"--{name} {value}: --tune compares all algorithms, without values; leave it or --tune out"
+            )
 
 
 # -- sizes ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from kernbench.cli.ccl_table import NONE
 
 if TYPE_CHECKING:
     from kernbench.ccl.lines import Line
-    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.ccl_bench.bench import CclBench, Faster
     from kernbench.ccl_bench.row import CclRow, Half
 
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
@@ -42,8 +42,11 @@ def names_of(bench: CclBench, sizes: Sequence[int]) -> list[str]:
     return list(dict.fromkeys(bench.algorithm_at(size) for size in sizes))
 
 
-def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
-    """The sums: nccl-tests', for the ideal machine what theory says to it; and what the largest size was bound by."""
+def foot_of(rows: Sequence[CclRow], faster: Faster | None, *, is_ideal: bool) -> list[str]:
+    """The sums: nccl-tests', for the ideal machine what theory says to it; what the largest size was bound by.
+
+    The last line says which algorithm is ``faster`` there.
+    """
     halves = [half for row in rows for half in row.halves]
     n_failed = sum(bool(half.n_wrong) for half in halves)
     is_checked = any(half.n_wrong is not None for half in halves)
@@ -56,7 +59,13 @@ def foot_of(rows: Sequence[CclRow], *, is_ideal: bool) -> list[str]:
     if is_ideal:
         n_off = sum(row.has_error for row in rows)
         lines.append(f"# Off their oracle     : {n_off} {'FAILED' if n_off else 'OK'}")
-    return [*lines, *bottleneck_of(rows[-1]), "#"]
+    return [*lines, *bottleneck_of(rows[-1]), "#", *([] if faster is None else [advice_of(faster)])]
+
+
+def advice_of(faster: Faster) -> str:
+    """The algorithm to take instead."""
+    name, size_bytes, times = faster
+    return f"# {name}: {float(times):.1f} times faster here, at {size_bytes} B; --algo {name}"
 
 
 def bottleneck_of(row: CclRow) -> list[str]:
@@ -96,6 +105,13 @@ def request_as_json(bench: CclBench) -> dict[str, Any]:
             "gamma_ps_per_byte": float(model.gamma),
         },
     }
+
+
+def faster_as_json(faster: Faster | None) -> dict[str, Any] | None:
+    """The algorithm that is faster at the largest size; None if none is known."""
+    if faster is None:
+        return None
+    return {"algorithm": faster.algorithm, "size_bytes": faster.size_bytes, "times": float(faster.times)}
 
 
 def row_as_json(row: CclRow) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _document_of(name: str) -> Document:
     keys = {key.split(".")[0] for key in tree.value} if isinstance(tree.value, dict) else set()
     if "components" in keys:
         return "components"
-    return "ccl" if keys & {"defaults", "algorithms"} else "topology"
+    return "ccl" if keys & {"defaults", "selection", "eager", "algorithms"} else "topology"
 
 
 def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[str, ...]]:

@@ -108,15 +108,13 @@ def _components() -> list[dict[str, Any]]:
 
 
 def _algorithms() -> list[dict[str, Any]]:
-    from kernbench.ccl.algorithm import Group, load_algorithms
-    from kernbench.ccl.wiring import coords_of
+    from kernbench.ccl.algorithm import group_of, load_algorithms
     from kernbench.config.load import load_config
     from kernbench.topology.builder import build_graph
 
     algorithms, spec = load_algorithms(), load_config().topology
     pes = build_graph(spec).pes
-    coords = tuple(coords_of(spec, pe) for pe in pes)
-    groups = [Group(coords[:n], tuple(pes[:n])) for n in range(1, len(pes) + 1)]
+    groups = [group_of(spec, pes, range(n)) for n in range(1, len(pes) + 1)]
     return [
         {
             "name": name,

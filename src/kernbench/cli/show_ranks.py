@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms, require_served
+from kernbench.ccl.algorithm import ALGORITHMS, Group, group_of, require_served
 from kernbench.ccl.max_plus import Send
 from kernbench.ccl.schedules import SCHEDULES, Problem
-from kernbench.ccl.wiring import coords_of, declared_joins, grid_joins
-from kernbench.config.schema import Config, TopologySpec, size_ranges
+from kernbench.ccl.selection import select
+from kernbench.ccl.wiring import declared_joins, grid_joins
+from kernbench.config.schema import Config, TopologySpec
 from kernbench.errors import UsageError
 from kernbench.reports.ranks import RankEdge, draw_ranks
 from kernbench.topology.builder import build_graph
@@ -45,14 +46,12 @@ class RanksView:
 
 def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksView:
     """The edges of ``algorithm`` (None: the all-reduce that ``ccl.yaml`` selects first) on the PEs of ``part``."""
-    load_algorithms()
-    name = algorithm or size_ranges(config.ccl.selection.all_reduce)[0].algorithm
     graph = build_graph(config.topology)
     pes = [number for number, pe in enumerate(graph.pes) if part is None or f"{pe}.".startswith(f"{part}.")]
     if not pes:
         raise UsageError(f"--part {part}: the machine has no such part")
-    names = tuple(graph.pes[pe] for pe in pes)
-    group = Group(tuple(coords_of(config.topology, pe) for pe in names), names)
+    group = group_of(config.topology, graph.pes, pes)
+    name = algorithm or select(config.ccl, "all_reduce", group, 0)
     require_served(name, group)
     pairs = directed_pairs(name, group, config.topology)
     routes, shared, edges = Routes(graph), Counter[int](), []

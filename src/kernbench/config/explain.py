@@ -100,6 +100,8 @@ def _child(kind: Any, part: str | int) -> Any:
     if _is_spec(kind):
         fields = kind.model_fields
         return next((f.annotation for name, f in fields.items() if (f.alias or name) == part), None)
+    if get_origin(kind) is tuple:
+        return get_args(kind)[0]
     if get_origin(kind) in (dict, Union, types.UnionType):
         return next((_child(a, part) if not _is_spec(a) else a for a in get_args(kind)[::-1]), None)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,27 +37,33 @@ def load_config(
     *,
     below: Overrides = (),
     components: str | Path = "default",
-    ccl: str | Path = "default",
+    ccl: str | Path | None = None,
 ) -> Config:
     """The configuration that a preset's name or a file's path stands for, with overrides.
 
     An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``; ``below`` are overrides that
     those of ``overrides`` override. Raises ConfigError, UnknownNameError or UsageError, in one line.
     """
-    trees: dict[Document, Tree] = {
-        "topology": load_tree("topology", topology),
-        "components": load_tree("components", components),
-        "ccl": load_tree("ccl", ccl),
-    }
-    for layer in (below, overrides):
-        for document, over in documents_of(layer).items():
-            trees[document] = trees[document].merged(over)
-    spec = _checked(TopologySpec, trees["topology"])
-    spec._places = Places(dict(trees["topology"].places()))
-    implementations = _checked(ComponentsSpec, trees["components"])
-    implementations._places = Places(dict(trees["components"].places()))
-    collectives = _checked(CclSpec, trees["ccl"])
-    collectives._places = Places(dict(trees["ccl"].places()))
+    layers = [documents_of(layer) for layer in (below, overrides)]
+
+    def full(document: Document, source: str | Path) -> Tree:
+        tree = load_tree(document, source)
+        return reduce(Tree.merged, (layer[document] for layer in layers if document in layer), tree)
+
+    machine = full("topology", topology)
+    spec = _checked(TopologySpec, machine)
+    spec._places = Places(dict(machine.places()))
+    parts = full("components", components)
+    implementations = _checked(ComponentsSpec, parts)
+    implementations._places = Places(dict(parts.places()))
+    try:
+        queues = full("ccl", spec.ccl if ccl is None else ccl)
+    except UnknownNameError as error:
+        raise (
+            error if ccl is not None else ConfigError(line(spec.place_of("ccl"), ("ccl",), str(error)))
+        ) from None
+    collectives = _checked(CclSpec, queues)
+    collectives._places = Places(dict(queues.places()))
     return Config.model_construct(topology=spec, components=implementations, ccl=collectives)
 
 
@@ -89,6 +95,9 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     tree = _read_file(path, str(source))
     assert isinstance(tree.value, dict)
     entries = {key: child for key, child in tree.value.items() if key not in ("extends", "presets")}
+    named = entries.get("ccl")
+    if named is not None and isinstance(named.value, str) and named.value not in _presets("ccl"):
+        entries["ccl"] = Tree(str(path.parent / named.value), named.place)  # lies beside this file
     base = tree.value.get("extends")
     if base is None:
         _require_whole(document, entries, tree.place)

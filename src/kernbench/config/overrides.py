@@ -26,7 +26,7 @@ def documents_of(overrides: Overrides) -> dict[Document, Tree]:
     """
     found: dict[Document, list[Tree]] = {}
     for path, leaf in _leaves(overrides):
-        document, keys = _document_of(split_path(path))
+        document, keys = _document_of(split_path(path), leaf)
         found.setdefault(document, []).append(nested(keys, leaf))
     return {document: reduce(Tree.joined, trees) for document, trees in found.items()}
 
@@ -86,9 +86,11 @@ def _tree(value: Any, place: str) -> Tree:
     )
 
 
-def _document_of(keys: tuple[str, ...]) -> tuple[Document, tuple[str, ...]]:
-    """Which document a path leads into, and on which way."""
+def _document_of(keys: tuple[str, ...], leaf: Tree) -> tuple[Document, tuple[str, ...]]:
+    """Which document a path leads into, and on which way; ``ccl`` alone is the topology's, which names a file."""
     match keys:
+        case ("ccl",) if not isinstance(leaf.value, dict):
+            return "topology", keys
         case ("components", *_):
             return "components", keys
         case ("ccl", *rest):

@@ -11,7 +11,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+)
 
 from kernbench.config.tree import shown
 from kernbench.units import PS_PER_NS, Rate, parse_bytes
@@ -170,6 +178,44 @@ def parse_selection(value: Any) -> str:
     return value
 
 
+MAX = "max"
+
+
+def parse_ranks(value: Any) -> Any:
+    """Up to how many ranks a table is for, or ``max``: any number."""
+    if value != MAX and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{value!r} is no number of ranks; write 1 or more, or max for any")
+    return value
+
+
+def parse_tables(value: Any) -> Any:
+    """The tables of a collective by number of ranks; a selection alone is one for any number."""
+    return value if isinstance(value, (list, tuple)) else [{"ranks": MAX, "sizes": parse_selection(value)}]
+
+
+def require_ascending(tables: tuple[CclTableSpec, ...]) -> tuple[CclTableSpec, ...]:
+    """Tables of which each is for more ranks than the one before, and the last for any."""
+    most: Any = 0
+    for table in tables:
+        if most == MAX:
+            raise ValueError("a table follows that of ranks: max; no group is larger, so leave it out")
+        if table.ranks != MAX and table.ranks <= most:
+            raise ValueError(f"ranks: {table.ranks} follows {most}; write the tables by ascending ranks")
+        most = table.ranks
+    if most != MAX:
+        raise ValueError("the last table must say ranks: max, so that each number of ranks has one")
+    return tables
+
+
+def parse_document(value: Any) -> str:
+    """The name of a preset or a file."""
+    if not isinstance(value, str):
+        raise ValueError(
+            "names a preset or a file of ccl.yaml's; what differs from a preset goes into such a file"
+        )
+    return value
+
+
 def parse_mm(value: Any) -> Fraction:
     """A length in mm, above zero."""
     length = _number(value, "mm without a unit")
@@ -205,11 +251,19 @@ Cycles = Annotated[int, Field(ge=0, strict=True)]
 Grid = tuple[Count, Count]
 At = tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]]
 Text = Annotated[str, Field(strict=True)]
+DocumentName = Annotated[str, BeforeValidator(parse_document)]
 Flag = Annotated[bool, Field(strict=True)]
-Selection = Annotated[
-    str,
-    BeforeValidator(parse_selection),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*[A-Za-z_]\w*\s*(:\s*\d+\s*-\s*(\d+|max)\s*)?(;.+)?$"}),
+_SELECTION_TEXT = {"type": "string", "pattern": r"^\s*[A-Za-z_]\w*\s*(:\s*\d+\s*-\s*(\d+|max)\s*)?(;.+)?$"}
+Selection = Annotated[str, BeforeValidator(parse_selection), WithJsonSchema(_SELECTION_TEXT)]
+SelectionOrNone = Annotated[
+    str | None,
+    BeforeValidator(lambda value: value if value is None else parse_selection(value)),
+    WithJsonSchema({"anyOf": [_SELECTION_TEXT, {"type": "null"}]}),
+]
+MostRanks = Annotated[
+    Any,  # int, or max
+    BeforeValidator(parse_ranks),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": MAX}]}),
 ]
 Side = Literal["N", "S", "E", "W"]
 Fit = Literal["first", "best"]
@@ -626,7 +680,7 @@ class UnitsSpec(Spec):
 
 
 class TopologySpec(Spec):
-    """``topology.yaml``: how many of each, how fast, and how they are joined."""
+    """``topology.yaml``: how many of each, how fast, and how they are joined; and whose ``ccl.yaml`` goes with it."""
 
     version: Literal[1]
     preset: Text
@@ -639,6 +693,7 @@ class TopologySpec(Spec):
     neighbours: NeighboursSpec
     geometry: GeometrySpec
     overrides: dict[str, dict[str, Any]]
+    ccl: DocumentName
     _places: Places = PrivateAttr(default_factory=lambda: Places({}))
 
     def place_of(self, path: str) -> str:
@@ -687,16 +742,47 @@ class CclDefaultsSpec(Spec):
     credit_batch: Count
 
 
-class CclSelectionSpec(Spec):
-    """Which algorithm does a collective, by the bytes of the smaller buffer of a rank: ranges from 0 to max."""
+class CclTableSpec(Spec):
+    """What does a collective in groups of up to ``ranks`` (``max``: of any number), by the bytes of a rank's buffer.
 
-    all_reduce: Selection
-    reduce_scatter: Selection
-    all_gather: Selection
-    broadcast: Selection
-    reduce: Selection
-    all_to_all: Selection
-    barrier: Selection
+    ``otherwise`` is for groups that the algorithm of ``sizes`` cannot serve.
+    """
+
+    ranks: MostRanks
+    sizes: Selection
+    otherwise: SelectionOrNone = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its selections: that of ``sizes``, and that of ``otherwise`` if there is one."""
+        return (self.sizes,) if self.otherwise is None else (self.sizes, self.otherwise)
+
+
+Tables = Annotated[
+    tuple[CclTableSpec, ...],
+    BeforeValidator(parse_tables),
+    AfterValidator(require_ascending),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SELECTION_TEXT,
+                {"type": "array", "items": CclTableSpec.model_json_schema(by_alias=True)},
+            ]
+        }
+    ),
+]
+
+
+class CclSelectionSpec(Spec):
+    """Which algorithm does a collective, by number of ranks and by the bytes of the smaller buffer of a rank."""
+
+    all_reduce: Tables
+    reduce_scatter: Tables
+    all_gather: Tables
+    broadcast: Tables
+    reduce: Tables
+    all_to_all: Tables
+    barrier: Tables
 
 
 CollectiveName = Literal[
