@@ -131,7 +131,7 @@ SHORT = {  # a copy gives room back packet by packet, 4 KiB each
         "cube.hbm.queue",
         6,
         1,
-        {"cube.hbm": "{pc_bw: 25.6, flat_latency_ns: 400}"},
+        {"cube.hbm.pc_bw": 25.6, "cube.hbm.flat_latency_ns": 400},
     ),
 }
 
@@ -151,7 +151,7 @@ def test_a_window_and_a_queue_are_long_enough_or_told(name):
 
 @pytest.mark.parametrize("latency_ns", [10, 50, 150])
 def test_the_window_of_loads_gives_room_back_chunk_by_chunk(latency_ns):
-    changes = {"cube.hbm": f"{{pc_bw: 25.6, flat_latency_ns: {latency_ns}}}"}
+    changes = {"cube.hbm.pc_bw": 25.6, "cube.hbm.flat_latency_ns": latency_ns}
     graph = build_graph(
         load_config("tiny", overrides(AMPLE, changes, {"pe.dma.max_inflight": 4096})).topology
     )
