@@ -13,6 +13,7 @@ from kernbench.ccl.point_to_point import P2POp
 from kernbench.ccl.process_groups import GroupMember
 from kernbench.ccl.ranks import Hub
 from kernbench.ccl.reduce_op import ReduceOp
+from kernbench.ccl.unwaited import Unwaited
 from kernbench.ccl.work import Work
 from kernbench.ccl.world import Worlds
 from kernbench.errors import UnknownAttributeError
@@ -32,6 +33,7 @@ class Distributed(ObjectCollectives):
         self._hub = hub
         self._backend = AhbmCCLBackend(torch)
         self._worlds = Worlds(hub, self._backend)
+        self._unwaited = torch.uses = Unwaited(hub)
         self._collectives = Collectives(self._backend)
         self.ReduceOp = ReduceOp
         self.ProcessGroup = ProcessGroup

@@ -9,6 +9,7 @@ from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.groups import Call, ProcessGroup
 from kernbench.ccl.misuse import BackendError, require_tensor
 from kernbench.ccl.process_groups import GroupLike, ProcessGroups, is_outside
+from kernbench.ccl.unwaited import Unwaited
 from kernbench.ccl.work import Work
 from kernbench.errors import InvalidIndexError, InvalidValueError
 from kernbench.runtime.storage import user_line
@@ -19,6 +20,7 @@ class PointToPoint(ProcessGroups):
     """The part of ``torch.distributed`` that joins two ranks."""
 
     _backend: AhbmCCLBackend
+    _unwaited: Unwaited
 
     def isend(
         self,
@@ -34,7 +36,9 @@ class PointToPoint(ProcessGroups):
         found = self._member("isend", group)
         if found is None or peer is None:
             return None
-        return self._transfer(found, "send", peer, tag, given)
+        work = self._transfer(found, "send", peer, tag, given)
+        self._unwaited.add(work, "isend", user_line(), (), (given,))
+        return work
 
     def irecv(
         self,
@@ -50,7 +54,9 @@ class PointToPoint(ProcessGroups):
         if found is None:
             return None
         peer = None if src is None and group_src is None else self._rank_in(group, src, group_src)
-        return self._transfer(found, "recv", peer, tag, given)
+        work = self._transfer(found, "recv", peer, tag, given)
+        self._unwaited.add(work, "irecv", user_line(), (given,), ())
+        return work
 
     def send(
         self,

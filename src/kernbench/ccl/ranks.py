@@ -88,6 +88,11 @@ class Hub:
 
     # -- a worker's side ----------------------------------------------------------------------------------
 
+    @property
+    def is_in_worker(self) -> bool:
+        """Whether a worker runs, and not what it has the hub do."""
+        return self._main is not None and not self._is_ending and getcurrent() is not self._main
+
     def do(self, what: Callable[..., T], *args: Any) -> T:
         """Have the hub call ``what``; for what lets time pass."""
         if self._main is None or getcurrent() is self._main:

@@ -289,6 +289,10 @@ class TensorCollectives(PointToPoint):
             call: Call = plan.call(tensors, line)
             work = group.post(found.rank(), call, plan.run, plan.outputs(tensors))
         if async_op:
+            outputs = plan.outputs(tensors)
+            written = list(tensors[:1]) if outputs is None else outputs
+            read = [x for x in tensors if not any(x is y for y in written)]
+            self._unwaited.add(work, plan.name, line, written, read)
             return work
         work.wait()
         return None

@@ -28,6 +28,7 @@ class Work:
         self._waits_for = waits_for
         self._outputs = None if outputs is None else list(outputs)
         self._is_done = False
+        self.is_waited = False  # or asked for, and found complete
         self._error: BaseException | None = None
         self._waiters: list[Process] = []
         self.value: Any = None  # what the call gives back, if it gives back anything
@@ -50,9 +51,15 @@ class Work:
         while not self._is_done:
             self._waiters.append(self._hub.current)
             self._hub.park(self._waits_for)
+        self.is_waited = True
         if self._error is not None:
             raise self._error
         return True
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether its kernel is launched; asking gives nobody a turn."""
+        return self._is_done
 
     def synchronize(self) -> None:
         """The same as :meth:`wait`."""
@@ -62,6 +69,7 @@ class Work:
         """Whether it is complete; if it is not, the other ranks get a turn."""
         if not self._is_done:
             self._hub.poll(self._waits_for)
+        self.is_waited = self.is_waited or self._is_done
         return self._is_done
 
     def is_success(self) -> bool:

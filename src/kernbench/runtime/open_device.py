@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
@@ -34,6 +34,26 @@ from kernbench.runtime.storage import Storage, user_line
 from kernbench.runtime.tensor import DeviceTensor
 
 
+class Uses(Protocol):
+    """Who is told what the host does with tensors of the device; it may raise."""
+
+    def used(self, tensor: DeviceTensor, how: str) -> None:
+        """``tensor`` is "read", "written", "freed" or "used in a launch"."""
+
+    def synchronized(self) -> None:
+        """All that was launched is complete."""
+
+
+class Unwatched:
+    """Is told, and says nothing."""
+
+    def used(self, tensor: DeviceTensor, how: str) -> None:
+        """Nothing."""
+
+    def synchronized(self) -> None:
+        """Nothing."""
+
+
 class OpenDevice:
     """One program's launches, queues and copies on a device, in order, and the memory of its tensors.
 
@@ -45,6 +65,7 @@ class OpenDevice:
     def __init__(self, machine: Device) -> None:
         self.machine = machine
         self.default_policy = ROW_WISE
+        self.uses: Uses = Unwatched()
         self.heap = Heap(machine)
         self.wirings: list[Wiring] = []
         self._is_busy = False
@@ -95,6 +116,8 @@ class OpenDevice:
             name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
         }
         tensors = [x for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)]
+        for tensor in tensors:
+            self.uses.used(tensor, "used in a launch")
         operands = [
             TensorRange(self.heap.mappings[x.shards.va], x.data_ptr(), x.data_ptr() + x.nbytes)
             for x in tensors
@@ -162,6 +185,7 @@ class OpenDevice:
         with self._completing():
             self.machine.synchronize()
         self._settle()
+        self.uses.synchronized()
 
     def complete_launches(self) -> None:
         """Wait for the kernels launched so far, and for nothing else: no map, and no memory that returns."""

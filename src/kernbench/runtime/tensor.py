@@ -213,6 +213,7 @@ class DeviceTensor(Tensor):
     def copy_(self, source: Tensor | Array) -> DeviceTensor:
         """Scatter ``source`` (an array, a host tensor, or a device tensor by way of the host) to every copy."""
         access, array = self._part(...), self._checked(source)
+        self.context.uses.used(self, "written")
         if self.nbytes:
             self.context.host_write(self.shards.pieces_of_all_copies(access), bytes_of(array, access))
             if self.context.machine.watch is not None:
@@ -238,6 +239,7 @@ class DeviceTensor(Tensor):
         """Give the memory back, that of all views of it too; a second time is an error."""
         if self.is_freed:
             raise UsageError(f"{self._label} was freed before, {self.freed}; free a tensor once")
+        self.context.uses.used(self, "freed")
         self._storage.free(f"at {user_line()}")
 
     def __enter__(self) -> DeviceTensor:
@@ -247,6 +249,7 @@ class DeviceTensor(Tensor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         if not self.is_freed:
+            self.context.uses.used(self, "freed")
             self._storage.free(f"at the end of its with block at {user_line()}")
 
     def __repr__(self) -> str:
@@ -283,6 +286,7 @@ class DeviceTensor(Tensor):
         return block_of(fetched, access, self.dtype)
 
     def _fetch(self, access: Access) -> Bytes:
+        self.context.uses.used(self, "read")
         size_bytes = access.size_bytes
         pieces = self.shards.pieces_for(upward(access)[0], pe=-1) if size_bytes else ()
         return self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
