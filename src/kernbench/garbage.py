@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 NEW_OBJECTS = 100_000  # Python's own 700 costs a run a tenth of its time, and the making of `big` two thirds
 
+_lock = threading.Lock()
+_before: list[
+    tuple[int, int, int]
+] = []  # one for each that is within, in whichever thread; the first is the user's
+
 
 @contextmanager
 def rarely_collected() -> Iterator[None]:
     """Look for cycles after every ``NEW_OBJECTS`` new objects in the ``with`` (or, as a decorator, in the function)."""
-    before = gc.get_threshold()
-    gc.set_threshold(NEW_OBJECTS, *before[1:])
+    with _lock:
+        _before.append(gc.get_threshold())
+        gc.set_threshold(NEW_OBJECTS, *_before[0][1:])
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _lock:
+            users = _before[0]
+            _before.pop()
+            if not _before:
+                gc.set_threshold(*users)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from kernbench.dtypes import DType, Kind, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
+from kernbench.lang.source import user_line
 from kernbench.messages.commands import SourceLine
-from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.units import format_bytes, plural
 

@@ -19,6 +19,7 @@ from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
+from kernbench.lang.turn import Turn, in_turn
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
@@ -128,9 +129,17 @@ class Simulation:
         size = machine_in_words(self.config.topology)
         return f"{self.name}: {size}" if self.name else size
 
+    @property
+    def turn(self) -> Turn:
+        """Which thread uses it."""
+        return self.torch.turn
+
     def close(self) -> None:
         """Close ``torch``: see :meth:`Context.close`. Reports can still be made."""
         self.torch.close()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.torch.__reduce_ex__(protocol)
 
     def __enter__(self) -> Simulation:
         self.torch.__enter__()
@@ -141,6 +150,7 @@ class Simulation:
     ) -> None:
         self.torch.__exit__(kind, error, trace)
 
+    @in_turn
     def begin_window(self) -> None:
         """Measure from now on, when all that was launched is complete; the first window is open from the beginning.
 
@@ -155,6 +165,7 @@ class Simulation:
             self.machine.watch.begin_window()
         self.torch.measures.begin(self._part)
 
+    @in_turn
     def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
         """What happened since :meth:`begin_window`, once all that was launched is complete.
 
@@ -168,6 +179,7 @@ class Simulation:
         kind = None if gemm is None else as_dtype(gemm)
         return self.noted(replace(self._part.close(), flops=flops, bound=self._part.bound(flops, kind)))
 
+    @in_turn
     def measures(self, *, flops: int = 0, gemm: DType | str | None = None) -> tuple[Measure, ...]:
         """What ``torch.measure`` measured since :meth:`begin_window`, by name, in the order of their first rounds.
 
@@ -180,6 +192,7 @@ class Simulation:
         self._require_complete("measures()")
         return self.torch.measures.found(flops, None if gemm is None else as_dtype(gemm))
 
+    @in_turn
     def apart(self) -> Measured:
         """What happened since :meth:`begin_window` before, between and after what was measured."""
         self._require_complete("apart()")
@@ -202,6 +215,7 @@ class Simulation:
         races, unwritten = watch.found_races.values(), watch.found_unwritten.values()
         return replace(measured, races=tuple(races), unwritten=tuple(unwritten))
 
+    @in_turn
     def _open_part(self) -> _Part:
         """A part of the present window that begins now."""
         machine = self.machine
@@ -209,6 +223,7 @@ class Simulation:
             return _Part(self, None)
         return _Part(self, Window(machine, forgets=not self.keeps_rows))
 
+    @in_turn
     def write_trace(self, path: Path) -> None:
         """Write the op log of the present window, its launches and what was measured, as a Chrome trace.
 

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -64,6 +65,10 @@ def transcript(printed):
 def run_here(command):
     """Run a command in this process, which is afterwards as it was."""
     handler, environment = signal.getsignal(signal.SIGALRM), dict(os.environ)
+    hook, threading.excepthook = (
+        threading.excepthook,
+        threading.__excepthook__,
+    )  # pytest's keeps what Python prints
     out, err = StringIO(), StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
@@ -71,6 +76,7 @@ def run_here(command):
             warnings.showwarning = show_warning  # as Python does, where pytest would keep it
             code = copy_context().run(code_of, *shlex.split(command))
     finally:
+        threading.excepthook = hook
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
         os.environ.clear()

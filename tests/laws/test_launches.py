@@ -25,6 +25,11 @@ def double(x_ptr, N: tl.constexpr):
 
 
 @kb.jit
+def fill(x_ptr, N: tl.constexpr):
+    tl.store(x_ptr + tl.program_id(0) * N + tl.arange(0, N), tl.full((N,), 1.0, tl.float32))
+
+
+@kb.jit
 def fails(x_ptr):
     raise ValueError("of its own")
 
@@ -81,7 +86,7 @@ def test_a_report_and_a_trace_leave_the_times_of_what_follows_as_they_are(wait, 
         del x
         y = torch.empty(4 * N)
         between(simulation)
-        double[(4,)](y, N=N)
+        fill[(4,)](y, N=N)
         torch.synchronize()
         return simulation.machine.log.sha256()
 

@@ -12,7 +12,7 @@ from kernbench.ccl.process_groups import GroupLike, ProcessGroups, is_outside
 from kernbench.ccl.unwaited import Unwaited
 from kernbench.ccl.work import Work
 from kernbench.errors import InvalidIndexError, InvalidValueError
-from kernbench.runtime.storage import user_line
+from kernbench.lang.source import user_line
 from kernbench.runtime.tensor import DeviceTensor
 
 

@@ -14,7 +14,7 @@ from kernbench.ccl.misuse import NOT_INITIALIZED, BackendError, StateError
 from kernbench.ccl.ranks import Hub
 from kernbench.ccl.world import World, Worlds
 from kernbench.errors import InvalidTypeError, InvalidValueError
-from kernbench.runtime.storage import user_line
+from kernbench.lang.source import user_line
 
 GroupLike = ProcessGroup | int | None
 

@@ -13,6 +13,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from kernbench.ccl.environment import Environment, enter, of_worker, seen
 from kernbench.errors import DeadlockError, InvalidValueError, UsageError
+from kernbench.lang.turn import Turn, in_turn
 from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
 from kernbench.runtime.generator import Generator
@@ -86,6 +87,11 @@ class Hub:
         self._is_ending = False
         self._n_polls = 0
 
+    @property
+    def turn(self) -> Turn:
+        """Which thread uses the context: while workers run, theirs."""
+        return self.torch.turn
+
     # -- a worker's side ----------------------------------------------------------------------------------
 
     @property
@@ -135,6 +141,7 @@ class Hub:
 
     # -- the hub ------------------------------------------------------------------------------------------
 
+    @in_turn
     def run(self, fn: Callable[..., Any], args: Sequence[Any], nprocs: int) -> None:
         """Run ``fn(rank, *args)`` for each rank, to the end of all.
 

@@ -16,7 +16,7 @@ from kernbench.ccl.process_groups import GroupLike, is_outside, require_timeout
 from kernbench.ccl.reduce_op import ReduceOp
 from kernbench.ccl.work import Work
 from kernbench.errors import InvalidValueError
-from kernbench.runtime.storage import user_line
+from kernbench.lang.source import user_line
 from kernbench.runtime.tensor import DeviceTensor
 
 

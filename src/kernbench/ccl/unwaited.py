@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from kernbench.ccl.ranks import Hub, Process
 from kernbench.ccl.work import Work
 from kernbench.errors import RaceError, RaceWarning
+from kernbench.lang.source import user_line
 from kernbench.messages.commands import SourceLine
-from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import DeviceTensor
 
 # What a worker does with a tensor, and whether that is wrong also where a collective only reads it. A launch may.

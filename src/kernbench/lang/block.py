@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
+from kernbench.lang.strays import refuse_tl
 from kernbench.ops.spec import Shape, n_elem
 
 if TYPE_CHECKING:
@@ -24,13 +26,12 @@ def active() -> ProgramContext:
 
     Raises:
         UsageError: no kernel is running.
+        SystemExit: one is, in another thread, which is told of this one.
     """
-    try:
-        return ACTIVE.get()
-    except LookupError:
-        raise UsageError(
-            "tl functions work inside a running kernel only; launch it with kernel[grid](...)"
-        ) from None
+    program = ACTIVE.get(None)
+    if program is None or program.thread != get_ident():
+        refuse_tl(program)
+    return program
 
 
 def _operator(op: str) -> Callable[[Any, Any], Any]:

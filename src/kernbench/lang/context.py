@@ -7,10 +7,18 @@ an accumulator right after ``acc = tl.dot(a, b, acc)`` is known before that comm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any, TypeVar
 
 from kernbench.dtypes import DType, as_dtype, int32
-from kernbench.errors import DTypeError, ForcedValueError, ShapeError, UnknownNameError, UsageError
+from kernbench.errors import (
+    DTypeError,
+    ForcedValueError,
+    KernelError,
+    ShapeError,
+    UnknownNameError,
+    UsageError,
+)
 from kernbench.lang.block import Block, describe
 from kernbench.lang.handle import Future, Ref, TensorHandle, Value
 from kernbench.lang.known import LIMITS, Known, constant, from_array, known_number, scalar
@@ -46,6 +54,8 @@ class ProgramContext:
         self.pending: Command | None = None
         self.dead: list[int] = []
         self.is_open = True
+        self.thread = get_ident()
+        self.stray: KernelError | None = None  # what a thread did that the kernel has started
         self.elems_sent = 0
         self.ids = tuple(scalar(i, int32) for i in port.program_ids)
         self.extents = tuple(scalar(n, int32) for n in port.grid)

@@ -146,6 +146,10 @@ class JITFunction:
             return f"it takes {plural(len(by_place), 'argument')} by place, not {len(args)}"
         return ""
 
+    def __reduce__(self) -> str:
+        """By its name in its module, as Python pickles functions."""
+        return self.__qualname__
+
     def __str__(self) -> str:
         """The kernel with its parameters, as they were written."""
         written = [

@@ -17,6 +17,7 @@ from kernbench.lang.known import known_number
 from kernbench.lang.pointer import Pointer, TensorArg
 from kernbench.lang.port import KernelPort
 from kernbench.lang.source import line_of
+from kernbench.lang.strays import RUNNING
 from kernbench.ops.numerics import int_limits
 
 
@@ -46,12 +47,17 @@ def run_program(
     arguments = arguments_of(function, function.bind(own, meta))
     program = ProgramContext(port)
     token = ACTIVE.set(program)
+    RUNNING.add(program)
     try:
         function.fn(*arguments.args, **arguments.kwargs)
+        if program.stray is not None:
+            raise program.stray
         program.finish()
     except KernBenchError:
         raise
     except BaseException as error:  # sys.exit in a kernel ends no simulator
+        if program.stray is not None:
+            raise program.stray from None
         if not is_of_a_program(error):
             raise
         ids = ", ".join(str(i) for i in port.program_ids)
@@ -60,6 +66,7 @@ def run_program(
         ) from error
     finally:
         program.is_open = False
+        RUNNING.discard(program)
         ACTIVE.reset(token)
 
 

@@ -6,29 +6,20 @@ It is followed from function to function of the user's, and from object to objec
 from __future__ import annotations
 
 import dis
-import os
 import sys
-import sysconfig
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import islice
-from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
+from kernbench.lang.source import is_users
 
 MOST_WALKED = 256  # elements of a container that are looked through for functions
 MISSING: Any = object()
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
-_PACKAGE = Path(__file__).parents[1]
-_BENCHES = str(_PACKAGE / "benches") + os.sep
-_LIBRARIES = (
-    "<frozen ",
-    str(_PACKAGE) + os.sep,
-    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-)
 
 
 class Slot:
@@ -166,7 +157,7 @@ class _Walk:
             if known is not slot:
                 continue
             value = slot.get()
-            leads_to = [f for f in functions_in(value) if _is_users(f.__code__.co_filename)]
+            leads_to = [f for f in functions_in(value) if is_users(f.__code__.co_filename)]
             is_object = isinstance(value, (ModuleType, SimpleNamespace)) or is_users_object(value)
             if leads_to or is_object:
                 self.links.append((slot, value))
@@ -260,14 +251,9 @@ def _names_in(code: CodeType) -> _Names:
     )
 
 
-@lru_cache(maxsize=1024)
-def _is_users(path: str) -> bool:
-    return path.startswith(_BENCHES) or not path.startswith(_LIBRARIES)
-
-
 def _is_users_module(module: ModuleType | None) -> bool:
     path = getattr(module, "__file__", None)
-    return module is not None and (module.__name__ == "__main__" or (path is not None and _is_users(path)))
+    return module is not None and (module.__name__ == "__main__" or (path is not None and is_users(path)))
 
 
 def is_users_object(value: Any) -> bool:

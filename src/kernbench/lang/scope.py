@@ -28,6 +28,9 @@ from kernbench.lang.reach import (
     walk,
 )
 from kernbench.lang.source import defined_at
+from kernbench.lang.turn import Turn
+
+KERNELS = Turn()  # of all simulations: the names of one kernel at a time are in place
 
 _CONTAINERS = (dict, list, deque, set, np.ndarray)
 _FUNCTIONS = (FunctionType, JITFunction, MethodType, partial)
@@ -37,8 +40,9 @@ _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()  # what is known of 
 class Scope:
     """The values that a kernel's names had at its launch; the programs of the launch share it, and run in turn.
 
-    A program runs between :meth:`enter` and :meth:`leave`. What it assigns to a name, the next one finds; but where the
-    host has assigned after the launch, the host keeps its own. A container is the host's own, and is watched.
+    A program runs within a ``with``, in which no kernel runs in another thread. What it assigns to a name, the next one
+    finds; but where the host has assigned after the launch, the host keeps its own. A container is the host's own, and
+    is watched.
     """
 
     def __init__(self, kernel: JITFunction, args: Sequence[Any] = ()) -> None:
@@ -58,7 +62,7 @@ class Scope:
         ]
         self._replaced: list[tuple[Slot, Any]] = []
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         """Put the values of the launch in place.
 
         Raises:
@@ -66,19 +70,21 @@ class Scope:
         """
         if self._watched:
             self._require_parts()
+        KERNELS.__enter__()
         for slot, value in zip(self._slots, self._values, strict=True):
             host_value = slot.get()
             if host_value is not value:
                 self._replaced.append((slot, host_value))
                 slot.set(value)
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Put the host's values back."""
         if self._is_written:
             self._values = [slot.get() for slot in self._slots]
         while self._replaced:
             slot, host_value = self._replaced.pop()
             slot.set(host_value)
+        KERNELS.__exit__()
 
     def _require_parts(self) -> None:
         """What the host adds after the launch, no program asks for; what it replaces would be read too late."""

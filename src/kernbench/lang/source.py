@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from kernbench.messages.commands import SourceLine
 
 _LANG = str(Path(__file__).parent) + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_BENCHES = f"{_PACKAGE}benches{os.sep}"
 _INSTALLED = (
     "<frozen ",
     *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
@@ -29,6 +31,27 @@ def here() -> SourceLine:
     while frame is not None and frame.f_code.co_filename.startswith(_LANG):
         frame = frame.f_back
     return _NOWHERE if frame is None else _line(frame.f_code.co_filename, frame.f_lineno)
+
+
+@lru_cache(maxsize=1024)
+def is_users(path: str) -> bool:
+    """Whether a file is the user's, as the benches of KernBench are: not installed, and not KernBench's own."""
+    return path.startswith(_BENCHES) or not path.startswith((_PACKAGE, *_INSTALLED))
+
+
+def user_line(frame: FrameType | None = None) -> SourceLine:
+    """The line of the user's program that is being executed, here or in ``frame``: the innermost one of the user's."""
+    frame = frame or sys._getframe(1)
+    while frame is not None and not _is_users_frame(frame):
+        frame = frame.f_back
+    return _NOWHERE if frame is None else _line(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _is_users_frame(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    if path == "<string>":  # a dataclass's __init__, which Python writes; or a program of the user
+        return not str(frame.f_globals.get("__name__")).startswith("kernbench.")
+    return is_users(path)
 
 
 def line_of(traceback: TracebackType | None) -> SourceLine:

@@ -13,6 +13,7 @@ from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.schema import Config, GemmSpec
 from kernbench.errors import DeadlockError, in_one_line
 from kernbench.lang.program import run_program
+from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.kernel_runner import ProgramPort
 from kernbench.machine.machine import Hardware, Say, Underway
@@ -73,7 +74,8 @@ class ImmediateProgram(ProgramPort):
     def take_turn(self) -> None:
         """Run until the end, or until it has to wait."""
         self._hub = getcurrent()
-        self._kernel.switch()
+        with KERNELS:
+            self._kernel.switch()
 
     def issue(self, command: Command) -> None:
         """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""

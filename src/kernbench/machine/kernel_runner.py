@@ -131,8 +131,12 @@ class Program(ProgramPort):
         self.standstill: tuple[Any, ...] | None = None
         self._ahead: deque[Command] = deque()
         self._asks: Force | Clock | Test | None = None
+        self._body = body
         self._hub: greenlet | None = None
-        self._kernel = greenlet(lambda: body(self))
+        self._kernel: greenlet | None = (
+            None  # made when it begins: a greenlet belongs to the thread that makes it
+        )
+        self._has_returned = False
 
     # -- the kernel's side --------------------------------------------------------------------------------
 
@@ -210,18 +214,21 @@ class Program(ProgramPort):
     @property
     def has_ended(self) -> bool:
         """Whether the kernel has returned, and PE_CPU has all of it."""
-        return self._kernel.dead and not self._ahead
+        return self._has_returned and not self._ahead
 
     def next_item(self) -> Command | Force | Clock | Test | None:
         """The next command; a question, once its answer is due; None at the end."""
-        if not self._ahead and self._asks is None and not self._kernel.dead:
-            self._hub = getcurrent()
-            self.scope.enter()
-            try:
-                self._kernel.switch()
-            finally:
-                self.scope.leave()
+        if not self._ahead and self._asks is None and not self._has_returned:
+            self._run_ahead()
         if self._ahead:
             return self._ahead.popleft()
         asks, self._asks = self._asks, None
         return asks
+
+    def _run_ahead(self) -> None:
+        self._hub = getcurrent()
+        if self._kernel is None:
+            self._kernel = greenlet(lambda: self._body(self))
+        with self.scope:
+            self._kernel.switch()
+        self._has_returned = self._kernel.dead

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -268,6 +269,7 @@ class Machine(Hardware):
         self._jobs = 0
         self._moved = NOTHING_MOVED  # before the first of them
         self._mapping: dict[TensorMapping, Signal] = {}
+        self._kernels_in: threading.Thread | None = None  # where those that were launched have begun
         self.failure = ""  # where and why simulated time stopped for good
 
     @property
@@ -310,8 +312,30 @@ class Machine(Hardware):
 
     def _run_until(self, signal: Signal) -> Any:
         """Let time pass until ``signal``."""
+        self._require_own_kernels()
         with self._stopped_by_errors():
             return self.engine.run_until(signal, self.stuck)
+
+    def _require_own_kernels(self) -> None:
+        """UsageError in another thread than that in which kernels have begun: Python cannot move them."""
+        mine = threading.current_thread()
+        if self._kernels_in not in (None, mine):
+            what = f"{self._kernels()} has begun in thread {self._kernels_in.name!r}"
+            if self._kernels_in.is_alive():
+                raise UsageError(
+                    f"{what}, and only there can it go on; call torch.synchronize() there before thread {mine.name!r} "
+                    "uses this simulation"
+                )
+            raise UsageError(
+                f"{what}, which has ended, and only there could it go on; call torch.synchronize() before a thread "
+                "ends, and begin a new simulation"
+            )
+        if self._launched:
+            self._kernels_in = mine
+
+    def _kernels(self) -> str:
+        """What is under way, in words."""
+        return " and ".join(dict.fromkeys(f"kernel {launch.name!r}" for launch in self._launched))
 
     @contextmanager
     def _stopped_by_errors(self) -> Iterator[None]:
@@ -319,8 +343,7 @@ class Machine(Hardware):
         try:
             yield
         except BaseException as error:
-            kernels = " and ".join(dict.fromkeys(repr(launch.name) for launch in self._launched))
-            where = f" in kernel {kernels}" if kernels else ""
+            where = f" in {self._kernels()}" if self._launched else ""
             self.failure = f"at {format_ps(self.now_ps)}{where} ({in_one_line(error)})"
             raise
 
@@ -445,6 +468,7 @@ class Machine(Hardware):
                 with self._stopped_by_errors():
                     self._require_received()
                 self._launched.clear()
+                self._kernels_in = None
             self.flush()
 
     def _count_spans(self, done_ps: Sequence[int]) -> None:

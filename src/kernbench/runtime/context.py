@@ -13,6 +13,7 @@ from kernbench import dtypes
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
+from kernbench.lang.source import user_line
 from kernbench.registry import did_you_mean
 from kernbench.runtime import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
 from kernbench.runtime.device import Device
@@ -25,7 +26,6 @@ from kernbench.runtime.measuring import Measuring
 from kernbench.runtime.open_device import OpenDevice
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.promotion import is_castable, number_type, promote_types, result_type
-from kernbench.runtime.storage import user_line
 from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor, Tensor
 from kernbench.runtime.values import (
     MOST_ELEMENTS,

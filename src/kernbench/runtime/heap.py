@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
@@ -37,7 +38,7 @@ class Heap:
         self.mapped: Callable[[TensorMapping, DPPolicy], None] | None = None
         self._physical: dict[tuple[int, int], PEMemAllocator] = {}
         self._directories: dict[PEMemAllocator, PhysicalAddress] = {}
-        self._buried: list[tuple[ShardMap, str]] = []
+        self._buried: deque[tuple[ShardMap, str]] = deque()  # any thread may bury, while another one reaps
         self._pes_per_cube = spec.cube.pes.count
         self._has_tables = spec.pe.mmu.miss == "walk"
         self._directory_bytes = directory_bytes(spec.pe.mmu)
@@ -131,7 +132,7 @@ class Heap:
 
     def reap(self) -> None:
         """Unmap the buried tensors and give their memory back; no kernel must be under way."""
-        buried, self._buried = self._buried, []
+        buried = [self._buried.popleft() for _ in range(len(self._buried))]
         mappings = [self.mappings.pop(shards.va) for shards, _ in buried if shards.va in self.mappings]
         self.device.unmap(mappings)
         for mapping in mappings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kernbench.dtypes import DType
+from kernbench.lang.source import user_line
 from kernbench.runtime.measures import Measures
-from kernbench.runtime.storage import user_line
 
 
 class Measuring:

@@ -7,12 +7,14 @@ import types
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
 from kernbench.errors import CapacityError, UsageError
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
+from kernbench.lang.source import user_line
+from kernbench.lang.turn import Turn, in_turn
 from kernbench.memory.mapping import TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
@@ -30,7 +32,7 @@ from kernbench.runtime.launch import (
     tensors_in,
 )
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
-from kernbench.runtime.storage import Storage, user_line
+from kernbench.runtime.storage import Storage
 from kernbench.runtime.tensor import DeviceTensor
 
 
@@ -59,11 +61,13 @@ class OpenDevice:
 
     Copies and reads wait for the kernels launched before. ``kernel[grid](...)`` runs on the device of its first tensor.
     Memory that nobody refers to returns when no kernel can use it any more; :meth:`close`, or the end of a ``with``
-    block, frees all tensors.
+    block, frees all tensors. Threads may share it, one call at a time; but a kernel goes on in the thread in which it
+    has begun.
     """
 
     def __init__(self, machine: Device) -> None:
         self.machine = machine
+        self.turn = Turn()  # of the threads that use this device
         self.default_policy = ROW_WISE
         self.uses: Uses = Unwatched()
         self.heap = Heap(machine)
@@ -72,6 +76,7 @@ class OpenDevice:
         self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
         self._closed_at: SourceLine | None = None
 
+    @in_turn
     def launch(
         self,
         kernel: Any,
@@ -141,6 +146,7 @@ class OpenDevice:
         if self.machine.is_busy:
             must_complete(self)
 
+    @in_turn
     def install_queues(self, wiring: Wiring) -> Wiring:
         """Find room for the rings of ``wiring`` and install its queues, after what was launched; returns when they are.
 
@@ -157,6 +163,7 @@ class OpenDevice:
         self.wirings.append(wiring)
         return wiring
 
+    @in_turn
     def remove_queues(self, wiring: Wiring) -> None:
         """Remove queues again, likewise, and free their rings."""
         self._complete_and_settle()
@@ -180,6 +187,7 @@ class OpenDevice:
             if not installed.issuperset(_ends(wiring)):
                 self._require_installed(wiring)
 
+    @in_turn
     def synchronize(self) -> None:
         """Wait until everything launched is complete and its values are computed."""
         with self._completing():
@@ -187,6 +195,7 @@ class OpenDevice:
         self._settle()
         self.uses.synchronized()
 
+    @in_turn
     def complete_launches(self) -> None:
         """Wait for the kernels launched so far, and for nothing else: no map, and no memory that returns."""
         with self._completing():
@@ -198,8 +207,10 @@ class OpenDevice:
         try:
             yield
         finally:
-            has_completed(self)
+            if self.machine.is_stopped or not self.machine.is_busy:
+                has_completed(self)
 
+    @in_turn
     def close(self) -> None:
         """Wait for what was launched and free all tensors; nothing is made, launched or copied afterwards.
 
@@ -222,6 +233,12 @@ class OpenDevice:
             for wiring in self.wirings.copy():
                 self._forget_queues(wiring)
 
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise UsageError(
+            "a simulation is a machine at work, and can be neither pickled nor copied; make another, as in "
+            "kb.simulate('tiny'), and take tensors along as arrays, with x.numpy()"
+        )
+
     def __enter__(self) -> Self:
         self._require_open()
         return self
@@ -235,16 +252,19 @@ class OpenDevice:
             if error is None:
                 raise
 
+    @in_turn
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Copy to the device, after all that was launched."""
         self._complete_and_settle()
         self.machine.host_write(pieces, buffer)
 
+    @in_turn
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         """Copy from the device, after all that was launched."""
         self._complete_and_settle()
         return self.machine.host_read(pieces, size_bytes)
 
+    @in_turn
     def _new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
         """The memory of a tensor, freed at the closing if not before."""
         storage = Storage(self.heap, self._allocate(name, shape, dtype, policy), policy)

@@ -11,6 +11,7 @@ import numpy as np
 
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import ForcedValueError, InvalidIndexError, ShapeError, UsageError
+from kernbench.lang.source import user_line
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
@@ -18,7 +19,7 @@ from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.device_name import DEVICE, HOST
 from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.storage import Storage, user_line
+from kernbench.runtime.storage import Storage
 from kernbench.runtime.tensor_base import Array, Tensor, on_device
 from kernbench.runtime.values import cast
 from kernbench.runtime.views import narrowed, part, row_major
@@ -105,6 +106,9 @@ class HostTensor(Tensor):
 
     def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
         return self.context.methods[name](*operands, **how)
+
+    def __copy__(self) -> HostTensor:
+        return HostTensor(self.context, self.array, self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HostTensor:
         return self.converted(self.dtype, copy=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from kernbench.errors import (
     RefusedError,
     ShapeError,
     UnknownAttributeError,
+    UsageError,
 )
 from kernbench.registry import did_you_mean
 from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
@@ -254,6 +255,12 @@ class Tensor(Operators):
     @abstractmethod
     def narrow(self, dim: int, start: int, length: int) -> Self:
         """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on."""
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise UsageError(
+            f"{self._label} belongs to a simulation, and can be neither pickled nor copied by Python; take x.numpy(), "
+            "of which torch.from_numpy() makes a tensor again, or copy it with x.to('ahbm', copy=True)"
+        )
 
     @abstractmethod
     def _reshaped(self, shape: tuple[int, ...]) -> Self:
