@@ -200,6 +200,6 @@ def test_a_register_file_without_room_for_one_accumulator_is_told():
     with pytest.raises(CapacityError) as error:
         run("gemm", topology="tiny", overrides=overrides, params=BENCHES["gemm"])
     assert str(error.value) == (
-        "gemm.py:50: the register file (pe.regfile: operands 65536 B, accumulators 3 B) cannot hold one tile of "
+        "gemm.py:61: the register file (pe.regfile: operands 65536 B, accumulators 3 B) cannot hold one tile of "
         "1 x 1 fp16; make it larger, or the array (pe.gemm.m, pe.gemm.n) smaller"
     )
