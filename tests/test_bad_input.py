@@ -14,6 +14,11 @@ import pytest
 
 from kernbench import bench
 from kernbench.cli.main import execute
+from kernbench.config.load import PRESETS
+
+PRESET = (PRESETS / "topology.yaml").read_text(encoding="utf-8")
+TINY_PES = 1 + PRESET.splitlines().index("    cube.pes: {count: 4, grid: [2, 2]}")  # line of the preset
+
 
 TINY = ("--topology", "tiny")
 SMALL = ("run", "vector_add", "-p", "n=64", *TINY)
@@ -257,9 +262,9 @@ def test_a_product_over_nothing_is_zero(kernbench):
         ),
         (
             b"extends: tiny\nsystem.sips: {count: 1000000, grid: [1000, 1000]}\n",
-            "my.yaml:2: system.sips.count: 1000000, with cube.pes.count (presets/topology.yaml:127): 4 and "
-            "sip.cubes.count (presets/topology.yaml:125): 1, makes 4000000 PEs in all; a machine has 131072 at most; "
-            "write 32768 or less",
+            f"my.yaml:2: system.sips.count: 1000000, with cube.pes.count (presets/topology.yaml:{TINY_PES}): 4 and "
+            f"sip.cubes.count (presets/topology.yaml:{TINY_PES - 2}): 1, makes 4000000 PEs in all; a machine has "
+            "131072 at most; write 32768 or less",
         ),
         (
             b"extends: tiny\npe.regfile.operands: 1\n",
