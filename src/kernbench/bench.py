@@ -21,6 +21,7 @@ from kernbench.config.load import Overrides
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.fit import Room, block_of, on_first, side
+from kernbench.messages.commands import SourceLine
 from kernbench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
 from kernbench.registry import Registry, did_you_mean
 from kernbench.reports.measured import Measured
@@ -257,7 +258,7 @@ def run(
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         simulation.begin_window()
         outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
-        results = [_read_back(tensor, mode) for tensor in outcome.outputs]
+        results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
         if measures.is_looped:
             break
     if outcome.gemm is not None:
@@ -314,8 +315,8 @@ def _outcome_of(bench: Bench, returned: Any) -> Outcome:
     return returned
 
 
-def _read_back(tensor: DeviceTensor, mode: str) -> Any:
-    return tensor.fetch() if mode == "timing" else tensor.numpy()
+def _read_back(tensor: DeviceTensor, mode: str, line: SourceLine) -> Any:
+    return tensor.fetch() if mode == "timing" else tensor.numpy_for(line)
 
 
 def _judge(outcome: Outcome, results: list[Array]) -> Check:

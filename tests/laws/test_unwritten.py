@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+import kernbench as kb
 from kernbench.errors import UninitialisedError, UninitialisedWarning
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -197,3 +198,17 @@ def test_a_window_begins_with_nothing_found():
     reads_of(simulation, lambda: torch.launch(load_block, (1,), (x, 0), {"n": 16}))
     simulation.begin_window()
     assert simulation.report().unwritten == ()
+
+
+def test_the_outputs_of_a_bench_are_read_for_the_line_of_its_outcome():
+    @kb.bench("part")
+    def part(torch):
+        x = torch.empty(64, name="x")
+        torch.launch(store_some, (3,), (x,), {"HOW": "runs"})
+        return kb.Outcome(outputs=(x,), expected=lambda: (), reference="none", flops=0)
+
+    line = part.__code__.co_firstlineno + 4
+    with pytest.raises(
+        UninitialisedError, match=rf"\Atest_unwritten.py:{line}: the host reads 16 elements from \[48\]"
+    ):
+        kb.run("part", topology="tiny", uninitialised="error")

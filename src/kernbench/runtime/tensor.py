@@ -196,7 +196,11 @@ class DeviceTensor(Tensor):
         Raises:
             ForcedValueError: in mode ``timing``, which computes no values.
         """
-        return self._read(self._part(...))
+        return self.numpy_for(user_line())
+
+    def numpy_for(self, line: SourceLine) -> Array:
+        """Gather its shards as :meth:`numpy` does; what is told of the read names ``line`` of the user's program."""
+        return self._read(self._part(...), line)
 
     def cpu(self) -> HostTensor:
         """A copy on the host."""
@@ -226,7 +230,7 @@ class DeviceTensor(Tensor):
 
     def __getitem__(self, index: Any) -> HostTensor:
         """A part on the host, by numpy's basic indexing (integers, slices, ``...``, None); only its bytes move."""
-        return HostTensor(self.context, self._read(self._part(index)).copy(), self.name)
+        return HostTensor(self.context, self._read(self._part(index), user_line()).copy(), self.name)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise on_device(
@@ -278,7 +282,7 @@ class DeviceTensor(Tensor):
     def _part(self, index: Any) -> Access:
         return part(self.name, self.data_ptr(), self.shape, self.dtype, index)
 
-    def _read(self, access: Access) -> Array:
+    def _read(self, access: Access, line: SourceLine) -> Array:
         if self.context.machine.mode == "timing":
             raise ForcedValueError(
                 f"{self.name!r}: mode 'timing' computes no values to read; use mode 'timed', or fetch() for the time "
@@ -286,7 +290,7 @@ class DeviceTensor(Tensor):
             )
         fetched, watch = self._fetch(access), self.context.machine.watch
         if watch is not None and self.nbytes:
-            watch.host_reads(self.shards, access, user_line())
+            watch.host_reads(self.shards, access, line)
         return block_of(fetched, access, self.dtype)
 
     def _fetch(self, access: Access) -> Bytes:
