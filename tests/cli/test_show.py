@@ -301,9 +301,12 @@ def test_wrong_input_is_one_line_and_leaves_no_file(kernbench, folder, args, err
 # -- ranks ----------------------------------------------------------------------------------------------------
 
 
+RING_OF_A_CUBE = ("show", "default", "--ranks", "--algo", "ring_allreduce", "--part", "sip0.cube0")
+
+
 def test_ranks_draws_an_algorithms_edges_with_their_hops(kernbench, tmp_path):
     path = tmp_path / "ring.svg"
-    assert kernbench("show", "default", "--ranks", "--part", "sip0.cube0", "-o", str(path)) == (
+    assert kernbench(*RING_OF_A_CUBE, "-o", str(path)) == (
         0,
         "default: 2 SIPs x 4 cubes x 16 PEs = 128 PEs\n"
         "algorithm  ring_allreduce on 16 ranks\n"
