@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from kernbench.errors import UsageError
     from kernbench.lang import tl
     from kernbench.lang.jit import jit
+    from kernbench.limits import limited
     from kernbench.probe import run_probe
     from kernbench.runtime.context import Context
     from kernbench.runtime.placement import DPPolicy
@@ -71,6 +72,7 @@ _PUBLIC = {
     "dot_tolerance": "kernbench.bench",
     "install_queues": "kernbench.ccl",
     "jit": "kernbench.lang.jit",
+    "limited": "kernbench.limits",
     "on_first": "kernbench.bench",
     "random_values": "kernbench.bench",
     "rounding": "kernbench.bench",
@@ -100,6 +102,7 @@ __all__ = [
     "dot_tolerance",
     "install_queues",
     "jit",
+    "limited",
     "on_first",
     "random_values",
     "rounding",

@@ -109,6 +109,10 @@ class QueueError(ProgramError):
     """A launch ended with messages that nobody received, or with slots that nobody freed."""
 
 
+class LimitError(ProgramError):
+    """A run takes longer than it was given; the text is the map of what it was doing."""
+
+
 class DeadlockError(ProgramError):
     """Nothing is left to happen and something still waits."""
 

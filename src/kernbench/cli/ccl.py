@@ -11,6 +11,8 @@ from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import (
     Debug,
     JsonTarget,
+    MaxCpu,
+    MaxTime,
     Overrides,
     Plugins,
     TopologyName,
@@ -166,6 +168,8 @@ def command(
         ),
     ] = None,
     json: JsonTarget = None,
+    max_time: MaxTime = None,
+    max_cpu: MaxCpu = None,
     debug: Debug = False,
 ) -> None:
     """Time a collective size by size, check it, and compare it with theory.
@@ -242,7 +246,7 @@ def command(
     table = Table(output.width)
     write = output.line if json != STDOUT else lambda _: None
     rows: list[CclRow] = []
-    with sign_of_life(request.collective) as tell:
+    with sign_of_life(request.collective, max_time=max_time, max_cpu=max_cpu) as tell:
         comments = head_of(bench, topology, sizes, last=last_of(most, sizes))
         for line in (*folded(comments, output.width), *table.head()):
             write(line)

@@ -1,25 +1,113 @@
-"""A sign of life on stderr while a command works."""
+"""A sign of life on stderr while a command works, and the limits that it works within."""
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from kernbench import limits
+from kernbench.errors import UsageError
+
+LINE_EVERY_S = 10.0  # where stderr is no terminal
 
 
 @contextmanager
-def sign_of_life(first: str) -> Iterator[Callable[[str], None]]:
-    """A function that shows what is being done and since when; it shows nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+def sign_of_life(
+    first: str, *, max_time: str | None = None, max_cpu: str | None = None
+) -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done, within limits as the options say.
+
+    On a terminal a bar shows it with the time since when, simulated time, programs done of all, and events a second;
+    elsewhere a line does, after each ten seconds.
+    """
+    with _limited(max_time, max_cpu):
+        console = Console(stderr=True)
+        with _bar(first, console) if console.is_terminal else _lines(first) as tell:
+            yield tell
+
+
+@contextmanager
+def _limited(max_time: str | None, max_cpu: str | None) -> Iterator[None]:
+    for option, text in (("--max-time", max_time), ("--max-cpu", max_cpu)):
+        if text is not None:
+            _require_duration(option, text)
+    with limits.limited(max_time=max_time, max_cpu=max_cpu):
+        yield
+
+
+def _require_duration(option: str, text: str) -> None:
+    try:
+        limits.duration_ps(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+class Speed:
+    """How far the machines of this process have come, in words; events a second are those since the last time."""
+
+    def __init__(self) -> None:
+        self._events, self._at_s = 0, time.monotonic()
+
+    def text(self) -> str:
+        """Simulated time, programs done of all, events a second: what there is of them."""
+        machines = list(limits.machines)
+        said = [text for machine in machines if (text := machine.progress())]
+        events = sum(getattr(machine, "engine", machine).events for machine in machines if machine.now_ps)
+        now_s = time.monotonic()
+        rate = (events - self._events) / max(now_s - self._at_s, 1e-3)
+        self._events, self._at_s = events, now_s
+        return ", ".join([*said[-1:], *([f"{rate:,.0f} events/s"] if rate > 0 else [])])
+
+
+class SpeedColumn(ProgressColumn):
+    """The machine's speed, looked at once a second."""
+
+    max_refresh = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._speed = Speed()
+
+    def render(self, task: Task) -> Text:
+        """In words."""
+        return Text(self._speed.text())
+
+
+@contextmanager
+def _bar(first: str, console: Console) -> Iterator[Callable[[str], None]]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        SpeedColumn(),
+    )
     with Progress(
         *columns, console=console, transient=True, refresh_per_second=4, redirect_stdout=sys.stdout.isatty()
     ) as display:
         task = display.add_task(first, total=None)
         yield lambda text: display.update(task, description=text)
+
+
+@contextmanager
+def _lines(first: str) -> Iterator[Callable[[str], None]]:
+    doing, is_done, speed, began_s = [first], threading.Event(), Speed(), time.monotonic()
+
+    def write() -> None:
+        while not is_done.wait(LINE_EVERY_S):
+            since = f"{time.monotonic() - began_s:.0f} s"
+            print("kernbench: " + ", ".join(filter(None, [doing[-1], since, speed.text()])), file=sys.stderr)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield doing.append
+    finally:
+        is_done.set()
+        writer.join()

@@ -27,6 +27,7 @@ from kernbench.ending import wait_no_more
 from kernbench.errors import (
     KernBenchError,
     KernBenchWarning,
+    LimitError,
     ProgramError,
     UnknownNameError,
     in_one_line,
@@ -160,8 +161,8 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def _lost(error: Any) -> None:
-    """Say that Python ignored an error, unless it is an interrupt, which comes again."""
-    if not issubclass(error.exc_type, KeyboardInterrupt):
+    """Say that Python ignored an error, unless it is an interrupt or the end of a limit, which come again."""
+    if not issubclass(error.exc_type, (KeyboardInterrupt, LimitError)):
         sys.__unraisablehook__(error)
 
 

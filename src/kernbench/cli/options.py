@@ -125,6 +125,14 @@ Overrides = Annotated[
         help="Override the configuration, as in cube.hbm.channels=8; may be repeated.",
     ),
 ]
+MaxTime = Annotated[
+    str | None,
+    typer.Option("--max-time", metavar="TIME", help="Stop after so much simulated time, as in 10ms."),
+]
+MaxCpu = Annotated[
+    str | None,
+    typer.Option("--max-cpu", metavar="TIME", help="Stop after so much CPU time, as in 60s."),
+]
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE.py", help="A Python file with your components; may be repeated."),

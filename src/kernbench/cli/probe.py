@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import Debug, JsonTarget, Overrides, TopologyName, completed_from
+from kernbench.cli.options import Debug, JsonTarget, MaxCpu, MaxTime, Overrides, TopologyName, completed_from
 from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
@@ -75,6 +75,8 @@ def command(
     topology: TopologyName = "default",
     overrides: Overrides = None,
     json: JsonTarget = None,
+    max_time: MaxTime = None,
+    max_cpu: MaxCpu = None,
     debug: Debug = False,
 ) -> None:
     """Time single transfers, or a queue, against their closed forms.
@@ -88,7 +90,16 @@ def command(
 
     if case == QUEUE:
         with together():
-            queue_rows = _probe_queue(sizes_bytes, depths, pes, plot, topology, tuple(overrides or ()))
+            queue_rows = _probe_queue(
+                sizes_bytes,
+                depths,
+                pes,
+                plot,
+                topology,
+                tuple(overrides or ()),
+                max_time=max_time,
+                max_cpu=max_cpu,
+            )
             _write(json, topology, overrides, as_json(queue_rows))
         if json != STDOUT:
             print_rows(Output(), queue_rows, with_hops=hops)
@@ -102,7 +113,7 @@ def command(
 
     if case is not None and case not in CASES:
         raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, (*CASES, QUEUE))}")
-    with sign_of_life("probing"):
+    with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
         rows = run_probe(
             (case,) if case else CASES,
             sizes_bytes or SIZES,
@@ -127,6 +138,9 @@ def _probe_queue(
     plot: str | None,
     topology: str,
     overrides: tuple[str, ...],
+    *,
+    max_time: str | None,
+    max_cpu: str | None,
 ) -> tuple[QueueRow, ...]:
     """The sweep, drawn if that is asked for."""
     from kernbench.cli.console import sign_of_life
@@ -137,7 +151,7 @@ def _probe_queue(
     chosen_pes = (0, 1) if pes is None else parse_pes(pes)
     from kernbench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
 
-    with sign_of_life("probing"):
+    with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
         rows = run_queue_probe(
             sizes or QUEUE_SIZES,
             chosen_depths or DEPTHS,

@@ -13,6 +13,8 @@ from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import (
     Debug,
     JsonTarget,
+    MaxCpu,
+    MaxTime,
     Overrides,
     Plugins,
     Races,
@@ -85,6 +87,8 @@ def command(
         str | None,
         typer.Option("--trace", metavar="FILE", help="Write a trace that opens in ui.perfetto.dev."),
     ] = None,
+    max_time: MaxTime = None,
+    max_cpu: MaxCpu = None,
     debug: Debug = False,
 ) -> None:
     """Run a bench: is its result right, how long does it take, and why.
@@ -103,7 +107,7 @@ def command(
         # What a kernel prints must not end up within the JSON.
         with (
             redirect_stdout(sys.stderr if json == STDOUT else sys.stdout),
-            sign_of_life(f"loading {bench}") as tell,
+            sign_of_life(f"loading {bench}", max_time=max_time, max_cpu=max_cpu) as tell,
         ):
             result = run(
                 bench,

@@ -29,6 +29,8 @@ ProcessBody = Generator[Any, Any, None]
 PARKED = object()
 _WAITABLE = "which is neither a delay in whole ps (int) nor something to wait for"
 _FIRST_PROCESS_RANK = 1 << 40
+NO_LIMIT_PS = 1 << 62
+PUBLISHED_AT = (1 << 12) - 1  # events, for whoever looks at a run from another thread
 
 
 class Process:
@@ -49,10 +51,22 @@ class Engine:
 
     The calendar's entries are ``(time, rank, sequence, call, argument)``. One without a call resumes the process that
     is its argument; its sequence is 0, since a process has its own rank and one entry at a time. ``tie_seed`` is for
-    tests: it permutes ranks, to show that nothing but ties depends on them.
+    tests: it permutes ranks, to show that nothing but ties depends on them. Behind ``limit_ps``,
+    ``over_limit()`` raises.
     """
 
-    __slots__ = ("_ranks", "_tie_seed", "calendar", "count", "events", "now_ps", "processes", "wakes")
+    __slots__ = (
+        "_ranks",
+        "_tie_seed",
+        "calendar",
+        "count",
+        "events",
+        "limit_ps",
+        "now_ps",
+        "over_limit",
+        "processes",
+        "wakes",
+    )
 
     def __init__(self, tie_seed: int | None = None) -> None:
         self.now_ps = 0
@@ -61,6 +75,8 @@ class Engine:
         self.calendar: list[tuple[int, int, int, Any, Any]] = []
         self.wakes: deque[tuple[Process, Any]] = deque()
         self.processes: set[Process] = set()
+        self.limit_ps = NO_LIMIT_PS
+        self.over_limit: Callable[[], object] = int
         self._ranks = 0
         self._tie_seed = tie_seed
 
@@ -102,7 +118,7 @@ class Engine:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
         calendar, wakes = self.calendar, self.wakes
         wanted: Any = 0
-        events = 0
+        events, limit_ps = 0, self.limit_ps
         try:
             while True:
                 if wakes:
@@ -111,7 +127,12 @@ class Engine:
                     return
                 else:
                     self.now_ps, _, _, call, process = heappop(calendar)
+                    if self.now_ps > limit_ps:
+                        self.over_limit()
                     events += 1
+                    if not events & PUBLISHED_AT:
+                        self.events += events
+                        events = 0
                     if call is not None:
                         call(process)
                         continue

@@ -25,6 +25,13 @@ _NOWHERE = SourceLine("?", 0)
 _lines: dict[tuple[str, int], SourceLine] = {}
 
 
+def is_of_library(path: str) -> bool:
+    """Whether a file is Python's, an installed package's or KernBench's, its collectives and benches apart."""
+    if path.startswith(_PACKAGE):
+        return not path.startswith((f"{_PACKAGE}ccl{os.sep}", f"{_PACKAGE}benches{os.sep}"))
+    return path.startswith(_INSTALLED)
+
+
 def here() -> SourceLine:
     """The line of the kernel that is being executed; keeps no frame."""
     frame: FrameType | None = sys._getframe(1)

@@ -21,6 +21,8 @@ import numpy as np
 from kernbench.lang.handle import Future, TensorHandle
 from kernbench.lang.known import Known
 from kernbench.lang.pointer import Pointer
+from kernbench.lang.source import is_of_library
+from kernbench.messages.commands import SourceLine
 
 _HERE = Path(__file__).parent
 _OURS = (f"{_HERE}/", f"{_HERE.parent / 'machine'}/")  # what runs a program and is none
@@ -52,6 +54,12 @@ def look(values: Values | None) -> Visible:
         places.append((frame.f_code, frame.f_lasti))
         variables.append(_variables(frame, values))
     return Visible(tuple(places), tuple(variables))
+
+
+def place(frame: FrameType | None) -> SourceLine | None:
+    """The line that a program whose innermost frame is ``frame`` has come to."""
+    found = next((own for own in _frames(frame) if not is_of_library(own.f_code.co_filename)), None)
+    return None if found is None else SourceLine(Path(found.f_code.co_filename).name, found.f_lineno)
 
 
 def may_end_by_itself(round_: Sequence[Visible]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy.typing as npt
@@ -53,12 +54,12 @@ class ImmediateProgram(ProgramPort):
         self.awaits: tuple[int, ...] = ()
         self.is_polling = False
         self._hub: greenlet | None = None
-        self._kernel = greenlet(lambda: body(self))
+        self.kernel = greenlet(lambda: body(self))
 
     @property
     def has_ended(self) -> bool:
         """Whether the kernel has returned."""
-        return self._kernel.dead
+        return self.kernel.dead
 
     @property
     def waits(self) -> bool:
@@ -75,7 +76,7 @@ class ImmediateProgram(ProgramPort):
         """Run until the end, or until it has to wait."""
         self._hub = getcurrent()
         with KERNELS:
-            self._kernel.switch()
+            self.kernel.switch()
 
     def issue(self, command: Command) -> None:
         """Evaluate ``command`` now. DTypeError for what the PE's array could not multiply in simulated time either."""
@@ -163,6 +164,8 @@ class DataMachine(Hardware):
         self.executor = ImmediateExecutor(self.store, self.page_tables, watch)
         self.queues = DataQueues(self.executor, graph.pes)
         self.failure = ""  # of the last launch that failed; the next one begins all the same
+        self._left: list[ImmediateProgram] = []
+        self._n_programs = 0
 
     @property
     def is_busy(self) -> bool:
@@ -219,17 +222,35 @@ class DataMachine(Hardware):
                 operands=tuple(operands),
             )
         )
+        self._left, self._n_programs = ports, len(ports)
         try:
             self._take_turns(ports)
             self._require_done()
         except BaseException as error:
-            self.failure = in_one_line(error)
+            self.failure, self._left = in_one_line(error), []
             self.queues.clear()
             self.executor.clear()
             self._launched.clear()
             if self.watch is not None:
                 self.watch.give_up()
             raise
+
+    def doing(self, frame: FrameType | None) -> list[str]:
+        """Where the programs of the launch under way are, and what waits for a queue."""
+        by_pe: dict[int, list[ImmediateProgram]] = {}
+        for program in self._left:
+            if not program.has_ended:
+                by_pe.setdefault(program.pe, []).append(program)
+        lines = [
+            f"{self.pes[pe]}  {left[0].doing(left[0].kernel, frame, len(left) - 1)}"
+            for pe, left in sorted(by_pe.items())
+        ]
+        return [*lines, *self._stuck("").split("\n  ")[1:]]
+
+    def progress(self) -> str:
+        """Programs done of all in the launch under way."""
+        n_left = sum(not program.has_ended for program in self._left)
+        return f"{self._n_programs - n_left:,} of {self._n_programs:,} programs done" if n_left else ""
 
     def _take_turns(self, programs: list[ImmediateProgram]) -> None:
         while programs:
@@ -246,7 +267,7 @@ class DataMachine(Hardware):
                 waiting.append(program)
             if not n_turns:
                 raise DeadlockError(self._stuck(f"{len(held)} PEs wait for each other for ever:"))
-            programs = waiting
+            programs = self._left = waiting
             if any(program.polls_in_vain for program in programs):
                 self._require_change(programs)
 

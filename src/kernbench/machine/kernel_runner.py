@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from greenlet import getcurrent, greenlet
 from kernbench.components.stream import Clock, Force, Test
 from kernbench.errors import ForcedValueError
 from kernbench.lang.scope import Scope
+from kernbench.lang.visible import place
 from kernbench.machine.polls import Changes, Polls
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.watch import Thread
@@ -93,6 +95,13 @@ class ProgramPort:
         self.counters.next_version += 1
         return self.counters.next_version - 1
 
+    def doing(self, kernel: greenlet | None, frame: FrameType | None, n_behind: int) -> str:
+        """How far the ``kernel`` has come, in a line; ``frame`` is its innermost if it runs now."""
+        ids = ", ".join(map(str, self.program_ids))
+        behind = f"; {plural(n_behind, 'program')} behind it" if n_behind else ""
+        at = place(kernel.gr_frame or frame) if kernel else None
+        return f"program ({ids}) {f'is at {at}' if at else 'has not begun'}{behind}"
+
     def poll_text(self, n_behind: int) -> str:
         """Where it polls, for the map of a run in which nothing else happens."""
         ids = ", ".join(map(str, self.program_ids))
@@ -133,7 +142,7 @@ class Program(ProgramPort):
         self._asks: Force | Clock | Test | None = None
         self._body = body
         self._hub: greenlet | None = None
-        self._kernel: greenlet | None = (
+        self.kernel: greenlet | None = (
             None  # made when it begins: a greenlet belongs to the thread that makes it
         )
         self._has_returned = False
@@ -227,8 +236,8 @@ class Program(ProgramPort):
 
     def _run_ahead(self) -> None:
         self._hub = getcurrent()
-        if self._kernel is None:
-            self._kernel = greenlet(lambda: self._body(self))
+        if self.kernel is None:
+            self.kernel = greenlet(lambda: self._body(self))
         with self.scope:
-            self._kernel.switch()
-        self._has_returned = self._kernel.dead
+            self.kernel.switch()
+        self._has_returned = self.kernel.dead

@@ -8,8 +8,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import FrameType
 from typing import Any
 
+from kernbench import limits
 from kernbench.components.base import Component
 from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
@@ -17,7 +19,7 @@ from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
-from kernbench.errors import DeadlockError, UsageError, in_one_line
+from kernbench.errors import DeadlockError, LimitError, UsageError, in_one_line
 from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import Scope
@@ -138,6 +140,7 @@ class Hardware:
         self.watch = watch
         self._launched: list[Underway] = []
         self.changes = Changes()
+        limits.machines.add(self)
 
     @property
     def pes(self) -> Sequence[PeId]:
@@ -254,6 +257,8 @@ class Machine(Hardware):
         super().__init__(config, graph, say, strict=strict, watch=None if mode == "timing" else watch)
         self.mode = mode
         self.engine = Engine(tie_seed)
+        if limits.max_time_ps is not None:
+            self.engine.limit_ps, self.engine.over_limit = limits.max_time_ps, self._over_limit
         self.log = OpLog(keep=keep_log)
         self.assembly = Assembly(config, graph, self.engine, self.log, self.page_tables)
         self.fabric = self.assembly.fabric
@@ -534,6 +539,33 @@ class Machine(Hardware):
     def stuck(self) -> str:
         """The map of a run in which nothing is left to happen and something waits."""
         return self._map(f"nothing is left to happen at {format_ps(self.now_ps)}, and these wait:", {})
+
+    def _over_limit(self) -> None:
+        head = f"stopped after {format_ps(self.engine.limit_ps)} of simulated time, and this was under way:"
+        raise LimitError(limits.map_of(head, self.doing(None)))
+
+    def doing(self, frame: FrameType | None) -> list[str]:
+        """Where the programs of the launches under way are, and what waits for what."""
+        if self.is_stopped:
+            return []
+        lines = []
+        for launch in self._launched:
+            for pe, programs in launch.programs.items():
+                left = [program for program in programs if not program.has_ended]
+                if left:
+                    lines.append(
+                        f"{self.pes[pe]}.pe_cpu  {left[0].doing(left[0].kernel, frame, len(left) - 1)}"
+                    )
+        return [*lines, *self._map("", {}).split("\n  ")[1:]]
+
+    def progress(self) -> str:
+        """Simulated time, programs done of all, and events."""
+        if self.is_stopped:
+            return ""
+        programs = [p for launch in self._launched for each in launch.programs.values() for p in each]
+        n_left = sum(not program.has_ended for program in programs)
+        done = f", {len(programs) - n_left:,} of {len(programs):,} programs done" if programs else ""
+        return f"{format_ps(self.now_ps)} simulated{done}"
 
     def _require_change(self, program: Program) -> None:
         """DeadlockError if nothing can change what ``program`` polls: all else stood still when it looked last, too."""
