@@ -109,6 +109,7 @@ CASES = (
         "--mode",
         "timing",
         n=1 << 23,
+        pes=8192,
     ),
     Case(name="help", what="kernbench --help", args=("--help",), bar_cpu_s=0.2),
     *in_both_modes("vector_add", "add of 1 M, blocks of 1024", "vector_add", 1.71),
