@@ -73,7 +73,7 @@ def exchange(torch: Any, steps: int) -> Check:
 
 def stencil(torch: Any, steps: int) -> Check:
     """Launch it."""
-    outcome = halo_exchange(torch, block=N, steps=steps)
+    outcome = halo_exchange(torch, block=N, steps=steps, pes=len(torch.machine.pes))
 
     def is_right() -> bool:
         (tiles,), (expected,) = outcome.outputs, outcome.expected()

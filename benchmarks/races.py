@@ -35,7 +35,7 @@ def cpu_s(case: str, mode: str, *, watched: bool) -> float:
     how = {} if watched else {"races": "off", "uninitialised": "ignore"}
     simulation = Simulation.of("default", mode=mode, **how)
     bench = load_bench(case)
-    params = bench.bind(dict(CASES[case]))
+    params = bench.params_on(simulation.graph, CASES[case])
     gc.collect()
     from_s = time.process_time()
     for output in bench.run(simulation.torch, **params).outputs:

@@ -29,6 +29,7 @@ from kernbench.reports.measures import added
 from kernbench.reports.run_result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import MODES, Simulation, load_plugin
+from kernbench.topology.graph import TopologyGraph
 from kernbench.units import plural
 
 Fit = Callable[[Room, dict[str, Any]], Mapping[str, Any]]
@@ -114,6 +115,10 @@ class Bench:
                     f"{wanted.__name__}"
                 )
         return {name: known[name] if name in known else found[name] for name in self.parameters}
+
+    def params_on(self, graph: TopologyGraph, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters on a machine: what is ``given``, the defaults, and what follows."""
+        return self.fitted(self.bind(given), Room.of(graph))
 
     @property
     def small_params(self) -> dict[str, Any]:

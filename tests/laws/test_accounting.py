@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kernbench as kb
-from kernbench.bench import Room, load_bench
+from kernbench.bench import load_bench
 from kernbench.messages.oplog import OpCode
 from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
 from kernbench.simulation import Simulation
@@ -53,7 +53,7 @@ def ran(small_bench, topology, overrides=()):
     bench, params = small_bench
     simulation = Simulation.of(topology, overrides=overrides)
     simulation.begin_window()
-    values = bench.fitted(bench.bind(params), Room.of(simulation.graph))
+    values = bench.params_on(simulation.graph, params)
     for tensor in bench.run(simulation.torch, **values).outputs:
         tensor.numpy()
     return simulation

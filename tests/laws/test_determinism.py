@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from kernbench.bench import Room, load_bench, run
+from kernbench.bench import load_bench, run
 from kernbench.config.load import load_config
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -125,7 +125,7 @@ def test_permuted_ties_leave_the_values_of_every_bench_alone(small_bench, tie_se
     bits = []
     for seed in (None, tie_seed):
         simulation = Simulation(load_config("tiny"), tie_seed=seed)
-        values = bench.fitted(bench.bind(params), Room.of(simulation.graph))
+        values = bench.params_on(simulation.graph, params)
         outputs = bench.run(simulation.torch, **values).outputs
         bits.append([tensor.numpy().tobytes() for tensor in outputs])
     assert bits[0] == bits[1]
@@ -142,7 +142,7 @@ def test_the_tie_seed_does_permute_ties():
     for seed in (None, 1, 2, 3):
         simulation = Simulation(load_config("tiny"), tie_seed=seed)
         bench = load_bench("gemm")
-        bench.run(simulation.torch, **bench.bind(TINY_GEMM))
+        bench.run(simulation.torch, **bench.params_on(simulation.graph, TINY_GEMM))
         simulation.torch.synchronize()
         logs.add(simulation.machine.log.sha256())
     assert len(logs) > 1

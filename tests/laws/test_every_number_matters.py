@@ -123,14 +123,14 @@ def copies(simulation):
 def gemm(simulation, dtype="fp16"):
     bench = load_bench("gemm")
     shape = {"m": 64, "n": 48, "k": 96, "block_m": 32, "block_n": 16, "block_k": 32}
-    bench.run(simulation.torch, **bench.bind({**shape, "dtype": dtype}))
+    bench.run(simulation.torch, **bench.params_on(simulation.graph, {**shape, "dtype": dtype}))
 
 
 def spilling_gemm(simulation):
     """A product whose operands and accumulators pass through the register file in several parts."""
     bench = load_bench("gemm")
     shape = {"m": 64, "n": 128, "k": 128, "block_m": 64, "block_n": 64, "block_k": 64}
-    bench.run(simulation.torch, **bench.bind(shape))
+    bench.run(simulation.torch, **bench.params_on(simulation.graph, shape))
 
 
 def elementwise(kernel, space="hbm"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernbench.bench import Room, run
+from kernbench.bench import run
 from kernbench.errors import DTypeError, ForcedValueError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -38,7 +38,7 @@ def bits_of_bench(small_bench, dtype, mode, overrides=()):
     """The bits of a bench's results."""
     bench = small_bench.bench
     simulation = Simulation.of("tiny", mode=mode, overrides=overrides)
-    params = bench.fitted(bench.bind(small_bench.typed(dtype)), Room.of(simulation.graph))
+    params = bench.params_on(simulation.graph, small_bench.typed(dtype))
     outcome = bench.run(simulation.torch, **params)
     return [tensor.numpy().tobytes() for tensor in outcome.outputs]
 

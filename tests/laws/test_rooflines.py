@@ -134,7 +134,7 @@ def test_the_bench_does_not_beat_its_bound(topology):
     simulation = Simulation.of(topology, mode="timing")
     simulation.begin_window()
     shape = {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 64}
-    outcome = bench.run(simulation.torch, **bench.bind(shape))
+    outcome = bench.run(simulation.torch, **bench.params_on(simulation.graph, shape))
     simulation.torch.synchronize()
     report = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
     assert 0 < report.bound.share <= 1

@@ -11,7 +11,7 @@ from kernbench.simulation import simulate
 @pytest.mark.parametrize("op", ["SUM", "MAX"])
 def test_gloo_makes_of_the_benchs_vectors_what_the_bench_makes(op):
     with simulate("tiny", mode="data") as simulation:
-        outcome = run(simulation.torch, n=100, dtype="int32", op=op)
+        outcome = run(simulation.torch, world_size=4, n=100, dtype="int32", op=op)
         ours = [x.numpy() for x in outcome.outputs]
     with simulate("tiny", mode="data") as simulation:
         torch = simulation.torch  # the same random numbers again
