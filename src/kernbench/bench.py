@@ -238,7 +238,7 @@ def run(
 
     >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
     >>> result.check.ok, result.params["m"], result.kernel_time_ps
-    (True, 64, 1307500)
+    (True, 64, 1151125)
 
     Raises:
         KernBenchError: its kinds for bad input, and for a simulated program that fails.

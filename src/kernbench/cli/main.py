@@ -49,6 +49,7 @@ COMMANDS = {
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+HANDED_ON = (str(PACKAGE / "lang" / "turn.py"),)  # calls methods with whatever arguments they were given
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
 INTERRUPT_AGAIN_S = 0.2  # long enough to clean up, and no wait that a user would notice
@@ -272,7 +273,7 @@ def _users(error: BaseException) -> list[traceback.FrameSummary]:
 
 def _places(error: BaseException) -> list[traceback.FrameSummary]:
     """The places an exception came by that are in our files or in the user's, outermost first."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in HANDED_ON]
     return [frame for frame in frames if _is_of(frame.filename, PACKAGE) or not _is_library(frame.filename)]
 
 
