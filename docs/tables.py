@@ -23,7 +23,7 @@ from kernbench.config.json_schema import json_schema
 from kernbench.config.load import load_config, load_tree, preset_names
 from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
-from kernbench.memory.watch.findings import Elements, Race, Side, UnwrittenRead
+from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.ops import OPS
@@ -153,6 +153,7 @@ def _run_fields(old: str) -> str:
     side = Side(verb="", line=line, kernel="", program=(0, 0, 0), pe="", time_ps=0)
     race = Race("", (1,), "", elements, side, side, 1, "warn")
     example["races"] = [race.to_json()]
+    example["early_uses"] = [EarlyUse("", (1,), "", 0, "", line, "", line).to_json()]
     example["unwritten_reads"] = [UnwrittenRead("", (1,), "", elements, line, "", False).to_json()]
     example["parts"].sort(key=lambda part: part["line"] is None)
     times = {"opened_ps": 0, "device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0}

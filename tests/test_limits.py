@@ -2,6 +2,7 @@
 
 import re
 import time
+from weakref import WeakSet
 
 import pytest
 
@@ -45,6 +46,12 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "forever.py").write_text(BENCH)
     return "forever.py"
+
+
+@pytest.fixture(autouse=True)
+def no_other_machines(monkeypatch):
+    """A map tells of every machine that lives, also of those that earlier tests left."""
+    monkeypatch.setattr("kernbench.limits.machines", WeakSet())
 
 
 @pytest.mark.parametrize(

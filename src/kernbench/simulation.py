@@ -212,8 +212,12 @@ class Simulation:
         watch = self.machine.watch
         if watch is None:
             return measured
-        races, unwritten = watch.found_races.values(), watch.found_unwritten.values()
-        return replace(measured, races=tuple(races), unwritten=tuple(unwritten))
+        return replace(
+            measured,
+            races=tuple(watch.found_races.values()),
+            unwritten=tuple(watch.found_unwritten.values()),
+            early_uses=tuple(watch.found_early.values()),
+        )
 
     @in_turn
     def _open_part(self) -> _Part:

@@ -12,7 +12,10 @@ from kernbench.simulation import simulate
 from tests.ccl.collective_kit import Run, machine, n_in, numbers, serves
 from tests.ccl.test_algorithms import MIXES, NAMES, check
 
-pytestmark = pytest.mark.usefixtures("rare_garbage")
+pytestmark = [
+    pytest.mark.usefixtures("rare_garbage"),
+    pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning"),
+]
 WORLDS = (1, 2, 3, 7, 8, 16)
 SIZES = (3, 200)
 

@@ -31,7 +31,10 @@ from kernbench.units import ceil_div
 from tests.ccl.collective_kit import cube_of, n_in, n_out, serves, sides
 from tests.ccl.cost_table import COSTS, cost
 
-pytestmark = pytest.mark.usefixtures("rare_garbage")
+pytestmark = [
+    pytest.mark.usefixtures("rare_garbage"),
+    pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning"),
+]
 load_algorithms()
 NAMES = sorted(ALGORITHMS)
 F = Fraction

@@ -133,3 +133,34 @@ def test_as_an_error_it_ends_the_run_and_off_says_nothing():
     assert text.startswith("rank ")
     assert "'x'[4] is read at test_unwaited.py:" in text
     assert told(worker, races="off") == []
+
+
+def test_the_report_says_it_too_and_a_tensor_is_not_kept_for_it():
+    found = []
+
+    def worker(rank, n, torch):
+        dist, x = torch.distributed, torch.zeros(4, name="x")
+        dist.all_reduce(x, async_op=True)
+        x.numpy()
+        torch.synchronize()
+
+    def after(simulation):
+        found.extend(simulation.report().early_uses)
+        simulation.torch.synchronize()
+        assert simulation.torch.heap.mappings == {}
+
+    told(joined(worker), after=after)
+    (use,) = found
+    line = worker.__code__.co_firstlineno
+    assert use.to_json() == {
+        "tensor": "x",
+        "shape": [4],
+        "dtype": "fp32",
+        "rank": use.rank,
+        "how": "read",
+        "file": "test_unwaited.py",
+        "line": line + 3,
+        "call": "all_reduce",
+        "call_file": "test_unwaited.py",
+        "call_line": line + 2,
+    }

@@ -14,6 +14,7 @@ from kernbench.messages.ipcq import RingSpec
 from kernbench.simulation import simulate
 from kernbench.topology.builder import build_graph
 
+pytestmark = pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 MODES = pytest.mark.parametrize("mode", ["data", "timed"])
 RING = RingSpec(slots=2, slot_bytes=512, kind="tcm", backpressure="sleep", credit_batch=1)
 RING_OF_RANKS = QueuePair("next", "prev", lambda rank, n: (rank + 1) % n)

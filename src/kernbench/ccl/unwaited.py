@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import ref
 
 from kernbench.ccl.ranks import Hub, Process
-from kernbench.ccl.work import Work
-from kernbench.errors import RaceError, RaceWarning
+from kernbench.ccl.work import Work, WorkState
 from kernbench.lang.source import user_line
+from kernbench.memory.shards import ShardMap
+from kernbench.memory.watch import EarlyUse
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
 
@@ -17,19 +18,39 @@ from kernbench.runtime.tensor import DeviceTensor
 USES = {"read": False, "written": True, "freed": True, "used in a launch": False}
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A work, which call made it where, the tensors that it writes, and those that it only reads."""
+class _Bytes(NamedTuple):
+    """Bytes of a tensor, which it does not keep alive; ``is_written`` if a collective writes them."""
 
-    work: Work
+    shards: ref[ShardMap]
+    start: int
+    end: int
+    is_written: bool
+
+    @classmethod
+    def of(cls, tensor: DeviceTensor, *, is_written: bool) -> _Bytes:
+        """All bytes of ``tensor``."""
+        start = tensor.data_ptr()
+        return cls(ref(tensor.shards), start, start + tensor.nbytes, is_written)
+
+    def are_in(self, tensor: DeviceTensor) -> bool:
+        """Whether ``tensor`` has one of them."""
+        if tensor.is_freed or self.shards() is not tensor.shards:
+            return False
+        start = tensor.data_ptr()
+        return start < self.end and self.start < start + tensor.nbytes
+
+
+class _Pending(NamedTuple):
+    """A work that was not waited for, which call made it where, and its bytes."""
+
+    state: WorkState
     name: str
     line: SourceLine
-    written: Sequence[DeviceTensor]
-    read: Sequence[DeviceTensor]
+    bytes: tuple[_Bytes, ...]
 
 
 class Unwaited:
-    """Watches the tensors of works that were not waited for; what the simulation's ``races`` says is done about a use.
+    """Tells the watch what workers do with the tensors of works that they have not waited for.
 
     PyTorch leaves open what such a use sees: over gloo a thread works on it, here it depends on whose turn came.
     """
@@ -37,7 +58,6 @@ class Unwaited:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._pending: dict[Process, list[_Pending]] = {}
-        self._told: set[tuple[str, SourceLine, SourceLine]] = set()
         hub.when_over.append(lambda *_: self._pending.clear())
 
     def add(
@@ -49,8 +69,13 @@ class Unwaited:
         read: Sequence[DeviceTensor],
     ) -> None:
         """From now on until ``work`` is waited for, this process leaves the tensors alone."""
-        if not self._hub.current.is_host and not work.is_waited:
-            self._pending.setdefault(self._hub.current, []).append(_Pending(work, name, line, written, read))
+        if self._hub.current.is_host or work.state.is_waited:
+            return
+        mine = [_Bytes.of(x, is_written=True) for x in written] + [
+            _Bytes.of(x, is_written=False) for x in read
+        ]
+        others = [p for p in self._pending.get(self._hub.current, ()) if not p.state.is_waited]
+        self._pending[self._hub.current] = [*others, _Pending(work.state, name, line, tuple(mine))]
 
     def used(self, tensor: DeviceTensor, how: str) -> None:
         """Say that the running worker uses ``tensor``: one of :data:`USES`.
@@ -58,40 +83,28 @@ class Unwaited:
         Raises:
             RaceError: an asynchronous collective on its bytes was not waited for, and races are errors.
         """
-        if not self._pending or not self._hub.is_in_worker:
+        watch = self._hub.torch.machine.watch
+        if watch is None or not self._pending or not self._hub.is_in_worker:
             return
-        pending = [p for p in self._pending.get(self._hub.current, ()) if not p.work.is_waited]
-        self._pending[self._hub.current] = pending
-        for each in pending:
-            if any(_overlap(tensor, x) for x in (*each.written, *(each.read if USES[how] else ()))):
-                self._report(each, tensor, how)
+        for pending in self._pending.get(self._hub.current, ()):
+            if pending.state.is_waited or not any(
+                (some.is_written or USES[how]) and some.are_in(tensor) for some in pending.bytes
+            ):
+                continue
+            watch.used_early(
+                EarlyUse(
+                    tensor=tensor.name,
+                    shape=tensor.shape,
+                    dtype=str(tensor.dtype),
+                    rank=self._hub.current.index,
+                    how=how,
+                    line=user_line(),
+                    call=pending.name,
+                    call_line=pending.line,
+                )
+            )
 
     def synchronized(self) -> None:
         """Say that the running worker has waited for all that was launched: also for what its works launched."""
-        for each in self._pending.get(self._hub.current, ()):
-            if each.work.is_launched:
-                each.work.is_waited = True
-
-    def _report(self, pending: _Pending, tensor: DeviceTensor, how: str) -> None:
-        watch = self._hub.torch.machine.watch
-        level, line = "off" if watch is None else watch.races, user_line()
-        if level == "off":
-            return
-        text = (
-            f"rank {self._hub.current.index}: {tensor.name!r}{list(tensor.shape)} is {how} at {line} before "
-            f"{pending.name} at {pending.line} was waited for, so that it is open what is there; call wait() on its "
-            "work first"
-        )
-        if level == "error":
-            raise RaceError(text)
-        key = (tensor.name, pending.line, line)
-        if key not in self._told:
-            self._told.add(key)
-            warnings.warn_explicit(text, RaceWarning, line.file, line.line)
-
-
-def _overlap(a: DeviceTensor, b: DeviceTensor) -> bool:
-    """Whether two tensors have a byte in common."""
-    if a.is_freed or b.is_freed or not a.nbytes or not b.nbytes:
-        return False
-    return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
+        mine = self._pending.get(self._hub.current, ())
+        self._pending[self._hub.current] = [pending for pending in mine if not pending.state.is_done]

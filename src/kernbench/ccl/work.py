@@ -14,6 +14,19 @@ NO_RESULT = "result() not implemented."
 NO_SOURCE = "sourceRank() may only be called on work objects that correspond to a recv or recv-from-any call."
 
 
+class WorkState:
+    """How far a work is; it lives on where the program has dropped the work.
+
+    ``is_done``: its kernel is launched. ``is_waited``: it was waited for, or asked for and found complete.
+    """
+
+    __slots__ = ("is_done", "is_waited")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.is_waited = False
+
+
 class Work:
     """A call of one rank until all ranks it needs have made theirs.
 
@@ -27,8 +40,7 @@ class Work:
         self._hub = hub
         self._waits_for = waits_for
         self._outputs = None if outputs is None else list(outputs)
-        self._is_done = False
-        self.is_waited = False  # or asked for, and found complete
+        self.state = WorkState()
         self._error: BaseException | None = None
         self._waiters: list[Process] = []
         self.value: Any = None  # what the call gives back, if it gives back anything
@@ -36,7 +48,7 @@ class Work:
 
     def finish(self, value: Any = None, *, error: BaseException | None = None) -> None:
         """Let those who wait go on, with ``value`` or ``error``."""
-        self.value, self._error, self._is_done = value, error, True
+        self.value, self._error, self.state.is_done = value, error, True
         self._hub.moved()
         for process in self._waiters:
             self._hub.wake(process)
@@ -48,18 +60,13 @@ class Work:
         Raises:
             RuntimeError: the ranks disagree, or its launch failed.
         """
-        while not self._is_done:
+        while not self.state.is_done:
             self._waiters.append(self._hub.current)
             self._hub.park(self._waits_for)
-        self.is_waited = True
+        self.state.is_waited = True
         if self._error is not None:
             raise self._error
         return True
-
-    @property
-    def is_launched(self) -> bool:
-        """Whether its kernel is launched; asking gives nobody a turn."""
-        return self._is_done
 
     def synchronize(self) -> None:
         """The same as :meth:`wait`."""
@@ -67,14 +74,14 @@ class Work:
 
     def is_completed(self) -> bool:
         """Whether it is complete; if it is not, the other ranks get a turn."""
-        if not self._is_done:
+        if not self.state.is_done:
             self._hub.poll(self._waits_for)
-        self.is_waited = self.is_waited or self._is_done
-        return self._is_done
+        self.state.is_waited = self.state.is_waited or self.state.is_done
+        return self.state.is_done
 
     def is_success(self) -> bool:
         """Whether it is complete and nothing went wrong."""
-        return self._is_done and self._error is None
+        return self.state.is_done and self._error is None
 
     def exception(self) -> BaseException | None:
         """What went wrong."""

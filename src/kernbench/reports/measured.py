@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kernbench.memory.watch import Race, UnwrittenRead
+from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Parts, by_cause
 from kernbench.reports.output import Output, html_of, text_of
@@ -60,7 +60,8 @@ class Measured:
 
     ``parts`` are the kernel time by cause, unit and line, and they and ``kernel_time_ps`` the sums of those of
     ``launches``; ``flops`` are those that the report was told of.
-    ``races`` and ``unwritten`` are what was found of races and of reads of bytes that nobody wrote, where values exist.
+    ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
+    tensors used before their asynchronous collective was waited for, where values exist.
     """
 
     machine: str
@@ -85,6 +86,7 @@ class Measured:
     oplog_sha256: str
     races: tuple[Race, ...] = ()
     unwritten: tuple[UnwrittenRead, ...] = ()
+    early_uses: tuple[EarlyUse, ...] = ()
 
     @property
     def breakdown(self) -> dict[str, int]:

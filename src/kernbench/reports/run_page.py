@@ -34,6 +34,8 @@ def write_page(output: Output, result: Measured) -> None:
     output.line(_identity(result))
     for race in result.races:
         output.line(f"{race.line}: {race}", WARN)
+    for use in result.early_uses:
+        output.line(str(use), WARN)
     for read in result.unwritten:
         output.line(f"{read.line}: {read}", WARN)
     if isinstance(result, RunResult):

@@ -68,6 +68,7 @@ class RunResult(Measured):
             "check": None if self.check.ok is None else check,
             "unchecked": self.check.unchecked or None,
             "races": [race.to_json() for race in self.races],
+            "early_uses": [use.to_json() for use in self.early_uses],
             "unwritten_reads": [read.to_json() for read in self.unwritten],
             "measures": [_measure_json(measure) for measure in self.measures],
             "apart": None if self.apart is None else window_json(self.apart),

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, Self
 from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
 from kernbench.errors import CapacityError, UsageError
+from kernbench.lang.block import ACTIVE
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.lang.source import user_line
 from kernbench.lang.turn import Turn, in_turn
@@ -204,6 +205,7 @@ class OpenDevice:
     @contextmanager
     def _completing(self) -> Iterator[None]:
         """Within, every launch is completed, or the machine stops."""
+        self._require_host()
         try:
             yield
         finally:
@@ -251,6 +253,15 @@ class OpenDevice:
         except Exception:  # whatever it is, what went wrong in the block was first
             if error is None:
                 raise
+
+    @staticmethod
+    def _require_host() -> None:
+        """Refuse what only the host can do: a kernel that waited for its own launch would wait for ever."""
+        if ACTIVE.get(None) is not None:
+            raise UsageError(
+                f"{user_line()}: a kernel cannot read, copy or wait as the host does; tl.load and tl.store reach a "
+                "tensor that is an argument"
+            )
 
     @in_turn
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:

@@ -158,3 +158,41 @@ class UnwrittenRead:
             "line": self.line.line,
             "pe": self.pe,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyUse:
+    """A rank used a tensor at ``line`` before the asynchronous ``call`` at ``call_line`` was waited for.
+
+    ``how`` is what it did: "read", "written", "freed" or "used in a launch".
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    rank: int
+    how: str
+    line: SourceLine
+    call: str
+    call_line: SourceLine
+
+    def __str__(self) -> str:
+        return (
+            f"rank {self.rank}: {self.tensor!r}{list(self.shape)} is {self.how} at {self.line} before {self.call} at "
+            f"{self.call_line} was waited for, so that it is open what is there; call wait() on its work first"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {
+            "tensor": self.tensor,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "rank": self.rank,
+            "how": self.how,
+            "file": self.line.file,
+            "line": self.line.line,
+            "call": self.call,
+            "call_file": self.call_line.file,
+            "call_line": self.call_line.line,
+        }

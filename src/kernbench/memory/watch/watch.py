@@ -16,7 +16,7 @@ from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTable
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
-from kernbench.memory.watch.findings import Elements, Race, Side, UnwrittenRead
+from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
 from kernbench.memory.watch.lanes import Ints, Lanes, lanes_of
 from kernbench.memory.watch.order import Clock, Launch, Thread
 from kernbench.memory.watch.races import Accesses, Act
@@ -43,8 +43,8 @@ class Watch:
     """Finds races and reads of unwritten bytes where values are computed, whatever the machine does with time.
 
     ``races`` is "warn", "error" or "off", ``uninitialised`` "warn", "error" or "ignore"; what is found is in
-    ``found_races`` and ``found_unwritten`` until :meth:`begin_window`. A warning is given once for each tensor and
-    pair of lines (or line); an error is raised by :meth:`settle`, when no launch is under way any more.
+    ``found_races``, ``found_unwritten`` and ``found_early`` until :meth:`begin_window`. A warning is given once for
+    each tensor and pair of lines (or line); an error is raised by :meth:`settle`, when no launch is under way any more.
     """
 
     def __init__(self, *, races: str = "warn", uninitialised: str = "warn") -> None:
@@ -54,6 +54,7 @@ class Watch:
         self.uninitialised = uninitialised
         self.found_races: dict[tuple[object, ...], Race] = {}
         self.found_unwritten: dict[tuple[object, ...], UnwrittenRead] = {}
+        self.found_early: dict[tuple[object, ...], EarlyUse] = {}
         self._numbers: dict[tuple[object, ...], Ints] = {}  # of the elements of each race
         self._new: dict[tuple[object, ...], None] = {}  # found since the last look, in order
         self._told: set[tuple[object, ...]] = set()
@@ -138,6 +139,22 @@ class Watch:
         if written is not None and not written.is_whole:
             self._require_written(written, shards, access, line, "")
 
+    def used_early(self, use: EarlyUse) -> None:
+        """A rank has used a tensor whose asynchronous collective it has not waited for.
+
+        Raises:
+            RaceError: races are errors.
+        """
+        if self.races == "off":
+            return
+        key = (use.tensor, use.line, use.call_line)
+        self.found_early.setdefault(key, use)
+        if self.races == "error":
+            raise RaceError(str(use))
+        if key not in self._told:
+            self._told.add(key)
+            warnings.warn_explicit(str(use), RaceWarning, use.line.file, use.line.line)
+
     # -- tensors ------------------------------------------------------------------------------------------
 
     def mapped(self, shards: ShardMap) -> None:
@@ -157,6 +174,7 @@ class Watch:
         self.found_races.clear()
         self._numbers.clear()
         self.found_unwritten.clear()
+        self.found_early.clear()
 
     def settle(self) -> None:
         """No launch is under way any more: look at what they did, tell of it, and forget it.
