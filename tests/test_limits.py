@@ -154,6 +154,30 @@ def test_a_run_that_ends_in_time_is_as_without_limits():
     assert logs[0] == logs[1]
 
 
+def test_mode_data_has_no_simulated_time_to_limit(bench, capsys):
+    @kb.jit
+    def kernel(x_ptr):
+        tl.store(x_ptr, 1.0)
+
+    before = kb.simulate("tiny", mode="data").torch
+    x = before.zeros(1)
+    text = "max_time: mode 'data' has no simulated time; limit its CPU time with max_cpu, or use mode 'timed'"
+    with kb.limited(max_time="10ms"):
+        for call in (
+            lambda: kb.simulate("tiny", mode="data"),
+            lambda: kb.testing.run(kernel, (1,), [x.numpy()], mode="data"),
+            lambda: kernel[(1,)](x),
+            lambda: before.multiprocessing.spawn(lambda rank: kernel[(1,)](before.zeros(1)), nprocs=2),
+        ):
+            with pytest.raises(UsageError) as refused:
+                call()
+            assert str(refused.value) == text
+    kernel[(1,)](x)
+    assert execute(["run", bench, "--mode", "data", "--max-time", "10ms"]) == 2
+    option = text.replace("max_", "--max-")
+    assert capsys.readouterr().err == f"kernbench: {option}\n"
+
+
 def test_a_machine_has_its_simulated_time_for_itself():
     @kb.jit
     def kernel(x_ptr):

@@ -7,13 +7,17 @@ import os
 import sys
 from typing import Protocol
 
-from kernbench.errors import KernBenchError
+from kernbench.errors import KernBenchError, KernBenchWarning
 
 INTERRUPTED = 130
+CRASHED = 1  # as Python's own, after a traceback
 
 
 class Completes(Protocol):
     """A device with launches under way."""
+
+    def is_stopped(self) -> bool:
+        """Whether an error that was raised stopped it for good."""
 
     def complete_launches(self) -> None:
         """Wait for them; raises what a kernel raised."""
@@ -38,14 +42,19 @@ def complete_all() -> int:
     """Wait for all that was launched and write each fault to the standard error, in one line; 0, or an exit code."""
     code, mine = 0, os.getpid()
     for device in [device for device, pid in _under_way.items() if pid == mine]:
+        if device.is_stopped():  # and who was told went on
+            continue
         try:
             device.complete_launches()
-        except KernBenchError as error:
+        except (KernBenchError, KernBenchWarning) as error:
             sys.stderr.write(f"kernbench: {error}\n")
             code = code or error.exit_code
         except KeyboardInterrupt:
             sys.stderr.write("kernbench: interrupted\n")
             return INTERRUPTED
+        except Exception:  # Python would print it, and end as if all were well
+            sys.excepthook(*sys.exc_info())
+            code = code or CRASHED
         finally:
             has_completed(device)
     return code

@@ -126,7 +126,12 @@ class UninitialisedError(ProgramError):
 
 
 class KernBenchWarning(UserWarning):
-    """Base of what KernBench warns of; the command line prints each as one line."""
+    """Base of what KernBench warns of; the command line prints each as one line.
+
+    Where Python is told to make warnings errors, the simulated program failed.
+    """
+
+    exit_code = ProgramError.exit_code
 
 
 class RaceWarning(KernBenchWarning):

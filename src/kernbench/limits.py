@@ -41,6 +41,18 @@ def duration_ps(text: str) -> int:
     return ps
 
 
+def require_unlimited_time() -> None:
+    """Refuse a limit of simulated time where there is none, which is in mode ``data``.
+
+    Raises:
+        UsageError: such a limit is in force.
+    """
+    if max_time_ps is not None:
+        raise UsageError(
+            "max_time: mode 'data' has no simulated time; limit its CPU time with max_cpu, or use mode 'timed'"
+        )
+
+
 @contextmanager
 def limited(*, max_time: str | None = None, max_cpu: str | None = None) -> Iterator[None]:
     """Stop what runs within the ``with`` block after so much simulated time of a machine, or CPU time of the process.
@@ -53,7 +65,8 @@ def limited(*, max_time: str | None = None, max_cpu: str | None = None) -> Itera
 
     Raises:
         LimitError: when it is over; its text is the map of what the run was doing.
-        UsageError: that is no duration, or CPU time is to be watched over in another thread.
+        UsageError: that is no duration; CPU time is to be watched over in another thread; or simulated time, within,
+            in mode ``data``, which has none.
     """
     global max_time_ps
     before = max_time_ps

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
+from kernbench import limits
 from kernbench.ccl.facade import add_distributed
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
@@ -80,6 +81,7 @@ class Simulation:
         if ideal is not None:
             self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
         elif mode == "data":
+            limits.require_unlimited_time()
             self.machine = DataMachine(config, self.graph, say=say, strict=strict, watch=watch)
         else:
             self.machine = Machine(
@@ -203,7 +205,7 @@ class Simulation:
         self.torch.complete_launches()
         if self.machine.failure:
             raise UsageError(
-                f"{what}: a launch failed ({self.machine.failure}), and what came before it says nothing about it; "
+                f"{what}: a launch failed {self.machine.failure}, and what came before it says nothing about it; "
                 "begin_window() measures from then on"
             )
 

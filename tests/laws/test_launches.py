@@ -1,7 +1,10 @@
 """A launch is complete before anything is said of it, and each has its own row in what is said."""
 
 import json
+import re
 import signal
+import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ import kernbench as kb
 from kernbench import tl
 from kernbench.bench import Bench, Expected, Outcome, run
 from kernbench.ccl import install_queues
+from kernbench.ending import complete_all
 from kernbench.errors import DeadlockError, KernelError, PageFaultError, UsageError
+from kernbench.machine.kernel_runner import Program
 from kernbench.runtime.placement import DPPolicy
 
 N = 64
@@ -236,7 +241,7 @@ def test_a_trace_of_a_run_that_stopped_ends_there_and_says_so(tmp_path):
 # -- a run that stopped -------------------------------------------------------------------------------------------
 
 STOPPED = (
-    r"^this simulation stopped at [\d.]+ [mun]s in kernel '{}' \({}.*\); "
+    r"^this simulation stopped at [\d.]+ [mun]s in kernel '{}'{} \({}.*\); "
     r"begin a new one, as in kb.simulate\('tiny'\)$"
 )
 
@@ -245,15 +250,23 @@ def interrupted(x_ptr):
     signal.raise_signal(signal.SIGINT)
 
 
+INTERRUPTED_AT = f" at test_launches.py:{interrupted.__code__.co_firstlineno + 1}"
+
+
 def waits_for_ever(x_ptr):
     tl.recv("E", (1,), tl.float32)
 
 
 @pytest.mark.parametrize("mode", ["timed", "timing"])
 @pytest.mark.parametrize(
-    ("kernel", "kind"), [(lost, "PageFaultError"), (fails, "KernelError"), (interrupted, "KeyboardInterrupt")]
+    ("kernel", "at", "kind"),
+    [
+        (lost, "", "PageFaultError"),
+        (fails, "", "KernelError"),
+        (interrupted, INTERRUPTED_AT, "KeyboardInterrupt"),
+    ],
 )
-def test_a_report_after_a_run_that_stopped_says_so_and_where(mode, kernel, kind):
+def test_a_report_after_a_run_that_stopped_says_so_and_where(mode, kernel, at, kind):
     simulation, x = launched(mode)
     simulation.report()
     simulation.torch.launch(kernel, (1,), (x,))
@@ -261,7 +274,7 @@ def test_a_report_after_a_run_that_stopped_says_so_and_where(mode, kernel, kind)
         simulation.torch.synchronize()
     assert type(stop.value).__name__ == kind
     for use in (simulation.report, simulation.begin_window):
-        with pytest.raises(UsageError, match=STOPPED.format(kernel.__name__, kind)):
+        with pytest.raises(UsageError, match=STOPPED.format(kernel.__name__, at, kind)):
             use()
 
 
@@ -271,7 +284,7 @@ def test_a_report_after_a_deadlock_says_where():
     simulation.torch.launch(waits_for_ever, (1,), (simulation.torch.zeros(4),))
     with pytest.raises(DeadlockError):
         simulation.report()
-    with pytest.raises(UsageError, match=STOPPED.format("waits_for_ever", "DeadlockError")):
+    with pytest.raises(UsageError, match=STOPPED.format("waits_for_ever", "", "DeadlockError")):
         simulation.report()
 
 
@@ -281,12 +294,90 @@ def test_mode_data_reports_no_window_in_which_a_launch_failed():
         lost[(1,)](x)
     with pytest.raises(UsageError) as error:
         simulation.report()
-    assert str(error.value).startswith("report(): a launch failed (PageFaultError: test_launches.py:")
+    assert str(error.value).startswith(
+        "report(): a launch failed in kernel 'lost' (PageFaultError: test_launches.py:"
+    )
     assert str(error.value).endswith(
         "), and what came before it says nothing about it; begin_window() measures from then on"
     )
     simulation.begin_window()
     simulation.report()
+    with pytest.raises(KeyboardInterrupt):
+        simulation.torch.launch(interrupted, (1,), (x,))
+    with pytest.raises(UsageError) as error:
+        simulation.report()
+    assert str(error.value).startswith(
+        f"report(): a launch failed in kernel 'interrupted'{INTERRUPTED_AT} (KeyboardInterrupt), and"
+    )
+
+
+def test_who_is_interrupted_outside_of_the_kernel_is_told_where_that_is(monkeypatch):
+    def kernel(x_ptr):
+        int(tl.load(x_ptr))
+
+    def interrupts(program):
+        if program.kernel is not None:
+            signal.raise_signal(signal.SIGINT)
+        return next_item(program)
+
+    next_item = Program.next_item
+    monkeypatch.setattr(Program, "next_item", interrupts)
+    simulation = kb.simulate("tiny")
+    simulation.torch.launch(kernel, (1,), (simulation.torch.zeros(4),))
+    with pytest.raises(KeyboardInterrupt):
+        simulation.torch.synchronize()
+    at = f"test_launches.py:{kernel.__code__.co_firstlineno + 1}"
+    assert simulation.machine.failure.endswith(f" in kernel 'kernel' at {at} (KeyboardInterrupt)")
+
+
+# -- the end of the program ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["timed", "data"])
+@pytest.mark.parametrize("use", [lambda x: lost[(1,)](x), lambda x: x.numpy()])
+def test_a_fault_that_the_program_handled_is_none_of_its_end(use, mode, capsys):
+    simulation = kb.simulate("tiny", mode=mode)
+    x = simulation.torch.zeros(4)
+    with suppress(PageFaultError):
+        lost[(1,)](x)
+        use(x)
+    assert (complete_all(), capsys.readouterr().err) == (0, "")
+
+
+def test_a_fault_that_nobody_saw_is_a_line_and_the_exit_code(capsys):
+    lost[(1,)](kb.simulate("tiny").torch.zeros(4))
+    assert complete_all() == 3
+    assert re.match(
+        r"kernbench: test_launches\.py:\d+: sip0.cube0.pe0 reads VA .*\n$", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("mode", ["timed", "data"])
+def test_a_race_is_a_line_and_the_exit_code_where_warnings_are_errors(mode, capsys):
+    def kernel(x_ptr):
+        tl.store(x_ptr, tl.program_id(0) + 1.0)
+
+    torch = kb.simulate("tiny", mode=mode).torch
+    torch.launch(kernel, (4,), (torch.zeros(4),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert complete_all() == 3
+    assert re.match(r"kernbench: race on 'tensor1' fp32\[4\], .*\n$", capsys.readouterr().err)
+
+
+def test_a_fault_is_told_before_a_race_where_warnings_are_errors(capsys):
+    def kernel(x_ptr):
+        tl.store(x_ptr, tl.program_id(0) + 1.0)
+        if tl.program_id(0) == 3:
+            raise ValueError("of its own")
+
+    torch = kb.simulate("tiny", mode="data").torch
+    x = torch.zeros(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(KernelError, match="of its own"):
+            torch.launch(kernel, (4,), (x,))
+    assert capsys.readouterr().err.startswith("kernbench: race on 'tensor1' fp32[4], element [0]: ")
 
 
 # -- benches ------------------------------------------------------------------------------------------------------

@@ -186,6 +186,10 @@ def command(
             raise UnknownNameError(f"{option}: unknown {option[2:]} {value!r}; {did_you_mean(value, known)}")
     if ideal and mode == "timing":
         raise UsageError("--ideal: computes values with its times; leave --mode out")
+    if ideal and max_time is not None:
+        raise UsageError(
+            "--max-time: the ideal machine has no clock to stop; use --max-cpu, or leave --ideal out"
+        )
     if ideal and buffer is not None:
         raise UsageError(f"--buffer {buffer}: the ideal machine has no memories; leave it or --ideal out")
     if iters < 1:

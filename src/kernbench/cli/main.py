@@ -178,7 +178,7 @@ def execute(args: Sequence[str]) -> int:
         code = _group().main(
             list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
         )
-    except KernBenchError as error:
+    except (KernBenchError, KernBenchWarning) as error:
         return _failed(session, error, _with_place(error), error.exit_code)
     except typer.TyperException as error:
         return _failed(session, error, _usage(error), KernBenchError.exit_code)
@@ -228,7 +228,7 @@ def _usage(error: typer.TyperException) -> str:
     return f"{text[:1].lower()}{text[1:]}; --help shows an example"
 
 
-def _with_place(error: KernBenchError) -> str:
+def _with_place(error: KernBenchError | KernBenchWarning) -> str:
     """The error's text, behind the line of the user's program that led to it, unless it names one."""
     text, users = str(error), _users(error)
     if not users or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):

@@ -97,6 +97,10 @@ def command(
     """
     require_writable(json, trace)
     _require_apart(json, trace)
+    if max_time is not None and mode == "data":
+        raise UsageError(
+            "--max-time: mode 'data' has no simulated time; limit its CPU time with --max-cpu, or use mode 'timed'"
+        )
     params = assignments(param or ())
     from kernbench.bench import run
     from kernbench.cli.console import sign_of_life

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import length_hint
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -73,6 +73,18 @@ def may_end_by_itself(round_: Sequence[Visible]) -> bool:
         if loop is not None:
             return loop.is_for and len({state.variables[number] for state in round_}) == 1
     return True
+
+
+def place_in(traceback: TracebackType | None) -> SourceLine | None:
+    """The innermost line of a program that an exception came by; None if no program was running."""
+    found, is_in_program = None, False
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if is_in_program and not is_of_library(path):
+            found = SourceLine(Path(path).name, traceback.tb_lineno)
+        is_in_program = is_in_program or path == _ENTRY
+        traceback = traceback.tb_next
+    return found
 
 
 class Loop(NamedTuple):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
 import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
+from kernbench import limits
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.schema import Config, GemmSpec
-from kernbench.errors import DeadlockError, in_one_line
+from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
@@ -195,6 +196,8 @@ class DataMachine(Hardware):
         races: str | None = None,
     ) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
+        if self.mode == "data":
+            limits.require_unlimited_time()
         pes = frozenset(program.pe for program in programs)
         if not self.is_free(stream, pes, operands):
             self.complete_launches()
@@ -227,13 +230,17 @@ class DataMachine(Hardware):
             self._take_turns(ports)
             self._require_done()
         except BaseException as error:
-            self.failure, self._left = in_one_line(error), []
+            self.failure, self._left = self.stopped_by(error), []
             self.queues.clear()
             self.executor.clear()
             self._launched.clear()
             if self.watch is not None:
                 self.watch.give_up()
             raise
+
+    def kernels_left(self) -> Iterator[greenlet | None]:
+        """Those of the programs of the launch under way."""
+        return (program.kernel for program in self._left if not program.has_ended)
 
     def doing(self, frame: FrameType | None) -> list[str]:
         """Where the programs of the launch under way are, and what waits for a queue."""

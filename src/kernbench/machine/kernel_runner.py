@@ -142,9 +142,7 @@ class Program(ProgramPort):
         self._asks: Force | Clock | Test | None = None
         self._body = body
         self._hub: greenlet | None = None
-        self.kernel: greenlet | None = (
-            None  # made when it begins: a greenlet belongs to the thread that makes it
-        )
+        self.kernel: greenlet | None = None
         self._has_returned = False
 
     # -- the kernel's side --------------------------------------------------------------------------------
@@ -237,7 +235,7 @@ class Program(ProgramPort):
     def _run_ahead(self) -> None:
         self._hub = getcurrent()
         if self.kernel is None:
-            self.kernel = greenlet(lambda: self._body(self))
+            self.kernel = greenlet(lambda: self._body(self))  # belongs to the thread in which it begins
         with self.scope:
             self.kernel.switch()
         self._has_returned = self.kernel.dead

@@ -11,6 +11,8 @@ from functools import cached_property
 from types import FrameType
 from typing import Any
 
+from greenlet import greenlet
+
 from kernbench import limits
 from kernbench.components.base import Component
 from kernbench.components.fabric.host import Host, HostCopy
@@ -19,10 +21,11 @@ from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
 from kernbench.engine import Engine, Signal
 from kernbench.engine.log import OpLog
-from kernbench.errors import DeadlockError, LimitError, UsageError, in_one_line
+from kernbench.errors import DeadlockError, KernBenchError, LimitError, UsageError, in_one_line
 from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import Scope
+from kernbench.lang.visible import place, place_in
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
 from kernbench.machine.polls import Changes
@@ -221,6 +224,24 @@ class Hardware:
     def flush(self) -> None:
         """Evaluate every value up to now."""
 
+    def kernels_left(self) -> Iterator[greenlet | None]:
+        """Those of the programs under way; None where one has not begun."""
+        return iter(())
+
+    def stopped_by(self, error: BaseException) -> str:
+        """In which kernels ``error`` stopped the machine, and at which line if its text names none."""
+        if not self._launched:
+            return f"({in_one_line(error)})"
+        at = None
+        if not isinstance(error, KernBenchError):
+            left = (place(kernel.gr_frame) for kernel in self.kernels_left() if kernel is not None)
+            at = place_in(error.__traceback__) or next(filter(None, left), None)
+        return f"in {self._kernels()}{f' at {at}' if at else ''} ({in_one_line(error)})"
+
+    def _kernels(self) -> str:
+        """What is under way, in words."""
+        return " and ".join(dict.fromkeys(f"kernel {launch.name!r}" for launch in self._launched))
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Complete what is under way in the ``with``; then the watch tells what it did, also if that failed."""
@@ -338,18 +359,13 @@ class Machine(Hardware):
         if self._launched:
             self._kernels_in = mine
 
-    def _kernels(self) -> str:
-        """What is under way, in words."""
-        return " and ".join(dict.fromkeys(f"kernel {launch.name!r}" for launch in self._launched))
-
     @contextmanager
     def _stopped_by_errors(self) -> Iterator[None]:
         """What is raised within, Ctrl-C too, leaves a machine that cannot go on."""
         try:
             yield
         except BaseException as error:
-            where = f" in {self._kernels()}" if self._launched else ""
-            self.failure = f"at {format_ps(self.now_ps)}{where} ({in_one_line(error)})"
+            self.failure = f"at {format_ps(self.now_ps)} {self.stopped_by(error)}"
             raise
 
     def launch(
@@ -543,6 +559,11 @@ class Machine(Hardware):
     def _over_limit(self) -> None:
         head = f"stopped after {format_ps(self.engine.limit_ps)} of simulated time, and this was under way:"
         raise LimitError(limits.map_of(head, self.doing(None)))
+
+    def kernels_left(self) -> Iterator[greenlet | None]:
+        """Those of the programs under way; None where one has not begun."""
+        each = (p for launch in self._launched for programs in launch.programs.values() for p in programs)
+        return (program.kernel for program in each if not program.has_ended)
 
     def doing(self, frame: FrameType | None) -> list[str]:
         """Where the programs of the launches under way are, and what waits for what."""

@@ -202,6 +202,10 @@ class OpenDevice:
         with self._completing():
             self.machine.complete_launches()
 
+    def is_stopped(self) -> bool:
+        """Whether an error that was raised stopped it for good."""
+        return self.machine.is_stopped
+
     @contextmanager
     def _completing(self) -> Iterator[None]:
         """Within, every launch is completed, or the machine stops."""

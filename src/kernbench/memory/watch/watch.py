@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -189,7 +190,10 @@ class Watch:
 
     def give_up(self) -> None:
         """What was under way failed: look at what it did, and tell of it beside the failure."""
-        self._look()
+        try:
+            self._look()
+        except RaceWarning as warning:  # where warnings are errors: the failure was first
+            sys.stderr.write(f"kernbench: {warning}\n")
 
     def _look(self) -> list[Race]:
         """What is new of what the launches under way did, warned of; then it is forgotten."""
