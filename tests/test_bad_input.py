@@ -23,6 +23,7 @@ TINY_PES = 1 + PRESET.splitlines().index("    cube.pes: {count: 4, grid: [2, 2]}
 TINY = ("--topology", "tiny")
 SMALL = ("run", "vector_add", "-p", "n=64", *TINY)
 BAD_INPUT, PROGRAM_FAILED = 2, 3
+FULL = Path("/dev/full")
 
 BENCH = '''\
 from kernbench.bench import Expected, Outcome, bench
@@ -758,6 +759,55 @@ def test_an_interrupt_within_an_import_is_an_interrupt(kernbench, monkeypatch):
 
     monkeypatch.setattr("kernbench.bench.load_bench", interrupted_import)
     assert kernbench(*SMALL) == (130, "kernbench: interrupted\n")
+
+
+INTERRUPTED_AT_AN_IMPORT = """
+import signal
+import sys
+
+wanted = sys.argv[1]
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == wanted:
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from kernbench_start import main
+sys.argv[1:] = ["run", "gemm"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["kernbench", "typer", "ml_dtypes"])
+def test_an_interrupt_at_any_import_is_one_line(module):
+    """The package's own first import, the command line's, and one within a library that tells and turns exceptions."""
+    command = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, module]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "kernbench: interrupted\n")
+
+
+@pytest.mark.parametrize(("args", "code"), [("list topologies", 0), ("run nope", 2)])
+def test_a_message_that_cannot_be_written_leaves_the_exit_code(args, code):
+    command = [sys.executable, "-m", "kernbench", *args.split()]
+    with FULL.open("w") as full:
+        assert subprocess.run(command, stderr=full, stdout=subprocess.PIPE, check=False).returncode == code
+
+
+@pytest.mark.parametrize("args", ["list topologies", "check --schema topology"])
+def test_a_result_that_cannot_be_written_is_one_line(args):
+    """Once, although Python tries again to write what it has buffered when the process ends."""
+    command = [sys.executable, "-m", "kernbench", *args.split()]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (
+        BAD_INPUT,
+        "kernbench: standard output: No space left on device\n",
+    )
 
 
 LONG = '''

@@ -1,6 +1,6 @@
 """``python -m kernbench``: the command line."""
 
-from kernbench.cli.main import main
+from kernbench_start import main
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import Protocol
 
 from kernbench.errors import KernBenchError, KernBenchWarning
@@ -47,10 +48,10 @@ def complete_all() -> int:
         try:
             device.complete_launches()
         except (KernBenchError, KernBenchWarning) as error:
-            sys.stderr.write(f"kernbench: {error}\n")
+            _tell(str(error))
             code = code or error.exit_code
         except KeyboardInterrupt:
-            sys.stderr.write("kernbench: interrupted\n")
+            _tell("interrupted")
             return INTERRUPTED
         except Exception:  # Python would print it, and end as if all were well
             sys.excepthook(*sys.exc_info())
@@ -58,6 +59,11 @@ def complete_all() -> int:
         finally:
             has_completed(device)
     return code
+
+
+def _tell(what: str) -> None:
+    with suppress(OSError, AttributeError):  # full or closed: the exit code still says it
+        sys.stderr.write(f"kernbench: {what}\n")
 
 
 def wait_at_exit() -> None:
@@ -77,6 +83,7 @@ def _end() -> None:
     if code:
         # Python has settled its exit code by now, and takes no other. What atexit was to run after this is not run:
         # that is what was registered before KernBench was imported.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, AttributeError):
+                stream.flush()
         os._exit(code)

@@ -6,28 +6,28 @@ Starting costs no more than typer itself: the modules of the commands, and what 
 from __future__ import annotations
 
 import gc
+import io
+import os
 import re
 import signal
 import sys
-import sysconfig
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from kernbench.cli.interrupts import interrupts_heard, was_interrupted
 from kernbench.cli.options import Debug, Session
+from kernbench.cli.places import places, users
 from kernbench.ending import wait_no_more
 from kernbench.errors import (
     KernBenchError,
     KernBenchWarning,
-    LimitError,
     ProgramError,
     UnknownNameError,
     in_one_line,
@@ -47,12 +47,8 @@ COMMANDS = {
 }
 """What there is, each in the file of its name, and the first line of its help."""
 
-PACKAGE = Path(__file__).parents[1]
-LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-HANDED_ON = (str(PACKAGE / "lang" / "turn.py"),)  # calls methods with whatever arguments they were given
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
-INTERRUPT_AGAIN_S = 0.2  # long enough to clean up, and no wait that a user would notice
 
 EXAMPLES = """\b
 Examples:
@@ -129,42 +125,49 @@ def main() -> NoReturn:
     """Run the command that the process was given, and exit with its code."""
     if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    with rarely_collected(), _interrupts_heard():
+    sys.stderr = _stderr()
+    with rarely_collected(), interrupts_heard():
         code = execute(sys.argv[1:])
         wait_no_more()  # a command waits for what it launches, unless it failed
         gc.freeze()  # the process ends: do not go through all that is left in search of garbage
+        _end_output()
+    if was_interrupted():
+        os._exit(code)  # after `python -m`, Python would end by the signal if any exec() was interrupted
     sys.exit(code)
 
 
-@contextmanager
-def _interrupts_heard() -> Iterator[None]:
-    """Raise an interrupt, and a polite kill, which also has files to clean up, again until it ends the command.
-
-    Python ignores what is raised within a destructor, and libraries in C clear what is raised within their probing.
-    """
-    if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+def _end_output() -> None:
+    """Leave nothing in standard output that Python would try to write at its end, where it could not be before."""
+    if sys.stdout is None:  # closed, as by >&-
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _interrupt)
-    sys.unraisablehook = _lost
     try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AGAIN_S)
-    signal.default_int_handler(
-        number, frame
-    )  # which raises; a `raise` here would look like the program's own
+class _Untroubled(io.FileIO):
+    """Standard error that drops what cannot be written: a message says what happened, and does not change it."""
+
+    def write(self, text: Any) -> int:
+        """All of ``text``, or what there is room for."""
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
 
 
-def _lost(error: Any) -> None:
-    """Say that Python ignored an error, unless it is an interrupt or the end of a limit, which come again."""
-    if not issubclass(error.exc_type, (KeyboardInterrupt, LimitError)):
-        sys.__unraisablehook__(error)
+def _stderr() -> io.TextIOWrapper:
+    """Standard error for a command, which ends with the same code if nothing can be written there."""
+    number = 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)  # closed, as by 2>&-
+    errors = getattr(sys.stderr, "errors", "backslashreplace")
+    encoding = getattr(sys.stderr, "encoding", "utf-8")
+    return io.TextIOWrapper(
+        _Untroubled(number, "w", closefd=False),
+        encoding=encoding,
+        errors=errors,
+        write_through=True,
+    )
 
 
 def execute(args: Sequence[str]) -> int:
@@ -178,6 +181,8 @@ def execute(args: Sequence[str]) -> int:
         code = _group().main(
             list(args) or ["--help"], prog_name="kernbench", standalone_mode=False, obj=session
         )
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is an error of the command
     except (KernBenchError, KernBenchWarning) as error:
         return _failed(session, error, _with_place(error), error.exit_code)
     except typer.TyperException as error:
@@ -186,7 +191,7 @@ def execute(args: Sequence[str]) -> int:
         return _failed(session, carried.error, *_unexpected(carried.error))
     # Whatever else is a mistake in a user's file, or of KernBench: a terminal is no place for its traceback.
     except BaseException as error:
-        if isinstance(error, SystemExit) and not _users(error):  # typer's, when it has served a shell
+        if isinstance(error, SystemExit) and not users(error):  # typer's, when it has served a shell
             return error.code if isinstance(error.code, int) else 0
         return _failed(session, error, *_unexpected(error))
     if code == INTERRUPTED:
@@ -230,10 +235,10 @@ def _usage(error: typer.TyperException) -> str:
 
 def _with_place(error: KernBenchError | KernBenchWarning) -> str:
     """The error's text, behind the line of the user's program that led to it, unless it names one."""
-    text, users = str(error), _users(error)
-    if not users or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):
+    text, theirs = str(error), users(error)
+    if not theirs or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):
         return text
-    return f"{users[-1].filename}:{users[-1].lineno}: {text}"
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}: {text}"
 
 
 def _unexpected(error: BaseException) -> tuple[str, int]:
@@ -241,11 +246,11 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
 
     It is the user's if the innermost place that is no library's is in a file of theirs.
     """
-    what, places, users = in_one_line(error), _places(error), _users(error)
+    what, all_places, theirs = in_one_line(error), places(error), users(error)
     if _is_interrupt(error):
         return "interrupted", INTERRUPTED
-    place = f"{users[-1].filename}:{users[-1].lineno}: " if users else ""
-    if users and (users[-1] == places[-1] or isinstance(error, RecursionError)):
+    place = f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
+    if theirs and (theirs[-1] == all_places[-1] or isinstance(error, RecursionError)):
         return f"{place}{what}; --debug shows the traceback", ProgramError.exit_code
     if isinstance(error, MemoryError):
         return (
@@ -258,32 +263,14 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether ``error`` is what a library, in the middle of its import, made of a Ctrl-C."""
+    """Whether ``error`` is a Ctrl-C, or what a library made of it in the middle of its import."""
+    if was_interrupted():
+        return True
     while error is not None:
         if isinstance(error, KeyboardInterrupt) and not is_of_a_program(error):
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _users(error: BaseException) -> list[traceback.FrameSummary]:
-    """The places an exception came by that are in the user's files, outermost first."""
-    return [place for place in _places(error) if not _is_of(place.filename, PACKAGE)]
-
-
-def _places(error: BaseException) -> list[traceback.FrameSummary]:
-    """The places an exception came by that are in our files or in the user's, outermost first."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in HANDED_ON]
-    return [frame for frame in frames if _is_of(frame.filename, PACKAGE) or not _is_library(frame.filename)]
-
-
-def _is_library(filename: str) -> bool:
-    """Whether it is an installed file, or none at all, as of compiled code."""
-    return not Path(filename).is_file() or any(_is_of(filename, folder) for folder in LIBRARIES)
-
-
-def _is_of(filename: str, folder: str | Path) -> bool:
-    return Path(filename).is_relative_to(folder)
 
 
 def _failed(session: Session, error: BaseException | None, text: str, code: int) -> int:
