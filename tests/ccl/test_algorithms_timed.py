@@ -55,10 +55,10 @@ def test_no_depth_of_the_rings_makes_it_stand_still(name, rings):
 
 
 @jit
-def waiting_for_all(before_ptr, after_ptr, COME: tl.constexpr, LATE: tl.constexpr):
+def waiting_for_all(zero_ptr, before_ptr, after_ptr, COME: tl.constexpr, LATE: tl.constexpr):
     """Each rank comes to the barrier at a time of its own, the rank ``LATE`` long after the others."""
     for _ in tl.static_range(100 if tl.rank() == LATE else tl.rank()):
-        tl.wait(tl.load(before_ptr, shape=(1,)))
+        tl.wait(tl.load(zero_ptr, shape=(1,)))
     tl.store(before_ptr + tl.rank(), tl.clock())
     COME(None, None)
     tl.store(after_ptr + tl.rank(), tl.clock())
@@ -71,8 +71,8 @@ def test_nobody_leaves_a_barrier_before_everybody_has_come(p):
     communicator.run("dissemination_barrier", [], [], n_elem=0)
     wiring = communicator.install("dissemination_barrier")
     for late in {0, p // 2, p - 1}:
-        before, after = (torch.zeros(p, dtype="int64") for _ in range(2))
-        torch.launch(waiting_for_all, (p,), (before, after, barrier.kernel, late), queues=wiring)
+        zero, before, after = (torch.zeros(p, dtype="int64") for _ in range(3))
+        torch.launch(waiting_for_all, (p,), (zero, before, after, barrier.kernel, late), queues=wiring)
         torch.synchronize()
         assert after.numpy().min() >= before.numpy().max()
     communicator.remove()

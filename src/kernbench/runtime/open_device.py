@@ -258,10 +258,10 @@ class OpenDevice:
             if error is None:
                 raise
 
-    @staticmethod
-    def _require_host() -> None:
+    def _require_host(self) -> None:
         """Refuse what only the host can do: a kernel that waited for its own launch would wait for ever."""
-        if ACTIVE.get(None) is not None:
+        program = ACTIVE.get(None)
+        if program is not None and program.port.launch.memory is self.machine.store:
             raise UsageError(
                 f"{user_line()}: a kernel cannot read, copy or wait as the host does; tl.load and tl.store reach a "
                 "tensor that is an argument"
