@@ -16,9 +16,9 @@ Bytes = npt.NDArray[np.uint8]
 
 def upward(access: Access) -> tuple[Access, tuple[int, ...]]:
     """``access`` with every stride turned to climb, and the dimensions that were turned."""
-    turned = tuple(d for d, stride in enumerate(access.strides) if stride < 0)
-    if not turned:
+    if min(access.strides, default=0) >= 0:
         return access, ()
+    turned = tuple(d for d, stride in enumerate(access.strides) if stride < 0)
     return (
         Access(
             va=access.va + sum((access.shape[d] - 1) * access.strides[d] for d in turned if access.shape[d]),

@@ -35,6 +35,9 @@ class Wrapped(NamedTuple):
         return f"an offset was computed in {self.dtype} at {self.line}; if it wrapped there, {cure}"
 
 
+Runs = tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...]]
+
+
 class Access:
     """Element ``(i, j, ...)`` of the active box lies at ``va + sum(i_d * strides[d])``.
 
@@ -46,6 +49,7 @@ class Access:
     """
 
     __slots__ = (
+        "_runs",
         "addresses",
         "block_shape",
         "itemsize",
@@ -79,6 +83,7 @@ class Access:
         self.addresses = addresses
         self.lanes = lanes
         self.wrapped = wrapped
+        self._runs: Runs | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -99,7 +104,7 @@ class Access:
             low, high = (low + reach, high) if reach < 0 else (low, high + reach)
         return (low, high + self.itemsize)
 
-    def runs(self) -> tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...]]:
+    def runs(self) -> Runs:
         """An affine access in memory order: ``(va, run_bytes, outer, order)``.
 
         ``outer`` is ``((count, stride), ...)``, outermost (largest stride) first: the runs start at
@@ -108,6 +113,11 @@ class Access:
         runs, one after the other, are a C-contiguous array of the shape ``[shape[d] for d in order]``.
         Negative strides are turned round by the caller.
         """
+        if self._runs is None:
+            self._runs = self._as_runs()
+        return self._runs
+
+    def _as_runs(self) -> Runs:
         order = sorted(
             (d for d in range(len(self.shape)) if self.strides[d] != 0 and self.shape[d] != 1),
             key=lambda d: (-self.strides[d], d),

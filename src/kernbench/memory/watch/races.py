@@ -27,9 +27,8 @@ MOST_FOUND = 4096  # racing pairs of a tensor; beyond, only the latest readers o
 LATEST = 64  # readers of a chain
 NOBODY = 0
 
-Changed = (
-    bool | npt.NDArray[np.bool_]
-)  # elements that a store changed: all, none, or as a mask in memory order
+# Elements that a store changed: all, none, or as a mask in memory order.
+Changed = bool | npt.NDArray[np.bool_]
 
 
 class Act(NamedTuple):
@@ -42,9 +41,8 @@ class Act(NamedTuple):
     time_ps: int
 
 
-_Noted = tuple[
-    Access | Lanes, Epoch, int, Changed
-]  # an access that is not looked at yet, and the number of its act
+# An access that is not looked at yet: where and when it was, at which line and time, whether it stored, and what.
+_Noted = tuple[Access | Lanes, Epoch, SourceLine, int, bool, Changed]
 
 
 class _Looked(NamedTuple):
@@ -98,12 +96,8 @@ class Accesses:
             self._is_changed = True
             if changed is not True:
                 self._mask_bytes += changed.nbytes
-        key = (thread, epoch.n_sends, line, is_store)
-        act = self._act_numbers.get(key)
-        if act is None:
-            act = self._act_numbers[key] = len(self._acts)
-            self._acts.append(Act(thread, epoch.n_sends, line, is_store, time_ps))
-        self._noted.append((where, epoch, act, changed))
+        # A plain tuple, and nothing looked up: most of what is noted is never looked at.
+        self._noted.append((where, epoch, line, time_ps, is_store, changed))
         if len(self._noted) >= MOST_NOTED or self._mask_bytes > max(self._size_bytes, MOST_NOTED):
             self._make_room()
 
@@ -115,7 +109,7 @@ class Accesses:
     def _may_meet(self) -> bool:
         """Whether two programs were in one range of addresses; most often each has one of its own."""
         ends: dict[Thread, tuple[int, int]] = {}
-        for where, epoch, _, _ in self._noted:
+        for where, epoch, *_ in self._noted:
             low, high = where.bounds()
             if isinstance(where, Lanes):
                 low, high = low + self._va, high + self._va
@@ -138,11 +132,12 @@ class Accesses:
         noted, self._noted, self._mask_bytes = self._noted, [], 0
         if self._rows is None:
             self._rows = CellRows(self._size_bytes, self._cell_bytes, 3, np.int32)
-        for where, epoch, act, changed in noted:
+        for where, epoch, line, time_ps, is_store, changed in noted:
+            act = self._numbered(Act(epoch.thread, epoch.n_sends, line, is_store, time_ps))
             lanes = where if isinstance(where, Lanes) else lanes_of(where, self._va)
             (writer, at), (readers, _), (before, _) = self._rows.at(lanes)
             one = _Looked(lanes, epoch, act)
-            if not self._acts[act].is_store:
+            if not is_store:
                 self._compare(one, writer[at], _alone)
                 readers[at] = self._with_reader(readers[at], act)
             elif isinstance(changed, bool):
@@ -153,6 +148,15 @@ class Accesses:
                 which = np.repeat(changed, here.size // changed.size).reshape(here.shape)
                 self._store(one, at, writer, readers, before, which)
                 self._touch(one, at, writer, readers, before, ~which)
+
+    def _numbered(self, act: Act) -> int:
+        """The number of ``act``, whenever it was done first."""
+        key = act[:-1]
+        number = self._act_numbers.get(key)
+        if number is None:
+            number = self._act_numbers[key] = len(self._acts)
+            self._acts.append(act)
+        return number
 
     def _store(
         self, one: _Looked, at: Any, writer: Cells, readers: Cells, before: Cells, which: Cells | None
@@ -241,12 +245,7 @@ class Accesses:
         self._chains, self._chain_numbers = old_chains[:1], {}
 
         def renamed(act: int) -> int:
-            made = old_acts[act]
-            key = (made.thread, made.n_sends, made.line, made.is_store)
-            if key not in self._act_numbers:
-                self._act_numbers[key] = len(self._acts)
-                self._acts.append(made)
-            return self._act_numbers[key]
+            return self._numbered(old_acts[act])
 
         def rechained(chain: int) -> int:
             acts: list[int] = []
@@ -257,18 +256,19 @@ class Accesses:
                 chain = self._longer(chain, renamed(act))
             return chain
 
-        self._noted = [(where, epoch, renamed(act), changed) for where, epoch, act, changed in self._noted]
         if self._rows is not None:
             rules = (renamed, rechained, rechained)
             self._rows.rows = [_mapped(row, rule) for row, rule in zip(self._rows.rows, rules, strict=True)]
         self._most_acts = max(FEW_ACTS, 2 * max(len(self._acts), len(self._chains)))
 
 
-def _sameness(where: Access | Lanes, epoch: Epoch, act: int, changed: Changed) -> tuple[Any, ...]:
+def _sameness(
+    where: Access | Lanes, epoch: Epoch, line: SourceLine, _time_ps: int, is_store: bool, changed: Changed
+) -> tuple[Any, ...]:
     """What two accesses of a tensor have in common of which one is enough, as long as nothing is compared."""
     if isinstance(where, Lanes) or where.addresses is not None or not isinstance(changed, bool):
         return (id(where),)
-    return (where.va, *where.key, act, changed)
+    return (where.va, *where.key, epoch.thread, epoch.n_sends, line, is_store, changed)
 
 
 def _alone(act: int) -> Iterator[int]:

@@ -60,7 +60,9 @@ class Watch:
         self._new: dict[tuple[object, ...], None] = {}  # found since the last look, in order
         self._told: set[tuple[object, ...]] = set()
         self._written: dict[ShardMap, Written] = {}
-        self._accesses: dict[tuple[ShardMap, int], Accesses] = {}
+        self._accesses: dict[
+            ShardMap | tuple[ShardMap, int], Accesses
+        ] = {}  # of each copy, where there are several
         self._n_threads = 0
         self._messages: dict[int, Clock] = {}
         self._mail: dict[QueueEnd, deque[Clock | None]] = {}
@@ -124,7 +126,8 @@ class Watch:
                 written.add(_lanes(where, shards))
             if differ is not None:
                 mine = differ[at]
-                changed = bool(mine.all()) or (mine if mine.any() else False)
+                n_changed = np.count_nonzero(mine)
+                changed = n_changed == mine.size or (mine if n_changed else False)
                 log = self._log(shards, pe)
                 log.note(where, command.epoch, command.line, time_ps, is_store=True, changed=changed)
 
@@ -212,7 +215,7 @@ class Watch:
         return new
 
     def _log(self, shards: ShardMap, pe: int) -> Accesses:
-        key = (shards, shards.view_of(pe))
+        key = (shards, shards.view_of(pe)) if shards.n_copies > 1 else shards
         log = self._accesses.get(key)
         if log is None:
 
