@@ -286,7 +286,7 @@ def test_a_machine_of_run_ranks_may_be_changed_too():
             "params must be a dict of parameters of bench 'vector_add', not list",
         ),
         (lambda: kb.run(5), "5 is no bench; give a bench's name or the path of a Python file"),
-        (lambda: kb.run("vector_add", iters="3"), "iters must be 1 or more, not '3'"),
+        (lambda: kb.run("vector_add", iters="3"), "iters='3'; give a whole number, 1 or more"),
         (
             lambda: kb.simulate(None),
             "the topology is a preset's name or the path of a YAML file, as in kb.simulate('tiny'), not None",

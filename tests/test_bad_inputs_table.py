@@ -1,7 +1,8 @@
 """What users get wrong, in a table: each row of ``tests/bad_inputs`` is an input, and the line and code that answer it.
 
-A row ends with ``=> CODE LINE``. Where ``...`` stands in the line there may be more: a list of names, or a path. Every
-answer takes less than 2 s of CPU time, writes no file and shows no traceback.
+A row ends with ``=> CODE LINE``. Where ``...`` stands in the line there may be more: a list of names, or a path. On a
+command line ``9{5000}`` stands for so many. Every answer takes less than 2 s of CPU time, writes no file and shows no
+traceback.
 """
 
 import re
@@ -51,7 +52,9 @@ COMMANDS = {
     "yaml": lambda text: in_a_file(
         "my.yaml", text, "run", "vector_add", "-p", "n=64", "--topology", "my.yaml"
     ),
-    "command_line": shlex.split,
+    "command_line": lambda text: shlex.split(
+        re.sub(r"(a[.]|.)[{](\d+)[}]", lambda found: found[1] * int(found[2]), text)
+    ),
     "kernels": lambda text: in_a_bench(kernel=text),
     "host_calls": lambda text: in_a_bench(host=text),
     "plugins": lambda text: in_a_file("mine.py", text, "list", "ops", "--plugin", "mine.py"),

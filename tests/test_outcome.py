@@ -82,10 +82,21 @@ def test_a_reference_that_cannot_judge_is_refused_where_it_is_made(given, kind, 
             (
                 {"flops": wrong},
                 UsageError,
-                f"flops counts operations, a whole number of 0 or more, not {wrong!r}",
+                f"flops={wrong!r}; give a whole number, 0 or more",
             )
             for wrong in (-5, 1.5, 2e9, NAN, True, None, "5")
         ),
+        (
+            {"flops": 10**24 + 1},
+            UsageError,
+            "flops=1000000000000000000000001; give 1,000,000,000,000,000,000,000,000 at most",
+        ),
+        (
+            {"flops": 10**5000},
+            UsageError,
+            "flops=an integer of more than 4000 digits; give 1,000,000,000,000,000,000,000,000 at most",
+        ),
+        ({"reference": 5}, UsageError, "reference says in words what the expectation is, not 5"),
         (
             {"gemm": "fp17"},
             DTypeError,

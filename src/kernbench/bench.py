@@ -30,7 +30,8 @@ from kernbench.reports.run_result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import MODES, Simulation, load_plugin
 from kernbench.topology.graph import TopologyGraph
-from kernbench.units import plural
+from kernbench.units import whole
+from kernbench.wording import is_name, plural, quoted
 
 Fit = Callable[[Room, dict[str, Any]], Mapping[str, Any]]
 FOLLOWS = "auto"  # the value of a parameter that follows from the machine
@@ -90,7 +91,7 @@ class Bench:
         for name, value in given.items():
             if name not in self.parameters:
                 raise UnknownNameError(
-                    f"bench {self.name!r} has no parameter {name!r}; {did_you_mean(name, self.parameters)}"
+                    f"bench {self.name!r} has no parameter {quoted(name)}; {did_you_mean(name, self.parameters)}"
                 )
             if value != FOLLOWS or name in known:
                 known[name] = _converted(self, name, value, self.parameters[name][0])
@@ -111,7 +112,7 @@ class Bench:
         for name, (wanted, _) in self.parameters.items():
             if name not in known and type(found.get(name)) is not wanted:
                 raise UsageError(
-                    f"bench {self.name!r}: fit() gives {name}={found.get(name)!r}; parameter {name!r} wants "
+                    f"bench {self.name!r}: fit() gives {name}={found.get(name)!r}; parameter {quoted(name)} wants "
                     f"{wanted.__name__}"
                 )
         return {name: known[name] if name in known else found[name] for name in self.parameters}
@@ -142,7 +143,9 @@ def _converted(bench: Bench, name: str, value: Any, wanted: type) -> Any:
             return wanted(value)
     except ValueError:
         pass
-    raise UsageError(f"bench {bench.name!r}: parameter {name!r} wants {wanted.__name__}, not {value!r}")
+    raise UsageError(
+        f"bench {bench.name!r}: parameter {quoted(name)} wants {wanted.__name__}, not {quoted(value)}"
+    )
 
 
 BENCHES: Registry[Bench] = Registry("bench", "a Bench", lambda thing: isinstance(thing, Bench))
@@ -161,7 +164,7 @@ def bench(
         UsageError: it is no ``run(torch, name: type = default, ...)``, or the name is taken.
     """
 
-    if not isinstance(name, str):
+    if not is_name(name):
         raise UsageError("@bench needs a name, as in @bench('mine')")
 
     def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
@@ -169,7 +172,7 @@ def bench(
             next(iter(inspect.signature(run).parameters.values()), None) if inspect.isfunction(run) else None
         )
         if first is None or first.default is not first.empty:
-            raise UsageError(f"bench {name!r}: must be a function whose first parameter is torch")
+            raise UsageError(f"bench {quoted(name)}: must be a function whose first parameter is torch")
         entry = Bench(name=name, run=run, fit=fit, small=small, least_pes=least_pes)
         _ = (
             entry.parameters if small is None else entry.small_params
@@ -193,7 +196,7 @@ def load_bench(wanted: str | Path | Bench) -> Bench:
     if isinstance(wanted, Bench):
         return wanted
     if not isinstance(wanted, (str, Path)):
-        raise UsageError(f"{wanted!r} is no bench; give a bench's name or the path of a Python file")
+        raise UsageError(f"{quoted(wanted)} is no bench; give a bench's name or the path of a Python file")
     path = Path(wanted)
     if path.suffix != ".py":
         return load_benches()[str(wanted)]
@@ -243,12 +246,13 @@ def run(
     Raises:
         KernBenchError: its kinds for bad input, and for a simulated program that fails.
     """
-    if not isinstance(iters, int) or iters < 1:
-        raise UsageError(f"iters must be 1 or more, not {iters!r}")
+    iters = whole(iters, "iters", least=1)
+    if not (progress is None or callable(progress)):
+        raise UsageError(f"progress must be a function that is told what is done, not {quoted(progress)}")
+    for plugin in _plugins(plugins):
+        load_plugin(plugin)
     bench = load_bench(bench)
     known = bench.bind(_given(bench, params, parameters))
-    for plugin in plugins:
-        load_plugin(plugin)
     tell = progress or (lambda _: None)
     cpu_from = time.process_time()
     tell(f"building {topology}")
@@ -292,6 +296,16 @@ def run(
     )
 
 
+def _plugins(plugins: Any) -> list[str | Path]:
+    """Files to load, before any name is looked up."""
+    files = list(plugins) if isinstance(plugins, Iterable) and not isinstance(plugins, str) else [plugins]
+    if isinstance(plugins, str) or not all(isinstance(file, (str, Path)) for file in files):
+        raise UsageError(
+            f"plugins must be a list of Python files, as in plugins=['mine.py'], not {quoted(plugins)}"
+        )
+    return files
+
+
 def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of ``bench`` that a call of :func:`run` sets, each in one way."""
     if params is not None and not isinstance(params, Mapping):
@@ -306,10 +320,11 @@ def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[s
                 *(option.name for option in options if option.kind is option.KEYWORD_ONLY),
             )
             raise UnknownNameError(
-                f"run(): {name!r} is no option, and no parameter of bench {bench.name!r}; {did_you_mean(name, known)}"
+                f"run(): {quoted(name)} is no option, and no parameter of bench {bench.name!r}; "
+                f"{did_you_mean(name, known)}"
             )
         if params is not None and name in params:
-            raise UsageError(f"run(): parameter {name!r} is in params and a keyword too; give it once")
+            raise UsageError(f"run(): parameter {quoted(name)} is in params and a keyword too; give it once")
     return {**(params or {}), **parameters}
 
 

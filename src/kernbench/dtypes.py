@@ -11,6 +11,7 @@ import numpy as np
 
 from kernbench.errors import DTypeError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 
 class Kind(IntEnum):
@@ -187,13 +188,13 @@ def as_dtype(spec: DType | str | np.dtype[Any] | type) -> DType:
         return spec
     if isinstance(spec, str):
         if spec not in _SPELLINGS:
-            raise DTypeError(f"unknown dtype {spec!r}; {did_you_mean(spec, _SPELLINGS)}")
+            raise DTypeError(f"unknown dtype {quoted(spec)}; {did_you_mean(spec, _SPELLINGS)}")
         return _SPELLINGS[spec]
     try:
         return _BY_NUMPY[np.dtype(spec)]
     except (KeyError, TypeError):
         raise DTypeError(
-            f"no KernBench dtype for {spec!r}; known: {', '.join(d.name for d in DTYPES)}"
+            f"no KernBench dtype for {quoted(spec)}; known: {', '.join(d.name for d in DTYPES)}"
         ) from None
 
 

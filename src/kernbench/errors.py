@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from opcode import opmap
 
+from kernbench.wording import with_words_cut
+
 
 class KernBenchError(Exception):
     """Base of every error KernBench raises on purpose: one line that says where, what, and what to do."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return with_words_cut(super().__str__())
 
 
 def in_one_line(error: BaseException) -> str:

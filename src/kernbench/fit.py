@@ -15,7 +15,7 @@ from typing import Any
 from kernbench.errors import UsageError
 from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.graph import TopologyGraph
-from kernbench.units import plural
+from kernbench.wording import plural
 
 MOST_PES = 128  # those of `default`: a run of more takes minutes of CPU time
 LEAST_BLOCK = 32  # no block becomes smaller for the sake of more programs: an array of this side would idle

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from kernbench.errors import LimitError, UsageError
+from kernbench.wording import quoted
 
 AGAIN_S = 1.0  # of CPU time: Python ignores what is raised within a destructor, so it is raised again
 SCALES_PS = {"ns": 10**3, "us": 10**6, "ms": 10**9, "s": 10**12}
 MOST_LINES = 40  # of a map
+MOST_DIGITS = 30  # of a duration
 
 
 machines: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -32,12 +34,17 @@ def duration_ps(text: str) -> int:
     number = text.strip().rstrip("munsp ")
     unit = text.strip()[len(number) :].strip()
     whole, _, rest = number.partition(".")
-    is_number = number.isascii() and whole.isdigit() and (rest.isdigit() or "." not in number)
+    is_number = (
+        number.isascii()
+        and len(number) <= MOST_DIGITS
+        and whole.isdigit()
+        and (rest.isdigit() or "." not in number)
+    )
     if not is_number or unit not in SCALES_PS:
-        raise UsageError(f"{text!r} is no duration; write a number and ns, us, ms or s, as in 10ms")
+        raise UsageError(f"{quoted(text)} is no duration; write a number and ns, us, ms or s, as in 10ms")
     ps: int = int(whole + rest) * SCALES_PS[unit] // 10 ** len(rest)
     if not ps:
-        raise UsageError(f"{text!r} is no time at all; give more, as in 10ms")
+        raise UsageError(f"{quoted(text)} is no time at all; give more, as in 10ms")
     return ps
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,8 @@ from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.lang.source import user_line
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor, Tensor
-from kernbench.units import format_bytes, plural
+from kernbench.units import format_bytes, whole
+from kernbench.wording import plural, quoted
 
 Array = npt.NDArray[Any]
 NO_NUMBERS = "OSUcmM"  # numpy's kinds: objects, texts, complex numbers, times
@@ -92,10 +92,14 @@ class Outcome:
         _set(
             self,
             outputs=_device_tensors(self.outputs, line),
-            flops=_count(self.flops, line),
+            flops=whole(self.flops, f"{line}: Outcome: flops"),
             gemm=_named_dtype(self.gemm, line),
             line=line,
         )
+        if not isinstance(self.reference, str):
+            raise UsageError(
+                f"{line}: Outcome: reference says in words what the expectation is, not {quoted(self.reference)}"
+            )
 
     def references(self) -> tuple[Expected, ...]:
         """What ``expected()`` gives, one for each output and of its shape; or nothing, of a result that nobody checks.
@@ -139,18 +143,6 @@ def _device_tensors(outputs: Any, line: SourceLine) -> tuple[DeviceTensor, ...]:
                 f"{line}: Outcome: outputs must be tensors on the device, not {type(output).__name__}"
             )
     return tensors
-
-
-def _count(flops: Any, line: SourceLine) -> int:
-    try:
-        count = operator.index(flops)
-    except TypeError:
-        count = -1
-    if count < 0 or isinstance(flops, bool):
-        raise UsageError(
-            f"{line}: Outcome: flops counts operations, a whole number of 0 or more, not {flops!r}"
-        )
-    return count
 
 
 def _named_dtype(gemm: Any, line: SourceLine) -> DType | None:

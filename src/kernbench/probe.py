@@ -35,6 +35,7 @@ from kernbench.topology.idle_transfer import (
 )
 from kernbench.topology.routes import Routes
 from kernbench.units import KIB, MIB, PS_PER_US, ceil_div, format_bytes, transfer_ps
+from kernbench.wording import quoted
 
 HOST_CASES = ("host-to-device", "device-to-host")
 PE_CASES = ("pe-to-local", "pe-to-same-cube", "pe-to-other-cube", "pe-to-other-sip")
@@ -143,7 +144,7 @@ def run_probe(
     """
     unknown = next((case for case in cases if case not in CASES), None)
     if unknown is not None:
-        raise UnknownNameError(f"unknown probe case {unknown!r}; {did_you_mean(unknown, CASES)}")
+        raise UnknownNameError(f"unknown probe case {quoted(unknown)}; {did_you_mean(unknown, CASES)}")
     if any(size < 1 for size in sizes):
         raise UsageError(f"probe sizes are bytes above 0, not {min(sizes)}")
     return tuple(row for case in cases for row in _Probe(topology, overrides).rows(case, sizes))

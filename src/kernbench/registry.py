@@ -16,10 +16,12 @@ from types import FrameType
 from typing import Generic, TypeVar
 
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line
+from kernbench.wording import is_name, quoted, with_article
 
 T = TypeVar("T")
 GROUP = "kernbench.plugins"
 MOST_SHOWN, N_NEAREST = 12, 8  # names in an error: all of so many, or the nearest
+MOST_ASKED = 100  # characters of a name that may be a misspelt one
 LOOKS_THE_SAME = (
     0.85  # how much alike two names are that begin differently, and one may be meant as the other
 )
@@ -84,7 +86,8 @@ def did_you_mean(name: object, names: Iterable[str], *, listed_by: str = "") -> 
     known = sorted(names)
     shown = known
     if len(known) > MOST_SHOWN:
-        near = sorted(difflib.get_close_matches(str(name), known, n=N_NEAREST, cutoff=0))
+        asked = name[:MOST_ASKED] if isinstance(name, str) else ""
+        near = sorted(difflib.get_close_matches(asked, known, n=N_NEAREST, cutoff=0))
         shown = [*near, f"and {len(known) - len(near)} more" + (f": {listed_by}" if listed_by else "")]
     return f"{nearest(name, known)}(known: {', '.join(shown)})"
 
@@ -99,7 +102,9 @@ def nearest(name: object, known: Iterable[str]) -> str:
     >>> nearest("ftiny", ["tiny"]), nearest("allclose", ["close"])
     ("did you mean 'tiny'? ", '')
     """
-    known, asked = sorted(known), str(name)
+    known, asked = sorted(known), name if isinstance(name, str) else ""
+    if not asked or len(asked) > MOST_ASKED:
+        return ""
     same = [k for k in known if k.lower() == asked.lower()]
     begun = [k for k in known if k.lower().startswith(asked.lower())]
     near = [k for k in difflib.get_close_matches(asked, known, n=3) if _is_near(asked, k)]
@@ -140,8 +145,10 @@ class Registry(Generic[T]):
         Raises:
             UsageError: the name is none, or is taken, or the thing is of another kind.
         """
-        if not isinstance(name, str) or not name:
-            raise UsageError(f"register a {self.kind} by a name, as in register('mine_v1'), not by {name!r}")
+        if not is_name(name):
+            raise UsageError(
+                f"register {with_article(self.kind)} by a name, as in register('mine_v1'), not by {quoted(name)}"
+            )
 
         def enter(thing: T) -> T:
             source = "" if _is_ours() else _SOURCE.get()
@@ -150,10 +157,10 @@ class Registry(Generic[T]):
                 before = self._sources[name]
                 place = f"{before}: " if before and not source else ""
                 raise UsageError(
-                    f"{place}{self.kind} {name!r} is registered already; give yours another name"
+                    f"{place}{self.kind} {quoted(name)} is registered already; give yours another name"
                 )
             if not self.fits(thing):
-                raise UsageError(f"{self.kind} {name!r}: must be {self.form}, not {thing!r}")
+                raise UsageError(f"{self.kind} {quoted(name)}: must be {self.form}, not {quoted(thing)}")
             self._entries[name] = thing
             self._sources[name] = source
             return thing
@@ -176,12 +183,14 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self:
             cure = did_you_mean(name, self._entries, listed_by="kernbench list")
-            said = (f"unknown {self.kind} {name!r}", cure, *load_entry_points())
+            said = (f"unknown {self.kind} {quoted(name)}", cure, *load_entry_points())
             raise UnknownNameError("; ".join(said))
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        if name not in self._entries and not str(name).startswith("_"):
+        if not isinstance(name, str):
+            return False
+        if name not in self._entries and not name.startswith("_"):
             load_entry_points()
         return name in self._entries
 

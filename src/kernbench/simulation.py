@@ -36,6 +36,8 @@ from kernbench.reports.trace import HostSlice, write_trace
 from kernbench.runtime.context import Context
 from kernbench.runtime.measures import Measures
 from kernbench.topology.builder import build_graph
+from kernbench.units import whole
+from kernbench.wording import quoted
 
 MODES = ("timed", "data", "timing")
 
@@ -69,7 +71,7 @@ class Simulation:
         uninitialised: str = "warn",
     ) -> None:
         if mode not in MODES:
-            raise UnknownNameError(f"unknown mode {mode!r}; {did_you_mean(mode, MODES)}")
+            raise UnknownNameError(f"unknown mode {quoted(mode)}; {did_you_mean(mode, MODES)}")
         load_components()
         self.name = ""
         self.config = config
@@ -116,7 +118,7 @@ class Simulation:
         for name in options:
             if name not in known:
                 raise UsageError(
-                    f"a simulation has no option {name!r}; {did_you_mean(name, (*known, 'overrides'))}"
+                    f"a simulation has no option {quoted(name)}; {did_you_mean(name, (*known, 'overrides'))}"
                 )
         simulation = cls(load_config(topology, overrides), **options)
         simulation.name = str(topology)
@@ -177,6 +179,7 @@ class Simulation:
         Raises:
             UsageError: an error stopped the simulation in this window, or before; says where. Or there is no op log.
         """
+        flops = whole(flops, "report(): flops")
         self._require_complete("report()")
         kind = None if gemm is None else as_dtype(gemm)
         return self.noted(replace(self._part.close(), flops=flops, bound=self._part.bound(flops, kind)))
@@ -191,6 +194,7 @@ class Simulation:
         Raises:
             UsageError: as for :meth:`report`; or a measure has not come to its end.
         """
+        flops = whole(flops, "measures(): flops")
         self._require_complete("measures()")
         return self.torch.measures.found(flops, None if gemm is None else as_dtype(gemm))
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import index
+
+from kernbench.errors import InvalidTypeError, InvalidValueError
+from kernbench.wording import quoted
 
 PS_PER_NS = 1000
 PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MOST_COUNT = 10**24  # of operations, rounds or ranks: a run has a millionth of it
 MOST_BYTES = 10**18  # of a size; machines have a millionth of it
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _SCALES = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "kib": KIB, "mib": MIB, "gib": GIB}
@@ -49,6 +54,29 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{float(self):g} GB/s"
+
+
+def whole(value: object, what: str, *, least: int = 0, most: int = MOST_COUNT) -> int:
+    """A whole number of a user, bools apart, as an int.
+
+    >>> whole(3, "iters", least=1)
+    3
+
+    Raises:
+        UsageError: ``what`` it is to count is no whole number from ``least`` to ``most``.
+    """
+    cure = f"give a whole number, {least} or more"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number: int = index(value)  # type: ignore[arg-type]
+    except Exception:  # whatever an object raises that is asked for its index
+        raise InvalidTypeError(f"{what}={quoted(value)}; {cure}") from None
+    if number < least:
+        raise InvalidValueError(f"{what}={quoted(number)}; {cure}")
+    if number > most:
+        raise InvalidValueError(f"{what}={quoted(number)}; give {most:,} at most")
+    return number
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -118,7 +146,7 @@ def parse_bytes(text: str) -> int:
     """
     found = _SIZE.fullmatch(text)
     if found is None or len(text) > 40:
-        raise ValueError(f"{shortened(text)!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
+        raise ValueError(f"{quoted(text)} is not a size; write bytes, or a number with KiB, MiB or GiB")
     number, unit = found[1], found[2].lower()
     if unit in ("kb", "mb", "gb"):
         binary = f"{unit[0].upper()}iB"
@@ -127,28 +155,10 @@ def parse_bytes(text: str) -> int:
             f"{found[2]} is {decimal:,} bytes to some, {scale:,} to others; write {number} {binary}"
         )
     if unit not in _SCALES:
-        raise ValueError(f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB")
+        raise ValueError(f"{quoted(text)} is not a size; write bytes, or a number with KiB, MiB or GiB")
     size = Fraction(number) * _SCALES[unit]
     if size.denominator != 1:
         raise ValueError(f"{text} is not a whole number of bytes")
     if size > MOST_BYTES:
         raise ValueError(f"{text} is more than any machine holds; write {MOST_BYTES:,} bytes at most")
     return int(size)
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """``text``, or its beginning if it is long.
-
-    >>> shortened("a long one", 4), shortened("four", 4)
-    ('a lo...', 'four')
-    """
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "cube"), plural(8192, "PE")
-    ('1 cube', '8192 PEs')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

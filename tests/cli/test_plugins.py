@@ -369,3 +369,36 @@ def test_a_bench_with_more_ranks_than_there_are_pes_says_so(kernbench, world_siz
         f"kernbench: ccl_allreduce: world_size={world_size}; the machine has 4 PEs, and each rank is one: give 1 "
         "to 4\n",
     )
+
+
+BENCH = '''import kernbench as kb
+
+@kb.jit
+def add_one(x):
+    kb.tl.store(x, kb.tl.load(x) + 1.0)
+
+@kb.bench("team_bench")
+def run(torch, n: int = 4):
+    """Ours."""
+    x = torch.zeros(n, name="x")
+    add_one[(1,)](x)
+    return kb.Outcome(outputs=(x,), expected=lambda: None, reference="none", flops=0)
+'''
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("run", "team_bench", "--topology", "tiny"),
+        ("show", "tiny", "--memory", "team_bench"),
+        ("list", "benches"),
+    ],
+)
+def test_a_bench_of_a_plugin_is_known_by_its_name(kernbench, tmp_path, args):
+    (tmp_path / "ours.py").write_text(BENCH)
+    try:
+        ran = kernbench(*args, "--plugin", str(tmp_path / "ours.py"))
+    finally:
+        BENCHES.forget(str(tmp_path / "ours.py"))
+    assert (ran.code, ran.err) == (0, "")
+    assert "team_bench" in ran.out or "tensors in HBM slices" in ran.out

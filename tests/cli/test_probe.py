@@ -223,7 +223,8 @@ def test_on_request_a_queue_shows_what_its_closed_form_is_made_of(kernbench):
     ids=["across", "other cube", "other SIP", "by receives", "by a port", "between picoseconds", "chunks"],
 )
 def test_the_simulator_agrees_with_the_closed_form_of_a_queue(kernbench, machine):
-    ran = kernbench("probe", "queue", "--depths", "1..6", "--sizes", "1,100,1000,4096,10000", *machine)
+    depths = () if "--depths" in machine else ("--depths", "1..6")
+    ran = kernbench("probe", "queue", *depths, "--sizes", "1,100,1000,4096,10000", *machine)
     assert ran.out.endswith("\nevery error is 0\n")
     assert ran.code == 0
 

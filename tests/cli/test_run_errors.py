@@ -39,7 +39,7 @@ TINY = ("--topology", "tiny")
             "bench 'vector_add' has no parameter 'blok'; did you mean 'block'? (known: block, dtype, n, pes)",
         ),
         (("vector_add", *TINY, "-p", "n=many"), "bench 'vector_add': parameter 'n' wants int, not 'many'"),
-        (("vector_add", *TINY, "--iters", "0"), "iters must be 1 or more, not 0"),
+        (("vector_add", *TINY, "--iters", "0"), "iters=0; give a whole number, 1 or more"),
         (
             ("vector_add", *TINY, "--mode", "tmed"),
             "unknown mode 'tmed'; did you mean 'timed'? (known: data, timed, timing)",

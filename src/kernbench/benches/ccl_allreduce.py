@@ -17,6 +17,7 @@ from kernbench.bench import Array, Expected, Outcome, bench, random_values, roun
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import UsageError
 from kernbench.runtime.placement import DPPolicy
+from kernbench.wording import quoted
 
 OPS = {"SUM": np.add, "AVG": np.add, "PRODUCT": np.multiply, "MIN": np.minimum, "MAX": np.maximum}
 
@@ -37,7 +38,7 @@ def worker(rank: int, world_size: int, torch: Any, xs: Sequence[Any], backend: s
 def run(torch: Any, *, world_size: int, n: int = 4096, dtype: str = "fp32", op: str = "SUM") -> Outcome:
     """Ranks on the first world_size PEs reduce n elements each; every rank gets the result."""
     if op not in OPS:
-        raise UsageError(f"ccl_allreduce: op {op!r} is none of {', '.join(OPS)}")
+        raise UsageError(f"ccl_allreduce: op {quoted(op)} is none of {', '.join(OPS)}")
     n_pes = len(torch.machine.pes)
     if not 1 <= world_size <= n_pes:
         raise UsageError(

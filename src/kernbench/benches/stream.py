@@ -13,6 +13,7 @@ from kernbench.lang.jit import jit
 from kernbench.messages.ipcq import Backpressure, BufferKind
 from kernbench.registry import did_you_mean
 from kernbench.runtime.placement import DPPolicy
+from kernbench.wording import quoted
 
 
 @jit
@@ -82,5 +83,5 @@ def run(
 def chosen(name: str, value: str, known: tuple[str, ...]) -> Any:
     """``value``, which must be one of ``known``."""
     if value not in known:
-        raise UnknownNameError(f"stream: no {name} {value!r}; {did_you_mean(value, known)}")
+        raise UnknownNameError(f"stream: no {name} {quoted(value)}; {did_you_mean(value, known)}")
     return value

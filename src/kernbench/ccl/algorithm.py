@@ -15,6 +15,7 @@ from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
+from kernbench.wording import quoted
 
 Collective = Literal[
     "all_reduce",
@@ -97,7 +98,7 @@ class Algorithm:
     def __post_init__(self) -> None:
         if self.collective not in COLLECTIVES:
             raise UnknownNameError(
-                f"unknown collective {self.collective!r}; {did_you_mean(str(self.collective), COLLECTIVES)}"
+                f"unknown collective {quoted(self.collective)}; {did_you_mean(self.collective, COLLECTIVES)}"
             )
 
 

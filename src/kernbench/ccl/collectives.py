@@ -16,6 +16,7 @@ from kernbench.ccl.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.wording import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +352,7 @@ def _op_named(name: str, op: Any) -> str:
     """An op as algorithms name it."""
     if not isinstance(op, ReduceOp):
         raise InvalidTypeError(
-            f"{name}: op must be a torch.distributed.ReduceOp, as in ReduceOp.SUM, not {op!r}"
+            f"{name}: op must be a torch.distributed.ReduceOp, as in ReduceOp.SUM, not {quoted(op)}"
         )
     return op.value
 

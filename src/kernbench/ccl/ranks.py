@@ -18,6 +18,7 @@ from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
 from kernbench.runtime.generator import Generator
 from kernbench.runtime.placement import DPPolicy
+from kernbench.wording import quoted
 
 T = TypeVar("T")
 MOST_POLLS = 100_000  # questions in a row to which nobody has another answer; beyond that all poll for ever
@@ -294,7 +295,7 @@ class Multiprocessing:
             )
         if start_method != "spawn":
             raise InvalidValueError(
-                f"torch.multiprocessing.spawn: start_method={start_method!r}; workers start as with 'spawn'"
+                f"torch.multiprocessing.spawn: start_method={quoted(start_method)}; workers start as with 'spawn'"
             )
         context = SpawnContext(self._hub, fn, args, nprocs)
         if not join:
@@ -320,7 +321,9 @@ class SpawnContext:
 def _require_takes_a_rank(fn: Callable[..., Any], args: Sequence[Any]) -> None:
     """Raise UsageError unless ``fn(rank, *args)`` can be called."""
     if not callable(fn):
-        raise UsageError(f"torch.multiprocessing.spawn: {fn!r} is no function; give one that takes a rank")
+        raise UsageError(
+            f"torch.multiprocessing.spawn: {quoted(fn)} is no function; give one that takes a rank"
+        )
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):  # of C, which tells nothing beforehand

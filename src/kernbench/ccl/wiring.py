@@ -10,6 +10,7 @@ from kernbench.errors import UsageError
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
 from kernbench.topology.ids import PeId
+from kernbench.wording import quoted
 
 OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
 STEP = {"N": (0, -1), "S": (0, 1), "E": (1, 0), "W": (-1, 0)}
@@ -94,12 +95,13 @@ def ring_of(
         name = given.get(key)
         if name is not None and name not in get_args(kinds):
             raise UsageError(
-                f"install_queues: unknown {keys.get(key, key)} {name!r}; {did_you_mean(str(name), get_args(kinds))}"
+                f"install_queues: unknown {keys.get(key, key)} {quoted(name)}; "
+                f"{did_you_mean(name, get_args(kinds))}"
             )
     for key, least in (("slots", 1), ("slot_bytes", 1), ("credit_batch", 1), ("first", 0)):
         number = first if key == "first" else given.get(key)
         if number is not None and not (is_whole(number) and number >= least):
-            raise UsageError(f"install_queues: {key}={number!r}; give {least} or more")
+            raise UsageError(f"install_queues: {key}={quoted(number)}; give {least} or more")
     return RingSpec(**{key: choose(key) for key in RingSpec._fields if key != "first"}, first=first)
 
 
@@ -134,7 +136,8 @@ def checked_ranks(pes: Sequence[int], machine_pes: Sequence[PeId]) -> Sequence[i
     for rank, pe in enumerate(pes):
         if not (is_whole(pe) and 0 <= pe < len(machine_pes)):
             raise UsageError(
-                f"install_queues: rank {rank} is PE {pe!r}, and PEs are 0..{len(machine_pes) - 1}; name one of them"
+                f"install_queues: rank {rank} is PE {quoted(pe)}, and PEs are 0..{len(machine_pes) - 1}; name "
+                "one of them"
             )
     if len(set(pes)) != len(pes):
         twice = next(pe for pe in pes if list(pes).count(pe) > 1)
@@ -168,7 +171,8 @@ def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequenc
     for name in directions:
         if name not in spec.pe.ipcq.directions:
             raise UsageError(
-                f"install_queues: there is no direction {name!r}; the machine has {', '.join(spec.pe.ipcq.directions)}"
+                f"install_queues: there is no direction {quoted(name)}; the machine has "
+                f"{', '.join(spec.pe.ipcq.directions)}"
             )
         if OPPOSITE[name] not in directions:
             raise UsageError(
@@ -208,7 +212,7 @@ def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
                 continue
             here, there = (rank, pair.name), (peer, pair.peer_name)
             if not (is_whole(peer) and 0 <= peer < n_ranks):
-                raise UsageError(f"install_queues: {named(here)} leads to rank {peer!r} of {n_ranks}")
+                raise UsageError(f"install_queues: {named(here)} leads to rank {quoted(peer)} of {n_ranks}")
             if here == there or peer == rank:
                 raise UsageError(f"install_queues: {named(here)} leads to its own rank; give None there")
             for end, other in ((here, there), (there, here)):

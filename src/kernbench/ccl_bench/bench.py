@@ -20,6 +20,7 @@ from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import Config
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 WORTH_SAYING = Fraction(105, 100)  # how many times faster another algorithm must be
 
@@ -47,7 +48,9 @@ class CclBench:
         request, group, of_it = self.request, self.ranks.group, algorithms_of(self.request.collective)
         if request.algorithm is not None and request.algorithm not in ALGORITHMS:
             cure = did_you_mean(request.algorithm, of_it)
-            raise UnknownNameError(f"unknown algorithm {request.algorithm!r} of {request.collective}; {cure}")
+            raise UnknownNameError(
+                f"unknown algorithm {quoted(request.algorithm)} of {request.collective}; {cure}"
+            )
         if request.algorithm is not None:
             asked = require_served(request.algorithm, group)
             if asked.collective != request.collective:

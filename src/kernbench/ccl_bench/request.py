@@ -21,6 +21,7 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))
 TYPES: dict[str, DType] = {
@@ -68,7 +69,7 @@ def require_known(request: Request) -> None:
         ("op", request.op, OPS),
     ):
         if name not in known:
-            raise UnknownNameError(f"unknown {what} {name!r}; {did_you_mean(name, known)}")
+            raise UnknownNameError(f"unknown {what} {quoted(name)}; {did_you_mean(name, known)}")
     if not algorithms_of(request.collective):
         have = sorted({ALGORITHMS[name].collective for name in ALGORITHMS})
         raise UsageError(

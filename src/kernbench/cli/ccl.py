@@ -23,7 +23,8 @@ from kernbench.cli.options import (
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import together
-from kernbench.units import parse_bytes, shortened
+from kernbench.units import parse_bytes
+from kernbench.wording import quoted, shortened
 
 if TYPE_CHECKING:
     from kernbench.ccl_bench.bench import CclBench
@@ -183,7 +184,9 @@ def command(
         require_drawable(plot)
     for option, value, known in (("--mode", mode, MODES), ("--buffer", buffer, BUFFERS)):
         if value is not None and value not in known:
-            raise UnknownNameError(f"{option}: unknown {option[2:]} {value!r}; {did_you_mean(value, known)}")
+            raise UnknownNameError(
+                f"{option}: unknown {option[2:]} {quoted(value)}; {did_you_mean(value, known)}"
+            )
     if ideal and mode == "timing":
         raise UsageError("--ideal: computes values with its times; leave --mode out")
     if ideal and max_time is not None:

@@ -14,6 +14,7 @@ from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, Plugins, load_plugins
 from kernbench.errors import UnknownNameError
 from kernbench.registry import did_you_mean, load_entry_points
+from kernbench.wording import quoted
 
 SCHEMA = "kernbench.list/1"
 EXAMPLES = """\b
@@ -49,7 +50,7 @@ def command(
     """List benches, topologies, components, algorithms and ops."""
     require_writable(json)
     if what is not None and what not in SECTIONS:
-        raise UnknownNameError(f"cannot list {what!r}; {did_you_mean(what, SECTIONS)}")
+        raise UnknownNameError(f"cannot list {quoted(what)}; {did_you_mean(what, SECTIONS)}")
     load_plugins(plugin or ())
     for line in load_entry_points():
         print(f"kernbench: {line}; the list is without it", file=sys.stderr)

@@ -18,12 +18,12 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from kernbench.cli.interrupts import interrupts_heard, was_interrupted
+from kernbench.cli.once import OnceCommand, OnceGroup
 from kernbench.cli.options import Debug, Session
-from kernbench.cli.places import places, users
+from kernbench.cli.places import line_of, places, users
 from kernbench.ending import wait_no_more
 from kernbench.errors import (
     KernBenchError,
@@ -35,6 +35,7 @@ from kernbench.errors import (
 )
 from kernbench.garbage import rarely_collected
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted, shown_path, with_words_cut
 
 COMMANDS = {
     "run": "Run a bench: is its result right, how long does it take, and why.",
@@ -47,6 +48,8 @@ COMMANDS = {
 }
 """What there is, each in the file of its name, and the first line of its help."""
 
+SERVING = ("--install-completion", "--show-completion")  # options of typer
+SHELLS = ("bash", "fish", "powershell", "pwsh", "zsh")  # that it can serve
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: none of the codes that say something about the user's work
 
@@ -72,7 +75,7 @@ class _CarriedError(Exception):
         self.error = error
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(OnceGroup):
     """The commands of ``COMMANDS``, each imported when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -84,11 +87,22 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             if ctx.resilient_parsing:  # a shell asks how a line that is being typed may go on
                 return None
-            raise UnknownNameError(f"unknown command {cmd_name!r}; {did_you_mean(cmd_name, COMMANDS)}")
+            raise UnknownNameError(f"unknown command {quoted(cmd_name)}; {did_you_mean(cmd_name, COMMANDS)}")
         module = import_module(f"kernbench.cli.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(cmd_name, epilog=module.EXAMPLES)(module.command)
+        app.command(cmd_name, cls=OnceCommand, epilog=module.EXAMPLES)(module.command)
         return get_command(app)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; the options that serve a shell may name it, where typer goes by the one that runs."""
+        if len(args) == 2 and args[0] in SERVING and not args[1].startswith("-"):
+            if args[1] not in SHELLS:
+                raise UnknownNameError(
+                    f"{args[0]}: unknown shell {quoted(args[1])}; {did_you_mean(args[1], SHELLS)}"
+                )
+            serve = next(param for param in self.params if args[0] in param.opts)
+            serve.callback(ctx, serve, args[1])  # type: ignore[misc]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; two kinds of exception are carried past typer, which takes them for its prompts'."""
@@ -209,7 +223,7 @@ def _warn(
 ) -> None:
     """A warning as one line on the standard error."""
     if issubclass(category, KernBenchWarning):
-        print(f"kernbench: warning: {filename}:{lineno}: {message}", file=file or sys.stderr)
+        print(f"kernbench: warning: {shown_path(filename)}:{lineno}: {message}", file=file or sys.stderr)
     else:
         print(
             warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr
@@ -228,7 +242,7 @@ def _usage(error: typer.TyperException) -> str:
     close = getattr(error, "possibilities", None)
     if option is not None and error.message.startswith("No such option"):
         cure = f"did you mean {close[0]!r}?" if close else "--help lists the options"
-        return f"unknown option {option!r}; {cure}"
+        return f"unknown option {quoted(option)}; {cure}"
     text = error.format_message().strip().rstrip(".")
     return f"{text[:1].lower()}{text[1:]}; --help shows an example"
 
@@ -238,7 +252,7 @@ def _with_place(error: KernBenchError | KernBenchWarning) -> str:
     text, theirs = str(error), users(error)
     if not theirs or re.search(r"(?<!\S)(?<!\bat )\S+\.py:\d", text):
         return text
-    return f"{theirs[-1].filename}:{theirs[-1].lineno}: {text}"
+    return f"{line_of(theirs[-1])}: {text}"
 
 
 def _unexpected(error: BaseException) -> tuple[str, int]:
@@ -249,7 +263,7 @@ def _unexpected(error: BaseException) -> tuple[str, int]:
     what, all_places, theirs = in_one_line(error), places(error), users(error)
     if _is_interrupt(error):
         return "interrupted", INTERRUPTED
-    place = f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
+    place = f"{line_of(theirs[-1])}: " if theirs else ""
     if theirs and (theirs[-1] == all_places[-1] or isinstance(error, RecursionError)):
         return f"{place}{what}; --debug shows the traceback", ProgramError.exit_code
     if isinstance(error, MemoryError):
@@ -276,5 +290,5 @@ def _is_interrupt(error: BaseException | None) -> bool:
 def _failed(session: Session, error: BaseException | None, text: str, code: int) -> int:
     if session.debug:
         traceback.print_exception(error)
-    print(f"kernbench: {text}", file=sys.stderr)
+    print(f"kernbench: {with_words_cut(text)}", file=sys.stderr)
     return code

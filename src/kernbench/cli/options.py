@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kernbench.errors import UsageError
-from kernbench.units import shortened
+from kernbench.wording import quoted, shortened
 
 
 def load_plugins(files: Iterable[str]) -> None:
@@ -35,10 +35,11 @@ def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise UsageError(f"-p {text}: write name=value, as in -p m=512")
+            raise UsageError(f"-p {shortened(text)}: write name=value, as in -p m=512")
         if name in values:
             raise UsageError(
-                f"-p {text}: {name} is set already, by -p {name}={values[name]}; keep one of the two"
+                f"-p {shortened(text)}: {shortened(name)} is set already, by -p {shortened(f'{name}={values[name]}')}; "
+                "keep one of the two"
             )
         values[name] = value
     return values
@@ -47,11 +48,20 @@ def assignments(texts: list[str] | tuple[str, ...]) -> dict[str, str]:
 MOST_DIGITS = 18
 
 
+def is_whole(text: str) -> bool:
+    """Whether ``text`` is a whole number of digits that anything here can count to.
+
+    >>> is_whole("12"), is_whole("-1"), is_whole("²"), is_whole(5000 * "9")
+    (True, False, False, False)
+    """
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+
 def whole_number(text: str, option: str | None = None) -> int:
     """The number zero or more that ``text`` is; typer's error names its option, or ``option`` where it has none."""
-    if not str(text).isdecimal() or len(str(text)) > MOST_DIGITS:
+    if not is_whole(str(text)):
         raise typer.BadParameter(
-            f"{shortened(str(text))!r} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
+            f"{quoted(str(text))} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
         )
     return int(text)
 

@@ -6,6 +6,8 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from kernbench.wording import shown_path
+
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 HANDED_ON = (str(PACKAGE / "lang" / "turn.py"),)  # calls methods with whatever arguments they were given
@@ -20,6 +22,11 @@ def places(error: BaseException) -> list[traceback.FrameSummary]:
     """The places an exception came by that are in our files or in the user's, outermost first."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in HANDED_ON]
     return [frame for frame in frames if _is_ours(frame.filename) or not _is_library(frame.filename)]
+
+
+def line_of(place: traceback.FrameSummary) -> str:
+    """A place as messages name it."""
+    return f"{shown_path(place.filename)}:{place.lineno}"
 
 
 def is_users(filename: str) -> bool:

@@ -12,7 +12,8 @@ from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_ro
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import together
-from kernbench.units import format_bytes, format_ps, parse_bytes, shortened
+from kernbench.units import format_bytes, format_ps, parse_bytes
+from kernbench.wording import quoted, shortened
 
 if TYPE_CHECKING:
     from kernbench.probe import ProbeRow, QueueRow
@@ -112,7 +113,7 @@ def command(
     from kernbench.probe import CASES, SIZES, run_probe
 
     if case is not None and case not in CASES:
-        raise UnknownNameError(f"unknown case {case!r}; {did_you_mean(case, (*CASES, QUEUE))}")
+        raise UnknownNameError(f"unknown case {quoted(case)}; {did_you_mean(case, (*CASES, QUEUE))}")
     with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
         rows = run_probe(
             (case,) if case else CASES,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernbench.cli.options import MOST_DIGITS
+from kernbench.cli.options import is_whole
 from kernbench.errors import UsageError
-from kernbench.units import format_bytes, format_ps, shortened
+from kernbench.units import format_bytes, format_ps
+from kernbench.wording import shortened
 
 if TYPE_CHECKING:
     from kernbench.probe import QueueRow
@@ -25,7 +26,7 @@ def parse_depths(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dots, last = part.strip().partition("..")
         ends = (first, last if dots else first)
-        if not all(end.isdecimal() and len(end) <= MOST_DIGITS for end in ends):
+        if not all(is_whole(end) for end in ends):
             raise UsageError(
                 f"--depths {shortened(text)}: {shortened(part.strip())!r} is no depth; write 4, or 1..16"
             )
@@ -38,7 +39,7 @@ def parse_depths(text: str) -> tuple[int, ...]:
             )
         depths += span
     if not depths or min(depths) < 1:
-        raise UsageError(f"--depths {text}: a queue has 1 slot or more; write 4, or 1..16")
+        raise UsageError(f"--depths {shortened(text)}: a queue has 1 slot or more; write 4, or 1..16")
     return tuple(dict.fromkeys(depths))
 
 
@@ -49,8 +50,8 @@ def parse_pes(text: str) -> tuple[int, int]:
     (0, 31)
     """
     numbers = [part.strip() for part in text.split(",")]
-    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
-        raise UsageError(f"--pes {text}: write the numbers of two PEs, as in 0,1")
+    if len(numbers) != 2 or not all(is_whole(number) for number in numbers):
+        raise UsageError(f"--pes {shortened(text)}: write the numbers of two PEs, as in 0,1")
     return int(numbers[0]), int(numbers[1])
 
 

@@ -13,6 +13,7 @@ from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import make_folder, together
+from kernbench.wording import quoted
 
 if TYPE_CHECKING:
     from kernbench.cli.show_memory import BenchMemory
@@ -156,7 +157,7 @@ def _views(view: str | None, *, is_drawn: bool) -> tuple[View, ...]:
     if view in (None, "all"):
         return VIEWS
     if view not in VIEWS:
-        raise UnknownNameError(f"unknown view {view!r}; {did_you_mean(str(view), (*VIEWS, 'all'))}")
+        raise UnknownNameError(f"unknown view {quoted(view)}; {did_you_mean(view, (*VIEWS, 'all'))}")
     return (view,)
 
 

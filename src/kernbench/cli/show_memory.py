@@ -12,7 +12,8 @@ from kernbench.cli.console import sign_of_life
 from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.reports.output import QUIET, Output
 from kernbench.reports.tables import settings
-from kernbench.units import format_bytes, format_range, plural
+from kernbench.units import format_bytes, format_range
+from kernbench.wording import plural
 
 if TYPE_CHECKING:
     from kernbench.config.schema import Config

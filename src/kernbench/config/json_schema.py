@@ -7,6 +7,7 @@ from typing import Any
 from kernbench.config.schema import CclSpec, ComponentsSpec, Spec, TopologySpec
 from kernbench.errors import UnknownNameError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 _MODELS: dict[str, type[Spec]] = {"topology": TopologySpec, "components": ComponentsSpec, "ccl": CclSpec}
 
@@ -18,7 +19,7 @@ def json_schema(document: str) -> dict[str, Any]:
     have a key that is unknown.
     """
     if document not in _MODELS:
-        raise UnknownNameError(f"unknown document {document!r}; {did_you_mean(document, _MODELS)}")
+        raise UnknownNameError(f"unknown document {quoted(document)}; {did_you_mean(document, _MODELS)}")
     schema = _MODELS[document].model_json_schema(by_alias=True)
     required = schema["required"]
     _relax(schema)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import reduce
+from itertools import count
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
-from kernbench.config.read import read_yaml
-from kernbench.config.tree import Tree, nested, split_path
+from kernbench.config.read import MOST_DIGITS, MOST_VALUES, read_yaml
+from kernbench.config.tree import MOST_LEVELS, Tree, nested, split_path
 from kernbench.errors import ConfigError
+from kernbench.wording import quoted, shortened
 
 Document = Literal["topology", "components", "ccl"]
 Overrides: TypeAlias = "str | Iterable[str] | Mapping[str, Any]"
@@ -34,7 +36,10 @@ def documents_of(overrides: Overrides) -> dict[Document, Tree]:
 def _leaves(overrides: Overrides) -> Iterable[tuple[str, Tree]]:
     """Each path with its value."""
     if isinstance(overrides, Mapping):
-        return [(_path(path), _tree(value, f"overrides[{path!r}]")) for path, value in overrides.items()]
+        return [
+            (_path(path), _tree(value, f"overrides[{quoted(path)}]", count(1)))
+            for path, value in overrides.items()
+        ]
     texts = [overrides] if isinstance(overrides, str) else overrides
     if not isinstance(texts, Iterable) or isinstance(texts, bytes):
         raise _no_overrides(overrides)
@@ -47,34 +52,44 @@ def _assigned(text: str) -> tuple[str, Tree]:
         raise _no_overrides(text)
     path, equals, value = text.partition("=")
     if not equals or not path:
-        raise ConfigError(f"--set {text}: write path=value, as in --set cube.hbm.channels=8")
-    return path, read_yaml(value, f"--set {text}", has_lines=False)
+        raise ConfigError(f"--set {shortened(text)}: write path=value, as in --set cube.hbm.channels=8")
+    return path, read_yaml(value, f"--set {shortened(text)}", has_lines=False)
 
 
 def _no_overrides(given: Any) -> ConfigError:
     return ConfigError(
-        f"overrides: {given!r} is neither a dict, as in {{'cube.hbm.channels': 8}}, nor texts, as in "
+        f"overrides: {quoted(given)} is neither a dict, as in {{'cube.hbm.channels': 8}}, nor texts, as in "
         "['cube.hbm.channels=8']"
     )
 
 
 def _path(path: Any) -> str:
     if not isinstance(path, str) or not path:
-        raise ConfigError(f"overrides: {path!r} is no path of a configuration; write 'cube.hbm.channels'")
+        raise ConfigError(
+            f"overrides: {quoted(path)} is no path of a configuration; write 'cube.hbm.channels'"
+        )
     return path
 
 
-def _tree(value: Any, place: str) -> Tree:
-    """A value of Python's as YAML's; a text is read as after ``--set``."""
+def _tree(value: Any, place: str, counter: Iterator[int], level: int = 0) -> Tree:
+    """A value of Python's as YAML's, as large and deep as there; a text is read as after ``--set``."""
+    if level > MOST_LEVELS:
+        raise ConfigError(f"{place}: more than {MOST_LEVELS} levels of dicts and lists")
+    if next(counter) > MOST_VALUES:
+        raise ConfigError(f"{place}: more than {MOST_VALUES:,} values")
     if isinstance(value, Mapping):
-        return Tree({str(key): _tree(child, place) for key, child in value.items()}, place)
+        return Tree(
+            {_path(key): _tree(child, place, counter, level + 1) for key, child in value.items()}, place
+        )
     if isinstance(value, (list, tuple)):
-        return Tree([_tree(child, place) for child in value], place)
+        return Tree([_tree(child, place, counter, level + 1) for child in value], place)
     if isinstance(value, str):
         return read_yaml(value, place, has_lines=False)
     if value is None or isinstance(value, (bool, Decimal)):
         return Tree(value, place)
     if isinstance(value, Integral):
+        if abs(int(value)) >= 10**MOST_DIGITS:
+            raise ConfigError(f"{place}: a number of more than {MOST_DIGITS} digits")
         return Tree(int(value), place)
     try:
         if isinstance(value, Real):

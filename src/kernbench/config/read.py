@@ -19,12 +19,11 @@ from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
-from kernbench.config.tree import Scalar, Tree
+from kernbench.config.tree import MOST_LEVELS, Scalar, Tree
 from kernbench.errors import ConfigError
 
 _PlaceOf = Callable[[YamlNode], str]
 
-MOST_LEVELS = 64  # a machine's file has about six
 MOST_VALUES = (
     100_000  # aliases counted as often as they are written: 400 bytes of them can stand for 10^9 values
 )

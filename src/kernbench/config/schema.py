@@ -23,6 +23,7 @@ from pydantic import (
 
 from kernbench.config.tree import shown
 from kernbench.units import PS_PER_NS, Rate, parse_bytes
+from kernbench.wording import quoted
 
 MOST_DECADES = 18  # of a number, up or down; machines have about six of either
 
@@ -148,23 +149,23 @@ last_bytes=None))
     """
     found: list[SizeRange] = []
     for part in text.split(";"):
-        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\d+)\s*-\s*(\d+|max)\s*)?", part)
+        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\d{1,18})\s*-\s*(\d{1,18}|max)\s*)?", part)
         if not match:
             raise ValueError(
-                f"{part!r} is not a range of message sizes in bytes; write algorithm:first-last, as in "
+                f"{quoted(part)} is not a range of message sizes in bytes; write algorithm:first-last, as in "
                 "'ring_allreduce:0-max'"
             )
         first, last = int(match[2] or 0), None if match[3] in (None, "max") else int(match[3])
         wanted = 0 if not found else None if found[-1].last_bytes is None else found[-1].last_bytes + 1
         if wanted is None:
-            raise ValueError(f"{part!r} comes after a range to max; nothing is larger, so leave it out")
+            raise ValueError(f"{quoted(part)} comes after a range to max; nothing is larger, so leave it out")
         if first != wanted:
-            raise ValueError(f"{part!r} must begin at {wanted}, so that each size has one algorithm")
+            raise ValueError(f"{quoted(part)} must begin at {wanted}, so that each size has one algorithm")
         if last is not None and last < first:
-            raise ValueError(f"{part!r} ends before it begins; write algorithm:first-last")
+            raise ValueError(f"{quoted(part)} ends before it begins; write algorithm:first-last")
         found.append(SizeRange(match[1], first, last))
     if found[-1].last_bytes is not None:
-        raise ValueError(f"{part!r} must end at max, so that each size has one algorithm")
+        raise ValueError(f"{quoted(part)} must end at max, so that each size has one algorithm")
     return tuple(found)
 
 
@@ -172,7 +173,7 @@ def parse_selection(value: Any) -> str:
     """A selection that :func:`size_ranges` understands."""
     if not isinstance(value, str):
         raise ValueError(
-            f"{value!r} is not a selection; write algorithm:first-last, as in 'ring_allreduce:0-max'"
+            f"{quoted(value)} is not a selection; write algorithm:first-last, as in 'ring_allreduce:0-max'"
         )
     size_ranges(value)
     return value
@@ -184,7 +185,7 @@ MAX = "max"
 def parse_ranks(value: Any) -> Any:
     """Up to how many ranks a table is for, or ``max``: any number."""
     if value != MAX and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"{value!r} is no number of ranks; write 1 or more, or max for any")
+        raise ValueError(f"{quoted(value)} is no number of ranks; write 1 or more, or max for any")
     return value
 
 

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from kernbench.errors import ConfigError
-from kernbench.units import shortened
+from kernbench.wording import shortened
 
 Scalar: TypeAlias = "int | Decimal | str | bool | None"
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 Path: TypeAlias = tuple[str, ...]
+MOST_LEVELS = 64  # a machine's file has about six
 MOST_SHOWN = 8  # items of a list
 
 _NODE = r"(?:sip\d+\.)?(?:cube\d+\.)?(?:pe\d+\.)?[a-z_]+\d*(?:_\d+)?"
@@ -43,7 +44,7 @@ class Tree:
         child: Tree | None = None
         if isinstance(self.value, dict):
             child = self.value.get(path[0])
-        elif isinstance(self.value, list) and path[0].isdigit() and int(path[0]) < len(self.value):
+        elif isinstance(self.value, list) and path[0] in map(str, range(len(self.value))):
             child = self.value[int(path[0])]
         return child.nearest(path[1:]) if child is not None else self
 
@@ -93,7 +94,9 @@ def split_path(path: str) -> Path:
 
 
 def nested(path: Path, leaf: Tree) -> Tree:
-    """``leaf`` as it would stand in a file at ``path``."""
+    """``leaf`` as it would stand in a file at ``path``; ConfigError where that is too deep."""
+    if len(path) > MOST_LEVELS:
+        raise ConfigError(f"{leaf.place}: a path of {len(path)} steps; {MOST_LEVELS} are the most")
     for key in reversed(path):
         leaf = Tree({key: leaf}, leaf.place)
     return leaf

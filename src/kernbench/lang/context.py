@@ -34,6 +34,7 @@ from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
 from kernbench.ops.numerics import number_dtype, promote_numbers
 from kernbench.ops.spec import OpSpec, Shape
+from kernbench.wording import quoted
 
 Attrs = dict[str, Any]
 Made = TypeVar("Made", bound=TensorHandle | Future)
@@ -322,7 +323,7 @@ def extent_tuple(shape: Any, what: str) -> Shape:
     try:
         out = tuple([e if type(e) is int else e.__index__() for e in extents])
     except AttributeError:
-        raise ShapeError(f"{here()}: {what} must be integers, not {shape!r}") from None
+        raise ShapeError(f"{here()}: {what} must be integers, not {quoted(shape)}") from None
     if any(e < 0 for e in out):
         raise ShapeError(f"{here()}: {what} {list(out)} has a negative extent")
     return out

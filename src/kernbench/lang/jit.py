@@ -19,7 +19,7 @@ from kernbench.lang.block import ACTIVE
 from kernbench.lang.constants import constexpr, is_constexpr
 from kernbench.lang.source import here
 from kernbench.registry import did_you_mean
-from kernbench.units import plural
+from kernbench.wording import plural, quoted
 
 Grid = Any  # a tuple of 1 to 3 integers, or a function of the arguments by name that gives one
 Launcher = Callable[["JITFunction", Grid, tuple[Any, ...], dict[str, Any]], Any]
@@ -55,7 +55,7 @@ class JITFunction:
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         if not callable(fn):
-            raise UsageError(f"a kernel is a function, not {fn!r}")
+            raise UsageError(f"a kernel is a function, not {quoted(fn)}")
         if not _runs_when_called(fn):
             name = getattr(fn, "__name__", repr(fn))
             raise UsageError(
@@ -187,7 +187,7 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
         sizes = []
     if not 1 <= len(sizes) <= 3 or any(n < 0 for n in sizes):
         raise UsageError(
-            f"grid {extents!r} must be one to three integers of 0 or more, such as (n_programs,)"
+            f"grid {quoted(extents)} must be one to three integers of 0 or more, such as (n_programs,)"
         )
     if prod(sizes) > MOST_PROGRAMS:
         raise UsageError(

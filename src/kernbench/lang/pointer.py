@@ -17,6 +17,7 @@ from kernbench.lang.source import here
 from kernbench.messages.access import Access, Wrapped
 from kernbench.messages.owners import Lifetime
 from kernbench.ops.spec import Shape, broadcast_shape
+from kernbench.wording import quoted
 
 
 class TensorArg(NamedTuple):
@@ -266,7 +267,7 @@ class Pointer(Block):
             raise DTypeError(
                 f"{here()}: a pointer moves by an integer block, not by {describe(other.shape, other.dtype)}"
                 if isinstance(other, Block)
-                else f"{here()}: a pointer moves by an integer block, not by {other!r}"
+                else f"{here()}: a pointer moves by an integer block, not by {quoted(other)}"
             )
         return other
 

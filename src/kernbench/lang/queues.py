@@ -114,7 +114,7 @@ def end_of(program: ProgramContext, what: str, queue: str) -> QueueEnd:
     if end is None:
         raise UsageError(
             f'{here()}: tl.{what}("{queue}"): {program.port.pe_name} has no queue {queue!r}; '
-            f'{did_you_mean(str(queue), ends)}; tl.neighbor("{queue}") is None where there is none'
+            f'{did_you_mean(queue, ends)}; tl.neighbor("{queue}") is None where there is none'
             + (_placed(program) if queue in DIRECTIONS else "")
         )
     return end

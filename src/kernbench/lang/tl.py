@@ -66,6 +66,7 @@ from kernbench.ops.numerics import Number, int_limits
 from kernbench.ops.reduce import check_axis
 from kernbench.ops.spec import Shape, n_elem
 from kernbench.registry import nearest
+from kernbench.wording import quoted
 
 tensor = Block
 dtype = DType
@@ -168,7 +169,7 @@ def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcas
     block = program.block(input, "the value of tl.cast")
     if fp_downcast_rounding not in (None, "rtne"):
         raise UsageError(
-            f"{here()}: fp_downcast_rounding {fp_downcast_rounding!r} is not modelled; use 'rtne'"
+            f"{here()}: fp_downcast_rounding {quoted(fp_downcast_rounding)} is not modelled; use 'rtne'"
         )
     if isinstance(dtype, PointerType) or isinstance(block, Pointer):
         return _cast_pointer(block, dtype)
@@ -375,7 +376,9 @@ def dot(
     """
     if input_precision not in PRECISIONS:
         names = ", ".join(repr(name) for name in PRECISIONS if name)
-        raise UsageError(f"{here()}: tl.dot: no input_precision {input_precision!r}; Triton has {names}")
+        raise UsageError(
+            f"{here()}: tl.dot: no input_precision {quoted(input_precision)}; Triton has {names}"
+        )
     program = active()
     a, b = program.tensor("dot", input), program.tensor("dot", other)
     start = None if acc is None else program.tensor("dot", acc)

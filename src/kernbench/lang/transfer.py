@@ -17,6 +17,7 @@ from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCm
 from kernbench.ops import OPS, Typed, Unit
 from kernbench.ops.spec import Shape, broadcast_shape
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 
 def pointer_to(x: Any, dtype: DType | None, what: str) -> Pointer:
@@ -130,7 +131,7 @@ def composite(program: ProgramContext, op: str, operands: tuple[Any, ...], out: 
     op = "dot" if op == "gemm" else op
     if op not in OPS:
         raise UnknownNameError(
-            f"{here()}: tl.composite: unknown op {op!r}; {did_you_mean(op, (*OPS, 'gemm'))}"
+            f"{here()}: tl.composite: unknown op {quoted(op)}; {did_you_mean(op, (*OPS, 'gemm'))}"
         )
     if not isinstance(out, Ref):
         raise UsageError(f"{here()}: tl.composite writes to out=, which must be a tl.ref")

@@ -26,7 +26,8 @@ from kernbench.messages.commands import Command, SourceLine
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.owners import LaunchId
-from kernbench.units import format_ps, plural
+from kernbench.units import format_ps
+from kernbench.wording import plural
 
 RUN_AHEAD = 64  # commands; bounds memory, not time
 VERSIONS_PER_PE = 1 << 40

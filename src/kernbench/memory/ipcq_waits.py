@@ -10,7 +10,7 @@ from kernbench.errors import DTypeError, QueueError, ShapeError
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import Metadata, QueueEnd
 from kernbench.topology.ids import PeId
-from kernbench.units import plural
+from kernbench.wording import plural
 
 N_NAMED = 4  # queues that an error about what is left over names
 

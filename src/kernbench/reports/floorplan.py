@@ -14,6 +14,7 @@ from kernbench.topology.builder import PE_BLOCK, PE_COMP_OFFSETS
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
 from kernbench.units import format_bytes
+from kernbench.wording import quoted
 
 View = Literal["system", "sip", "cube", "pe"]
 
@@ -75,7 +76,7 @@ def draw(graph: TopologyGraph, view: View = "system", *, sip: int = 0, cube: int
     Raises UsageError for an unknown view, UnknownNameError for a part that is not there.
     """
     if view not in _VIEWS:
-        raise UsageError(f"unknown view {view!r}; {did_you_mean(view, _VIEWS)}")
+        raise UsageError(f"unknown view {quoted(view)}; {did_you_mean(view, _VIEWS)}")
     number = graph.pe_number(PeId(sip, cube, pe))
     return _VIEWS[view](graph, number).svg()
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
 from kernbench.topology.peaks import Level, Peaks
-from kernbench.units import Rate, format_bytes, format_ps, plural
+from kernbench.units import Rate, format_bytes, format_ps
+from kernbench.wording import plural
 
 
 class Use(Protocol):

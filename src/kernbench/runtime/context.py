@@ -42,7 +42,8 @@ from kernbench.runtime.values import (
     values_of,
 )
 from kernbench.topology.hbm import HbmLayout
-from kernbench.units import ceil_div
+from kernbench.units import ceil_div, whole
+from kernbench.wording import is_name, quoted
 
 DTypeLike = DType | str | np.dtype[Any] | type
 
@@ -118,7 +119,7 @@ class Context(OpenDevice):
             return FUNCTIONS[name]
         own = [known for known in dir(type(self)) if not known.startswith("_") and known not in NOT_PYTORCHS]
         raise UnknownAttributeError(
-            f"torch has no attribute {name!r} here; {did_you_mean(name, [*NAMES, *FUNCTIONS, *own])}"
+            f"torch has no attribute {quoted(name)} here; {did_you_mean(name, [*NAMES, *FUNCTIONS, *own])}"
         )
 
     @staticmethod
@@ -346,16 +347,14 @@ class Context(OpenDevice):
         self._require_open()
         if self.machine is not self.measures.machine:
             raise UsageError(
-                f"torch.measure({name!r}): a worker has no time of its own to measure; measure "
+                f"torch.measure({quoted(name)}): a worker has no time of its own to measure; measure "
                 "torch.multiprocessing.spawn(...) on the host"
             )
-        if not isinstance(name, str) or not name:
-            raise UsageError(f"torch.measure({name!r}): give it a name, as in torch.measure('decode')")
-        for what, count, least in (("iters", iters, 1), ("flops", flops, 0)):
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
-                raise UsageError(
-                    f"torch.measure({name!r}): {what}={count!r}; give a whole number, {least} or more"
-                )
+        if not is_name(name):
+            raise UsageError(f"torch.measure({quoted(name)}): give it a name, as in torch.measure('decode')")
+        said = f"torch.measure({quoted(name)}):"
+        iters = None if iters is None else whole(iters, f"{said} iters", least=1)
+        flops = whole(flops, f"{said} flops")
         kind = None if gemm is None else as_dtype(gemm)
         if kind is not None:
             macs_per_cycle(kind, self.machine.spec.pe.gemm, user_line())
@@ -407,6 +406,8 @@ class Context(OpenDevice):
 
     def _named(self, name: str | None) -> str:
         if name is not None:
+            if not is_name(name):
+                raise UsageError(f"name={quoted(name)}: give a tensor a name of one line, as in name='x'")
             return name
         self._n_named += 1
         return f"tensor{self._n_named}"
@@ -439,7 +440,7 @@ def _like(
 def _require_no_policy(policy: DPPolicy | None, name: str) -> None:
     if policy is not None:
         raise UsageError(
-            f"{name!r} is to be on the host, and {policy} places tensors on the device; give one of both"
+            f"{quoted(name)} is to be on the host, and {policy} places tensors on the device; give one of both"
         )
 
 

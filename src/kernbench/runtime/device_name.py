@@ -6,6 +6,7 @@ from typing import Any
 
 from kernbench.errors import InvalidTypeError, RefusedError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 _NAMES = {"ahbm": "ahbm", "cpu": "cpu", "host": "cpu"}
 
@@ -24,9 +25,9 @@ class DeviceName(str):
 
     def __new__(cls, device: Any) -> DeviceName:
         if not isinstance(device, str):
-            raise InvalidTypeError(f"device {device!r} is no name of a device; give 'ahbm' or 'cpu'")
+            raise InvalidTypeError(f"device {quoted(device)} is no name of a device; give 'ahbm' or 'cpu'")
         if device not in _NAMES:
-            raise RefusedError(f"unknown device {device!r}; {did_you_mean(device, ('ahbm', 'cpu'))}")
+            raise RefusedError(f"unknown device {quoted(device)}; {did_you_mean(device, ('ahbm', 'cpu'))}")
         return super().__new__(cls, _NAMES[device])
 
     @property

@@ -25,6 +25,7 @@ from kernbench.runtime.host_functions import (
 from kernbench.runtime.promotion import SCALAR_TYPES, cpp_name
 from kernbench.runtime.tensor import HostTensor, Tensor
 from kernbench.runtime.values import Array, cast, filling
+from kernbench.wording import quoted
 
 
 def _require_divisor(a: Array, b: Array) -> None:
@@ -167,7 +168,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> HostTens
         return found
     if rounding_mode != "trunc":
         raise RefusedError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {quoted(rounding_mode)}"
         )
     quotient = _divide(input, other)
     dtype = meeting([operand(input, "div"), operand(other, "div")])

@@ -17,6 +17,7 @@ from kernbench.runtime.promotion import SCALAR_TYPES, Number, is_castable, resul
 from kernbench.runtime.tensor import DeviceTensor, HostTensor, Tensor
 from kernbench.runtime.tensor_base import on_device
 from kernbench.runtime.values import Array, cast, filling, number_of, plain
+from kernbench.wording import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 Operand = HostTensor | Number
@@ -57,7 +58,7 @@ def operand(value: Any, name: str, like: Tensor | None = None) -> Operand:
         return tensor_operand(value, name)
     if isinstance(value, np.ndarray) and isinstance(like, HostTensor):
         return made(like, plain(value, name))
-    return number_of(value, f"{name}(): argument {value!r}")
+    return number_of(value, f"{name}(): argument {quoted(value)}")
 
 
 def meeting(operands: Sequence[Operand]) -> DType:
@@ -109,7 +110,7 @@ def dim_of(x: HostTensor, dim: Any, n_dims: int | None = None) -> int:
     """``dim`` counted from the front of ``n_dims`` dimensions, those of ``x`` if none are given."""
     n = max(1, x.ndim if n_dims is None else n_dims)
     if not isinstance(dim, (int, np.integer)):
-        raise InvalidTypeError(f"dim must be an integer, not {dim!r}")
+        raise InvalidTypeError(f"dim must be an integer, not {quoted(dim)}")
     if not -n <= dim < n:
         raise InvalidIndexError(
             f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"

@@ -17,6 +17,7 @@ from kernbench.messages.owners import Lifetime
 from kernbench.runtime.device import Program
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.topology.ids import PeId
+from kernbench.wording import quoted
 
 if TYPE_CHECKING:
     from kernbench.runtime.open_device import OpenDevice
@@ -57,7 +58,7 @@ def _chosen(
     if place is None or isinstance(place, str):
         if place not in (None, "cyclic"):
             raise UsageError(
-                f"launch: place={place!r} is unknown; give 'cyclic', a list of PEs, or a function"
+                f"launch: place={quoted(place)} is unknown; give 'cyclic', a list of PEs, or a function"
             )
         holders = _holders(args, default)
         n, total = len(holders), len(ids)

@@ -54,6 +54,15 @@ class Measures:
         self._apart: list[Measured] = []
         self._open: _Open | None = None
         self._left = ""
+        self._promised: dict[object, str] = {}
+
+    def promise(self, measuring: object, name: str, line: SourceLine) -> None:
+        """Note that ``name`` is to be measured."""
+        self._promised[measuring] = f"{line}: measure {name!r}"
+
+    def keep(self, measuring: object) -> None:
+        """Note that what was promised is measured."""
+        self._promised.pop(measuring, None)
 
     def require_none_open(self, name: str, line: SourceLine) -> None:
         """UsageError if a measure is under way: parts of one another are not told apart."""
@@ -93,13 +102,17 @@ class Measures:
         If there is one, and it has no count of its own, ``flops`` and ``gemm`` are of one round of it.
 
         Raises:
-            UsageError: one is not over, or was left before its end.
+            UsageError: one is not over, was left before its end, or has not begun.
         """
         if self._open is not None:
             self._left = f"{self._open.line}: measure {self._open.name!r}"
         if self._left:
             raise UsageError(
                 f"{self._left} did not come to its end; let its block or loop run through, without break or return"
+            )
+        for promised in self._promised.values():
+            raise UsageError(
+                f"{promised} measured nothing; write it as in `with torch.measure('decode'):`, or as a loop over it"
             )
         measures = list(self._found.values())
         if len(measures) == 1 and not measures[0].last.flops:

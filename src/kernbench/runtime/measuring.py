@@ -29,6 +29,7 @@ class Measuring:
         self.name = name
         self._line = user_line()
         self._measures = measures
+        measures.promise(self, name, self._line)
         self._settle = settle
         self._iters = iters
         self._flops = flops
@@ -55,6 +56,7 @@ class Measuring:
 
     def _open(self, *, is_loop: bool) -> None:
         self._measures.require_none_open(self.name, self._line)
+        self._measures.keep(self)
         self._settle()
         self._measures.open(self.name, self._line, is_loop=is_loop)
 

@@ -35,6 +35,7 @@ from kernbench.runtime.launch import (
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
 from kernbench.runtime.storage import Storage
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.wording import quoted
 
 
 class Uses(Protocol):
@@ -182,7 +183,9 @@ class OpenDevice:
 
     def _require_ends_installed(self, wiring: Wiring) -> None:
         if not isinstance(wiring, Wiring):
-            raise UsageError(f"launch: queues={wiring!r} are no queues; give what install_queues(torch) gave")
+            raise UsageError(
+                f"launch: queues={quoted(wiring)} are no queues; give what install_queues(torch) gave"
+            )
         if wiring not in self.wirings:
             installed = {end for known in self.wirings for end in _ends(known)}
             if not installed.issuperset(_ends(wiring)):

@@ -17,6 +17,7 @@ from kernbench.memory.cut import Grid
 from kernbench.memory.shards import ShardGrid
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
+from kernbench.wording import quoted
 
 WAYS = ("replicate", "row_wise", "column_wise", "tiled")
 SPACES = ("hbm", "sram")
@@ -29,14 +30,14 @@ def _checked(only: Any) -> int | tuple[int, ...] | None:
     cure = "give a PE's number, as in only=3, or a list of them, as in only=[0, 1]"
     named = only if isinstance(only, Sequence) and not isinstance(only, str) else (only,)
     if not named:
-        raise UsageError(f"DPPolicy: only={only!r} names no PE; {cure}")
+        raise UsageError(f"DPPolicy: only={quoted(only)} names no PE; {cure}")
     for pe in named:
         if isinstance(pe, (bool, np.bool_)) or not isinstance(pe, (int, np.integer)) or pe < 0:
-            raise UsageError(f"DPPolicy: only={only!r}: {pe!r} is no PE's number; {cure}")
+            raise UsageError(f"DPPolicy: only={quoted(only)}: {quoted(pe)} is no PE's number; {cure}")
     pes = tuple(map(int, named))
     twice = next((pe for i, pe in enumerate(pes) if pe in pes[:i]), None)
     if twice is not None:
-        raise UsageError(f"DPPolicy: only={only!r} names PE {twice} twice; name each once")
+        raise UsageError(f"DPPolicy: only={quoted(only)} names PE {twice} twice; name each once")
     return pes if named is only else pes[0]
 
 
@@ -69,7 +70,7 @@ class DPPolicy:
             value, known = getattr(self, field.name), SPACES if field.name == "space" else WAYS
             if value not in known:
                 raise UsageError(
-                    f"DPPolicy: {field.name}={value!r} is unknown; {did_you_mean(str(value), known)}"
+                    f"DPPolicy: {field.name}={quoted(value)} is unknown; {did_you_mean(value, known)}"
                 )
 
     def __str__(self) -> str:
@@ -120,7 +121,7 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
     A tensor ``[d0, ..., dn]`` is seen as rows of its last dimension; ``row_wise`` splits between indices of d0.
     """
     if not isinstance(policy, DPPolicy):
-        raise UsageError(f"policy={policy!r} is no DPPolicy; write one, as in DPPolicy(pe='row_wise')")
+        raise UsageError(f"policy={quoted(policy)} is no DPPolicy; write one, as in DPPolicy(pe='row_wise')")
     levels = (
         _Level(policy.sip, spec.system.sips.count, spec.system.sips.grid),
         _Level(policy.cube, spec.sip.cubes.count, spec.sip.cubes.grid),

@@ -35,6 +35,7 @@ from kernbench.errors import (
 from kernbench.ops.numerics import convert, int_limits
 from kernbench.runtime.promotion import Number, cpp_name, number_type, torch_name
 from kernbench.units import format_bytes
+from kernbench.wording import quoted
 
 Array = npt.NDArray[Any]
 _OF_PYTHON = {float64: float32, uint64: int64}  # what numpy takes for Python's numbers, and PyTorch
@@ -194,7 +195,7 @@ def _listed(values: Any) -> Array:
         first = array.reshape(-1)[0] if array.size else values
         first = first.item() if isinstance(first, np.generic) else first
         raise InvalidTypeError(
-            f"torch.tensor: {first!r} is no number of a dtype; give numbers, nested lists of them, or an array"
+            f"torch.tensor: {quoted(first)} is no number of a dtype; give numbers, nested lists of them, or an array"
         )
     return array
 
@@ -256,7 +257,7 @@ def _overflow(name: str, value: Number, dtype: DType) -> RefusedError:
             "give a wider dtype, or convert a tensor with .to(), which wraps",
         )
     return RefusedError(
-        f"value cannot be converted to type {name} without overflow: {value!r} {held}; {cure}"
+        f"value cannot be converted to type {name} without overflow: {quoted(value)} {held}; {cure}"
     )
 
 
@@ -278,7 +279,7 @@ def ranged(bounds: tuple[Any, ...], dtype: DType | None) -> tuple[Array, DType]:
     """
     if not 1 <= len(bounds) <= 3:
         raise UsageError(f"torch.arange{bounds}: give an end; a start and an end; or those and a step, not 0")
-    numbers = [number_of(bound, f"arange(): {bound!r}") for bound in bounds]
+    numbers = [number_of(bound, f"arange(): {quoted(bound)}") for bound in bounds]
     start, end, step = {1: (0, *numbers, 1), 2: (*numbers, 1), 3: tuple(numbers)}[len(numbers)]
     is_whole = all(isinstance(number, int) for number in numbers)
     if dtype is None:

@@ -14,6 +14,7 @@ import numpy as np
 from kernbench.dtypes import DType
 from kernbench.errors import ShapeError, UsageError
 from kernbench.messages.access import Access
+from kernbench.wording import quoted
 
 Shape = tuple[int, ...]
 
@@ -47,7 +48,7 @@ def _extents(what: str, wanted: tuple[int | Sequence[int], ...]) -> list[int]:
     for extent in extents:
         if not isinstance(extent, (int, np.integer)) or extent < -1:
             raise ShapeError(
-                f"{what}: {extent!r} is no extent; write integers of 0 or more, and -1 for one of them"
+                f"{what}: {quoted(extent)} is no extent; write integers of 0 or more, and -1 for one of them"
             )
     return [int(extent) for extent in extents]
 
@@ -81,9 +82,11 @@ def narrowed(what: str, shape: Shape, dim: int, start: int, length: int) -> tupl
     dim = _from_front(what, dim, len(shape))
     size = shape[dim]
     if not isinstance(start, (int, np.integer)) or not -size <= start <= size:
-        raise ShapeError(f"{what}: start {start!r} is out of range; give an integer from {-size} to {size}")
+        raise ShapeError(
+            f"{what}: start {quoted(start)} is out of range; give an integer from {-size} to {size}"
+        )
     if not isinstance(length, (int, np.integer)) or length < 0:
-        raise ShapeError(f"{what}: length {length!r} is no length; give an integer of 0 or more")
+        raise ShapeError(f"{what}: length {quoted(length)} is no length; give an integer of 0 or more")
     first = int(start) % size if start < 0 else int(start)
     if first + length > size:
         raise ShapeError(
@@ -95,7 +98,9 @@ def narrowed(what: str, shape: Shape, dim: int, start: int, length: int) -> tupl
 def _from_front(what: str, dim: int, n_dims: int) -> int:
     n_dims = max(n_dims, 1)  # PyTorch lets a scalar have dimension 0
     if not isinstance(dim, (int, np.integer)) or not -n_dims <= dim < n_dims:
-        raise ShapeError(f"{what}: dimension out of range: {dim!r}; give one from {-n_dims} to {n_dims - 1}")
+        raise ShapeError(
+            f"{what}: dimension out of range: {quoted(dim)}; give one from {-n_dims} to {n_dims - 1}"
+        )
     return int(dim) % n_dims
 
 
@@ -112,7 +117,7 @@ def part(name: str, va: int, shape: Shape, dtype: DType, index: Any) -> Access:
             term is None or term is ... or isinstance(term, (int, slice, np.integer))
         ):
             raise UsageError(
-                f"{name!r}[...]: {term!r} is no integer, slice, ... or None; read the tensor, then index it"
+                f"{name!r}[...]: {quoted(term)} is no integer, slice, ... or None; read the tensor, then index it"
             )
     itemsize = dtype.size_bytes
     if ... not in terms:

@@ -20,6 +20,7 @@ from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId
 from kernbench.units import Rate
+from kernbench.wording import quoted
 
 PE_UNITS = {
     "niu": None,
@@ -351,7 +352,7 @@ class _Builder:
         src, _, dst = (end.strip() for end in name.partition("->"))
         for end in (src, dst):
             if not graph.has_node(end):
-                raise self._error(path, f"unknown node {end!r}; {graph.nearest(end)}")
+                raise self._error(path, f"unknown node {quoted(end)}; {graph.nearest(end)}")
         targets = {graph.nodes[edge.dst].name: edge for edge in graph.out_edges(graph.node(src).index)}
         if dst not in targets:
             raise self._error(path, f"no such link; {src} leads to {', '.join(targets)}")

@@ -14,6 +14,7 @@ from kernbench.config.schema import PeSpec, TopologySpec
 from kernbench.errors import UnknownNameError
 from kernbench.topology.ids import PeId
 from kernbench.units import Rate
+from kernbench.wording import quoted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +97,7 @@ class TopologyGraph:
         """The node called ``name``; UnknownNameError offers the nearest name."""
         index = self._by_name.get(name)
         if index is None:
-            raise UnknownNameError(f"unknown node {name!r}; {self.nearest(name)}")
+            raise UnknownNameError(f"unknown node {quoted(name)}; {self.nearest(name)}")
         return self.nodes[index]
 
     def has_node(self, name: str) -> bool:

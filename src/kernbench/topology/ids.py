@@ -6,8 +6,9 @@ import re
 from typing import NamedTuple
 
 from kernbench.errors import UnknownNameError
+from kernbench.wording import quoted
 
-_PE_NAME = re.compile(r"sip(\d+)\.cube(\d+)\.pe(\d+)")
+_PE_NAME = re.compile(r"sip(\d{1,9})\.cube(\d{1,9})\.pe(\d{1,9})", re.ASCII)
 
 
 class PeId(NamedTuple):
@@ -30,7 +31,7 @@ class PeId(NamedTuple):
         """
         match = _PE_NAME.fullmatch(name)
         if not match:
-            raise UnknownNameError(f"{name!r} is not the name of a PE; write it like 'sip0.cube1.pe3'")
+            raise UnknownNameError(f"{quoted(name)} is not the name of a PE; write it like 'sip0.cube1.pe3'")
         return cls(*map(int, match.groups()))
 
     def __str__(self) -> str:

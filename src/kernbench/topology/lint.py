@@ -13,7 +13,8 @@ from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.idle_transfer import host_requester, memory_rate, pe_requester
 from kernbench.topology.peaks import Level, Peaks
 from kernbench.topology.routes import Routes
-from kernbench.units import Rate, format_bytes, plural
+from kernbench.units import Rate, format_bytes
+from kernbench.wording import plural
 
 Told = Iterator[tuple[str, str]]
 

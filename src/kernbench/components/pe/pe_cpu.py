@@ -13,7 +13,7 @@ from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import OpCode
-from kernbench.units import plural
+from kernbench.wording import plural
 
 
 @COMPONENTS.register("pe_cpu_v1")

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.messages.commands import SourceLine
-from kernbench.units import format_ps, plural
+from kernbench.units import format_ps
+from kernbench.wording import plural
 
 Ints = npt.NDArray[np.int64]
 

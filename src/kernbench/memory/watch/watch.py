@@ -26,6 +26,7 @@ from kernbench.messages.access import Access
 from kernbench.messages.commands import Command, DmaReadCmd, SourceLine
 from kernbench.messages.ipcq import QueueEnd
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 RACES = ("warn", "error", "off")
 UNINITIALISED = ("warn", "error", "ignore")
@@ -293,7 +294,7 @@ def require_known(what: str, value: str, known: tuple[str, ...]) -> str:
         UsageError: it is not.
     """
     if value not in known:
-        raise UsageError(f"{what}={value!r} is unknown; {did_you_mean(str(value), known)}")
+        raise UsageError(f"{what}={quoted(value)} is unknown; {did_you_mean(value, known)}")
     return value
 
 
