@@ -235,8 +235,8 @@ def run(
 
     Every other keyword is a parameter of the bench. One that is named as an option of ``run`` goes into ``params``,
     which may hold any. ``overrides`` as for :func:`kernbench.simulate`. A loop over ``torch.measure`` is measured
-    ``iters`` times; without one, all of the bench runs ``iters`` times. The last result is judged and
-    timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the page of the command
+    ``iters`` times; without one, all of the bench runs ``iters`` times, each after the tensors of the one before are
+    freed. The last result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the page of the command
     line, and ``to_json()`` its JSON.
 
     >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
@@ -263,8 +263,12 @@ def run(
     simulation.keeps_rows = trace is not None
     measures = simulation.torch.measures
     measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
+    outcome: Outcome
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
+        if i:  # free, and unmap, the tensors of the one before while no window is open
+            del outcome
+            simulation.torch.synchronize()
         simulation.begin_window()
         outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
         results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
