@@ -236,8 +236,8 @@ def run(
     Every other keyword is a parameter of the bench. One that is named as an option of ``run`` goes into ``params``,
     which may hold any. ``overrides`` as for :func:`kernbench.simulate`. A loop over ``torch.measure`` is measured
     ``iters`` times; without one, all of the bench runs ``iters`` times, each after the tensors of the one before are
-    freed. The last result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of the result is the page of the command
-    line, and ``to_json()`` its JSON.
+    freed. The last result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of
+    the result is the page of the command line, and ``to_json()`` its JSON.
 
     >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
     >>> result.check.ok, result.params["m"], result.kernel_time_ps
@@ -267,7 +267,7 @@ def run(
     for i in range(iters):
         tell(f"{bench.name}: iteration {i + 1} of {iters}")
         if i:  # free, and unmap, the tensors of the one before while no window is open
-            del outcome
+            del outcome  # noqa: F821 (bound by the round before)
             simulation.torch.synchronize()
         simulation.begin_window()
         outcome = _outcome_of(bench, bench.run(simulation.torch, **values))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernbench.config.load import PRESETS, load_config
+from kernbench.config.overrides import documents_of
 from kernbench.errors import ConfigError, UnknownNameError
 
 
@@ -269,7 +270,7 @@ CHAIN = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BOMB, "my.yaml:5: 111,111 values, aliases written out; 100,000 are the most"),
+        (BOMB, "my.yaml:4: 11,111 values, aliases written out; 10,000 are the most"),
         (CHAIN, "my.yaml:64: YAML syntax: more than 64 levels of brackets or indentation"),
         ("[" * 3000 + "]" * 3000, "my.yaml:1: YAML syntax: more than 64 levels of brackets or indentation"),
         ("- " * 300, "my.yaml:1: YAML syntax: more than 64 levels of brackets or indentation"),
@@ -289,3 +290,41 @@ def test_what_expands_without_end_is_refused_at_once(text, message):
     begin_s = time.process_time()
     assert error_of(text) == message
     assert time.process_time() - begin_s < 1
+
+
+@pytest.mark.parametrize(
+    ("head", "line", "n", "message"),
+    [
+        (
+            "",
+            "k{}: 1",
+            10_000,
+            "my.yaml:5000: YAML syntax: more than 10,000 values; give the rest as overrides= from Python",
+        ),
+        (
+            "",
+            "cube.k{}: 1",
+            1500,
+            "my.yaml:2: cube.k0: unknown key; known: pes, m_cpu, noc, ucie_ports, sram, hbm (and 1499 more)",
+        ),
+        (
+            "pe.gemm.macs_per_cycle:\n",
+            "  fp3{}: 1",
+            1500,
+            "my.yaml:3: pe.gemm.macs_per_cycle.fp30: unknown dtype; did you mean 'fp32'? (and 100 or more)",
+        ),
+    ],
+    ids=["too many", "unknown keys", "broken rules"],
+)
+def test_a_long_list_of_mistakes_is_answered_at_once(head, line, n, message):
+    begin_s = time.process_time()
+    assert error_of("extends: tiny\n" + head + "".join(f"{line.format(i)}\n" for i in range(n))) == message
+    assert time.process_time() - begin_s < 2
+
+
+def test_overrides_from_python_are_as_many_as_one_wants():
+    """Laid side by side in a time that goes with their number."""
+    begin_s = time.process_time()
+    many = {f"overrides.sip0.cube0.pe{i}.pe_gemm.fill_cycles": 1 for i in range(10_000)}
+    assert len(documents_of(many)["topology"].value["overrides"].value) == 10_000
+    assert time.process_time() - begin_s < 2

@@ -86,8 +86,9 @@ def command(
 
 def _find(name: str, overrides: Sequence[str], *, is_only: bool, in_full: bool) -> Finding:
     """What is known of file ``name``. The only file's error is raised, that of one of several is a finding."""
-    document: Document = _document_of(name)
+    document: Document = "topology"
     try:
+        document = _document_of(name)
         return _understood(name, document, overrides, in_full=in_full)
     except KernBenchError as error:
         if is_only:
@@ -129,7 +130,7 @@ def _document_of(name: str) -> Document:
         return "topology"
     try:
         tree = read_yaml(path.read_text(encoding="utf-8"), name)
-    except (KernBenchError, OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return "topology"  # whose loader says what is wrong
     keys = {key.split(".")[0] for key in tree.value} if isinstance(tree.value, dict) else set()
     if "components" in keys:

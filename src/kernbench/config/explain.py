@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from kernbench.config.schema import Spec
 from kernbench.config.tree import Path, shown
 
+MOST_HINTS = 100  # unknown keys that are looked at for what they may mean
+
 
 def line(place: str, path: Path, message: str) -> str:
     """The error's one line. A place that is an override with this path already shows it.
@@ -38,15 +40,21 @@ def explain(
     ``model`` refused what the file says at ``prefix``; ``place_of`` gives the place of a path in that file.
     """
     found = error.errors(include_url=False)
-    unknown = [(e, _hint(e, model, found)) for e in found if e["type"] == "extra_forbidden"]
+    absent: dict[tuple[str | int, ...], list[str]] = {}
+    for e in found:
+        if e["type"] == "missing":
+            absent.setdefault(e["loc"][:-1], []).append(str(e["loc"][-1]))
+    strange = [e for e in found if e["type"] == "extra_forbidden"]
+    unknown = [(e, _hint(e, model, absent)) for e in strange[:MOST_HINTS]]
     misspelt = {(*e["loc"][:-1], hint) for e, hint in unknown if hint}
     wrong = [e for e in found if e["type"] not in ("extra_forbidden", "missing")]
     missing = [e for e in found if e["type"] == "missing" and e["loc"] not in misspelt]
     details = [(e, _unknown_key(hint, _keys(model, e["loc"][:-1]))) for e, hint in unknown]
-    details += [(e, _message(e)) for e in (*wrong, *missing)]
+    details += [(e, _message(e)) for e in (*wrong, *missing)][:1]
     first, message = details[0]
+    n_more = len(strange) + len(wrong) + len(missing) - 1
     path = (*prefix, *(str(part) for part in first["loc"] if part != "[key]"))
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    more = f" (and {n_more} more)" if n_more else ""
     return line(place_of(path), path, message + more)
 
 
@@ -76,12 +84,10 @@ def _unknown_key(hint: str, keys: Sequence[str]) -> str:
     return f"unknown key; did you mean {hint!r}?" if hint else f"unknown key; known: {', '.join(keys)}"
 
 
-def _hint(error: ErrorDetails, model: type[Spec], found: Sequence[ErrorDetails]) -> str:
-    """The known key an unknown one is nearest to; one that is missing beside it goes first."""
+def _hint(error: ErrorDetails, model: type[Spec], absent: Mapping[tuple[str | int, ...], list[str]]) -> str:
+    """The known key an unknown one is nearest to; one that is ``absent`` beside it goes first."""
     *parents, name = error["loc"]
-    keys = _keys(model, tuple(parents))
-    absent = [str(e["loc"][-1]) for e in found if e["type"] == "missing" and [*e["loc"][:-1]] == parents]
-    for candidates in (absent, keys):
+    for candidates in (absent.get(tuple(parents), ()), _keys(model, parents)):
         close = difflib.get_close_matches(str(name), candidates, n=1)
         if close:
             return close[0]

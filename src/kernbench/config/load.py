@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from functools import lru_cache, reduce
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ _EXAMPLES: dict[Document, str] = {
     "components": "components.pe_gemm=pe_gemm_v1",
     "ccl": "ccl.defaults.slots=4",
 }
+MOST_COUNTED = 100  # of what breaks a rule: each is told with what may be meant
 _SpecT = TypeVar("_SpecT", bound=Spec)
 
 
@@ -176,9 +178,10 @@ def _checked(model: type[_SpecT], tree: Tree) -> _SpecT:
         spec = model.model_validate(tree.plain())
     except ValidationError as error:
         raise ConfigError(explain(error, model, lambda path: tree.nearest(path).place)) from None
-    broken = list(broken_rules(spec))
+    broken = list(islice(broken_rules(spec), MOST_COUNTED + 1))
     if broken:
         place, path, message = broken[0].told(tree)
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        is_all = "" if len(broken) <= MOST_COUNTED else " or"
+        more = f" (and {len(broken) - 1}{is_all} more)" if len(broken) > 1 else ""
         raise ConfigError(line(place, path, message + more))
     return spec

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from functools import reduce
 from itertools import count
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
-from kernbench.config.read import MOST_DIGITS, MOST_VALUES, read_yaml
-from kernbench.config.tree import MOST_LEVELS, Tree, nested, split_path
+from kernbench.config.read import MOST_DIGITS, read_yaml
+from kernbench.config.tree import MOST_LEVELS, Tree, joined, nested, split_path
 from kernbench.errors import ConfigError
 from kernbench.wording import quoted, shortened
 
 Document = Literal["topology", "components", "ccl"]
+MOST_VALUES = 100_000  # of Python's: more than those of a file, as no YAML has to be read
 Overrides: TypeAlias = "str | Iterable[str] | Mapping[str, Any]"
 
 
@@ -30,7 +30,7 @@ def documents_of(overrides: Overrides) -> dict[Document, Tree]:
     for path, leaf in _leaves(overrides):
         document, keys = _document_of(split_path(path), leaf)
         found.setdefault(document, []).append(nested(keys, leaf))
-    return {document: reduce(Tree.joined, trees) for document, trees in found.items()}
+    return {document: joined(trees) for document, trees in found.items()}
 
 
 def _leaves(overrides: Overrides) -> Iterable[tuple[str, Tree]]:

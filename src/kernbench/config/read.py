@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -24,11 +25,12 @@ from kernbench.errors import ConfigError
 
 _PlaceOf = Callable[[YamlNode], str]
 
-MOST_VALUES = (
-    100_000  # aliases counted as often as they are written: 400 bytes of them can stand for 10^9 values
-)
+# Keys count too, and aliases as often as they are written: 400 bytes of them can stand for 10^9 values. ruamel reads
+# about 12 a millisecond; the presets have 700.
+MOST_VALUES = 10_000
 MOST_DIGITS = 1000  # Python reads 4300
 _TOO_DEEP = f"more than {MOST_LEVELS} levels of brackets or indentation"
+_TOO_MANY = f"more than {MOST_VALUES:,} values; give the rest as overrides= from Python"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT = re.compile(r"[-+]?\d+")
@@ -38,6 +40,7 @@ _NUMBER = re.compile(f"{_RADIX.pattern}|{_FLOAT.pattern}")
 _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
+@lru_cache(maxsize=8)
 def read_yaml(text: str, label: str, *, has_lines: bool = True) -> Tree:
     """The tree of one YAML document; ``label`` names it in errors, with the line if it has any."""
 
@@ -75,15 +78,18 @@ class _BoundedScanner(Scanner):
 
 
 class _BoundedComposer(Composer):
-    """Stops at :data:`MOST_LEVELS` of anything, before Python's stack does."""
+    """Stops at :data:`MOST_LEVELS` of anything, before Python's stack does; and at :data:`MOST_VALUES`."""
 
-    levels = 0
+    levels = values = 0
 
     def compose_node(self, parent: YamlNode | None, index: int) -> YamlNode:
         """One node and all below it."""
         self.levels += 1
         if self.levels > MOST_LEVELS:
             raise ComposerError(None, None, _TOO_DEEP, self.parser.peek_event().start_mark)
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise ComposerError(None, None, _TOO_MANY, self.parser.peek_event().start_mark)
         try:
             node: YamlNode = super().compose_node(parent, index)
             return node

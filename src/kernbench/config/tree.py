@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -55,18 +55,6 @@ class Tree:
                 yield f"{prefix}{key}", child.place
                 yield from child.places(f"{prefix}{key}.")
 
-    def joined(self, other: Tree, path: Path = ()) -> Tree:
-        """This tree and ``other``, which stand side by side in one file; ConfigError where both set the same key."""
-        if not isinstance(self.value, dict) or not isinstance(other.value, dict):
-            raise ConfigError(
-                f"{other.place}: {'.'.join(path) or 'it'} is set already, by {self.place}; keep one of the two"
-            )
-        children = dict(self.value)
-        for key, child in other.value.items():
-            beside = children.get(key)
-            children[key] = child if beside is None else beside.joined(child, (*path, key))
-        return Tree(children, self.place)
-
     def merged(self, over: Tree) -> Tree:
         """This tree with ``over`` laid on top: mappings are merged, everything else is replaced."""
         if not isinstance(self.value, dict) or not isinstance(over.value, dict):
@@ -105,10 +93,26 @@ def nested(path: Path, leaf: Tree) -> Tree:
 def overlay(entries: Tree) -> Tree:
     """A mapping whose top-level keys may be dotted paths, as one nested tree; ConfigError where two set one key."""
     assert isinstance(entries.value, dict)
-    tree = Tree({}, entries.place)
-    for path, child in entries.value.items():
-        tree = tree.joined(nested(split_path(path), child))
-    return tree
+    return joined(
+        [Tree({}, entries.place), *(nested(split_path(path), child) for path, child in entries.value.items())]
+    )
+
+
+def joined(trees: Sequence[Tree], path: Path = ()) -> Tree:
+    """``trees``, which stand side by side in one file at ``path``, as one; ConfigError where two set the same key."""
+    first, *others = trees
+    if not others:
+        return first
+    children: dict[str, list[Tree]] = {}
+    for tree in trees:
+        if not isinstance(first.value, dict) or not isinstance(tree.value, dict):
+            second = tree if tree is not first else others[0]
+            raise ConfigError(
+                f"{second.place}: {'.'.join(path) or 'it'} is set already, by {first.place}; keep one of the two"
+            )
+        for key, child in tree.value.items():
+            children.setdefault(key, []).append(child)
+    return Tree({key: joined(beside, (*path, key)) for key, beside in children.items()}, first.place)
 
 
 def shown(value: Any) -> str:
