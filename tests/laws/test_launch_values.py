@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
-from collections import deque
-from dataclasses import dataclass
+from collections import OrderedDict, UserDict, deque, namedtuple
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -359,28 +360,189 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ARGUMENTS)
-@pytest.mark.parametrize("is_constant", [False, True])
-def test_an_argument_is_as_it_was_given(kind, is_constant, mode):
+def test_an_argument_is_as_it_was_given(kind, mode):
     given, change, read = ARGUMENTS[kind]()
-    if is_constant:
 
-        @kb.jit
-        def fill(out_ptr, i, x: tl.constexpr):
-            tl.store(out_ptr + i, read(x))
+    @kb.jit
+    def fill(out_ptr, i, x, y: tl.constexpr):
+        tl.store(out_ptr + i, read(x) + 10 * read(y))
 
-    else:
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(2)
+    for i in range(2):
+        change(i + 1)
+        fill[(1,)](out, i, given, given)
+    change(7)
+    assert out.tolist() == [11.0, 22.0]
 
-        @kb.jit
-        def fill(out_ptr, i, x):
-            tl.store(out_ptr + i, read(x))
+
+# -- what lies deep -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Holder:
+    inner: object
+
+    def read(self):
+        return self.inner
+
+
+@dataclass(slots=True)
+class Slotted:
+    inner: object
+
+
+@dataclass(frozen=True)
+class Frozen:
+    inner: object
+
+
+Pair = namedtuple("Pair", "first second")
+
+
+def matched(x):
+    match x:
+        case Holder(inner=found):
+            return found
+
+
+def with_default(given):
+    def read(x=given):
+        return x[0]
+
+    return read
+
+
+def set_item(x, key=0):
+    return lambda n: x.__setitem__(key, n)
+
+
+def set_inner(x):
+    return lambda n: setattr(x, "inner", n)
+
+
+def deep():
+    """What holds a number, what changes that, what reads it, and of which kind an error says that it has changed."""
+    x, y, z, f = [1], Holder(1), Slotted(1), lambda: f.inner
+    raw, numbers, odd, user, table = bytearray(b"1"), np.ones(2), OrderedDict(a=1), UserDict(a=1), {"a": 1}
+    return {
+        "an object in a list": ([y], set_inner(y), lambda x: x[0].inner, ""),
+        "an object in an object": (Holder(y), set_inner(y), lambda x: x.inner.inner, ""),
+        "an object in a dict": ({"a": (y,)}, set_inner(y), lambda x: x["a"][0].inner, ""),
+        "slots": (Frozen(z), set_inner(z), lambda x: x.inner.inner, ""),
+        "a bound method": (y.read, set_inner(y), lambda x: x(), ""),
+        "getattr": (Holder(y), set_inner(y), lambda x: getattr(x.inner, "in" + "ner"), ""),
+        "vars": (y, set_inner(y), lambda x: vars(x)["inner"], ""),
+        "asdict": (y, set_inner(y), lambda x: asdict(x)["inner"], ""),
+        "eval": (y, set_inner(y), lambda x: eval("x.in" + "ner", {"x": x}), ""),
+        "match": (y, set_inner(y), matched, ""),
+        "a function's attribute": (f, set_inner(f), lambda x: x(), ""),
+        "a list in a tuple": ((x,), set_item(x), lambda x: x[0][0], "list"),
+        "a list in an object": (Holder([Holder(x)]), set_item(x), lambda x: x.inner[0].inner[0], "list"),
+        "a list in a named tuple": (Pair(0, x), set_item(x), lambda x: x.second[0], "list"),
+        "an array in an object": (Frozen(numbers), set_item(numbers), lambda x: int(x.inner[0]), "ndarray"),
+        "bytes in an object": (Frozen(raw), set_item(raw), lambda x: x.inner[0], "bytearray"),
+        "an ordered dict": (odd, set_item(odd, "a"), lambda x: x["a"], "OrderedDict"),
+        "a library's object": (user, set_item(user, "a"), lambda x: x["a"], "dict"),
+        "a partial function": (partial(sum, x), set_item(x), lambda x: x(), "list"),
+        "a default": (with_default(x), set_item(x), lambda x: x(), "list"),
+        "a method of a dict": (table.get, set_item(table, "a"), lambda x: x("a"), "dict"),
+    }
+
+
+@pytest.mark.parametrize("kind", deep())
+def test_what_lies_deep_is_as_it_was_or_an_error(kind):
+    held, change, read, named = deep()[kind]
+
+    @kb.jit
+    def by_name(out_ptr):
+        tl.store(out_ptr, read(held))
+
+    @kb.jit
+    def by_argument(out_ptr, x: tl.constexpr):
+        tl.store(out_ptr, read(x[0]["key"]))
+
+    def found(mode, kernel, *args):
+        change(1)
+        torch = kb.simulate("tiny", mode=mode).torch
+        out = torch.zeros(1)
+        kernel[(1,)](out, *args)
+        change(9)
+        try:
+            return out.tolist()
+        except UsageError as error:
+            return str(error).partition(", ")[2]
+
+    as_it_was = [1.0]
+    too_early = (
+        f"a {named} that the host has changed between the launch and its end; wait before you change it "
+        "(torch.synchronize()), or give each launch one of its own"
+    )
+    assert found("data", by_name) == found("data", by_argument, ({"key": held},)) == as_it_was
+    assert found("timed", by_name) == (too_early if named else as_it_was)
+    assert found("timed", by_argument, ({"key": held},)) in ([too_early, as_it_was] if named else [as_it_was])
+
+
+@kb.jit
+def of_a_looked_up_global(out_ptr):
+    tl.store(out_ptr, globals()["sc" + "ale"])
+
+
+@kb.jit
+def of_an_evaluated_global(out_ptr):
+    tl.store(out_ptr, eval("scale"))
+
+
+@kb.jit
+def of_the_environment(out_ptr):
+    tl.store(out_ptr, int(os.environ["SCALE"]))
+
+
+@kb.jit
+def of_the_environment_by_call(out_ptr):
+    tl.store(out_ptr, int(os.getenv("SCALE", "1")))
+
+
+@kb.jit
+def of_an_import(out_ptr):
+    from settings_of_a_test import scale as imported
+
+    tl.store(out_ptr, imported)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "kernel",
+    [of_a_looked_up_global, of_an_evaluated_global, of_the_environment, of_the_environment_by_call, of_an_import],
+)  # fmt: skip
+def test_what_is_looked_up_by_its_text_is_as_it_was(kernel, mode, monkeypatch):
+    torch = kb.simulate("tiny", mode=mode).torch
+    out = torch.zeros(1)
+    for n in (1, 9):
+        settings_module.scale = n
+        globals()["scale"] = n
+        monkeypatch.setenv("SCALE", str(n))
+        if n == 1:
+            kernel[(1,)](out)
+    assert out.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_name_may_come_to_stand_for_an_object(mode):
+    @kb.jit
+    def read(out_ptr, i):
+        tl.store(out_ptr + i, chosen.inner if chosen else -1)
 
     torch = kb.simulate("tiny", mode=mode).torch
     out = torch.zeros(3)
-    for i in range(3):
-        change(i + 1)
-        fill[(1,)](out, i, given)
-    change(7)
-    assert out.tolist() == [1.0, 2.0, 3.0]
+    read[(1,)](out, 0)
+    for i in (1, 2):
+        if i == 1:
+            globals()["chosen"] = Holder(0)
+        chosen.inner = i
+        read[(1,)](out, i)
+    chosen.inner = 7
+    assert out.tolist() == [-1.0, 1.0, 2.0]
 
 
 # -- what a kernel assigns, and containers --------------------------------------------------------------------------

@@ -6,20 +6,59 @@ It is followed from function to function of the user's, and from object to objec
 from __future__ import annotations
 
 import dis
+import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache, partial
-from itertools import islice
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from types import CellType, CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
-from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
-from kernbench.lang.source import is_users
+import numpy as np
 
-MOST_WALKED = 256  # elements of a container that are looked through for functions
+from kernbench.lang.held import (
+    Held,
+    classes_of,
+    functions_of,
+    held_in,
+    is_object,
+    is_plain,
+    is_users_module,
+    is_users_object,
+    state_of,
+)
+from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
+
 MISSING: Any = object()
 
-_CONTAINERS = (dict, list, tuple, set, frozenset)
+# What looks for globals, attributes, modules and variables of the environment by their text.
+_OF_NAMES = frozenset({"globals", "eval", "exec", "__globals__"})
+_OF_ATTRIBUTES = _OF_NAMES | frozenset(
+    {
+        "getattr",
+        "hasattr",
+        "setattr",
+        "delattr",
+        "vars",
+        "dir",
+        "attrgetter",
+        "methodcaller",
+        "asdict",
+        "astuple",
+    }
+    | {
+        "replace",
+        "fields",
+        "format",
+        "dumps",
+        "__dict__",
+        "__getattribute__",
+        "__getstate__",
+        "__match_args__",
+    }
+)
+_OF_MODULES = frozenset({"modules", "import_module", "__import__"})
+_OF_VARIABLES = frozenset({"environ", "getenv"})
 
 
 class Slot:
@@ -86,176 +125,233 @@ class ClassSlot(Slot):
             type.__delattr__(self.place, self.name)
 
 
-class Reach(NamedTuple):
-    """What functions read. It holds as long as the slots in ``links`` lead to the same functions and objects.
+class MemberSlot(Slot):
+    """An attribute of an object whose class keeps it in one of its ``__slots__``."""
 
-    ``attributes`` are those that the functions read of anything.
+    __slots__ = ()
+
+    def get(self) -> Any:
+        """The value, or ``MISSING``."""
+        try:
+            return object.__getattribute__(self.place, self.name)
+        except AttributeError:
+            return MISSING
+
+    def set(self, value: Any) -> None:
+        """Put ``value``, or nothing for ``MISSING``, in place."""
+        if value is not MISSING:
+            object.__setattr__(self.place, self.name, value)
+        elif self.get() is not MISSING:
+            object.__delattr__(self.place, self.name)
+
+
+class VariableSlot(Slot):
+    """A variable of the environment, whose text is made anew whenever it is read."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        """The value, or ``MISSING``."""
+        text = os.environ.get(self.name)
+        return MISSING if text is None else sys.intern(text)
+
+
+class Reach:
+    """What functions read: ``slots``, the ``values`` that were in them, and what those hold, by the slot's number.
+
+    ``given`` is what the functions hold beside that (defaults), ``objects`` is whose attributes they may read.
     """
 
-    slots: tuple[Slot, ...]
-    links: tuple[tuple[Slot, Any], ...]
-    attributes: tuple[str, ...]
-    is_lasting: bool
+    def __init__(self, functions: Iterable[FunctionType], held: Held, known: Reach | None = None) -> None:
+        """Find what ``functions`` and those in ``held`` read and reach, beside what is ``known``."""
+        self.slots: list[Slot] = [] if known is None else list(known.slots)
+        self.values: list[Any] = [] if known is None else list(known.values)
+        self.held: dict[int, Held] = {} if known is None else dict(known.held)
+        self.given: Held = [] if known is None else list(known.given)
+        self.objects: list[Any] = [] if known is None else list(known.objects)
+        self._names: Names = Names() if known is None else known._names
+        self._numbers = {(id(slot.place), slot.name): number for number, slot in enumerate(self.slots)}
+        self._seen = {id(thing) for thing in self.objects}
+        self._spaces: dict[int, Mapping[str, Any]] = {}
+        self._follow([*functions, *self._new_in(held)])
+        self._names_in = [(space, frozenset(space)) for space in self._spaces.values()]
 
-    def holds(self) -> bool:
-        """Whether another walk would find the same."""
-        return self.is_lasting and all(slot.get() is value for slot, value in self.links)
+    def holds(self, values: Sequence[Any]) -> bool:
+        """Whether the same would be found again now that the slots have ``values``."""
+        for value, before in zip(values, self.values, strict=True):
+            if value is not before and not (is_plain(type(value)) and is_plain(type(before))):
+                return False
+        if any(names != space.keys() for space, names in self._names_in):
+            return False
+        return all(_are_same(held, held_in(values[number])) for number, held in self.held.items())
 
-
-def reach_of(kernel: JITFunction) -> Reach:
-    """What ``kernel`` reads, found again only when a name leads to something else."""
-    known: Reach | None = kernel.reach
-    if known is None or not known.holds():
-        known = kernel.reach = walk(functions_in(kernel))
-    return known
-
-
-def walk(functions: Iterable[FunctionType]) -> Reach:
-    """What ``functions`` read, and the user's functions and objects that they reach."""
-    found = _Walk()
-    found.follow(functions)
-    return Reach(
-        tuple(found.slots.values()), tuple(found.links), tuple(found.attributes), is_lasting=found.is_lasting
-    )
-
-
-class _Walk:
-    def __init__(self) -> None:
-        self.slots: dict[tuple[int, str], Slot] = {}
-        self.links: list[tuple[Slot, Any]] = []
-        self.attributes: dict[str, None] = {}
-        self.written: set[str] = set()
-        self.is_lasting = True
-        self._seen: set[FunctionType] = set()
-        self._objects: list[Any] = []
-
-    def follow(self, functions: Iterable[FunctionType]) -> None:
-        """Enter what ``functions`` read, and follow where that leads, until nothing new is found."""
-        todo = list(functions)
-        while todo:
+    def _follow(self, todo: list[FunctionType]) -> None:
+        is_begun = False
+        while todo or not is_begun:
+            is_begun = True
             while todo:
                 function = todo.pop()
-                if function not in self._seen:
-                    self._seen.add(function)
-                    todo += self._enter(_slots_of(function, self._read(function)))
+                read = names_in(function.__code__)
+                self._names = self._names.joined(read)
+                todo += self._new_in([("", module) for module in read.imported()])
+                todo += self._enter(self._slots_of(function, read))
             # Every function that is reached may read every attribute: which object it is given, nobody knows.
-            for thing in self._objects:
-                todo += self._enter(list(attribute_slots(thing, self.attributes, self.written)))
+            for thing in self.objects:
+                todo += self._enter(self._attributes_of(thing))
+        if self._names.has(_OF_VARIABLES) or id(os.environ) in self._seen:
+            self._spaces[id(os.environ)] = os.environ
+            variables = dict.fromkeys(chain(os.environ, self._names.words))
+            self._enter(VariableSlot(os.environ, name, is_written=False) for name in variables)
 
-    def _read(self, function: FunctionType) -> _Names:
-        read = _names_in(function.__code__)
-        self.attributes.update(dict.fromkeys(read.attributes))
-        self.written |= read.written
-        return read
+    def _new_in(self, held: Held) -> list[FunctionType]:
+        """Note what is new in ``held``, and the functions of objects' classes; the functions among it."""
+        found: list[FunctionType] = []
+        todo = list(held)
+        while todo:
+            _, thing = todo.pop()
+            if id(thing) in self._seen or not (is_object(thing) or thing is os.environ):
+                continue
+            self._seen.add(id(thing))
+            self.objects.append(thing)
+            if isinstance(thing, FunctionType):
+                found.append(thing)
+            for kind in _users_classes_of(thing):
+                inner = [pair for code in functions_of(kind) for pair in held_in(code)]
+                self.given += inner
+                todo += inner
+        return found
 
     def _enter(self, slots: Iterable[Slot]) -> list[FunctionType]:
         """Enter ``slots``; the functions to which those lead that are new."""
         found: list[FunctionType] = []
         for slot in slots:
-            known = self.slots.setdefault((id(slot.place), slot.name), slot)
-            known.is_written |= slot.is_written
-            if known is not slot:
+            number = self._numbers.setdefault((id(slot.place), slot.name), len(self.slots))
+            if number < len(self.slots):
+                self.slots[number].is_written |= slot.is_written
                 continue
             value = slot.get()
-            leads_to = [f for f in functions_in(value) if is_users(f.__code__.co_filename)]
-            is_object = isinstance(value, (ModuleType, SimpleNamespace)) or is_users_object(value)
-            if leads_to or is_object:
-                self.links.append((slot, value))
-                self.is_lasting = self.is_lasting and not isinstance(value, _CONTAINERS)
-            if is_object:
-                self._objects.append(value)
-            found += leads_to
+            self.slots.append(slot)
+            self.values.append(value)
+            held = [] if is_number(value) else held_in(value, slot.name)
+            if len(held) > 1 or (held and state_of(value) is not None):
+                self.held[number] = held
+            found += self._new_in(held)
         return found
 
+    def _slots_of(self, function: FunctionType, read: Names) -> Iterator[Slot]:
+        """The globals and closures that ``function`` names."""
+        names = function.__globals__
+        if read.has(_OF_NAMES):
+            self._spaces[id(names)] = names
+        for name in [*names] if read.has(_OF_NAMES) else read.names:
+            if (name in names or name not in KERNEL_BUILTINS) and not _is_pythons(name):
+                yield Slot(names, name, is_written=self._writes(name))
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            yield CellSlot(cell, name, is_written=self._writes(name))
 
-def _slots_of(function: FunctionType, read: _Names) -> Iterator[Slot]:
-    """The globals and closures that ``function`` names."""
-    code, names = function.__code__, function.__globals__
-    for name in read.names:
-        if name in names or name not in KERNEL_BUILTINS:
-            yield Slot(names, name, is_written=name in read.written)
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield CellSlot(cell, name, is_written=name in read.written)
+    def _attributes_of(self, thing: Any) -> Iterator[Slot]:
+        """The attributes of a module, a class or an object of the user's that functions name."""
+        kinds = list(_users_classes_of(thing))
+        own = None if isinstance(thing, type) else getattr(thing, "__dict__", None)
+        self._spaces.update((id(kind), vars(kind)) for kind in kinds)
+        if own is not None:
+            self._spaces[id(own)] = own
+        names: Iterable[str] = self._names.attributes
+        if self._names.has(_OF_ATTRIBUTES):
+            names = dict.fromkeys(chain(own or (), *map(vars, kinds)))
+        for name in names:
+            if _is_pythons(name):
+                continue
+            holders = [kind for kind in kinds if name in vars(kind)]
+            if holders and isinstance(vars(holders[0])[name], MemberDescriptorType):
+                if not isinstance(thing, type):
+                    yield MemberSlot(thing, name, is_written=self._writes(name))
+                continue
+            for kind in holders:
+                yield ClassSlot(kind, name, is_written=self._writes(name))
+            if own is not None and (holders or name in own):  # what a class has, an object may get of its own
+                yield Slot(own, name, is_written=self._writes(name))
 
-
-def attribute_slots(value: Any, attributes: Iterable[str], written: Collection[str]) -> Iterator[Slot]:
-    """Those of ``attributes`` that a module, a class or an object of the user's has."""
-    if isinstance(value, ModuleType):
-        if not _is_users_module(value):
-            return
-    elif not isinstance(value, SimpleNamespace) and not is_users_object(value):
-        return
-    kinds = [kind for kind in _classes_of(value) if is_users_object(kind)]
-    own = None if isinstance(value, type) else getattr(value, "__dict__", None)
-    for name in attributes:
-        holders = [kind for kind in kinds if name in vars(kind)]
-        for kind in holders:
-            yield ClassSlot(kind, name, is_written=name in written)
-        if own is not None and (holders or name in own):  # what a class has, an object may get of its own
-            yield Slot(own, name, is_written=name in written)
-
-
-def _classes_of(value: Any) -> tuple[type, ...]:
-    kind: type = value if isinstance(value, type) else type(value)
-    return kind.__mro__
-
-
-def functions_in(value: Any, depth: int = 2) -> Iterator[FunctionType]:
-    """The plain functions that ``value`` is, wraps or, down to ``depth``, holds."""
-    if isinstance(value, FunctionType):
-        yield value
-    elif isinstance(value, JITFunction):
-        yield from functions_in(value.fn)
-    elif isinstance(value, partial):
-        yield from functions_in(value.func)
-    elif isinstance(value, (MethodType, staticmethod, classmethod)):
-        yield from functions_in(value.__func__)
-    elif isinstance(value, property):
-        yield from functions_in(value.fget)
-    elif depth and isinstance(value, _CONTAINERS):
-        parts = value.values() if isinstance(value, dict) else value
-        for part in islice(parts, MOST_WALKED):
-            yield from functions_in(part, depth - 1)
-    elif depth and is_users_object(value):
-        for part in vars(_classes_of(value)[0]).values():
-            yield from functions_in(part, depth - 1)
+    def _writes(self, name: str) -> bool:
+        return name in self._names.written or self._names.has(_OF_ATTRIBUTES)
 
 
-class _Names(NamedTuple):
-    """What code names: globals, attributes of anything, and which of these and of its closures it assigns."""
+def reach_of(kernel: JITFunction) -> tuple[Reach, list[Any]]:
+    """What ``kernel`` reads, found again only when a name leads to something else, and its values now."""
+    known: Reach | None = kernel.reach
+    if known is not None:
+        values = [slot.get() for slot in known.slots]
+        if known.holds(values):
+            return known, values
+    functions = [kernel.fn] if isinstance(kernel.fn, FunctionType) else []
+    known = kernel.reach = Reach(functions, held_in(kernel))
+    return known, list(known.values)
 
-    names: tuple[str, ...]
-    attributes: tuple[str, ...]
-    written: frozenset[str]
+
+def _users_classes_of(thing: Any) -> Iterator[type]:
+    return (kind for kind in classes_of(thing) if is_users_object(kind))
 
 
-_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}  # LOAD_NAME: in the body of a class
-_READS_OF_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+def _are_same(held: Held, other: Held) -> bool:
+    return len(held) == len(other) and all(one is two for (_, one), (_, two) in zip(held, other, strict=True))
+
+
+def is_number(value: Any) -> bool:
+    """Whether ``value`` is an array of no dimensions, which is a number that may change in place."""
+    return type(value) is np.ndarray and not value.ndim
+
+
+def _is_pythons(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+class Names(NamedTuple):
+    """What code names: globals, attributes of anything, modules that it imports, its words, and what it assigns."""
+
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def joined(self, *others: Names) -> Names:
+        """The names of these codes together."""
+        return Names(*(tuple(dict.fromkeys(chain(*each))) for each in zip(self, *others, strict=True)))
+
+    def has(self, some: Collection[str]) -> bool:
+        """Whether one of ``some`` is named."""
+        return any(name in some for name in chain(self.names, self.attributes))
+
+    def imported(self) -> list[ModuleType]:
+        """The user's modules that the code imports, or may look up."""
+        ends = tuple(f".{name}" for name in self.modules)
+        is_any = self.has(_OF_MODULES)
+        return [
+            module
+            for name, module in (list(sys.modules.items()) if is_any or self.modules else ())
+            if (is_any or name in self.modules or name.endswith(ends)) and is_users_module(module)
+        ]
+
+
+_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"}
+_READS_OF_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"}
 _WRITES = {f"{verb}_{what}" for verb in ("STORE", "DELETE") for what in ("GLOBAL", "ATTR", "DEREF")}
 
 
 @lru_cache(maxsize=1024)
-def _names_in(code: CodeType) -> _Names:
+def names_in(code: CodeType) -> Names:
     """The names in ``code`` and in the functions, classes and comprehensions within it."""
     steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
-    inner = [_names_in(part) for part in code.co_consts if isinstance(part, CodeType)]
 
-    def named(opnames: set[str], attribute: str) -> dict[str, None]:
-        mine = [name for opname, name in steps if opname in opnames]
-        return dict.fromkeys([*mine, *(name for names in inner for name in getattr(names, attribute))])
+    def named(opnames: Collection[str]) -> tuple[str, ...]:
+        return tuple(name for opname, name in steps if opname in opnames)
 
-    return _Names(
-        tuple(named(_READS, "names")),
-        tuple(named(_READS_OF_ATTRIBUTES, "attributes")),
-        frozenset(named(_WRITES, "written")),
+    by_pattern = ("__match_args__",) if any(opname == "MATCH_CLASS" for opname, _ in steps) else ()
+    mine = Names(
+        named(_READS),
+        named(_READS_OF_ATTRIBUTES) + by_pattern,
+        named(_WRITES),
+        named({"IMPORT_NAME"}),
+        tuple(x for x in code.co_consts if isinstance(x, str) and x.isidentifier()),
     )
-
-
-def _is_users_module(module: ModuleType | None) -> bool:
-    path = getattr(module, "__file__", None)
-    return module is not None and (module.__name__ == "__main__" or (path is not None and is_users(path)))
-
-
-def is_users_object(value: Any) -> bool:
-    """Whether ``value`` is a class of the user's, or of one."""
-    return _is_users_module(sys.modules.get(_classes_of(value)[0].__module__))
+    return mine.joined(*(names_in(part) for part in code.co_consts if isinstance(part, CodeType)))

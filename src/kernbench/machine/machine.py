@@ -390,7 +390,7 @@ class Machine(Hardware):
         self._complete_maps(operand.mapping for operand in operands)
         launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
         self.page_tables.begin(launch, pes)
-        scope = Scope(as_kernel(kernel), (*args, *meta.values()))
+        scope = Scope(as_kernel(kernel), args, meta)
         by_pe: dict[int, list[Program]] = {}
         for program in programs:
             by_pe.setdefault(program.pe, []).append(
