@@ -344,6 +344,8 @@ def _read_back(tensor: DeviceTensor, mode: str, line: SourceLine) -> Any:
 
 
 def _judge(outcome: Outcome, results: list[Array]) -> Check:
+    if outcome.unchecked:
+        return Check.none(outcome.unchecked)
     worst, ok = 0.0, True
     references = outcome.references()
     for result, expected in zip(results, references, strict=bool(references)):

@@ -68,10 +68,12 @@ class Outcome:
     ``outputs`` are the device tensors to check; ``expected`` computes, on the host and only when values exist, what
     each should be. ``reference`` says in words what the expectation is. ``flops`` counts floating-point
     operations of the whole problem; ``gemm`` names the dtype, as in "fp16", whose peak bounds it (None: no matrix
-    product). ``line`` is where it was made.
+    product). ``unchecked`` says why there is nothing to check, if so: a result that nothing could have made wrong is
+    not called right. ``line`` is where it was made.
 
     Raises:
-        UsageError: an output is no tensor on the device, ``expected`` is no function, or ``flops`` no count.
+        UsageError: an output is no tensor on the device, ``expected`` is no function, ``flops`` is no count, or what
+            should be a text is none.
         DTypeError: ``gemm`` names no dtype.
     """
 
@@ -80,6 +82,7 @@ class Outcome:
     reference: str
     flops: int
     gemm: DType | str | None = None
+    unchecked: str = ""
     line: SourceLine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +102,10 @@ class Outcome:
         if not isinstance(self.reference, str):
             raise UsageError(
                 f"{line}: Outcome: reference says in words what the expectation is, not {quoted(self.reference)}"
+            )
+        if not isinstance(self.unchecked, str):
+            raise UsageError(
+                f"{line}: Outcome: unchecked says in words why there is nothing to check, not {quoted(self.unchecked)}"
             )
 
     def references(self) -> tuple[Expected, ...]:

@@ -78,6 +78,18 @@ def test_a_row_shows_both_times_and_the_share_of_the_bottleneck(kernbench, probe
     )
 
 
+def test_what_has_no_closed_form_is_not_called_right(kernbench, probed):
+    probed.rows = (replace(LOCAL, closed_form_ps=None, error_ps=None),)
+    why = (
+        "transfers have no closed form: their pages are more than the TLB holds (pe.mmu.tlb_entries), or their blocks "
+        "in flight more than TCM does"
+    )
+    none = [f"1 of 1 {why}", "no transfer was compared with a closed form"]
+    assert kernbench("probe").out.splitlines()[-2:] == none
+    probed.rows += (LOCAL,)
+    assert kernbench("probe").out.splitlines()[-2:] == [f"1 of 2 {why}", "every error is 0"]
+
+
 def test_hops_are_shown_on_request(kernbench, probed):
     assert kernbench("probe", "--hops").out.splitlines()[3:7] == [
         "pe-to-local: sip0.cube0.pe0.niu -> sip0.cube0.hbm0, 4 KiB",

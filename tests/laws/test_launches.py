@@ -437,6 +437,21 @@ def test_nothing_is_ok_where_nothing_was_checked(shape, expected, why, mode):
     assert (found["check"], found["unchecked"]) == (None, why)
 
 
+def test_a_bench_says_itself_why_there_is_nothing_to_check():
+    def measured(torch):
+        return Outcome(
+            outputs=(torch.ones(4),),
+            expected=lambda: 1 / 0,
+            reference="",
+            flops=0,
+            unchecked="no step was taken",
+        )
+
+    assert str(run(bench_of(measured), topology="tiny")).endswith(
+        "check: none (no step was taken)\nNo kernel ran."
+    )
+
+
 def test_outputs_that_nobody_named_are_no_excuse():
     def measured(torch):
         return outcome((), lambda: (ONES,))

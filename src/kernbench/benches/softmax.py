@@ -46,6 +46,10 @@ def run(torch: Any, *, rows: int, columns: int, dtype: str = "fp32", pes: int) -
             f"softmax: columns must be 1 or more, not {columns}: a row of none has no largest element"
         )
     kind = as_dtype(dtype)
+    if not kind.is_float:
+        raise UsageError(
+            f"softmax: dtype={kind}: tl.exp is of floats; give fp16, bf16, fp32, fp64, fp8e4nv or fp8e5"
+        )
     policy = on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
     x_host = random_values(torch, rows, columns, dtype=kind, name="x")
     x = x_host.to("ahbm", policy=policy)
@@ -69,6 +73,6 @@ def run(torch: Any, *, rows: int, columns: int, dtype: str = "fp32", pes: int) -
 
 
 def _lowest(kind: DType) -> float:
-    """The smallest finite number of a float dtype; 0 for integers, which have no softmax."""
+    """The smallest finite number of a float dtype."""
     finfo: Callable[[Any], Any] = ml_dtypes.finfo
-    return float(finfo(kind.numpy).min) if kind.is_float else 0.0
+    return float(finfo(kind.numpy).min)
