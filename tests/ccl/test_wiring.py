@@ -253,7 +253,6 @@ def one(name, peer_name, at, peer):
         ([one("out", "N", 0, 1)], {"directions": ()}, "'out' and 'N': N, S, E and W are the grid's"),
         ([one("a", "b", 2, 4)], {}, "queue 'a' of rank 2 leads to rank 4 of 4"),
         ([one("a", "b", 2, -1)], {}, "queue 'a' of rank 2 leads to rank -1 of 4"),
-        ([one("a", "b", 2, 1.0)], {}, "queue 'a' of rank 2 leads to rank 1.0 of 4"),
         ([one("a", "b", 1, 1)], {}, "queue 'a' of rank 1 leads to its own rank; give None there"),
         ([one("a", "a", 1, 1)], {}, "queue 'a' of rank 1 leads to its own rank; give None there"),
         ([RING_OF_RANKS], {"pes": [3]}, "queue 'next' of rank 0 leads to its own rank; give None there"),
@@ -280,6 +279,29 @@ def one(name, peer_name, at, peer):
 def test_a_wiring_that_cannot_be_is_refused(tiny, queues, options, text):
     with pytest.raises(UsageError, match=f"^{re.escape('install_queues: ' + text)}$"):
         tiny.wire(*queues, **options)
+
+
+def test_what_is_no_queue_or_leads_to_no_rank_is_refused(tiny):
+    def wrong_peer(peer):
+        with pytest.raises(UsageError) as error:
+            tiny.wire(one("a", "b", 2, peer))
+        return re.sub(r":\d+: ", ":N: ", str(error.value), count=1)
+
+    called = "test_wiring.py:N: install_queues: QueuePair('a', 'b').peer(2, 4) gives"
+    for peer in (1.0, "x", True, [], 10**30):
+        assert wrong_peer(peer) == f"{called} {peer!r}; it must give the rank at the other end, or None"
+    for pair, error in (
+        (
+            5,
+            "5 is no QueuePair; give a list of them, as in [QueuePair('next', 'prev', lambda r, n: (r + 1) % n)]",
+        ),
+        (
+            QueuePair("a", None, 5),
+            "QueuePair('a', None, 5) is not two names and a function that gives the peer's rank",
+        ),
+    ):
+        with pytest.raises(UsageError, match=f"^{re.escape('install_queues: ' + error)}$"):
+            tiny.wire(pair)
 
 
 def test_a_direction_the_machine_has_not_is_named_with_those_it_has():

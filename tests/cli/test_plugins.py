@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -402,3 +403,92 @@ def test_a_bench_of_a_plugin_is_known_by_its_name(kernbench, tmp_path, args):
         BENCHES.forget(str(tmp_path / "ours.py"))
     assert (ran.code, ran.err) == (0, "")
     assert "team_bench" in ran.out or "tensors in HBM slices" in ran.out
+
+
+DICT = "it must give a dict of arguments of the kernel, as in "
+PAIRS = "it must give a tuple of QueuePairs, as in (QueuePair('next', 'prev', lambda r, n: (r + 1) % n),)"
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "error"),
+    [
+        ("kernel_args", "lambda n, e: 5", f"kernel_args(4, 16) gives 5; {DICT}{{'n_elem': n_elem}}"),
+        (
+            "kernel_args",
+            "lambda n, e: {5: 5}",
+            f"kernel_args(4, 16) gives {{5: 5}}; {DICT}{{'n_elem': n_elem}}",
+        ),
+        (
+            "kernel_args",
+            "lambda n, e: n / 0",
+            "kernel_args(4, 16) raises ZeroDivisionError: division by zero",
+        ),
+        ("layout", "lambda group: None", f"layout(group) gives None; {DICT}{{'columns': 4}}"),
+        ("layout", "lambda group: exit()", "layout(group) raises SystemExit: None"),
+        ("queues", "lambda group: 'up'", f"queues(group) gives 'up'; {PAIRS}"),
+        ("queues", "lambda group: [5]", f"queues(group) gives [5]; {PAIRS}"),
+        (
+            "queues",
+            "lambda group: [QueuePair('a', 'b', 5)]",
+            "QueuePair('a', 'b', 5) is not two names and a function that gives the peer's rank",
+        ),
+        (
+            "queues",
+            "lambda group: [QueuePair('a', 'b', lambda r, n: 'x')]",
+            "QueuePair('a', 'b').peer(0, 4) gives 'x'; it must give the rank at the other end, or None",
+        ),
+        (
+            "queues",
+            "lambda group: [QueuePair('a', 'b', lambda r, n: 1 / 0)]",
+            "QueuePair('a', 'b').peer(0, 4) raises ZeroDivisionError: division by zero",
+        ),
+        (
+            "queues",
+            "lambda group: [QueuePair('a', 'b', lambda r, n: r - 1)]",
+            "queue 'a' of rank 0 leads to rank -1 of 4",
+        ),
+        (
+            "elems_sent",
+            "lambda n, e: 'many'",
+            "elems_sent(4, 16) gives 'many'; it must give how many elements all ranks send, a whole number, 0 or more",
+        ),
+        ("refuses", "lambda group: 5", "refuses(group) gives 5; it must give None, or the reason in a line"),
+        (
+            "refuses",
+            "lambda: None",
+            "refuses(group) raises TypeError: <lambda>() takes 0 positional arguments but 1 was given",
+        ),
+    ],
+)
+def test_a_function_of_an_algorithm_that_gives_something_else_is_named_with_its_line(
+    kernbench, tmp_path, monkeypatch, field, given, error
+):
+    monkeypatch.chdir(tmp_path)
+    text = ALGORITHM.replace("    )\n)\n", f"        **{{{field!r}: {given}}},\n    )\n)\n")
+    if f"        {field}=" in text:
+        text = "".join(line for line in text.splitlines(True) if not line.startswith(f"        {field}="))
+    (tmp_path / "ours.py").write_text(text)
+    ran = kernbench("ccl", "all_gather", *TINY, "--algo", "direct_all_gather", "--plugin", "ours.py")
+    line = 1 + text.splitlines().index(f"        **{{{field!r}: {given}}},")
+    assert (ran.code, ran.err) == (
+        2,
+        f"kernbench: ours.py:{line}: algorithm direct_all_gather: {error}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        ("kernel=5", "kernel must be a function, not 5"),
+        ("kernel=int", "kernel must be a function, not <class 'int'>"),
+        ("directions='N'", "directions must be a tuple, as in ('E', 'W'), not 'N'"),
+        ("is_crossbar=5", "is_crossbar must be True or False, not 5"),
+        ("refuses='no'", "refuses must be a function that gives None, or the reason in a line, not 'no'"),
+    ],
+)
+def test_a_field_of_an_algorithm_that_is_of_another_kind_is_named(field, error):
+    load_algorithms()
+    name, value = field.split("=")
+    with pytest.raises(UsageError) as caught:
+        replace(ALGORITHMS["ring_allreduce"], **{name: eval(value)})
+    assert str(caught.value) == f"Algorithm: {error}"

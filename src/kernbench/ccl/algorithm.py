@@ -7,15 +7,17 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, get_args
 
-from kernbench.ccl.wiring import Coords, QueuePair, coords_of
+from kernbench.ccl.callback import Callback
+from kernbench.ccl.wiring import Coords, QueuePair, coords_of, declared_joins
 from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
-from kernbench.wording import quoted
+from kernbench.units import whole
+from kernbench.wording import is_name, quoted
 
 Collective = Literal[
     "all_reduce",
@@ -61,6 +63,39 @@ def nothing(group: Group) -> Mapping[str, Any]:
     return {}
 
 
+def _arguments(given: Any) -> Mapping[str, Any]:
+    found = dict(given)
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in found):
+        raise TypeError
+    return found
+
+
+def _pairs(given: Any) -> tuple[QueuePair, ...]:
+    pairs = tuple(given)
+    if not all(isinstance(pair, QueuePair) for pair in pairs):
+        raise TypeError
+    return pairs
+
+
+def _reason(given: Any) -> str | None:
+    if not (given is None or is_name(given)):
+        raise TypeError
+    return None if given is None else str(given)
+
+
+_CALLBACKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "kernel_args": ("a dict of arguments of the kernel, as in {'n_elem': n_elem}", _arguments),
+    "layout": ("a dict of arguments of the kernel, as in {'columns': 4}", _arguments),
+    "queues": ("a tuple of QueuePairs, as in (QueuePair('next', 'prev', lambda r, n: (r + 1) % n),)", _pairs),
+    "elems_sent": (
+        "how many elements all ranks send, a whole number, 0 or more",
+        partial(whole, what="elems_sent"),
+    ),
+    "refuses": ("None, or the reason in a line", _reason),
+}
+"""What the functions of an algorithm give, and how it is read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
     """One registered way to do a collective.
@@ -100,6 +135,44 @@ class Algorithm:
             raise UnknownNameError(
                 f"unknown collective {quoted(self.collective)}; {did_you_mean(self.collective, COLLECTIVES)}"
             )
+        for name, (wanted, read) in _CALLBACKS.items():
+            given = getattr(self, name)
+            function = given.function if isinstance(given, Callback) else given
+            if not callable(function):
+                raise UsageError(
+                    f"Algorithm: {name} must be a function that gives {wanted}, not {quoted(given)}"
+                )
+            object.__setattr__(self, name, Callback(name, function, wanted, read, self._named))
+        if not inspect.isroutine(inspect.unwrap(self.kernel)):
+            raise UsageError(f"Algorithm: kernel must be a function, not {quoted(self.kernel)}")
+        if not isinstance(self.directions, (tuple, list)) or not all(
+            isinstance(d, str) for d in self.directions
+        ):
+            raise UsageError(
+                f"Algorithm: directions must be a tuple, as in ('E', 'W'), not {quoted(self.directions)}"
+            )
+        if not isinstance(self.is_crossbar, bool):
+            raise UsageError(f"Algorithm: is_crossbar must be True or False, not {quoted(self.is_crossbar)}")
+
+    def pairs(self, group: Group) -> tuple[QueuePair, ...]:
+        """The queues of a group, which can be joined.
+
+        Raises:
+            UsageError: they cannot; names the line that declares them.
+        """
+        pairs = self.queues(group)
+        try:
+            declared_joins(pairs, group.n_ranks)
+        except UsageError as error:
+            place, _, what = str(error).rpartition("install_queues: ")
+            at_function = self.queues.place if isinstance(self.queues, Callback) else ""
+            raise UsageError(f"{place or at_function}{self._named()}: {what}") from None
+        return pairs
+
+    def _named(self) -> str:
+        """The algorithm in an error."""
+        names = [name for name in ALGORITHMS if ALGORITHMS[name] is self]
+        return f"algorithm {names[0]}" if names else f"an algorithm for {self.collective}"
 
 
 ALGORITHMS: Registry[Algorithm] = Registry(

@@ -42,7 +42,7 @@ class Communicator:
             algorithm = require_served(name, self.group)
             wiring = self._wirings[name] = install_queues(
                 self.torch,
-                algorithm.queues(self.group),
+                algorithm.pairs(self.group),
                 pes=self.pes,
                 directions=algorithm.directions,
                 settings=self._settings(name),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+from kernbench.ccl.callback import Callback
 from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
 from kernbench.errors import UsageError
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
 from kernbench.topology.ids import PeId
-from kernbench.wording import quoted
+from kernbench.units import MOST_COUNT, whole
+from kernbench.wording import is_name, quoted
 
 OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
 STEP = {"N": (0, -1), "S": (0, 1), "E": (1, 0), "W": (-1, 0)}
@@ -201,17 +203,24 @@ def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
         UsageError: a queue would have two peers, or lead to itself, to no rank, or have a direction's name.
     """
     found: dict[tuple[int, str], tuple[int, str]] = {}
-    for pair in queues:
+    for pair in checked_pairs(queues):
         if OPPOSITE.keys() & {pair.name, pair.peer_name}:
             raise UsageError(
                 f"install_queues: {pair.name!r} and {pair.peer_name!r}: N, S, E and W are the grid's"
             )
+        peer_of = Callback(
+            f"QueuePair({pair.name!r}, {pair.peer_name!r}).peer",
+            pair.peer,
+            "the rank at the other end, or None",
+            _rank,
+            lambda: "install_queues",
+        )
         for rank in range(n_ranks):
-            peer = pair.peer(rank, n_ranks)
+            peer = peer_of(rank, n_ranks)
             if peer is None:
                 continue
             here, there = (rank, pair.name), (peer, pair.peer_name)
-            if not (is_whole(peer) and 0 <= peer < n_ranks):
+            if not 0 <= peer < n_ranks:
                 raise UsageError(f"install_queues: {named(here)} leads to rank {quoted(peer)} of {n_ranks}")
             if here == there or peer == rank:
                 raise UsageError(f"install_queues: {named(here)} leads to its own rank; give None there")
@@ -223,6 +232,31 @@ def declared_joins(queues: Iterable[QueuePair], n_ranks: int) -> list[Join]:
                     )
     joins = {tuple(sorted(join)): join for join in found.items()}
     return list(joins.values())
+
+
+def checked_pairs(queues: Any) -> list[QueuePair]:
+    """``queues``, each a pair of names and a function; UsageError where one is something else."""
+    pairs = (
+        list(queues)
+        if isinstance(queues, Iterable) and not isinstance(queues, (str, QueuePair))
+        else [queues]
+    )
+    for pair in pairs:
+        if not isinstance(pair, QueuePair):
+            raise UsageError(
+                f"install_queues: {quoted(pair)} is no QueuePair; give a list of them, as in "
+                "[QueuePair('next', 'prev', lambda r, n: (r + 1) % n)]"
+            )
+        if not (is_name(pair.name) and is_name(pair.peer_name) and callable(pair.peer)):
+            raise UsageError(
+                f"install_queues: QueuePair({quoted(pair.name)}, {quoted(pair.peer_name)}, {quoted(pair.peer)}) is not "
+                "two names and a function that gives the peer's rank"
+            )
+    return pairs
+
+
+def _rank(given: Any) -> int | None:
+    return None if given is None else whole(given, "rank", least=-MOST_COUNT)
 
 
 def is_whole(x: Any) -> bool:

@@ -74,6 +74,16 @@ def line_of(traceback: TracebackType | None) -> SourceLine:
     return found or in_library
 
 
+def users_line_of(traceback: TracebackType | None) -> SourceLine | None:
+    """The innermost line of ``traceback`` that is the user's; None if none is."""
+    found = None
+    while traceback is not None:
+        if _is_users_frame(traceback.tb_frame):
+            found = _line(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return found
+
+
 def defined_at(function: Callable[..., Any]) -> SourceLine:
     """The line at which ``function``, a kernel or plain, is defined."""
     code = getattr(inspect.unwrap(function), "__code__", None)
