@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+import pickle
+import random
 import sys
 from argparse import Namespace
 from array import array
-from collections import deque
+from collections import UserDict, UserList, deque
 from collections.abc import Iterable, Iterator
+from enum import Enum, EnumType
 from functools import cache, cached_property, partial
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType, SimpleNamespace
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary
 
 import numpy as np
 
 from kernbench.lang.jit import JITFunction
+from kernbench.lang.pointer import TensorArg
 from kernbench.lang.source import is_users
 
 _SEQUENCES = (list, tuple, deque)
@@ -36,9 +48,21 @@ _CALLS: dict[type, tuple[str, ...]] = {  # where a function of each kind keeps w
     cached_property: ("func",),
 }
 _FUNCTIONS = tuple(_CALLS)
-_KINDS = (*_SEQUENCES, *_SETS, *_MAPPINGS, *_BYTES, *_NAMESPACES, *_FUNCTIONS, type)
+_STATEFUL = (Iterator, random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)
+INHERITED = (UserDict, UserList, Enum)  # what their methods read of an object, no code of the user's names
+_KINDS = (
+    *_STATEFUL,
+    ReferenceType,
+    *_SEQUENCES,
+    *_SETS,
+    *_MAPPINGS,
+    *_BYTES,
+    *_NAMESPACES,
+    *_FUNCTIONS,
+    type,
+)
 
-_LEAVES = frozenset({int, float, complex, bool, str, bytes, type(None), range, slice})
+_LEAVES = frozenset({int, float, complex, bool, str, bytes, type(None), range, slice, TensorArg})
 _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()  # what is known of the other kinds
 
 State = dict[Any, Any] | list[Any] | set[Any] | tuple[Any, ...] | bytes
@@ -117,6 +141,13 @@ def _elements(path: str, thing: Any) -> Held:
     """The elements of a container that are not plain, and those of a library's object, in which no other is opened."""
     if isinstance(thing, np.ndarray):
         return _elements(path, thing.ravel().tolist()) if thing.dtype.hasobject else []
+    if isinstance(thing, ReferenceType):
+        return [(path, thing())]
+    if isinstance(thing, EnumType):
+        members: dict[str, Any] = dict(thing.__members__)
+        return [(f"{path}.{name}", member) for name, member in members.items()]
+    if isinstance(thing, GeneratorType):
+        return [(path, x) for x in _variables(thing)]
     if isinstance(thing, _MAPPINGS):
         keys = [(path, key) for key in thing] if _has_more(thing) else []
         return keys + (
@@ -153,6 +184,19 @@ def _called(path: str, function: Any) -> Iterator[tuple[str, Any]]:
             yield from ((path, getattr(function, name, None)) for name in names)
 
 
+def _variables(generator: GeneratorType[Any, Any, Any]) -> list[Any]:
+    frame = generator.gi_frame
+    return [] if frame is None else [frame.f_lasti, *frame.f_locals.values()]
+
+
+def _pickled(thing: Any) -> bytes | None:
+    """What ``pickle`` keeps of ``thing``; None if it cannot."""
+    try:
+        return pickle.dumps(thing)
+    except Exception:  # whatever the code of its class raises
+        return None
+
+
 def state_of(thing: Any) -> State | None:
     """What ``thing`` consists of now, if that may change in place: elements by where they are, members, bytes."""
     if isinstance(thing, _MAPPINGS):
@@ -165,12 +209,15 @@ def state_of(thing: Any) -> State | None:
         return thing.shape, thing.dtype, thing.tobytes()
     if isinstance(thing, _BYTES):
         return bytes(thing)
+    if isinstance(thing, GeneratorType):
+        return _variables(thing)
+    if isinstance(thing, _STATEFUL) and not is_users_object(thing):
+        return _pickled(thing)
     return dict(vars(thing)) if is_opaque(thing) else None
 
 
-def is_kept(state: State, thing: Any) -> bool:
-    """Whether ``thing`` has all that it had in ``state``, and as far as it has an order, at the same places."""
-    now = state_of(thing)
+def is_kept(state: State, now: State | None) -> bool:
+    """Whether all that was there in ``state`` is there ``now``, and as far as it has an order, at the same places."""
     if isinstance(state, list) and isinstance(now, list):
         return len(state) <= len(now) and all(map(_is_same, state, now))
     if isinstance(state, dict) and isinstance(now, dict):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernbench.lang.held import (
+    INHERITED,
     Held,
     classes_of,
     functions_of,
@@ -46,16 +47,7 @@ _OF_ATTRIBUTES = _OF_NAMES | frozenset(
         "asdict",
         "astuple",
     }
-    | {
-        "replace",
-        "fields",
-        "format",
-        "dumps",
-        "__dict__",
-        "__getattribute__",
-        "__getstate__",
-        "__match_args__",
-    }
+    | {"format", "format_map", "dumps", "__dict__", "__getattribute__", "__getstate__", "__match_args__"}
 )
 _OF_MODULES = frozenset({"modules", "import_module", "__import__"})
 _OF_VARIABLES = frozenset({"environ", "getenv"})
@@ -156,10 +148,25 @@ class VariableSlot(Slot):
         return MISSING if text is None else sys.intern(text)
 
 
+class Space(NamedTuple):
+    """A namespace with its ``names``, of which another one that appears is a slot of ``kind`` in ``place``."""
+
+    kind: type[Slot]
+    place: Any
+    names: frozenset[str]
+
+    @property
+    def now(self) -> Mapping[str, Any]:
+        """The namespace."""
+        names: Mapping[str, Any] = vars(self.place) if self.kind is ClassSlot else self.place
+        return names
+
+
 class Reach:
     """What functions read: ``slots``, the ``values`` that were in them, and what those hold, by the slot's number.
 
-    ``given`` is what the functions hold beside that (defaults), ``objects`` is whose attributes they may read.
+    ``given`` is what the functions hold beside that (defaults), ``watched`` what of all this may change in place,
+    ``objects`` is whose attributes they may read, ``spaces`` where another name would be another slot.
     """
 
     def __init__(self, functions: Iterable[FunctionType], held: Held, known: Reach | None = None) -> None:
@@ -167,23 +174,31 @@ class Reach:
         self.slots: list[Slot] = [] if known is None else list(known.slots)
         self.values: list[Any] = [] if known is None else list(known.values)
         self.held: dict[int, Held] = {} if known is None else dict(known.held)
-        self.given: Held = [] if known is None else list(known.given)
+        self.given: Held = list(held) if known is None else list(known.given)
         self.objects: list[Any] = [] if known is None else list(known.objects)
         self._names: Names = Names() if known is None else known._names
         self._numbers = {(id(slot.place), slot.name): number for number, slot in enumerate(self.slots)}
         self._seen = {id(thing) for thing in self.objects}
-        self._spaces: dict[int, Mapping[str, Any]] = {}
+        self.spaces: dict[int, Space] = {} if known is None else dict(known.spaces)
         self._follow([*functions, *self._new_in(held)])
-        self._names_in = [(space, frozenset(space)) for space in self._spaces.values()]
+        self.watched = [
+            (path, thing)
+            for path, thing in chain(self.given, *self.held.values())
+            if state_of(thing) is not None
+        ]
 
     def holds(self, values: Sequence[Any]) -> bool:
         """Whether the same would be found again now that the slots have ``values``."""
         for value, before in zip(values, self.values, strict=True):
             if value is not before and not (is_plain(type(value)) and is_plain(type(before))):
                 return False
-        if any(names != space.keys() for space, names in self._names_in):
+        if any(space.names != space.now.keys() for space in self.spaces.values()):
             return False
         return all(_are_same(held, held_in(values[number])) for number, held in self.held.items())
+
+    def may_read(self, name: str) -> bool:
+        """Whether the functions may read an attribute, or a name that they look for by its text, of this ``name``."""
+        return name in self._names.attributes or name in self._names.words or self._names.has(_OF_ATTRIBUTES)
 
     def _follow(self, todo: list[FunctionType]) -> None:
         is_begun = False
@@ -199,7 +214,7 @@ class Reach:
             for thing in self.objects:
                 todo += self._enter(self._attributes_of(thing))
         if self._names.has(_OF_VARIABLES) or id(os.environ) in self._seen:
-            self._spaces[id(os.environ)] = os.environ
+            self._enter_space(VariableSlot, os.environ, os.environ)
             variables = dict.fromkeys(chain(os.environ, self._names.words))
             self._enter(VariableSlot(os.environ, name, is_written=False) for name in variables)
 
@@ -242,7 +257,7 @@ class Reach:
         """The globals and closures that ``function`` names."""
         names = function.__globals__
         if read.has(_OF_NAMES):
-            self._spaces[id(names)] = names
+            self._enter_space(Slot, names, names)
         for name in [*names] if read.has(_OF_NAMES) else read.names:
             if (name in names or name not in KERNEL_BUILTINS) and not _is_pythons(name):
                 yield Slot(names, name, is_written=self._writes(name))
@@ -253,11 +268,12 @@ class Reach:
         """The attributes of a module, a class or an object of the user's that functions name."""
         kinds = list(_users_classes_of(thing))
         own = None if isinstance(thing, type) else getattr(thing, "__dict__", None)
-        self._spaces.update((id(kind), vars(kind)) for kind in kinds)
+        for kind in kinds:
+            self._enter_space(ClassSlot, kind, vars(kind))
         if own is not None:
-            self._spaces[id(own)] = own
+            self._enter_space(Slot, own, own)
         names: Iterable[str] = self._names.attributes
-        if self._names.has(_OF_ATTRIBUTES):
+        if self._names.has(_OF_ATTRIBUTES) or isinstance(thing, INHERITED):
             names = dict.fromkeys(chain(own or (), *map(vars, kinds)))
         for name in names:
             if _is_pythons(name):
@@ -271,6 +287,9 @@ class Reach:
                 yield ClassSlot(kind, name, is_written=self._writes(name))
             if own is not None and (holders or name in own):  # what a class has, an object may get of its own
                 yield Slot(own, name, is_written=self._writes(name))
+
+    def _enter_space(self, kind: type[Slot], place: Any, names: Iterable[str]) -> None:
+        self.spaces[id(place)] = Space(kind, place, frozenset(names))
 
     def _writes(self, name: str) -> bool:
         return name in self._names.written or self._names.has(_OF_ATTRIBUTES)
@@ -318,9 +337,9 @@ class Names(NamedTuple):
         """The names of these codes together."""
         return Names(*(tuple(dict.fromkeys(chain(*each))) for each in zip(self, *others, strict=True)))
 
-    def has(self, some: Collection[str]) -> bool:
+    def has(self, some: frozenset[str]) -> bool:
         """Whether one of ``some`` is named."""
-        return any(name in some for name in chain(self.names, self.attributes))
+        return not (some.isdisjoint(self.names) and some.isdisjoint(self.attributes))
 
     def imported(self) -> list[ModuleType]:
         """The user's modules that the code imports, or may look up."""

@@ -100,7 +100,7 @@ class LaunchSpan:
 class Underway:
     """A launch that has left the host and is not known to be complete; ``done`` fires when it is, if time passes.
 
-    ``programs`` are those of each PE, in order, if time passes.
+    ``programs`` are those of each PE, in order, and ``scope`` is what they read of the host's, if time passes.
     """
 
     name: str
@@ -111,6 +111,12 @@ class Underway:
     pes: frozenset[int]
     operands: tuple[TensorRange, ...]
     programs: Mapping[int, Sequence[Program]] = field(default_factory=dict)
+    scope: Scope | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all programs have returned."""
+        return all(program.has_ended for programs in self.programs.values() for program in programs)
 
     def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
         """Whether nothing orders a later launch behind this one: stream, PE, or bytes of a tensor."""
@@ -340,7 +346,14 @@ class Machine(Hardware):
         """Let time pass until ``signal``."""
         self._require_own_kernels()
         with self._stopped_by_errors():
-            return self.engine.run_until(signal, self.stuck)
+            for launch in self._launched:
+                if launch.scope is not None and not launch.has_ended:
+                    launch.scope.resume()
+            reached = self.engine.run_until(signal, self.stuck)
+            for launch in self._launched:
+                if launch.scope is not None and not launch.has_ended:
+                    launch.scope.pause()
+            return reached
 
     def _require_own_kernels(self) -> None:
         """UsageError in another thread than that in which kernels have begun: Python cannot move them."""
@@ -416,6 +429,7 @@ class Machine(Hardware):
                 done=self.host.launch(self._next_job(), by_pe, size_bytes),
                 stream=stream,
                 programs=by_pe,
+                scope=scope,
                 pes=pes,
                 operands=tuple(operands),
             )

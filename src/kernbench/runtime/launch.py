@@ -124,11 +124,18 @@ def check_arg(context: OpenDevice, kernel: JITFunction, name: str, argument: Any
 
     Raises:
         UsageError: an array or a list of numbers (which a constexpr may be), or a tensor that is freed, lies on the
-            host, or belongs to another context.
+            host, or belongs to another context; a container that holds itself.
     """
-    if name not in kernel.constants:
-        _require_no_values(f"kernel {kernel.__name__!r}: argument {name!r}", argument)
-    for tensor in tensors_in(argument):
+    try:
+        if name not in kernel.constants:
+            _require_no_values(f"kernel {kernel.__name__!r}: argument {name!r}", argument)
+        tensors = list(tensors_in(argument))
+    except RecursionError:
+        raise UsageError(
+            f"kernel {kernel.__name__!r}: argument {name!r} is a {type(argument).__name__} that leads back "
+            "to itself; pass its parts"
+        ) from None
+    for tensor in tensors:
         what = f"kernel {kernel.__name__!r}: argument {name!r} is {tensor.name!r}"
         if not isinstance(tensor, DeviceTensor):
             raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
