@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -16,28 +16,58 @@ from kernbench.messages.commands import SourceLine
 
 _LANG = str(Path(__file__).parent) + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_CCL = f"{_PACKAGE}ccl{os.sep}"
+_ENTRY = f"{_LANG}program.py"  # which calls the kernel
 _BENCHES = f"{_PACKAGE}benches{os.sep}"
 _INSTALLED = (
     "<frozen ",
     *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
 )
 _NOWHERE = SourceLine("?", 0)
-_lines: dict[tuple[str, int], SourceLine] = {}
+_lines: dict[tuple[str, int, str], SourceLine] = {}
+
+Places = Iterable[tuple[str, int, str]]
+"""File, line and function of frames."""
 
 
+@lru_cache(maxsize=1024)
 def is_of_library(path: str) -> bool:
     """Whether a file is Python's, an installed package's or KernBench's, its collectives and benches apart."""
     if path.startswith(_PACKAGE):
-        return not path.startswith((f"{_PACKAGE}ccl{os.sep}", f"{_PACKAGE}benches{os.sep}"))
+        return not path.startswith((_CCL, _BENCHES))
     return path.startswith(_INSTALLED)
 
 
 def here() -> SourceLine:
-    """The line of the kernel that is being executed; keeps no frame."""
+    """The line of the kernel that is being executed, its author's if it calls what kernels share; keeps no frame."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_LANG):
         frame = frame.f_back
-    return _NOWHERE if frame is None else _line(frame.f_code.co_filename, frame.f_lineno)
+    if frame is None:
+        return _NOWHERE
+    path = frame.f_code.co_filename
+    return (path.startswith(_CCL) and in_program(_outwards(frame))) or _line(path, frame.f_lineno)
+
+
+def in_program(places: Places) -> SourceLine | None:
+    """The line that is named of ``places`` in a program, innermost first: the user's if there is one.
+
+    What kernels of collectives share is named by itself only where those that come with KernBench call it.
+    """
+    innermost, inside = None, ""
+    for path, number, name in places:
+        if not path.startswith(_CCL):
+            return _line(path, number, inside)
+        innermost, inside = innermost or _line(path, number), name
+    return innermost
+
+
+def _outwards(frame: FrameType | None) -> Iterator[tuple[str, int, str]]:
+    """The frames of a program, without those of libraries, from ``frame`` to its kernel."""
+    while frame is not None and frame.f_code.co_filename != _ENTRY:
+        if not is_of_library(frame.f_code.co_filename):
+            yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+        frame = frame.f_back
 
 
 @lru_cache(maxsize=1024)
@@ -63,15 +93,15 @@ def _is_users_frame(frame: FrameType) -> bool:
 
 def line_of(traceback: TracebackType | None) -> SourceLine:
     """The innermost line of ``traceback`` outside of the kernel language, and of what is installed if there is one."""
-    found, in_library = None, _NOWHERE
+    places, in_library = [], _NOWHERE
     while traceback is not None:
         path = traceback.tb_frame.f_code.co_filename
         if path.startswith(_INSTALLED) and not path.startswith(_PACKAGE):
             in_library = _line(path, traceback.tb_lineno)
         elif not path.startswith(_LANG):
-            found = _line(path, traceback.tb_lineno)
+            places.append((path, traceback.tb_lineno, traceback.tb_frame.f_code.co_name))
         traceback = traceback.tb_next
-    return found or in_library
+    return in_program(reversed(places)) or in_library
 
 
 def users_line_of(traceback: TracebackType | None) -> SourceLine | None:
@@ -90,8 +120,8 @@ def defined_at(function: Callable[..., Any]) -> SourceLine:
     return _NOWHERE if code is None else _line(code.co_filename, code.co_firstlineno)
 
 
-def _line(path: str, number: int) -> SourceLine:
-    line = _lines.get((path, number))
+def _line(path: str, number: int, inside: str = "") -> SourceLine:
+    line = _lines.get((path, number, inside))
     if line is None:
-        line = _lines[path, number] = SourceLine(Path(path).name, number)
+        line = _lines[path, number, inside] = SourceLine(Path(path).name, number, inside)
     return line

@@ -21,7 +21,7 @@ import numpy as np
 from kernbench.lang.handle import Future, TensorHandle
 from kernbench.lang.known import Known
 from kernbench.lang.pointer import Pointer
-from kernbench.lang.source import is_of_library
+from kernbench.lang.source import in_program, is_of_library
 from kernbench.messages.commands import SourceLine
 
 _HERE = Path(__file__).parent
@@ -58,8 +58,8 @@ def look(values: Values | None) -> Visible:
 
 def place(frame: FrameType | None) -> SourceLine | None:
     """The line that a program whose innermost frame is ``frame`` has come to."""
-    found = next((own for own in _frames(frame) if not is_of_library(own.f_code.co_filename)), None)
-    return None if found is None else SourceLine(Path(found.f_code.co_filename).name, found.f_lineno)
+    own = [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in _frames(frame)]
+    return in_program(place for place in own if not is_of_library(place[0]))
 
 
 def may_end_by_itself(round_: Sequence[Visible]) -> bool:
@@ -77,14 +77,14 @@ def may_end_by_itself(round_: Sequence[Visible]) -> bool:
 
 def place_in(traceback: TracebackType | None) -> SourceLine | None:
     """The innermost line of a program that an exception came by; None if no program was running."""
-    found, is_in_program = None, False
+    found, is_in_program = [], False
     while traceback is not None:
         path = traceback.tb_frame.f_code.co_filename
         if is_in_program and not is_of_library(path):
-            found = SourceLine(Path(path).name, traceback.tb_lineno)
+            found.append((path, traceback.tb_lineno, traceback.tb_frame.f_code.co_name))
         is_in_program = is_in_program or path == _ENTRY
         traceback = traceback.tb_next
-    return found
+    return in_program(reversed(found))
 
 
 class Loop(NamedTuple):

@@ -58,13 +58,14 @@ class Operand:
 
 
 class SourceLine(NamedTuple):
-    """Where in a kernel a command was issued."""
+    """Where in a kernel a command was issued; in what kernels share, the kernel's own line and the function there."""
 
     file: str
     line: int
+    inside: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" + (f" in {self.inside}" if self.inside else "")
 
 
 class Command:
