@@ -2,6 +2,8 @@
 
 import re
 import time
+from contextlib import suppress
+from itertools import count
 from weakref import WeakSet
 
 import pytest
@@ -94,6 +96,60 @@ def test_simulated_time_ends_at_its_limit_with_a_map(bench, capsys):
         "sip0.cube0.pe0.pe_cpu  program (0, 0, 0) is at forever.py:9",
         "sip0.cube0.pe2.pe_cpu  program (1, 0, 0) is at forever.py:9",
     ]
+
+
+def test_a_run_from_python_ends_as_one_of_the_command_line_does(bench):
+    with pytest.raises(
+        LimitError, match=r"stopped after 10.000 us of simulated time, .*\n  sip0.cube0.pe0.pe_cpu "
+    ):
+        kb.run(bench, topology="tiny", max_time="10us")
+    with pytest.raises(
+        LimitError, match=r"stopped after 200ms of CPU time, and this was under way:\n  no kernel"
+    ):
+        kb.run(bench, topology="tiny", what="host", max_cpu="200ms")
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("100ms", "60s"), ("150ms", "10ms")])
+def test_the_narrower_of_two_limits_holds(outer, inner):
+    """And the wider one again when that has ended."""
+
+    def both() -> None:
+        with kb.limited(max_cpu=outer):
+            with suppress(LimitError if inner == "10ms" else ()), kb.limited(max_cpu=inner):
+                for _ in count():
+                    pass
+            for _ in count():
+                pass
+
+    with pytest.raises(LimitError, match=f"after {outer} of CPU time"):
+        both()
+    with kb.limited(max_time="10us"), kb.limited(max_time="1ms"):
+        assert kb.simulate("tiny").machine.engine.limit_ps == 10**7
+
+
+def test_a_simulation_has_a_limit_of_its_own():
+    """Whatever else is simulated in the same program."""
+
+    @kb.jit
+    def spin(x_ptr):
+        while tl.load(x_ptr) == 0:
+            pass
+
+    free, bounded = kb.simulate("tiny"), kb.simulate("tiny", max_time="10us")
+    for simulation in (free, bounded):
+        x = simulation.torch.zeros(1 << 14)
+        x.numpy()
+        assert simulation.machine.now_ps > 2 * 10**6
+    spin[(1,)](x)
+    with pytest.raises(LimitError, match=r"stopped after 10.000 us of simulated time"):
+        bounded.report()
+
+
+@pytest.mark.parametrize("limit", ["max_time", "max_cpu"])
+def test_a_limit_is_a_text_with_its_unit(limit):
+    with pytest.raises(UsageError) as raised:
+        kb.run("vector_add", topology="tiny", **{limit: 0.01})
+    assert str(raised.value) == "0.01 is no duration; write a text with its unit, as in '10ms'"
 
 
 @pytest.mark.parametrize(

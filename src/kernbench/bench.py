@@ -21,6 +21,7 @@ from kernbench.config.load import Overrides
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.fit import Room, block_of, on_first, side
+from kernbench.limits import limited
 from kernbench.messages.commands import SourceLine
 from kernbench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
 from kernbench.registry import Registry, did_you_mean
@@ -228,6 +229,8 @@ def run(
     uninitialised: str = "warn",
     plugins: Iterable[str | Path] = (),
     trace: str | Path | None = None,
+    max_time: str | None = None,
+    max_cpu: str | None = None,
     progress: Callable[[str], None] | None = None,
     **parameters: Any,
 ) -> RunResult:
@@ -236,8 +239,10 @@ def run(
     Every other keyword is a parameter of the bench. One that is named as an option of ``run`` goes into ``params``,
     which may hold any. ``overrides`` as for :func:`kernbench.simulate`. A loop over ``torch.measure`` is measured
     ``iters`` times; without one, all of the bench runs ``iters`` times, each after the tensors of the one before are
-    freed. The last result is judged and timed. ``progress`` is told in a few words what is being done. ``print`` of
-    the result is the page of the command line, and ``to_json()`` its JSON.
+    freed. The last result is judged and timed. ``max_time`` and ``max_cpu``, as in
+    "10ms" and "60s", stop it after so much simulated or CPU time: see :func:`kernbench.limited`. ``progress`` is told
+    in a few words what is being done. ``print`` of the result is the page of the command line, and ``to_json()`` its
+    JSON.
 
     >>> result = run("gemm", topology="tiny", overrides={"pe.clock_ghz": 2}, m=64, n=64, k=64)
     >>> result.check.ok, result.params["m"], result.kernel_time_ps
@@ -246,58 +251,59 @@ def run(
     Raises:
         KernBenchError: its kinds for bad input, and for a simulated program that fails.
     """
-    iters = whole(iters, "iters", least=1)
-    if not (progress is None or callable(progress)):
-        raise UsageError(f"progress must be a function that is told what is done, not {quoted(progress)}")
-    for plugin in _plugins(plugins):
-        load_plugin(plugin)
-    bench = load_bench(bench)
-    known = bench.bind(_given(bench, params, parameters))
-    tell = progress or (lambda _: None)
-    cpu_from = time.process_time()
-    tell(f"building {topology}")
-    simulation = Simulation.of(
-        topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
-    )
-    values = bench.fitted(known, Room.of(simulation.graph))
-    simulation.keeps_rows = trace is not None
-    measures = simulation.torch.measures
-    measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
-    outcome: Outcome
-    for i in range(iters):
-        tell(f"{bench.name}: iteration {i + 1} of {iters}")
-        if i:  # free, and unmap, the tensors of the one before while no window is open
-            del outcome  # noqa: F821 (bound by the round before)
-            simulation.torch.synchronize()
-        simulation.begin_window()
-        outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
-        results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
-        if measures.is_looped:
-            break
-    if outcome.gemm is not None:
-        macs_per_cycle(as_dtype(outcome.gemm), simulation.config.topology.pe.gemm, outcome.line)
-    found = simulation.measures(flops=outcome.flops, gemm=outcome.gemm)
-    if found:
-        report = simulation.noted(added([measure.last for measure in found]))
-        apart: Measured | None = simulation.apart()
-    else:
-        report, apart = simulation.report(flops=outcome.flops, gemm=outcome.gemm), None
-    if trace is not None:
-        simulation.write_trace(Path(trace))
-    tell("checking")
-    check = Check.none("mode timing computes no values") if mode == "timing" else _judge(outcome, results)
-    return RunResult(
-        bench=bench.name,
-        params=values,
-        topology=str(topology),
-        check=check,
-        cpu_s=time.process_time() - cpu_from,
-        peak_mb=_peak_mb(),
-        iterations=i + 1,
-        measures=found,
-        apart=apart,
-        **{part.name: getattr(report, part.name) for part in fields(report)},
-    )
+    with limited(max_time=max_time, max_cpu=max_cpu):
+        iters = whole(iters, "iters", least=1)
+        if not (progress is None or callable(progress)):
+            raise UsageError(f"progress must be a function that is told what is done, not {quoted(progress)}")
+        for plugin in _plugins(plugins):
+            load_plugin(plugin)
+        bench = load_bench(bench)
+        known = bench.bind(_given(bench, params, parameters))
+        tell = progress or (lambda _: None)
+        cpu_from = time.process_time()
+        tell(f"building {topology}")
+        simulation = Simulation.of(
+            topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
+        )
+        values = bench.fitted(known, Room.of(simulation.graph))
+        simulation.keeps_rows = trace is not None
+        measures = simulation.torch.measures
+        measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
+        outcome: Outcome
+        for i in range(iters):
+            tell(f"{bench.name}: iteration {i + 1} of {iters}")
+            if i:  # free, and unmap, the tensors of the one before while no window is open
+                del outcome  # noqa: F821 (bound by the round before)
+                simulation.torch.synchronize()
+            simulation.begin_window()
+            outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
+            results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
+            if measures.is_looped:
+                break
+        if outcome.gemm is not None:
+            macs_per_cycle(as_dtype(outcome.gemm), simulation.config.topology.pe.gemm, outcome.line)
+        found = simulation.measures(flops=outcome.flops, gemm=outcome.gemm)
+        if found:
+            report = simulation.noted(added([measure.last for measure in found]))
+            apart: Measured | None = simulation.apart()
+        else:
+            report, apart = simulation.report(flops=outcome.flops, gemm=outcome.gemm), None
+        if trace is not None:
+            simulation.write_trace(Path(trace))
+        tell("checking")
+        check = Check.none("mode timing computes no values") if mode == "timing" else _judge(outcome, results)
+        return RunResult(
+            bench=bench.name,
+            params=values,
+            topology=str(topology),
+            check=check,
+            cpu_s=time.process_time() - cpu_from,
+            peak_mb=_peak_mb(),
+            iterations=i + 1,
+            measures=found,
+            apart=apart,
+            **{part.name: getattr(report, part.name) for part in fields(report)},
+        )
 
 
 def _plugins(plugins: Any) -> list[str | Path]:

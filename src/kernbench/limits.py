@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ def duration_ps(text: str) -> int:
     >>> duration_ps("10ms"), duration_ps("1.5 us")
     (10000000000, 1500000)
     """
+    if not isinstance(text, str):
+        raise UsageError(f"{quoted(text)} is no duration; write a text with its unit, as in '10ms'")
     number = text.strip().rstrip("munsp ")
     unit = text.strip()[len(number) :].strip()
     whole, _, rest = number.partition(".")
@@ -65,7 +68,8 @@ def limited(*, max_time: str | None = None, max_cpu: str | None = None) -> Itera
     """Stop what runs within the ``with`` block after so much simulated time of a machine, or CPU time of the process.
 
     Each machine that is made within has ``max_time`` for itself. CPU time is watched over in the main thread, wherever
-    it is spent: in simulated time, in a kernel, or in the host's own code.
+    it is spent: in simulated time, in a kernel, or in the host's own code. Of blocks within one another the narrower
+    limit holds.
 
     >>> with limited(max_time="10ms", max_cpu="60s"):
     ...     pass
@@ -80,7 +84,7 @@ def limited(*, max_time: str | None = None, max_cpu: str | None = None) -> Itera
     time_ps = None if max_time is None else duration_ps(max_time)
     cpu_ps = None if max_cpu is None else duration_ps(max_cpu)
     if time_ps is not None:
-        max_time_ps = time_ps
+        max_time_ps = time_ps if before is None else min(before, time_ps)
     try:
         if cpu_ps is None:
             yield
@@ -101,12 +105,17 @@ def _cpu_limited(cpu_s: float, said: str) -> Iterator[None]:
         head = f"stopped after {said} of CPU time, and this was under way:"
         raise LimitError(map_of(head, [line for machine in list(machines) for line in machine.doing(frame)]))
 
+    if 0 < signal.getitimer(signal.ITIMER_PROF)[0] < cpu_s:  # of a block around this one, which ends first
+        yield
+        return
     handler = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, cpu_s, AGAIN_S)
+    left_s, again_s = signal.setitimer(signal.ITIMER_PROF, cpu_s, AGAIN_S)
+    from_s = time.process_time()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        left_s = left_s and max(left_s - (time.process_time() - from_s), 1e-6)
+        signal.setitimer(signal.ITIMER_PROF, left_s, again_s)
         signal.signal(signal.SIGPROF, handler)
 
 

@@ -21,6 +21,7 @@ from kernbench.config.schema import Config
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
 from kernbench.lang.turn import Turn, in_turn
+from kernbench.limits import limited
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine, IdealModel
@@ -48,7 +49,8 @@ class Simulation:
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
     ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``ideal``
     gives mode ``data`` the times of a model. ``keep_log`` keeps the op log of the present window for reports (without
-    it, a run of any length has flat memory). At the end of a ``with`` block, ``torch`` is closed.
+    it, a run of any length has flat memory). ``max_time``, as in "10ms", ends it after so much simulated time in a
+    LimitError. At the end of a ``with`` block, ``torch`` is closed.
 
     Where values exist, ``races`` says what is done where two programs touch a byte, one stores other bits than are
     there, and nothing orders them: "warn" (a RaceWarning, and a row of the report), "error" (a RaceError when the
@@ -69,6 +71,7 @@ class Simulation:
         ideal: IdealModel | None = None,
         races: str = "warn",
         uninitialised: str = "warn",
+        max_time: str | None = None,
     ) -> None:
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {quoted(mode)}; {did_you_mean(mode, MODES)}")
@@ -80,22 +83,23 @@ class Simulation:
         require_registered(config)
         watch = watch_of(races, uninitialised)
         self.machine: Machine | DataMachine
-        if ideal is not None:
-            self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
-        elif mode == "data":
-            limits.require_unlimited_time()
-            self.machine = DataMachine(config, self.graph, say=say, strict=strict, watch=watch)
-        else:
-            self.machine = Machine(
-                config,
-                self.graph,
-                mode=mode,
-                say=say,
-                strict=strict,
-                keep_log=keep_log,
-                tie_seed=tie_seed,
-                watch=watch,
-            )
+        with limited(max_time=max_time):
+            if ideal is not None:
+                self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
+            elif mode == "data":
+                limits.require_unlimited_time()
+                self.machine = DataMachine(config, self.graph, say=say, strict=strict, watch=watch)
+            else:
+                self.machine = Machine(
+                    config,
+                    self.graph,
+                    mode=mode,
+                    say=say,
+                    strict=strict,
+                    keep_log=keep_log,
+                    tie_seed=tie_seed,
+                    watch=watch,
+                )
         self.torch = Context(self.machine, seed=seed)
         add_distributed(self.torch)
         self.torch.measures = Measures(self.machine, self._open_part)
