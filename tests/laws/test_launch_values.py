@@ -21,6 +21,7 @@ from kernbench.errors import KernelError, UsageError
 
 HERE = "test_launch_values.py"
 MODES = ("timed", "data")
+INNER, SCALE = "inner", "scale"
 
 scale = 0
 cell = np.array(0.0)
@@ -432,10 +433,10 @@ def deep():
         "an object in a dict": ({"a": (y,)}, set_inner(y), lambda x: x["a"][0].inner, ""),
         "slots": (Frozen(z), set_inner(z), lambda x: x.inner.inner, ""),
         "a bound method": (y.read, set_inner(y), lambda x: x(), ""),
-        "getattr": (Holder(y), set_inner(y), lambda x: getattr(x.inner, "in" + "ner"), ""),
-        "vars": (y, set_inner(y), lambda x: vars(x)["inner"], ""),
+        "getattr": (Holder(y), set_inner(y), lambda x: getattr(x.inner, INNER), ""),
+        "vars": (y, set_inner(y), lambda x: vars(x)[INNER], ""),
         "asdict": (y, set_inner(y), lambda x: asdict(x)["inner"], ""),
-        "eval": (y, set_inner(y), lambda x: eval("x.in" + "ner", {"x": x}), ""),
+        "eval": (y, set_inner(y), lambda x: eval(f"x.{INNER}", {"x": x}), ""),
         "match": (y, set_inner(y), matched, ""),
         "a function's attribute": (f, set_inner(f), lambda x: x(), ""),
         "a list in a tuple": ((x,), set_item(x), lambda x: x[0][0], "list"),
@@ -486,7 +487,7 @@ def test_what_lies_deep_is_as_it_was_or_an_error(kind):
 
 @kb.jit
 def of_a_looked_up_global(out_ptr):
-    tl.store(out_ptr, globals()["sc" + "ale"])
+    tl.store(out_ptr, globals()[SCALE])
 
 
 @kb.jit
@@ -526,6 +527,38 @@ def test_what_is_looked_up_by_its_text_is_as_it_was(kernel, mode, monkeypatch):
         if n == 1:
             kernel[(1,)](out)
     assert out.tolist() == [1.0]
+
+
+LOOKUPS = {
+    "getattr": lambda x: getattr(x, "inner"),  # noqa: B009
+    "getattr with a default": lambda x: getattr(x, "inner", 0),
+    "vars": lambda x: vars(x)["inner"],
+    "a namespace": lambda x: x.__dict__["inner"],
+    "eval": lambda x: eval("x.inner"),
+    "globals": lambda x: globals()["scale"] + x.inner,
+}
+
+
+@pytest.mark.parametrize("kind", [*LOOKUPS, "any"])
+def test_only_what_a_text_may_mean_is_watched(kind):
+    config, read = Holder(1), LOOKUPS.get(kind, lambda x: getattr(x, INNER))
+    config.counts = {"launches": 0}
+
+    @kb.jit
+    def fill(out_ptr):
+        tl.store(out_ptr, read(config))
+
+    torch = kb.simulate("tiny").torch
+    out = torch.zeros(1)
+    fill[(1,)](out)
+    config.inner, config.counts["launches"] = 9, 1
+    if kind != "any":
+        assert out.tolist() == [1.0]
+        return
+    with pytest.raises(
+        UsageError, match="kernel 'fill' reads, or may look up, 'counts', a dict that the host has"
+    ):
+        torch.synchronize()
 
 
 @pytest.mark.parametrize("mode", MODES)

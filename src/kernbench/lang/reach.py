@@ -5,13 +5,11 @@ It is followed from function to function of the user's, and from object to objec
 
 from __future__ import annotations
 
-import dis
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from types import CellType, CodeType, FunctionType, MemberDescriptorType, ModuleType
+from types import CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,28 +27,9 @@ from kernbench.lang.held import (
     state_of,
 )
 from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
+from kernbench.lang.names import Names, names_in
 
 MISSING: Any = object()
-
-# What looks for globals, attributes, modules and variables of the environment by their text.
-_OF_NAMES = frozenset({"globals", "eval", "exec", "__globals__"})
-_OF_ATTRIBUTES = _OF_NAMES | frozenset(
-    {
-        "getattr",
-        "hasattr",
-        "setattr",
-        "delattr",
-        "vars",
-        "dir",
-        "attrgetter",
-        "methodcaller",
-        "asdict",
-        "astuple",
-    }
-    | {"format", "format_map", "dumps", "__dict__", "__getattribute__", "__getstate__", "__match_args__"}
-)
-_OF_MODULES = frozenset({"modules", "import_module", "__import__"})
-_OF_VARIABLES = frozenset({"environ", "getenv"})
 
 
 class Slot:
@@ -196,9 +175,14 @@ class Reach:
             return False
         return all(_are_same(held, held_in(values[number])) for number, held in self.held.items())
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether attributes, or globals, are looked up by texts that are not known, so that any may be meant."""
+        return self._names.has_any_attribute
+
     def may_read(self, name: str) -> bool:
         """Whether the functions may read an attribute, or a name that they look for by its text, of this ``name``."""
-        return name in self._names.attributes or name in self._names.words or self._names.has(_OF_ATTRIBUTES)
+        return name in self._names.attributes or name in self._names.words or self.looks_up
 
     def _follow(self, todo: list[FunctionType]) -> None:
         is_begun = False
@@ -208,12 +192,12 @@ class Reach:
                 function = todo.pop()
                 read = names_in(function.__code__)
                 self._names = self._names.joined(read)
-                todo += self._new_in([("", module) for module in read.imported()])
+                todo += self._new_in([("", module) for module in _imported(read)])
                 todo += self._enter(self._slots_of(function, read))
             # Every function that is reached may read every attribute: which object it is given, nobody knows.
             for thing in self.objects:
                 todo += self._enter(self._attributes_of(thing))
-        if self._names.has(_OF_VARIABLES) or id(os.environ) in self._seen:
+        if self._names.has_any_variable or id(os.environ) in self._seen:
             self._enter_space(VariableSlot, os.environ, os.environ)
             variables = dict.fromkeys(chain(os.environ, self._names.words))
             self._enter(VariableSlot(os.environ, name, is_written=False) for name in variables)
@@ -256,9 +240,9 @@ class Reach:
     def _slots_of(self, function: FunctionType, read: Names) -> Iterator[Slot]:
         """The globals and closures that ``function`` names."""
         names = function.__globals__
-        if read.has(_OF_NAMES):
+        if read.has_any_name:
             self._enter_space(Slot, names, names)
-        for name in [*names] if read.has(_OF_NAMES) else read.names:
+        for name in [*names] if read.has_any_name else read.names:
             if (name in names or name not in KERNEL_BUILTINS) and not _is_pythons(name):
                 yield Slot(names, name, is_written=self._writes(name))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -273,7 +257,7 @@ class Reach:
         if own is not None:
             self._enter_space(Slot, own, own)
         names: Iterable[str] = self._names.attributes
-        if self._names.has(_OF_ATTRIBUTES) or isinstance(thing, INHERITED):
+        if self.looks_up or isinstance(thing, INHERITED):
             names = dict.fromkeys(chain(own or (), *map(vars, kinds)))
         for name in names:
             if _is_pythons(name):
@@ -292,7 +276,7 @@ class Reach:
         self.spaces[id(place)] = Space(kind, place, frozenset(names))
 
     def _writes(self, name: str) -> bool:
-        return name in self._names.written or self._names.has(_OF_ATTRIBUTES)
+        return name in self._names.written or self.looks_up
 
 
 def reach_of(kernel: JITFunction) -> tuple[Reach, list[Any]]:
@@ -305,6 +289,18 @@ def reach_of(kernel: JITFunction) -> tuple[Reach, list[Any]]:
     functions = [kernel.fn] if isinstance(kernel.fn, FunctionType) else []
     known = kernel.reach = Reach(functions, held_in(kernel))
     return known, list(known.values)
+
+
+def _imported(names: Names) -> list[ModuleType]:
+    """The user's modules that code imports, or may look up."""
+    if not names.modules and not names.has_any_module:
+        return []
+    ends = tuple(f".{name}" for name in names.modules)
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if (names.has_any_module or name in names.modules or name.endswith(ends)) and is_users_module(module)
+    ]
 
 
 def _users_classes_of(thing: Any) -> Iterator[type]:
@@ -322,55 +318,3 @@ def is_number(value: Any) -> bool:
 
 def _is_pythons(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
-
-
-class Names(NamedTuple):
-    """What code names: globals, attributes of anything, modules that it imports, its words, and what it assigns."""
-
-    names: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-
-    def joined(self, *others: Names) -> Names:
-        """The names of these codes together."""
-        return Names(*(tuple(dict.fromkeys(chain(*each))) for each in zip(self, *others, strict=True)))
-
-    def has(self, some: frozenset[str]) -> bool:
-        """Whether one of ``some`` is named."""
-        return not (some.isdisjoint(self.names) and some.isdisjoint(self.attributes))
-
-    def imported(self) -> list[ModuleType]:
-        """The user's modules that the code imports, or may look up."""
-        ends = tuple(f".{name}" for name in self.modules)
-        is_any = self.has(_OF_MODULES)
-        return [
-            module
-            for name, module in (list(sys.modules.items()) if is_any or self.modules else ())
-            if (is_any or name in self.modules or name.endswith(ends)) and is_users_module(module)
-        ]
-
-
-_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"}
-_READS_OF_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"}
-_WRITES = {f"{verb}_{what}" for verb in ("STORE", "DELETE") for what in ("GLOBAL", "ATTR", "DEREF")}
-
-
-@lru_cache(maxsize=1024)
-def names_in(code: CodeType) -> Names:
-    """The names in ``code`` and in the functions, classes and comprehensions within it."""
-    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
-
-    def named(opnames: Collection[str]) -> tuple[str, ...]:
-        return tuple(name for opname, name in steps if opname in opnames)
-
-    by_pattern = ("__match_args__",) if any(opname == "MATCH_CLASS" for opname, _ in steps) else ()
-    mine = Names(
-        named(_READS),
-        named(_READS_OF_ATTRIBUTES) + by_pattern,
-        named(_WRITES),
-        named({"IMPORT_NAME"}),
-        tuple(x for x in code.co_consts if isinstance(x, str) and x.isidentifier()),
-    )
-    return mine.joined(*(names_in(part) for part in code.co_consts if isinstance(part, CodeType)))

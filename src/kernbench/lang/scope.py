@@ -60,8 +60,9 @@ class Scope:
         """
         for watched in self._watched:
             if not watched.note():
+                reads = "reads, or may look up," if self._reach.looks_up else "reads"
                 raise UsageError(
-                    f"{defined_at(self.kernel.fn)}: kernel {self.kernel.__name__!r} reads {watched.path!r}, a "
+                    f"{defined_at(self.kernel.fn)}: kernel {self.kernel.__name__!r} {reads} {watched.path!r}, a "
                     f"{type(watched.thing).__name__} that the host has changed between the launch and its end; wait "
                     "before you change it (torch.synchronize()), or give each launch one of its own"
                 )
