@@ -1,8 +1,11 @@
 """Waits end: who polls gives the others a turn, a poll that nothing can change is mapped, and a loop that ends may."""
 
 import inspect
+import io
 import itertools
+import random
 import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -199,7 +202,17 @@ def hopeless_by_recursion_that_returns(flag_ptr):
         pass
 
 
+def hopeless_behind_dice(flag_ptr):
+    """Chance that is not asked again."""
+    dice = random.Random(5)
+    dice.random()
+    for i in [1, 2, 3]:
+        while not all(bool(tl.load(flag_ptr + i + k)) for k in range(2)):  # polls
+            pass
+
+
 HOPELESS = [
+    hopeless_behind_dice,
     hopeless,
     hopeless_by_a_variable,
     hopeless_in_a_helper,
@@ -390,6 +403,76 @@ def counts_in_a_global(flag_ptr, out_ptr):
         n_global += 1
 
 
+class Counter:
+    __slots__ = ("n",)
+
+    def __init__(self):
+        self.n = 0
+
+    def goes_on(self):
+        self.n += 1
+        return self.n < N
+
+
+def counts_in_a_slot(flag_ptr, out_ptr):
+    counter = Counter()
+    while tl.load(flag_ptr) == 0 and counter.goes_on():
+        pass
+
+
+def counts_in_a_global_of_a_helper(flag_ptr, out_ptr):
+    while tl.load(flag_ptr) == 0 and goes_on():
+        pass
+
+
+def goes_on():
+    global n_global
+    n_global += 1
+    return n_global % N != 0
+
+
+def counts_by_a_generator(flag_ptr, out_ptr):
+    left = (0 for _ in [0] * N)
+    while tl.load(flag_ptr) == 0 and next(left, 1) == 0:
+        pass
+
+
+def counts_by_itertools(flag_ptr, out_ptr):
+    n = itertools.count()
+    while tl.load(flag_ptr) == 0 and next(n) < N:
+        pass
+
+
+def counts_by_a_while_in_a_for(flag_ptr, out_ptr):
+    for _ in itertools.repeat(None, N):
+        while tl.load(flag_ptr) == 0:
+            break
+
+
+def counts_within_c(flag_ptr, out_ptr):
+    flag = tl.load(flag_ptr)
+    while any([flag] * N):
+        pass
+
+
+def counts_in_a_buffer(flag_ptr, out_ptr):
+    left = io.BytesIO(bytes(N))
+    while tl.load(flag_ptr) == 0 and left.read(1):
+        pass
+
+
+def looks_at_a_clock(flag_ptr, out_ptr):
+    until_s = time.perf_counter() + 0.1
+    while tl.load(flag_ptr) == 0 and time.perf_counter() < until_s:
+        pass
+
+
+def throws_dice(flag_ptr, out_ptr):
+    dice = random.Random(5)
+    while tl.load(flag_ptr) == 0 and dice.randrange(N):
+        pass
+
+
 def counts_on_the_device(flag_ptr, out_ptr):
     """The counter is a block that nobody looks at but the PE."""
     n = tl.load(flag_ptr)
@@ -409,6 +492,15 @@ def counts_on_the_device(flag_ptr, out_ptr):
         counts_in_an_object,
         counts_in_a_closure,
         counts_in_a_global,
+        counts_in_a_slot,
+        counts_in_a_global_of_a_helper,
+        counts_by_a_generator,
+        counts_by_itertools,
+        counts_by_a_while_in_a_for,
+        counts_within_c,
+        counts_in_a_buffer,
+        looks_at_a_clock,
+        throws_dice,
         counts_on_the_device,
     ],
     ids=lambda body: body.__name__,

@@ -1,12 +1,12 @@
 """What a program asks again and again: when that is for ever, and what of it is asked anew.
 
 A poll is a value that a kernel needs in Python, or a ``tl.test``. A program polls in vain when it came back to the same
-place with the same variables, while no program changed anything: it will come back again.
+place with the same variables, while no program changed anything, and nothing of it is hidden: it will come back again.
 """
 
 from __future__ import annotations
 
-from kernbench.lang.visible import Visible, look, may_end_by_itself
+from kernbench.lang.visible import Visible, look
 from kernbench.memory.replay import Values
 from kernbench.messages.commands import Command, DmaReadCmd, GemmCmd, MathCmd, SourceLine, WaitCmd
 from kernbench.units import ceil_div
@@ -14,7 +14,6 @@ from kernbench.units import ceil_div
 FIRST_LOOK = 64  # polls without a change before a program is looked at
 LONGEST_ROUND = 64  # polls after which a loop begins anew
 N_ALIKE = 4  # ends of rounds at which it must look the same, FIRST_LOOK polls apart
-MOST_POLLS = 1 << 20  # without a change, whatever the variables do meanwhile
 MOST_READS = 1 << 12  # accesses that are remembered
 
 
@@ -91,7 +90,7 @@ class Polls:
     @property
     def are_vain(self) -> bool:
         """Whether they are for ever, unless another program changes something."""
-        return self._seen == self._changes.n and (self._n_alike >= N_ALIKE or self.n >= MOST_POLLS)
+        return self._seen == self._changes.n and self._n_alike >= N_ALIKE
 
     def ended(self) -> None:
         """Note the end of the program."""
@@ -109,15 +108,14 @@ class Polls:
         self._compare(look(values))
         return self.are_vain
 
-    def _compare(self, seen: Visible) -> None:
+    def _compare(self, seen: Visible | None) -> None:
         round_, since = self._round, self.n - self._start
-        if not round_:
+        if seen is None:
+            self._look_again_at(2 * self.n)
+        elif not round_:
             round_.append(seen)
             self._next = self.n + 1
         elif seen == round_[0]:
-            if not self._length and may_end_by_itself(round_):
-                self._look_again_at(2 * self.n)
-                return
             self._length = self._length or since
             self._n_alike += 1
             self._next = self.n + self._length * ceil_div(FIRST_LOOK, self._length)
