@@ -181,7 +181,7 @@ def test_tables_fit_a_terminal_of_80_columns(kernbench, bench, monkeypatch):
         "hbm queue  3.000 us   75 %  my_bench.py:7 (load)  spread the data over more",
         "                                                  channels, or let programs",
         "                                                  touch it in different orders",
-        "hbm        1.000 us   25 %  my_bench.py:7 (load)  load larger runs, load",
+        "hbm        1.000 us   25 %  my_bench.py:7 (load)  load earlier, reuse what was",
     ]
 
 

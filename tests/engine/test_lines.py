@@ -8,8 +8,8 @@ from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 
 
-def line(behind, op):
-    return Origin(SourceLine("test_lines.py", mixed.fn.__code__.co_firstlineno + behind), op)
+def line(behind, op, *, is_short=False):
+    return Origin(SourceLine("test_lines.py", mixed.fn.__code__.co_firstlineno + behind), op, is_short)
 
 
 @kb.jit
@@ -38,7 +38,9 @@ MIXED = [
     line(8, "store"),
     line(9, "load"),
     line(9, "wait"),
-    line(10, "load"),
+    line(
+        10, "load", is_short=True
+    ),  # 4 B, where PE_DMA moves 1 KiB during its set-up; all others have that much
     line(10, "gt"),
 ]
 

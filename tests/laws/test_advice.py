@@ -16,6 +16,7 @@ from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 LOADS, STORES, GEMM, MATH = "pe_dma.rd", "pe_dma.wr", "pe_gemm", "pe_math"
+SHORT_LOADS, SHORT_STORES = "short load", "short store"
 ON_0, ON_3 = DPPolicy(only=0), DPPolicy(only=3)
 ROWS = DPPolicy("replicate", "replicate", "row_wise")
 ALL = DPPolicy("replicate", "replicate", "replicate")
@@ -28,6 +29,7 @@ NARROW = ("cube.noc.link_bw=4", "pe.dma.bw=4", NO_WALKS)
 SLOW_HBM = ("cube.hbm.pc_bw=4", NO_WALKS)
 LATE_HBM = ("cube.hbm.flat_latency_ns=500", NO_WALKS)
 # From PE 0 to the others, and from PE 3 and from PE 1 to PE 0: what comes back goes another way.
+ONE_LINK = "overrides.sip0.cube0.r0_0->sip0.cube0.r1_0"
 SLOW_OUT = ("overrides.sip0.cube0.r0_0->sip0.cube0.r1_0.latency_ns=2000", NO_WALKS)
 SLOW_BACK = tuple(
     f"overrides.sip0.cube0.{router}->sip0.cube0.r0_0.latency_ns=2000" for router in ("r1_0", "r0_1")
@@ -293,7 +295,7 @@ def of_products(cause, paid_by, what, before, after, **options):
 
 FEWER_COMMANDS = "use larger blocks and so fewer commands"
 SPREAD, ORDERS = "spread the data over more channels", "let programs touch it in different orders"
-NEARER, NARROWER, MORE_PES = "place data nearer", "use a narrower dtype", "more PEs"
+NEARER, NARROWER, MORE_PES = "place data nearer", "use a narrower dtype that needs no cast", "more PEs"
 FUSE, FEWER = "fuse operations", "use fewer or cheaper operations"
 IN_ARRAY = "accumulate with acc = tl.dot"
 SMALL_FILE = "pe.regfile.accumulators=8KiB"
@@ -317,7 +319,7 @@ def of_math(cause, *, few=FUSE, on=FAST_MEMORY):
     paid_by = "" if cause == "math" else MATH
     on_one = {"grid": 4, "place": [0] * 4, "N": 512}
     yield case(cause, paid_by, few, multiply_add, wide, on=on, N=2048, after={"FUSED": True})
-    narrower = "a narrower dtype" if cause == "math" else NARROWER
+    narrower = "a narrower dtype that needs no cast" if cause == "math" else NARROWER
     yield case(cause, paid_by, narrower, multiply_add, wide, on=on, N=2048, after={"tensors": [narrow]})
     yield case(
         cause, paid_by, MORE_PES, multiply_add, wide, on=on, **on_one, after=FOUR | {"tensors": [spread]}
@@ -358,26 +360,35 @@ CASES = [
          after={"tensors": [tensor(4, 1024, policy=ROWS)]}),
     case("hbm queue", "", ORDERS, load_from_each, tensor(4, 1024, policy=ROWS), on=SLOW_HBM, **FOUR, N=1024,
          after={"ROTATE": True}),
-    case("hbm", LOADS, "load larger runs", one_by_one, tensor(1024), on=LATE_HBM, N=1024, BLOCK=128,
+    case("hbm", SHORT_LOADS, "load larger runs", one_by_one, tensor(1024), on=LATE_HBM, N=1024, BLOCK=128,
          after={"BLOCK": 1024}),
-    case("hbm", LOADS, "load earlier", one_by_one, tensor(1024), on=LATE_HBM, N=1024, BLOCK=128, after={"EARLY": True}),
-    case("hbm", LOADS, "reuse what was loaded", again, tensor(1024), on=LATE_HBM, N=1024, REUSE=False,
-         after={"REUSE": True}),
-    *(case("hbm", unit, NARROWER, body, X4K, on=SLOW_HBM, N=4096, BLOCK=4096,
+    *(case("hbm", unit, "load earlier", one_by_one, X2K, on=LATE_HBM, N=2048, BLOCK=BLOCK, after={"EARLY": True})
+      for unit, BLOCK in ((SHORT_LOADS, 128), (LOADS, 512))),
+    *(case("hbm", unit, "reuse what was loaded", again, tensor(1024), on=LATE_HBM, N=N, REUSE=False,
+           after={"REUSE": True})
+      for unit, N in ((SHORT_LOADS, 128), (LOADS, 1024))),
+    *(case("hbm", unit, NARROWER, body, X4K, on=SLOW_HBM, N=4096, BLOCK=BLOCK,
            after={"tensors": [tensor(4096, dtype="fp16")]})
-      for unit, body in ((LOADS, loads), (STORES, stores))),
-    case("hbm", STORES, "store larger runs", stores, tensor(1024), on=LATE_HBM, N=1024, BLOCK=16,
+      for unit, body, BLOCK in ((LOADS, loads, 4096), (STORES, stores, 4096), (SHORT_LOADS, loads, 128),
+                                (SHORT_STORES, stores, 128))),
+    case("hbm", SHORT_STORES, "store larger runs", stores, tensor(1024), on=LATE_HBM, N=1024, BLOCK=16,
          after={"BLOCK": 1024}),
-    *(case("data on the fabric", unit, NEARER, body, tensor(1024, policy=ON_3), on=FAR, place=[0], N=1024, BLOCK=1024,
+    *(case("data on the fabric", unit, NEARER, body, tensor(1024, policy=ON_3), on=FAR, place=[0], N=N, BLOCK=N,
            after={"place": [3]})
-      for unit, body in ((LOADS, loads), (STORES, stores))),
-    case("data on the fabric", LOADS, "load larger blocks", one_by_one, tensor(1024), on=FAR, N=1024, BLOCK=128,
+      for unit, body, N in ((LOADS, loads, 1024), (STORES, stores, 1024), (SHORT_LOADS, loads, 128),
+                            (SHORT_STORES, stores, 128))),
+    case("data on the fabric", SHORT_LOADS, "load larger runs", one_by_one, tensor(1024), on=FAR, N=1024, BLOCK=128,
          after={"BLOCK": 1024}),
-    case("data on the fabric", STORES, "store larger blocks", stores, tensor(1024, policy=ON_3), on=SLOW_OUT, place=[0],
-         N=1024, BLOCK=16, after={"BLOCK": 1024}),
+    case("data on the fabric", SHORT_STORES, "store larger runs", stores, tensor(1024, policy=ON_3), on=SLOW_OUT,
+         place=[0], N=1024, BLOCK=16, after={"BLOCK": 1024}),
     *(case("data on the fabric", unit, NARROWER, body, X4K, on=NARROW, N=4096, BLOCK=4096,
            after={"tensors": [tensor(4096, dtype="fp16")]})
       for unit, body in ((LOADS, loads), (STORES, stores))),
+    case("data on the fabric", SHORT_LOADS, NARROWER, loads, X4K, on=NARROW[::2], N=128, BLOCK=128,
+         after={"tensors": [tensor(4096, dtype="fp16")]}),
+    case("data on the fabric", SHORT_STORES, NARROWER, stores, tensor(128, policy=ON_3),
+         on=(f"{ONE_LINK}.bw=2", NO_WALKS), place=[0], N=128, BLOCK=128,
+         after={"tensors": [tensor(128, dtype="fp16", policy=ON_3)]}),
     *(of_products(cause, ADD_OF_DOT, IN_ARRAY, product(on) | {"HOW": "add"}, product(on))
       for cause, on in (("fetch", ()), ("math", ("pe.math.rate.add=0.1",)), ("store", ("pe.tcm.write_bw=32",)))),
     of_products("fetch", GEMM, "use larger m and n that fit pe.regfile.accumulators",
@@ -388,7 +399,7 @@ CASES = [
     of_products("fetch", GEMM, "a narrower dtype", product(["pe.fetch_store.bw=16"], dtype="fp32", bm=32, bn=32),
                 product(["pe.fetch_store.bw=16"], bm=32, bn=32)),
     of_products("gemm", "", "fill the array", product(bm=16, bn=16), product(bm=32, bn=32)),
-    of_products("gemm", "", NARROWER, product(dtype="fp32"), product()),
+    of_products("gemm", "", "use a narrower dtype", product(dtype="fp32"), product()),
     of_products("gemm", "", MORE_PES, product(bm=16), product(bm=16, policies=(ROWS, ALL, ROWS)) | FOUR),
     *of_math("fetch"),
     *of_math("math", few=FEWER, on=(*FAST_MEMORY, *(f"pe.math.rate.{name}=0.1" for name in ("add", "mul", "fma")))),
@@ -453,6 +464,45 @@ def test_every_alternative_of_every_advice_has_a_case():
         if text and name != "not traced"
     }
     assert {(case.cause, case.paid_by, case.what) for case in CASES} == offered
+
+
+def copies(x_ptr, y_ptr, N: tl.constexpr, BLOCK: tl.constexpr):
+    for i in range(0, N, BLOCK):
+        at = i + tl.arange(0, BLOCK)
+        tl.store(y_ptr + at, tl.load(x_ptr + at))
+
+
+def adds(x_ptr, N: tl.constexpr, CAST: tl.constexpr = False):
+    total = tl.zeros((N,), tl.float32)
+    for i in range(8):
+        x = tl.load(x_ptr + i * N + tl.arange(0, N))
+        total += x.to(tl.float32) if CAST else x
+    tl.wait(total)
+
+
+@pytest.mark.parametrize(
+    ("body", "tensors", "what"),
+    [(stores, (X4K,), "store larger runs"), (copies, (X4K, X4K), "store larger runs")],
+)
+def test_runs_as_long_as_the_set_up_of_pe_dma_are_not_to_be_longer(body, tensors, what):
+    """16 ns at 64 GB/s are 1 KiB: up to there longer runs pay, and beyond they only overlap less."""
+    on = (NO_WALKS,)
+    short, shorter, long, longer = (
+        measured(body, *tensors, on=on, N=4096, BLOCK=block) for block in (128, 64, 256, 4096)
+    )
+    assert short.kernel_time_ps < shorter.kernel_time_ps
+    assert longer.kernel_time_ps >= long.kernel_time_ps
+    assert [what in alternatives(run.limit.rstrip(".").partition(": ")[2]) for run in (shorter, long)] == [
+        True,
+        False,
+    ]
+
+
+def test_a_narrower_dtype_that_needs_a_cast_is_not_what_is_advised():
+    before = measured(adds, tensor(8 * 256), on=FAST_MEMORY, N=256)
+    after = measured(adds, tensor(8 * 256, dtype="fp16"), on=FAST_MEMORY, N=256, CAST=True)
+    assert "that needs no cast" in before.limit
+    assert after.kernel_time_ps > before.kernel_time_ps
 
 
 # -- the device ---------------------------------------------------------------------------------------------------

@@ -46,9 +46,9 @@ class OpLog:
     where in a kernel it comes; it is no part of the log.
     """
 
-    def __init__(self, *, keep: bool = True) -> None:
+    def __init__(self, *, keep: bool = True, short_bytes: int = 0) -> None:
         self.keep = keep
-        self.lines = CommandLines(keep=keep)
+        self.lines = CommandLines(keep=keep, short_bytes=short_bytes)
         self.first = 0
         self.values: list[ValueRecord] = []
         # The rows not packed yet, one behind the other; a tuple each would set off searches for garbage.

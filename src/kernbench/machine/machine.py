@@ -43,7 +43,7 @@ from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
-from kernbench.units import format_ps
+from kernbench.units import PS_PER_NS, format_ps
 
 MOST_VALUES = 1 << 13  # commands that wait for Phase 2: bounds memory, not time
 ARG_BYTES = 8  # a kernel argument in a launch message
@@ -286,7 +286,8 @@ class Machine(Hardware):
         self.engine = Engine(tie_seed)
         if limits.max_time_ps is not None:
             self.engine.limit_ps, self.engine.over_limit = limits.max_time_ps, self._over_limit
-        self.log = OpLog(keep=keep_log)
+        dma = config.topology.pe.dma
+        self.log = OpLog(keep=keep_log, short_bytes=int(dma.rate.fraction * dma.setup_ps / PS_PER_NS))
         self.assembly = Assembly(config, graph, self.engine, self.log, self.page_tables)
         self.fabric = self.assembly.fabric
         host = self.assembly.component(graph.node("host").index)

@@ -19,14 +19,21 @@ from kernbench.messages.commands import (
 from kernbench.messages.oplog import OpCode, OpRecord
 
 GATHER, SCATTER = "gather", "scatter"  # instead of "load" and "store", where a list of addresses travels
+SHORT = (
+    "short "  # before "load" and "store", of runs that PE_DMA moves in less time than it sets a command up
+)
 ADD_OF_DOT = "add of a dot"  # instead of "add", where ``tl.dot(a, b, acc)`` would have added as well
 
 
 class Origin(NamedTuple):
-    """A line of a kernel and the op that it asks for: "exp", "load", ...; "value" where Python needs a block's."""
+    """A line of a kernel and the op that it asks for: "exp", "load", ...; "value" where Python needs a block's.
+
+    ``is_short`` is of a load or a store: its runs are so short that longer ones take no more time.
+    """
 
     line: SourceLine
     op: str
+    is_short: bool = False
 
     def __str__(self) -> str:
         return f"{self.line} ({self.op})"
@@ -38,9 +45,10 @@ class PeLines:
     ``first`` is the number of the first one kept; ``products`` the living results of PE_GEMM.
     """
 
-    __slots__ = ("first", "lines", "ops", "products")
+    __slots__ = ("first", "lines", "ops", "products", "short_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, short_bytes: int) -> None:
+        self.short_bytes = short_bytes
         self.first = 0
         self.lines: list[SourceLine] = []
         self.ops: list[str] = []
@@ -66,6 +74,9 @@ class PeLines:
             return GATHER
         elif isinstance(command, DmaWriteCmd) and _is_listed(command.target):
             return SCATTER
+        elif isinstance(command, (DmaReadCmd, DmaWriteCmd)):
+            access = (command.target if isinstance(command, DmaWriteCmd) else command.operands[0]).access
+            return (SHORT if access and access.runs()[1] < self.short_bytes else "") + command.name
         return command.name
 
     def _adds_product(self, command: MathCmd) -> bool:
@@ -81,17 +92,21 @@ def _is_listed(memory: Operand) -> bool:
 
 
 class CommandLines:
-    """The origins of all commands since the last :meth:`forget`, by PE and command number; none unless ``keep``."""
+    """The origins of all commands since the last :meth:`forget`, by PE and command number; none unless ``keep``.
 
-    def __init__(self, *, keep: bool = True) -> None:
+    Runs of less than ``short_bytes`` are short.
+    """
+
+    def __init__(self, *, keep: bool = True, short_bytes: int = 0) -> None:
         self.keep = keep
+        self.short_bytes = short_bytes
         self._by_pe: dict[int, PeLines] = {}
         self._waits: dict[int, Origin] = {}
         self._origins: dict[Origin, Origin] = {}  # one object of each
 
     def of_pe(self, pe: int) -> PeLines | None:
         """Where PE number ``pe`` notes its commands; None if they are not kept."""
-        return self._by_pe.setdefault(pe, PeLines()) if self.keep else None
+        return self._by_pe.setdefault(pe, PeLines(self.short_bytes)) if self.keep else None
 
     def note_wait(self, version: int, line: SourceLine, op: str) -> None:
         """Keep where a program waits for the value or the completion ``version``."""
@@ -107,7 +122,8 @@ class CommandLines:
         if lines is None or not 0 <= record.command - lines.first < len(lines.lines):
             return None
         at = record.command - lines.first
-        return Origin(lines.lines[at], lines.ops[at])
+        op = lines.ops[at]
+        return Origin(lines.lines[at], op.removeprefix(SHORT), op.startswith(SHORT))
 
     def forget(self) -> None:
         """Drop the origins so far."""

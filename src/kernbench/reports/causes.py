@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from kernbench.messages.commands import SourceLine
-from kernbench.messages.lines import ADD_OF_DOT, GATHER, Origin
+from kernbench.messages.lines import ADD_OF_DOT, GATHER, SHORT, Origin
 from kernbench.reports.tables import percent
 
 
@@ -26,7 +26,10 @@ class Cause(NamedTuple):
 
 
 _LOADS, _STORES, _GEMM, _MATH = "pe_dma.rd", "pe_dma.wr", "pe_gemm", "pe_math"
-_FUSE = "fuse operations (tl.fma, tl.softmax), use a narrower dtype, or more PEs"
+_SHORT_LOADS, _SHORT_STORES = f"{SHORT}load", f"{SHORT}store"
+# A cast takes PE_MATH, and what moves its operands and results, about as long as a whole op.
+_NARROWER = "use a narrower dtype that needs no cast"
+_FUSE = f"fuse operations (tl.fma, tl.softmax), {_NARROWER}, or more PEs"
 _ADD_IN_ARRAY = {ADD_OF_DOT: "accumulate with acc = tl.dot(a, b, acc)"}
 _FEWER_COMMANDS = "use larger blocks and so fewer commands"
 
@@ -65,15 +68,19 @@ CAUSES: dict[str, Cause] = {
     "hbm": Cause(
         "the memory's own latency and rate",
         cures={
-            _LOADS: "load larger runs, load earlier, reuse what was loaded, or use a narrower dtype",
-            _STORES: "store larger runs, or use a narrower dtype",
+            _SHORT_LOADS: f"load larger runs, load earlier, reuse what was loaded, or {_NARROWER}",
+            _SHORT_STORES: f"store larger runs, or {_NARROWER}",
+            _LOADS: f"load earlier, reuse what was loaded, or {_NARROWER}",
+            _STORES: _NARROWER,
         },
     ),
     "data on the fabric": Cause(
         "data travels",
         cures={
-            _LOADS: "place data nearer, load larger blocks, or use a narrower dtype",
-            _STORES: "place data nearer, store larger blocks, or use a narrower dtype",
+            _SHORT_LOADS: f"place data nearer, load larger runs, or {_NARROWER}",
+            _SHORT_STORES: f"place data nearer, store larger runs, or {_NARROWER}",
+            _LOADS: f"place data nearer, or {_NARROWER}",
+            _STORES: f"place data nearer, or {_NARROWER}",
         },
     ),
     "fetch": Cause(
@@ -90,7 +97,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "math": Cause(
         "PE_MATH is at work",
-        "use fewer or cheaper operations, a narrower dtype, or more PEs",
+        "use fewer or cheaper operations, a narrower dtype that needs no cast, or more PEs",
         _ADD_IN_ARRAY,
     ),
     "store": Cause(
@@ -226,6 +233,8 @@ def cure(cause: str, payer: Payer) -> str:
     """What to do about ``cause`` where ``payer`` pays most for it; what it means, where nothing is known."""
     known = CAUSES[cause]
     op = "" if payer.origin is None else payer.origin.op
+    if payer.origin is not None and payer.origin.is_short:
+        op = SHORT + op
     return known.cures.get(op) or known.cures.get(payer.unit) or known.cure or known.meaning
 
 
@@ -271,6 +280,8 @@ def limit_line(parts: Parts) -> str:
 PAYERS = {
     "pe_dma.rd": "loads",
     "pe_dma.wr": "stores",
+    _SHORT_LOADS: "loads of short runs",
+    _SHORT_STORES: "stores of short runs",
     "pe_gemm": "PE_GEMM",
     "pe_math": "PE_MATH",
     "pe_ipcq": "messages",
