@@ -21,6 +21,7 @@ from kernbench.config.load import Overrides
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.fit import Room, block_of, on_first, side
+from kernbench.given import whole
 from kernbench.limits import limited
 from kernbench.messages.commands import SourceLine
 from kernbench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
@@ -31,7 +32,6 @@ from kernbench.reports.run_result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import MODES, Simulation, load_plugin
 from kernbench.topology.graph import TopologyGraph
-from kernbench.units import whole
 from kernbench.wording import is_name, plural, quoted
 
 Fit = Callable[[Room, dict[str, Any]], Mapping[str, Any]]
@@ -169,6 +169,11 @@ def bench(
         raise UsageError("@bench needs a name, as in @bench('mine')")
 
     def enter(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
+        if not (fit is None or callable(fit)):
+            raise UsageError(f"bench {name!r}: fit must be a function of room and given, not {quoted(fit)}")
+        if not (small is None or isinstance(small, Mapping)):
+            raise UsageError(f"bench {name!r}: small must be a dict of parameters, not {quoted(small)}")
+        whole(least_pes, f"bench {name!r}: least_pes", least=1)
         first = (
             next(iter(inspect.signature(run).parameters.values()), None) if inspect.isfunction(run) else None
         )
@@ -255,13 +260,15 @@ def run(
         iters = whole(iters, "iters", least=1)
         if not (progress is None or callable(progress)):
             raise UsageError(f"progress must be a function that is told what is done, not {quoted(progress)}")
+        if not (trace is None or isinstance(trace, (str, Path))):
+            raise UsageError(f"trace must be the path of a file, not {quoted(trace)}")
         for plugin in _plugins(plugins):
             load_plugin(plugin)
         bench = load_bench(bench)
         known = bench.bind(_given(bench, params, parameters))
         tell = progress or (lambda _: None)
         cpu_from = time.process_time()
-        tell(f"building {topology}")
+        tell(f"building {topology if isinstance(topology, (str, Path)) else '...'}")
         simulation = Simulation.of(
             topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
         )

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from kernbench.errors import DTypeError
+from kernbench.given import told
 from kernbench.registry import did_you_mean
 from kernbench.wording import quoted
 
@@ -192,12 +193,13 @@ def as_dtype(spec: DType | str | np.dtype[Any] | type) -> DType:
         return _SPELLINGS[spec]
     try:
         return _BY_NUMPY[np.dtype(spec)]
-    except (KeyError, TypeError):
+    except Exception:  # whatever numpy, or an object that it looks at, raises
         raise DTypeError(
             f"no KernBench dtype for {quoted(spec)}; known: {', '.join(d.name for d in DTYPES)}"
         ) from None
 
 
+@told()
 def accumulate_type(dtype: DType) -> DType:
     """What ``tl.dot`` accumulates ``dtype`` in: fp32 (fp64 for fp64, int32 for integers)."""
     if dtype is float64:

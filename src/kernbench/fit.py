@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernbench.errors import UsageError
+from kernbench.given import MOST_COUNT, told, whole
 from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.graph import TopologyGraph
-from kernbench.wording import plural
+from kernbench.wording import plural, quoted
 
 MOST_PES = 128  # those of `default`: a run of more takes minutes of CPU time
 LEAST_BLOCK = 32  # no block becomes smaller for the sake of more programs: an array of this side would idle
@@ -41,6 +42,7 @@ class Room:
             accumulator_bytes=graph.spec.pe.regfile.accumulators_bytes,
         )
 
+    @told("Room.pes")
     def pes(self, given: Mapping[str, Any]) -> int:
         """How many PEs a bench works on: what ``given`` says with ``pes``; all, up to :data:`MOST_PES`, if it does not.
 
@@ -48,10 +50,7 @@ class Room:
             UsageError: the machine does not have so many.
         """
         pes: int = given.get("pes", min(self.n_pes, MOST_PES))
-        if not 1 <= pes <= self.n_pes:
-            raise UsageError(
-                f"pes={pes}: this machine has {plural(self.n_pes, 'PE')}; give a number from 1 to that"
-            )
+        _require_has(self.n_pes, pes)
         return pes
 
     def blocks(
@@ -76,6 +75,16 @@ class Room:
         Raises:
             UsageError: a given extent is less than 1.
         """
+        for what, counts in (("holds", holds), ("accumulates", accumulates), ("programs", programs)):
+            if not callable(counts):
+                raise UsageError(
+                    f"Room.blocks: {what} must be a function of the extents, not {quoted(counts)}"
+                )
+        for what, named in (("wanted", wanted), ("given", given)):
+            if not isinstance(named, Mapping):
+                raise UsageError(
+                    f"Room.blocks: {what} must be a dict of extents by name, not {quoted(named)}"
+                )
         extents = {name: given.get(name, extent) for name, extent in wanted.items()}
         for name, extent in extents.items():
             if extent < 1:
@@ -101,11 +110,18 @@ class Room:
         return extents
 
 
+@told()
 def on_first(pes: int, torch: Any, policy: DPPolicy) -> DPPolicy:
-    """``policy`` if ``pes`` are all PEs of the machine; else rows over the first of them."""
+    """``policy`` if ``pes`` are all PEs of the machine; else rows over the first of them.
+
+    Raises:
+        UsageError: the machine does not have so many.
+    """
+    _require_has(len(torch.machine.pes), pes)
     return policy if pes == len(torch.machine.pes) else DPPolicy(only=range(pes))
 
 
+@told()
 def block_of(extent: int, most: int) -> int:
     """The power of two that covers ``extent`` elements, at most ``most``.
 
@@ -115,6 +131,7 @@ def block_of(extent: int, most: int) -> int:
     return min(most, 1 << max(0, extent - 1).bit_length())
 
 
+@told()
 def side(n_elem: int) -> int:
     """The side of a square of about ``n_elem`` elements: a power of two, rounded down.
 
@@ -122,6 +139,14 @@ def side(n_elem: int) -> int:
     [128, 128, 256, 1024]
     """
     return 1 << (math.isqrt(n_elem).bit_length() - 1)
+
+
+def _require_has(n_pes: int, pes: int) -> None:
+    """UsageError unless a machine of ``n_pes`` PEs has ``pes`` of them."""
+    if not 1 <= whole(pes, "pes", least=-MOST_COUNT) <= n_pes:
+        raise UsageError(
+            f"pes={quoted(pes)}: this machine has {plural(n_pes, 'PE')}; give a number from 1 to that"
+        )
 
 
 def _halvings(extents: Extents, free: list[str], least: int) -> Iterator[Extents]:

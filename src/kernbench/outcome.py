@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from kernbench.dtypes import DType, Kind, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
+from kernbench.given import told, whole
 from kernbench.lang.source import user_line
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor, Tensor
-from kernbench.units import format_bytes, whole
+from kernbench.units import format_bytes
 from kernbench.wording import plural, quoted
 
 Array = npt.NDArray[Any]
@@ -165,6 +166,7 @@ def _set(record: Any, **values: Any) -> None:
         object.__setattr__(record, name, value)
 
 
+@told()
 def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Tensor:
     """A host tensor of normal random numbers; for integers, of whole numbers from -8 to 7, or from 0 to 15.
 
@@ -186,6 +188,7 @@ def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Ten
     return integers
 
 
+@told()
 def rounding(values: Array, dtype: DType | str) -> Array:
     """How far rounding ``values`` to ``dtype`` may move each: half a unit in the last place, or of the smallest.
 
@@ -199,6 +202,7 @@ def rounding(values: Array, dtype: DType | str) -> Array:
     return half
 
 
+@told()
 def dot_tolerance(a: Array, b: Array, accumulator: DType | str, out: DType | str) -> Array:
     """How far ``a @ b``, summed in ``accumulator`` in any order and rounded to ``out``, may be off: ``[m, n]``.
 

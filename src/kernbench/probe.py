@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -14,6 +14,7 @@ from kernbench.config.load import Overrides
 from kernbench.config.rules.memory import directory_bytes
 from kernbench.dtypes import int8
 from kernbench.errors import UnknownNameError, UsageError
+from kernbench.given import whole
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.machine.machine import Machine
@@ -142,11 +143,13 @@ def run_probe(
     A PE loads what its TCM does not hold in blocks, one behind the other. A case that the machine has no place for is
     left out; UsageError for a size that the PE's slice of HBM does not hold.
     """
+    for what, given, kind in (("cases", cases, "names"), ("sizes", sizes, "bytes")):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise UsageError(f"run_probe: {what}={quoted(given)}; give a tuple of {kind}")
+    sizes = tuple(whole(size, "run_probe: a size", least=1) for size in sizes)
     unknown = next((case for case in cases if case not in CASES), None)
     if unknown is not None:
         raise UnknownNameError(f"unknown probe case {quoted(unknown)}; {did_you_mean(unknown, CASES)}")
-    if any(size < 1 for size in sizes):
-        raise UsageError(f"probe sizes are bytes above 0, not {min(sizes)}")
     return tuple(row for case in cases for row in _Probe(topology, overrides).rows(case, sizes))
 
 

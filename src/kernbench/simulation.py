@@ -20,6 +20,7 @@ from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
+from kernbench.given import whole
 from kernbench.lang.turn import Turn, in_turn
 from kernbench.limits import limited
 from kernbench.machine.assemble import require_registered
@@ -37,7 +38,6 @@ from kernbench.reports.trace import HostSlice, write_trace
 from kernbench.runtime.context import Context
 from kernbench.runtime.measures import Measures
 from kernbench.topology.builder import build_graph
-from kernbench.units import whole
 from kernbench.wording import quoted
 
 MODES = ("timed", "data", "timing")
@@ -73,6 +73,14 @@ class Simulation:
         uninitialised: str = "warn",
         max_time: str | None = None,
     ) -> None:
+        if not isinstance(config, Config):
+            raise UsageError(
+                f"Simulation({quoted(config)}): give a Config; kb.simulate('tiny') makes one by name"
+            )
+        if not callable(say):
+            raise UsageError(f"say must be a function that gets what kernels print, not {quoted(say)}")
+        if tie_seed is not None:
+            whole(tie_seed, "tie_seed")
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {quoted(mode)}; {did_you_mean(mode, MODES)}")
         load_components()
@@ -243,6 +251,8 @@ class Simulation:
 
         All that was launched is complete first. Where an error stopped the simulation, the trace ends there.
         """
+        if not isinstance(path, (str, Path)):
+            raise UsageError(f"write_trace: {quoted(path)} is no path of a file")
         if not isinstance(self.machine, Machine):
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
         if not self.machine.is_stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,17 @@ from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.config.load import Overrides, load_config
+from kernbench.errors import UsageError
+from kernbench.given import whole
 from kernbench.lang.program import PerProgram
+from kernbench.registry import did_you_mean
 from kernbench.reports.measured import Measured
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation
+from kernbench.wording import quoted
+
+MOST_RANKS = 1 << 17  # as many as a machine has PEs
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ def run(
     >>> done.args[0].tolist(), done.kernel_time_ps
     ([0.0, 2.0, 4.0, 6.0], 368815)
     """
+    _require_list("run", args)
     simulation = Simulation.of(
         topology, overrides=overrides, mode=mode, strict=strict, races=races, uninitialised=uninitialised
     )
@@ -119,11 +127,12 @@ def run_ranks(
     >>> done.args[0][1].tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
+    _require_list("run_ranks", args)
     simulation = _machine(
         ranks, overrides, mode=mode, strict=strict, races=races, uninitialised=uninitialised
     )
     torch = simulation.torch
-    wiring = install_queues(torch, queues, **(rings or {}))
+    wiring = install_queues(torch, queues, **_settings(rings))
     given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
     torch.launch(kernel, (len(wiring.pes),), given, meta, queues=wiring)
     torch.synchronize()
@@ -157,6 +166,7 @@ def run_collective(
     >>> [x.tolist() for x in done.args][:2]
     [[6.0, 6.0, 6.0], [6.0, 6.0, 6.0]]
     """
+    sources = _arrays(sources)
     n_ranks, n_source = len(sources), sources[0].size
     collective = load_algorithms()[algorithm].collective
     is_cut, is_joined = (
@@ -166,7 +176,7 @@ def run_collective(
     n_elem = n_source // n_ranks if is_cut else n_source
     simulation = _machine(grid or n_ranks, overrides, mode=mode, races=races, uninitialised=uninitialised)
     torch: Any = simulation.torch
-    communicator = Communicator(torch, range(n_ranks), **(rings or {}))
+    communicator = Communicator(torch, range(n_ranks), **_settings(rings))
     given = _placed(torch, "source", list(sources))
     n_made = n_elem * n_ranks if is_joined else n_elem
     made = [torch.zeros(n_made, dtype=sources[0].dtype, policy=DPPolicy(only=r)) for r in range(n_ranks)]
@@ -182,9 +192,28 @@ def run_collective(
     return KernelRun(tuple(tensor.numpy() for tensor in made), report)
 
 
+def _require_list(name: str, args: Any) -> None:
+    if not isinstance(args, (list, tuple)):
+        raise UsageError(f"{name}: args={quoted(args)}; give a list of the kernel's arguments")
+
+
+def _settings(rings: Any) -> Mapping[str, Any]:
+    """``rings`` as keywords of ``install_queues``."""
+    if not (rings is None or isinstance(rings, Mapping)):
+        raise UsageError(f"rings={quoted(rings)}; give a dict of settings, as in {{'slots': 4}}")
+    known = [name for name in inspect.signature(install_queues).parameters if name not in ("torch", "queues")]
+    for name in rings or ():
+        if name not in known:
+            raise UsageError(f"rings: no setting {quoted(name)}; {did_you_mean(name, known)}")
+    return rings or {}
+
+
 def _machine(ranks: int | tuple[int, int], overrides: Overrides, **options: Any) -> Simulation:
     """One cube of as many PEs, otherwise the preset ``tiny``."""
-    columns, rows = (ranks, 1) if isinstance(ranks, int) else ranks
+    extents = (ranks, 1) if not isinstance(ranks, (tuple, list)) else tuple(ranks)
+    if len(extents) != 2:
+        raise UsageError(f"ranks={quoted(ranks)}; give how many, or (columns, rows)")
+    columns, rows = (whole(extent, "ranks", least=1, most=MOST_RANKS) for extent in extents)
     n_ranks = columns * rows
     machine = {
         "cube.pes": {"count": n_ranks, "grid": (columns, rows)},
@@ -192,6 +221,23 @@ def _machine(ranks: int | tuple[int, int], overrides: Overrides, **options: Any)
         "cube.hbm.capacity": f"{16 * n_ranks} MiB",
     }
     return Simulation(load_config("tiny", overrides, below=machine), **options)
+
+
+def _arrays(sources: Any) -> list[npt.NDArray[Any]]:
+    """A rank's source each; UsageError where they are something else."""
+    arrays = list(sources) if isinstance(sources, (list, tuple)) else []
+    if not arrays or not all(isinstance(array, np.ndarray) for array in arrays):
+        raise UsageError(
+            f"run_collective: sources={quoted(sources)}; give an array for each rank, as in [np.ones(4), np.ones(4)]"
+        )
+    first, *others = arrays
+    for rank, array in enumerate(others, start=1):
+        if (array.size, array.dtype) != (first.size, first.dtype):
+            raise UsageError(
+                f"run_collective: rank 0 has {first.size} elements of {first.dtype}, and rank {rank} {array.size} of "
+                f"{array.dtype}; give each rank as many of one dtype"
+            )
+    return arrays
 
 
 def _placed(torch: Any, name: str, arg: Any) -> Any:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from operator import index
 
-from kernbench.errors import InvalidTypeError, InvalidValueError
 from kernbench.wording import quoted
 
 PS_PER_NS = 1000
 PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-MOST_COUNT = 10**24  # of operations, rounds or ranks: a run has a millionth of it
+MOST_SHOWN_BYTES = 10**30
 MOST_BYTES = 10**18  # of a size; machines have a millionth of it
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _SCALES = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "kib": KIB, "mib": MIB, "gib": GIB}
@@ -54,29 +52,6 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{float(self):g} GB/s"
-
-
-def whole(value: object, what: str, *, least: int = 0, most: int = MOST_COUNT) -> int:
-    """A whole number of a user, bools apart, as an int.
-
-    >>> whole(3, "iters", least=1)
-    3
-
-    Raises:
-        UsageError: ``what`` it is to count is no whole number from ``least`` to ``most``.
-    """
-    cure = f"give a whole number, {least} or more"
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number: int = index(value)  # type: ignore[arg-type]
-    except Exception:  # whatever an object raises that is asked for its index
-        raise InvalidTypeError(f"{what}={quoted(value)}; {cure}") from None
-    if number < least:
-        raise InvalidValueError(f"{what}={quoted(number)}; {cure}")
-    if number > most:
-        raise InvalidValueError(f"{what}={quoted(number)}; give {most:,} at most")
-    return number
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -129,6 +104,8 @@ def format_bytes(size: int) -> str:
     >>> format_bytes(65536), format_bytes(100)
     ('64 KiB', '100 B')
     """
+    if abs(size) >= MOST_SHOWN_BYTES:
+        return f"more than 10^{len(str(MOST_SHOWN_BYTES)) - 1} B"
     for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if abs(size) >= scale:
             return f"{size / scale:.4g} {unit}"

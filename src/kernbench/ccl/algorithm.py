@@ -14,9 +14,9 @@ from kernbench.ccl.callback import Callback
 from kernbench.ccl.wiring import Coords, QueuePair, coords_of, declared_joins
 from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError, UsageError
+from kernbench.given import whole
 from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
-from kernbench.units import whole
 from kernbench.wording import is_name, quoted
 
 Collective = Literal[

@@ -11,7 +11,7 @@ from kernbench.ccl.algorithm import Collective
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.exchange import Pair
 from kernbench.ccl.groups import Call, Group, Tensors
-from kernbench.ccl.misuse import OURS, BackendError, SizesError, require_one_dtype, torch_name
+from kernbench.ccl.misuse import OURS, BackendError, SizesError, is_rank, require_one_dtype, torch_name
 from kernbench.ccl.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
 from kernbench.messages.commands import SourceLine
@@ -358,8 +358,8 @@ def _op_named(name: str, op: Any) -> str:
 
 
 def _require_root(name: str, group: Group, root: int) -> None:
-    if not 0 <= root < len(group.ranks):
-        raise BackendError(f"{OURS}::{name}: invalid root rank: {root}")
+    if not is_rank(root, len(group.ranks)):
+        raise BackendError(f"{OURS}::{name}: invalid root rank: {quoted(root)}")
 
 
 def _require_list(name: str, kind: str, tensors: Sequence[DeviceTensor], like: DeviceTensor, n: int) -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 from kernbench.dtypes import DType
 from kernbench.errors import InvalidTypeError, InvalidValueError, RefusedError, UsageError
+from kernbench.given import whole
 from kernbench.runtime.tensor import DeviceTensor, Tensor
+
+
+def is_rank(rank: object, n_ranks: int) -> bool:
+    """Whether ``rank`` is the number of one of ``n_ranks``."""
+    try:
+        return 0 <= whole(rank, "rank") < n_ranks
+    except UsageError:
+        return False
 
 
 class BackendError(RefusedError):

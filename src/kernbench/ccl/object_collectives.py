@@ -14,9 +14,10 @@ from kernbench.ccl.misuse import BackendError
 from kernbench.ccl.process_groups import GroupLike
 from kernbench.ccl.tensor_collectives import TensorCollectives
 from kernbench.dtypes import DType, int64, uint8
-from kernbench.errors import ForcedValueError, InvalidValueError, UsageError, in_one_line
+from kernbench.errors import ForcedValueError, InvalidTypeError, InvalidValueError, UsageError, in_one_line
 from kernbench.runtime.context import Context
 from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor
+from kernbench.wording import quoted
 
 
 class UnpicklableError(UsageError, pickle.PicklingError, AttributeError, TypeError):
@@ -187,6 +188,10 @@ class ObjectCollectives(TensorCollectives):
 
     def _packed(self, objects: Any) -> tuple[DeviceTensor, DeviceTensor]:
         """The sizes of ``objects``, and their bytes one behind the other."""
+        if not isinstance(objects, list):
+            raise InvalidTypeError(
+                f"broadcast_object_list: object_list={quoted(objects)}; give a list of objects"
+            )
         pickled = [self._bytes_of(x) for x in objects]
         if not pickled:
             raise InvalidValueError(

@@ -7,13 +7,14 @@ from typing import Any
 
 from kernbench.ccl.backend import AhbmCCLBackend
 from kernbench.ccl.groups import Call, ProcessGroup
-from kernbench.ccl.misuse import BackendError, require_tensor
+from kernbench.ccl.misuse import BackendError, is_rank, require_tensor
 from kernbench.ccl.process_groups import GroupLike, ProcessGroups, is_outside
 from kernbench.ccl.unwaited import Unwaited
 from kernbench.ccl.work import Work
 from kernbench.errors import InvalidIndexError, InvalidValueError
 from kernbench.lang.source import user_line
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.wording import quoted
 
 
 class PointToPoint(ProcessGroups):
@@ -117,9 +118,9 @@ class PointToPoint(ProcessGroups):
             raise BackendError(
                 f"{kind}: the host is no rank; call it in a worker of torch.multiprocessing.spawn"
             )
-        if peer is not None and not 0 <= peer < found.size():
+        if peer is not None and not is_rank(peer, found.size()):
             raise InvalidValueError(
-                f"{kind}: rank {peer} of {group}, whose ranks are 0 to {found.size() - 1}"
+                f"{kind}: rank {quoted(peer)} of {group}, whose ranks are 0 to {found.size() - 1}"
             )
         other = {} if peer is None else {"dst" if kind == "send" else "src": group.ranks[peer]}
         agreed = {**other, "numel": tensor.numel(), "dtype": tensor.dtype, **({"tag": tag} if tag else {})}

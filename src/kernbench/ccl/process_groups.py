@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from kernbench.ccl.environment import rendezvous, world_size_on_host
 from kernbench.ccl.groups import NON_GROUP_MEMBER, ProcessGroup
-from kernbench.ccl.misuse import NOT_INITIALIZED, BackendError, StateError
+from kernbench.ccl.misuse import NOT_INITIALIZED, BackendError, StateError, is_rank
 from kernbench.ccl.ranks import Hub
 from kernbench.ccl.world import World, Worlds
 from kernbench.errors import InvalidTypeError, InvalidValueError
+from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.source import user_line
+from kernbench.wording import quoted
 
 GroupLike = ProcessGroup | int | None
 
@@ -86,6 +88,8 @@ class ProcessGroups:
             raise StateError("Cannot specify both init_method and store.")
         _require_backend(backend)
         require_timeout(timeout)
+        rank = whole(rank, "init_process_group: rank", least=-1)
+        world_size = whole(world_size, "init_process_group: world_size", least=-1)
         if store is not None and world_size <= 0:
             raise StateError("world_size must be positive if using store")
         if store is not None and rank < 0:
@@ -147,7 +151,7 @@ class ProcessGroups:
                 "If your subgroup using a backend that does not depend on CUDA,"
                 "please pass in 'group_size' correctly."
             )
-        if group_size <= 0:
+        if whole(group_size, "new_subgroups: group_size", least=-MOST_COUNT) <= 0:
             raise InvalidValueError(f"The arg 'group_size' ({group_size}) must be positive")
         n = self.get_world_size(group)
         if n < group_size:
@@ -169,6 +173,10 @@ class ProcessGroups:
         group_desc: str | None = None,
     ) -> tuple[ProcessGroup | None, list[ProcessGroup | int | None]]:
         """Groups of the listed ranks, which have none in common: this rank's, and all of them."""
+        if isinstance(ranks_per_subgroup_list, str) or not isinstance(ranks_per_subgroup_list, Iterable):
+            raise InvalidTypeError(
+                f"ranks_per_subgroup_list={quoted(ranks_per_subgroup_list)}; give a list of lists of ranks"
+            )
         if not ranks_per_subgroup_list:
             raise InvalidValueError("The arg 'ranks_per_subgroup_list' cannot be empty")
         groups: list[ProcessGroup | int | None] = []
@@ -214,14 +222,14 @@ class ProcessGroups:
         """What ``global_rank`` is in ``group``."""
         found = self._registered(group)
         if global_rank not in found.group.ranks:
-            raise InvalidValueError(f"Global rank {global_rank} is not part of group {found}")
+            raise InvalidValueError(f"Global rank {quoted(global_rank)} is not part of group {found}")
         return found.group.ranks.index(global_rank)
 
     def get_global_rank(self, group: GroupLike, group_rank: int) -> int:
         """Which rank ``group_rank`` of ``group`` is."""
         found = self._registered(group)
-        if not 0 <= group_rank < found.size():
-            raise InvalidValueError(f"Group rank {group_rank} is not part of group {found}")
+        if not is_rank(group_rank, found.size()):
+            raise InvalidValueError(f"Group rank {quoted(group_rank)} is not part of group {found}")
         return found.group.ranks[group_rank]
 
     @property
@@ -241,7 +249,8 @@ class ProcessGroups:
             return default
         if group not in self._world.groups or not isinstance(group, ProcessGroup):
             raise InvalidValueError(
-                f"Process group {group} is not initialized in the world group map. Please initialize the group first."
+                f"Process group {quoted(group)} is not initialized in the world group map. Please initialize the "
+                "group first."
             )
         return group
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from kernbench.ccl.environment import Environment, enter, of_worker, seen
-from kernbench.errors import DeadlockError, InvalidValueError, UsageError
+from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError, UsageError
+from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.turn import Turn, in_turn
 from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
@@ -289,13 +290,17 @@ class Multiprocessing:
         result's ``join()``. ``daemon`` says nothing here.
         """
         n_pes = len(self._hub.torch.machine.pes)
-        if not 1 <= nprocs <= n_pes:
+        if not 1 <= whole(nprocs, "torch.multiprocessing.spawn: nprocs", least=-MOST_COUNT) <= n_pes:
             raise InvalidValueError(
                 f"torch.multiprocessing.spawn: nprocs={nprocs}; the machine has {n_pes} PEs, and each rank is one"
             )
         if start_method != "spawn":
             raise InvalidValueError(
                 f"torch.multiprocessing.spawn: start_method={quoted(start_method)}; workers start as with 'spawn'"
+            )
+        if not isinstance(args, (tuple, list)):
+            raise InvalidTypeError(
+                f"torch.multiprocessing.spawn: args={quoted(args)}; give a tuple, as in args=(x,)"
             )
         context = SpawnContext(self._hub, fn, args, nprocs)
         if not join:

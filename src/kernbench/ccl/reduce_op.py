@@ -8,8 +8,9 @@ from typing import Any
 from kernbench.ccl.algorithm import BITWISE
 from kernbench.ccl.misuse import BackendError
 from kernbench.dtypes import DType
-from kernbench.errors import UnknownAttributeError
+from kernbench.errors import InvalidValueError, UnknownAttributeError
 from kernbench.registry import did_you_mean
+from kernbench.wording import quoted
 
 # PyTorch's own names of integers that no average can be written back to.
 _SCALAR_TYPES = {
@@ -32,6 +33,10 @@ class _Names(enum.EnumMeta):
 
 class ReduceOp(enum.Enum, metaclass=_Names):
     """How tensors are reduced; the value is the algorithms' name for it. A sum of bools is "any", as over gloo."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        raise InvalidValueError(f"ReduceOp({quoted(value)}): name one of them, as in ReduceOp.SUM")
 
     SUM = "sum"
     AVG = "avg"

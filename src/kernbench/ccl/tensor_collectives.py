@@ -249,7 +249,10 @@ class TensorCollectives(PointToPoint):
                 f"Converting current value of {timeout} assuming it represents seconds",
                 stacklevel=2,
             )
-            timeout = timedelta(seconds=timeout)
+            try:
+                timeout = timedelta(seconds=timeout)
+            except (OverflowError, ValueError):
+                raise InvalidValueError(f"monitored_barrier: timeout={timeout}; give a timedelta") from None
         require_timeout(timeout)
         self._start(found, self._collectives.barrier, (), False, name="monitored_barrier")
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, get_args
 from kernbench.ccl.callback import Callback
 from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
 from kernbench.errors import UsageError
+from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
 from kernbench.topology.ids import PeId
-from kernbench.units import MOST_COUNT, whole
+from kernbench.units import MOST_BYTES
 from kernbench.wording import is_name, quoted
 
 OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
@@ -57,6 +58,8 @@ def install_queues(
         UsageError: a PE is listed twice or does not exist, or the declared queues do not match.
         CapacityError: the rings do not fit.
     """
+    if not hasattr(torch, "machine"):
+        raise UsageError(f"install_queues: {quoted(torch)} is no device; give the torch of a simulation")
     device = torch.machine
     ring = ring_of(
         device.spec,
@@ -104,6 +107,8 @@ def ring_of(
         number = first if key == "first" else given.get(key)
         if number is not None and not (is_whole(number) and number >= least):
             raise UsageError(f"install_queues: {key}={quoted(number)}; give {least} or more")
+        if number is not None and number > MOST_BYTES:
+            raise UsageError(f"install_queues: {key}={quoted(number)}; give {MOST_BYTES:,} at most")
     return RingSpec(**{key: choose(key) for key in RingSpec._fields if key != "first"}, first=first)
 
 
@@ -133,6 +138,8 @@ def wire(
 
 def checked_ranks(pes: Sequence[int], machine_pes: Sequence[PeId]) -> Sequence[int]:
     """``pes``, each a PE of the machine and once."""
+    if isinstance(pes, str) or not isinstance(pes, Sequence):
+        raise UsageError(f"install_queues: pes={quoted(pes)}; give a list of numbers of PEs")
     if not len(pes):
         raise UsageError("install_queues: pes names no PE; name those that are to have queues")
     for rank, pe in enumerate(pes):
@@ -170,6 +177,8 @@ def grid_extents(spec: TopologySpec) -> Coords:
 
 def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequence[str]) -> list[Join]:
     """E of each rank to W of the one beside it, S to N of the one below; around the edges if the machine wraps."""
+    if not isinstance(directions, (tuple, list)):
+        raise UsageError(f"install_queues: directions={quoted(directions)}; give a list, as in ['E', 'W']")
     for name in directions:
         if name not in spec.pe.ipcq.directions:
             raise UsageError(
@@ -261,7 +270,7 @@ def _rank(given: Any) -> int | None:
 
 def is_whole(x: Any) -> bool:
     """Whether ``x`` counts something: Python's or NumPy's integer, no bool."""
-    return hasattr(x, "__index__") and not isinstance(x, bool)
+    return hasattr(x, "__index__") and not isinstance(x, (bool, type))
 
 
 def named(end: tuple[int, str]) -> str:

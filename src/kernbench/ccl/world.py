@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kernbench.ccl.backend import AhbmCCLBackend
@@ -10,8 +10,10 @@ from kernbench.ccl.groups import NON_GROUP_MEMBER, Call, Group, ProcessGroup
 from kernbench.ccl.misuse import BackendError
 from kernbench.ccl.ranks import Hub, Process
 from kernbench.ccl.work import Work
-from kernbench.errors import DeadlockError, InvalidValueError
+from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError
+from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.commands import SourceLine
+from kernbench.wording import quoted
 
 
 @dataclass(slots=True)
@@ -157,9 +159,14 @@ class Worlds:
     def _checked(self, ranks: Sequence[int] | None, n_ranks: int, sort_ranks: bool) -> Sequence[int]:
         if ranks is None:
             return range(n_ranks)
-        ranks = sorted(ranks) if sort_ranks else list(ranks)
+        if isinstance(ranks, str) or not isinstance(ranks, Iterable):
+            raise InvalidTypeError(f"new_group: ranks={quoted(ranks)}; give a list of ranks")
+        ranks = list(ranks)
+        for rank in ranks:
+            whole(rank, "new_group: a rank", least=-MOST_COUNT)
+        ranks = sorted(ranks) if sort_ranks else ranks
         if len(set(ranks)) != len(ranks):
-            raise InvalidValueError(f"ranks list must not contain duplicate entries, got {ranks}")
+            raise InvalidValueError(f"ranks list must not contain duplicate entries, got {quoted(ranks)}")
         if len(ranks) > n_ranks:
             raise InvalidValueError(
                 "the new group's world size should be less or equal to the world size set by init_process_group"
@@ -167,7 +174,7 @@ class Worlds:
         for rank in ranks:
             if not 0 <= rank < n_ranks:
                 raise InvalidValueError(
-                    f"Rank {rank} is out of range. Valid ranks are 0 to {n_ranks - 1} (world_size={n_ranks})"
+                    f"Rank {quoted(rank)} is out of range. Valid ranks are 0 to {n_ranks - 1} (world_size={n_ranks})"
                 )
         if not ranks:
             raise InvalidValueError("new_group: ranks names nobody; a group has one rank or more")

@@ -10,7 +10,10 @@ from kernbench.wording import shown_path
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-HANDED_ON = (str(PACKAGE / "lang" / "turn.py"),)  # calls methods with whatever arguments they were given
+HANDED_ON = (  # call functions with whatever arguments they were given
+    str(PACKAGE / "lang" / "turn.py"),
+    str(PACKAGE / "given.py"),
+)
 
 
 def users(error: BaseException) -> list[traceback.FrameSummary]:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import prod
+from operator import index
 from types import FunctionType
 from typing import Any
 
@@ -54,7 +55,7 @@ class JITFunction:
     """A kernel. ``fn`` is the function that runs; ``constants`` are the names of its constexpr parameters."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        if not callable(fn):
+        if not callable(fn) or isinstance(fn, type):
             raise UsageError(f"a kernel is a function, not {quoted(fn)}")
         if not _runs_when_called(fn):
             name = getattr(fn, "__name__", repr(fn))
@@ -167,10 +168,16 @@ def jit(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
     return JITFunction if fn is None else JITFunction(fn)
 
 
-@lru_cache(maxsize=256)
 def as_kernel(kernel: Any) -> JITFunction:
     """``kernel`` itself, or a plain function as one."""
-    return kernel if isinstance(kernel, JITFunction) else JITFunction(kernel)
+    if isinstance(kernel, JITFunction):
+        return kernel
+    return _made_of(kernel) if callable(kernel) else JITFunction(kernel)
+
+
+@lru_cache(maxsize=256)
+def _made_of(function: Callable[..., Any]) -> JITFunction:
+    return JITFunction(function)
 
 
 def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -182,8 +189,8 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
     extents = grid(dict(named)) if callable(grid) else grid
     extents = extents if isinstance(extents, (tuple, list)) else (extents,)
     try:
-        sizes = [int(n.__index__()) for n in extents]
-    except AttributeError:
+        sizes = [index(n) for n in extents]
+    except Exception:  # whatever an object raises that is asked for its index
         sizes = []
     if not 1 <= len(sizes) <= 3 or any(n < 0 for n in sizes):
         raise UsageError(
@@ -191,8 +198,8 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
         )
     if prod(sizes) > MOST_PROGRAMS:
         raise UsageError(
-            f"grid {tuple(sizes)} has {prod(sizes)} programs, and a launch takes {MOST_PROGRAMS} at most; give each "
-            "program more of the work"
+            f"grid {quoted(tuple(sizes))} has {quoted(prod(sizes))} programs, and a launch takes {MOST_PROGRAMS} at "
+            "most; give each program more of the work"
         )
     x, y, z = sizes + [1] * (3 - len(sizes))
     return x, y, z

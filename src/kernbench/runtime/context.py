@@ -13,6 +13,7 @@ from kernbench import dtypes
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
+from kernbench.given import told, whole
 from kernbench.lang.source import user_line
 from kernbench.registry import did_you_mean
 from kernbench.runtime import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
@@ -42,7 +43,7 @@ from kernbench.runtime.values import (
     values_of,
 )
 from kernbench.topology.hbm import HbmLayout
-from kernbench.units import ceil_div, whole
+from kernbench.units import ceil_div
 from kernbench.wording import is_name, quoted
 
 DTypeLike = DType | str | np.dtype[Any] | type
@@ -123,6 +124,7 @@ class Context(OpenDevice):
         )
 
     @staticmethod
+    @told()
     def cdiv(a: int, b: int) -> int:
         """``a / b`` rounded up: how many blocks of ``b`` cover ``a``."""
         if b < 1:
@@ -176,11 +178,13 @@ class Context(OpenDevice):
             _shape_of((shape,)), element, lambda extents: np.full(extents, filled, element.numpy), **where
         )
 
+    @told()
     def arange(self, *bounds: int | float, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``; integers wrap, as in PyTorch."""
         values, element = ranged(bounds, None if dtype is None else as_dtype(dtype))
         return self._filled(values.shape, element, lambda _: values, **where)
 
+    @told()
     def linspace(
         self, start: float, end: float, steps: int, *, dtype: DTypeLike = dtypes.float32, **where: Any
     ) -> Tensor:
@@ -417,9 +421,9 @@ def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """The shape that ``zeros(2, 3)`` and ``zeros((2, 3))`` mean."""
     extents: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in extents):
-        raise ShapeError(f"shape {tuple(extents)}: every extent is an integer of 0 or more")
+        raise ShapeError(f"shape {quoted(tuple(extents))}: every extent is an integer of 0 or more")
     if math.prod(map(int, extents)) > MOST_ELEMENTS:
-        raise ShapeError(f"shape {tuple(extents)}: more elements than 64 bits can count")
+        raise ShapeError(f"shape {quoted(tuple(extents))}: more elements than 64 bits can count")
     return tuple(int(n) for n in extents)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from kernbench.dtypes import DType, float32, int1
 from kernbench.errors import InvalidIndexError, InvalidTypeError, RefusedError
+from kernbench.given import told
 from kernbench.ops.numerics import compute_dtype
 from kernbench.runtime.promotion import SCALAR_TYPES, Number, is_castable, result_type
 from kernbench.runtime.tensor import DeviceTensor, HostTensor, Tensor
@@ -31,10 +32,11 @@ def function(*names: str, of: str = "torch tensor") -> Callable[[F], F]:
 
     def enter(call: F) -> F:
         for name in names:
+            called = told(name)(call)
             if "torch" in of:
-                FUNCTIONS[name] = call
+                FUNCTIONS[name] = called
             if "tensor" in of:
-                METHODS[name] = call
+                METHODS[name] = called
         return call
 
     return enter

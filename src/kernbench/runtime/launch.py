@@ -63,6 +63,10 @@ def _chosen(
         holders = _holders(args, default)
         n, total = len(holders), len(ids)
         return [holders[p % n if place == "cyclic" else p * n // total] for p in range(total)]
+    if not isinstance(place, Sequence):
+        raise UsageError(
+            f"launch: place={quoted(place)} is no place; give 'cyclic', a list of PEs, or a function"
+        )
     if len(place) != len(ids):
         raise ShapeError(
             f"launch: place lists {len(place)} PEs for {len(ids)} programs; it must name one for each"

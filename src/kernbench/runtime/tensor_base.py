@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import (
     DTypeError,
+    InvalidIndexError,
     InvalidTypeError,
     InvalidValueError,
     RefusedError,
@@ -26,6 +27,7 @@ from kernbench.runtime.operators import Operators
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.promotion import torch_name
 from kernbench.runtime.views import flattened, squeezed, unsqueezed, viewed
+from kernbench.wording import quoted
 
 if TYPE_CHECKING:
     from kernbench.runtime.context import Context
@@ -75,12 +77,23 @@ class Tensor(Operators):
 
     def size(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The shape, or the extent of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[self._dim("size", dim)]
 
     def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
         """Elements from one index to the next, per dimension or of one."""
         strides = self._strides()
-        return strides if dim is None else strides[dim]
+        return strides if dim is None else strides[self._dim("stride", dim)]
+
+    def _dim(self, what: str, dim: int) -> int:
+        """A dimension counted from the front, of those that there are."""
+        n_dims = len(self.shape)
+        try:
+            return range(n_dims)[dim]
+        except (IndexError, TypeError):
+            raise InvalidIndexError(
+                f"{what}(): {self._label} has no dimension {quoted(dim)}; "
+                + (f"give one from {-n_dims} to {n_dims - 1}" if n_dims else "it has none")
+            ) from None
 
     def is_floating_point(self) -> bool:
         """Whether its dtype is one of floats."""
@@ -234,6 +247,8 @@ class Tensor(Operators):
 
     def view_as(self, other: Tensor) -> Self:
         """The same memory by the shape of ``other``."""
+        if not isinstance(other, Tensor):
+            raise InvalidTypeError(f"view_as(): argument 'other' must be Tensor, not {quoted(other)}")
         return self.view(other.shape)
 
     def reshape(self, *shape: int | Sequence[int]) -> Self:
@@ -276,8 +291,12 @@ class Tensor(Operators):
 
     def _checked(self, source: Tensor | Array) -> Array:
         """The values of ``source`` when shape and dtype are this tensor's."""
-        shape, dtype = tuple(source.shape), as_dtype(source.dtype)
         what = f"copy_ into {self.name!r}"
+        if not isinstance(source, (Tensor, np.ndarray, np.generic)):
+            raise InvalidTypeError(
+                f"{what}: give a tensor or an array, not {quoted(source)}; torch.full(x.shape, n) is one"
+            )
+        shape, dtype = tuple(source.shape), as_dtype(source.dtype)
         if shape != self.shape:
             raise ShapeError(
                 f"{what}: it is {list(self.shape)} and the source is {list(shape)}; shapes must be equal"
