@@ -130,6 +130,11 @@ class Algorithm:
         module_doc = getattr(inspect.unwrap(self.kernel), "__globals__", {}).get("__doc__")
         return ((module_doc or inspect.getdoc(self.kernel) or "").strip().splitlines() or [""])[0]
 
+    @property
+    def serves_any(self) -> bool:
+        """Whether it refuses no group, of whatever shape and number."""
+        return isinstance(self.refuses, Callback) and self.refuses.function is everybody
+
     def __post_init__(self) -> None:
         if self.collective not in COLLECTIVES:
             raise UnknownNameError(

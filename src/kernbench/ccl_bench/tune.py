@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from kernbench.ccl.algorithm import ALGORITHMS, Collective, everybody
+from kernbench.ccl.algorithm import ALGORITHMS, Collective
 from kernbench.ccl_bench.case import Case
 from kernbench.ccl_bench.measurement import Timing, time_of
 from kernbench.ccl_bench.ranks import Ranks
@@ -49,7 +49,7 @@ class Tuned:
 
 def serves_any(name: str) -> bool:
     """Whether the algorithm ``name`` serves every group."""
-    return ALGORITHMS[name].refuses is everybody
+    return ALGORITHMS[name].serves_any
 
 
 def selection_of(found: Sequence[Fastest]) -> str:
