@@ -531,6 +531,59 @@ def test_a_loop_until_a_simulated_time_ends():
     assert run(kernel, (1,), [zeros(), zeros()]).args[1].tolist() == [7, 0, 0, 0]
 
 
+@pytest.mark.parametrize("mode", ["timed", "timing", "data"])
+def test_a_loop_until_a_simulated_time_ends_whatever_it_does_meanwhile(mode):
+    def kernel(flag_ptr, seen):
+        first_ps = tl.clock()
+        while tl.clock() < first_ps + 3_000_000:
+            pass
+        until_ps = tl.clock() + 3_000_000
+        while tl.clock() < until_ps:
+            tl.store(flag_ptr, 1)
+        seen.append((first_ps, tl.clock()))
+
+    finish(
+        (torch := simulate("tiny", mode=mode).torch), jit(kernel), (1,), (torch.zeros(1), seen := Shared())
+    )
+    ((first_ps, last_ps),) = seen.things
+    assert last_ps - first_ps >= 6_000_000
+
+
+class Shared:
+    """A list that a launch does not copy."""
+
+    def __init__(self):
+        self.things = []
+
+    def append(self, thing):
+        self.things.append(thing)
+
+
+def test_a_clock_that_is_read_again_at_the_same_instant_has_moved_by_a_readback():
+    def kernel(x_ptr, seen):
+        seen.append([tl.clock() for _ in range(3)])
+        int(tl.load(x_ptr))
+        seen.append([tl.clock(), tl.clock()])
+
+    simulation = simulate("tiny")
+    finish(simulation.torch, jit(kernel), (1,), (simulation.torch.zeros(1), seen := Shared()))
+    readback_ps = simulation.config.topology.pe.cpu.readback_ps
+    for times in seen.things:
+        assert times == [times[0] + i * readback_ps for i in range(len(times))]
+    report = simulation.report()
+    assert sum(report.breakdown.values()) == report.kernel_time_ps
+
+
+def test_a_program_that_reads_the_clock_in_mode_data_now_and_then_sees_no_time():
+    def kernel(x_ptr, seen):
+        for _ in range(1000):
+            seen.append(tl.clock())
+
+    torch = simulate("tiny", mode="data").torch
+    finish(torch, jit(kernel), (1,), (torch.zeros(1), seen := Shared()))
+    assert set(seen.things) == {0}
+
+
 def test_looking_at_a_program_changes_nothing(monkeypatch):
     """What it holds in TCM dies when it did: two of its blocks fit there, three do not."""
 

@@ -17,7 +17,9 @@ class Force(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The program asks for the time at which all it issued so far is issued."""
+    """The program asks for the time at which all it issued so far is issued; it is told another than ``known_ps``."""
+
+    known_ps: int = -1
 
 
 class Test:

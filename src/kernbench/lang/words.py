@@ -127,7 +127,11 @@ def kernel_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, 
 
 
 def clock() -> int:
-    """Simulated time in picoseconds, once PE_CPU has issued everything so far."""
+    """Simulated time in picoseconds, once PE_CPU has issued everything so far.
+
+    Reading it again at the same instant costs a readback, so a loop until some time ends. In mode ``data``, where no
+    time passes, it is 0, and moves only once a program has read it 1,024 times.
+    """
     program = active()
     program.flush()
     return program.port.clock_ps()

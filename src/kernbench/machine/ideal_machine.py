@@ -202,7 +202,7 @@ class IdealProgram(ImmediateProgram):
 
     def clock_ps(self) -> int:
         """Time on the PE's clock, rounded up."""
-        return -(-self.times.now.numerator // self.times.now.denominator)
+        return super().clock_ps() - (-self.times.now.numerator // self.times.now.denominator)
 
 
 def accesses(command: Command) -> Iterator[Access]:

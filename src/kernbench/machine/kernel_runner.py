@@ -140,6 +140,7 @@ class Program(ProgramPort):
         self.require_change = require_change
         self.standstill: tuple[Any, ...] | None = None
         self._ahead: deque[Command] = deque()
+        self._read_at_ps = -1  # the clock
         self._asks: Force | Clock | Test | None = None
         self._body = body
         self._hub: greenlet | None = None
@@ -191,10 +192,14 @@ class Program(ProgramPort):
             self.require_change(self)
 
     def clock_ps(self) -> int:
-        """Simulated time once everything so far is issued; who looks at it may poll until then."""
+        """Simulated time once everything so far is issued, and later than when it was read last.
+
+        Who looks at it may poll until then.
+        """
         self.polls.forget()
-        self._ask(Clock())
-        return self.now_ps()
+        self._ask(Clock(self._read_at_ps))
+        self._read_at_ps = self.now_ps()
+        return self._read_at_ps
 
     def print(self, text: str) -> None:
         """Print with PE and simulated time."""

@@ -15,6 +15,8 @@ from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import OpCode
 from kernbench.wording import plural
 
+LEAST_LOOK_PS = 1_000  # at a clock that stands still, where a readback costs nothing
+
 
 @COMPONENTS.register("pe_cpu_v1")
 class PeCpu(Component):
@@ -22,7 +24,8 @@ class PeCpu(Component):
 
     The next program issues when the last command of the one before is issued. A forced value is waited for and read
     back at ``readback``, which is also the price of a test; a wait, a send or a receive that blocks waits without
-    reading. A launch ends when all its commands are complete, stores
+    reading. Who has read the clock and reads it again at the same instant pays that as well, so that a loop until some
+    time ends. A launch ends when all its commands are complete, stores
     in memory included.
     """
 
@@ -99,7 +102,9 @@ class PeCpu(Component):
                 yield from self._test(asked, number)
             elif isinstance(asked, Force):
                 yield from self._read_back((asked.version,), self.params.readback_ps, number, asked)
-            # A Clock only wants to know that its answer is due; asking for the next item says so.
+            elif asked.known_ps == self.engine.now_ps:
+                yield from self._look_again(number)
+            # Else a Clock only wants to know that its answer is due; asking for the next item says so.
         yield from self._hand_over(ProgramEnd(number))
 
     def _test(self, asked: Test, program: int) -> ProcessBody:
@@ -109,6 +114,12 @@ class PeCpu(Component):
         asked.is_done = asked.version not in self._unmade
         cause = self.station.last_record
         self._log(OpCode.READBACK, start_ps, cause=cause, program=program, version=asked.version)
+
+    def _look_again(self, program: int) -> ProcessBody:
+        """Look at the clock until it has moved, at the price of a readback."""
+        start_ps = self.engine.now_ps
+        yield max(self.params.readback_ps, LEAST_LOOK_PS)
+        self._log(OpCode.READBACK, start_ps, cause=self.station.last_record, program=program)
 
     def _issued(self, command: Command, start_ps: int) -> Issued:
         record = self._log(OpCode.ISSUE, start_ps, cause=self.station.last_record, command=command)
