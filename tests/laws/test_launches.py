@@ -107,7 +107,7 @@ def test_a_report_and_a_trace_leave_the_times_of_what_follows_as_they_are(wait, 
 LAUNCHES = st.lists(st.tuples(st.integers(1, 6), st.sampled_from([None, "a", "b"])), min_size=1, max_size=5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(LAUNCHES)
 def test_the_rows_are_the_launches_in_their_order_and_add_up_to_the_sum(launches):
     simulation = kb.simulate("tiny")
@@ -173,7 +173,7 @@ def test_the_arguments_of_an_empty_grid_are_checked_all_the_same():
 def test_memory_is_flat_without_the_log(monkeypatch):
     simulation = kb.simulate("tiny", keep_log=False)
     x = simulation.torch.zeros(N)
-    for _ in range(50):
+    for _ in range(10):
         double[(1,)](x, N=N)
         simulation.torch.complete_launches()
     assert (len(simulation.machine.spans), len(simulation.machine.under_way)) == (0, 0)

@@ -119,7 +119,7 @@ def test_many_threads_share_a_simulation(mode):
         return y.tolist()
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(work, range(12))) == [[4.0 * n] * 4 for n in range(12)]
+        assert list(pool.map(work, range(6))) == [[4.0 * n] * 4 for n in range(6)]
 
 
 def test_many_threads_run_a_simulation_each():
@@ -131,7 +131,7 @@ def test_many_threads_run_a_simulation_each():
         return x.tolist()
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(work, range(8))) == [[8.0 * n] * 4 for n in range(8)]
+        assert list(pool.map(work, range(4))) == [[8.0 * n] * 4 for n in range(4)]
 
 
 def test_kernels_of_several_threads_see_their_own_launches():
@@ -139,29 +139,28 @@ def test_kernels_of_several_threads_see_their_own_launches():
 
     def work(n):
         torch = kb.simulate("tiny").torch
-        out, factor = torch.zeros(8), 0
+        out, factor = torch.zeros(4), 0
 
         @kb.jit
         def fill(out_ptr, i):
             tl.store(out_ptr + i, factor)
 
-        for i in range(8):
+        for i in range(4):
             factor = 10 * n + i
             fill[(1,)](out, i)
         factor = -1
         return out.tolist()
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(work, range(4))) == [[10.0 * n + i for i in range(8)] for n in range(4)]
+        assert list(pool.map(work, range(4))) == [[10.0 * n + i for i in range(4)] for n in range(4)]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_calls_of_threads_in_any_order_give_what_one_thread_gives(seed):
+def test_calls_of_threads_in_any_order_give_what_one_thread_gives():
     """Of the values: which thread comes first, only the threads know, so each works on a tensor of its own."""
     torch = kb.simulate("tiny").torch
 
     def work(n):
-        chance, x, value = random.Random(100 * seed + n), torch.ones(4), 1.0
+        chance, x, value = random.Random(n), torch.ones(4), 1.0
         for _ in range(5):
             what = chance.choice(["launch", "read", "write", "free", "wait", "collect"])
             if what == "launch":
@@ -205,7 +204,7 @@ def begun():
     simulation = kb.simulate("tiny")
     torch = simulation.torch
     x = torch.zeros(1, policy=kb.DPPolicy(only=0))
-    torch.launch(count, (1,), (x, 200), place=[0], stream="a")
+    torch.launch(count, (1,), (x, 60), place=[0], stream="a")
     y = torch.empty(4096, policy=kb.DPPolicy(only=3))
     torch.launch(fill, (1,), (y, 1.0), place=[3], stream="b")
     assert len(simulation.machine.under_way) == 2
@@ -227,7 +226,7 @@ def test_a_kernel_goes_on_in_the_thread_in_which_it_has_begun():
             "torch.synchronize() there before thread 'other' uses this simulation"
         )
     simulation.torch.synchronize()
-    assert in_thread(x.tolist) == x.tolist() == [200.0]
+    assert in_thread(x.tolist) == x.tolist() == [60.0]
     assert len(simulation.report().launches) == 2
 
 
