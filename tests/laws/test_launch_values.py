@@ -561,6 +561,32 @@ def test_only_what_a_text_may_mean_is_watched(kind):
         torch.synchronize()
 
 
+class Model:
+    """What the host counts in its own methods no kernel reads."""
+
+    def __init__(self, torch):
+        self.scale = 1
+        self.counts = {"steps": 0}
+        self.out = torch.zeros(3)
+
+    def step(self):
+        @kb.jit
+        def fill(out_ptr, i):
+            tl.store(out_ptr + i, self.scale)
+
+        fill[(1,)](self.out, self.counts["steps"])
+        self.counts["steps"] += 1
+        self.scale += 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_object_launches_kernels_that_read_it_and_counts_them(mode):
+    model = Model(kb.simulate("tiny", mode=mode).torch)
+    for _ in range(3):
+        model.step()
+    assert model.out.tolist() == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_name_may_come_to_stand_for_an_object(mode):
     @kb.jit

@@ -62,6 +62,11 @@ _KINDS = (
     type,
 )
 
+_MAKERS = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__del__"})
+_NO_CALLERS = frozenset(
+    {"builtins", "abc", "typing", "enum"}
+)  # whose classes call no method that they do not name
+
 _LEAVES = frozenset({int, float, complex, bool, str, bytes, type(None), range, slice, TensorArg})
 _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()  # what is known of the other kinds
 
@@ -107,9 +112,18 @@ def is_object(value: Any) -> bool:
     return isinstance(value, _NAMESPACES) or is_users_object(value)
 
 
-def functions_of(kind: type) -> Iterator[Any]:
-    """The functions, methods and properties that a class defines."""
-    return (part for part in vars(kind).values() if isinstance(part, _FUNCTIONS))
+def unnamed_calls(thing: Any) -> Iterator[Any]:
+    """The methods of ``thing``, or of those of a class, that are called without being named.
+
+    That is for operators, when an object is made (of a class), or by a class of a library from which it inherits.
+    """
+    kinds = classes_of(thing)
+    is_library_led = any(not is_users_object(kind) and kind.__module__ not in _NO_CALLERS for kind in kinds)
+    for kind in filter(is_users_object, kinds):
+        for name, method in vars(kind).items():
+            is_operator = name.startswith("__") and (isinstance(thing, type) or name not in _MAKERS)
+            if isinstance(method, _FUNCTIONS) and (is_operator or is_library_led):
+                yield method
 
 
 def held_in(value: Any, path: str = "") -> Held:

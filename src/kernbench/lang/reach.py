@@ -18,13 +18,13 @@ from kernbench.lang.held import (
     INHERITED,
     Held,
     classes_of,
-    functions_of,
     held_in,
     is_object,
     is_plain,
     is_users_module,
     is_users_object,
     state_of,
+    unnamed_calls,
 )
 from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
 from kernbench.lang.names import Names, names_in
@@ -142,7 +142,8 @@ class Space(NamedTuple):
 
 
 class Reach:
-    """What functions read: ``slots``, the ``values`` that were in them, and what those hold, by the slot's number.
+    """What functions read: ``slots``, ``values`` that were in them (None for a plain one, which need not be kept), and
+    what those hold, by the slot's number.
 
     ``given`` is what the functions hold beside that (defaults), ``watched`` what of all this may change in place,
     ``objects`` is whose attributes they may read, ``spaces`` where another name would be another slot.
@@ -214,10 +215,9 @@ class Reach:
             self.objects.append(thing)
             if isinstance(thing, FunctionType):
                 found.append(thing)
-            for kind in _users_classes_of(thing):
-                inner = [pair for code in functions_of(kind) for pair in held_in(code)]
-                self.given += inner
-                todo += inner
+            inner = [pair for code in unnamed_calls(thing) for pair in held_in(code)]
+            self.given += inner
+            todo += inner
         return found
 
     def _enter(self, slots: Iterable[Slot]) -> list[FunctionType]:
@@ -230,7 +230,7 @@ class Reach:
                 continue
             value = slot.get()
             self.slots.append(slot)
-            self.values.append(value)
+            self.values.append(None if is_plain(type(value)) else value)
             held = [] if is_number(value) else held_in(value, slot.name)
             if len(held) > 1 or (held and state_of(value) is not None):
                 self.held[number] = held
@@ -288,7 +288,7 @@ def reach_of(kernel: JITFunction) -> tuple[Reach, list[Any]]:
             return known, values
     functions = [kernel.fn] if isinstance(kernel.fn, FunctionType) else []
     known = kernel.reach = Reach(functions, held_in(kernel))
-    return known, list(known.values)
+    return known, [slot.get() for slot in known.slots]
 
 
 def _imported(names: Names) -> list[ModuleType]:

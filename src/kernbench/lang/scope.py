@@ -38,7 +38,7 @@ class Scope:
         given = _held_by(kernel, args, meta or {})
         if any(is_object(thing) for _, thing in given):
             reach = Reach((), given, reach)
-            values += reach.values[len(values) :]
+            values += [slot.get() for slot in reach.slots[len(values) :]]
         self._reach = reach
         self._slots = list(reach.slots)
         self._values = [value.copy() if is_number(value) else value for value in values]
