@@ -64,7 +64,7 @@ def run(torch: Any, *, block: int = 32, steps: int = 4, pes: int) -> Outcome:
     x: Any = x_host.to(
         "ahbm", policy=on_first(pes, torch, DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise"))
     )
-    queues = install_queues(torch, pes=range(pes), directions="NESW")
+    queues = install_queues(torch, pes=range(pes), directions=("N", "E", "S", "W"))
     torch.launch(jacobi_kernel, (pes,), (x,), {"STEPS": steps, "BLOCK": block}, queues=queues)
 
     def expected() -> tuple[Expected, ...]:
