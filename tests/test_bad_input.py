@@ -131,7 +131,7 @@ def test_an_unknown_name_gets_the_nearest_one(kernbench, args, error):
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (("vector_add", "-p", "n=-5"), "shape (-5,): every extent is an integer of 0 or more"),
+        (("vector_add", "-p", "n=-5"), "n=-5: shape (-5,): every extent is an integer of 0 or more"),
         (("vector_add", "-p", "block=0"), "block=0: a block holds 1 or more"),
         (("vector_add", "-p", "block=-8"), "block=-8: a block holds 1 or more"),
         (("gemm", "-p", "block_k=-1"), "block_k=-1: a block holds 1 or more"),

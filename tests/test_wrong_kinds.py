@@ -133,8 +133,8 @@ CALLS = [
     (lambda: kb.install_queues(torch(), [5]), "install_queues: 5 is no QueuePair; give a list of them"),
     (lambda: kb.install_queues(torch(), pes=5), "install_queues: pes=5; give a list of numbers of PEs"),
     (
-        lambda: kb.install_queues(torch(), directions="N"),
-        "install_queues: directions='N'; give a list, as in",
+        lambda: kb.install_queues(torch(), directions=5),
+        "install_queues: directions=5; give a list, as in",
     ),
     (
         lambda: kb.install_queues(torch(), slots=10**400),

@@ -8,7 +8,8 @@ import pkgutil
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ import numpy as np
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.load import Overrides
 from kernbench.dtypes import as_dtype
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import ShapeError, UnknownNameError, UsageError
 from kernbench.fit import Room, block_of, on_first, side
 from kernbench.given import whole
 from kernbench.limits import limited
@@ -283,7 +284,8 @@ def run(
                 del outcome  # noqa: F821 (bound by the round before)
                 simulation.torch.synchronize()
             simulation.begin_window()
-            outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
+            with _naming_negative(values):
+                outcome = _outcome_of(bench, bench.run(simulation.torch, **values))
             results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
             if measures.is_looped:
                 break
@@ -343,6 +345,18 @@ def _given(bench: Bench, params: Mapping[str, Any] | None, parameters: Mapping[s
         if params is not None and name in params:
             raise UsageError(f"run(): parameter {quoted(name)} is in params and a keyword too; give it once")
     return {**(params or {}), **parameters}
+
+
+@contextmanager
+def _naming_negative(values: Mapping[str, Any]) -> Iterator[None]:
+    """A shape that cannot be is told with the parameters below zero, one of which it may come from."""
+    try:
+        yield
+    except ShapeError as error:
+        below = [f"{name}={value}" for name, value in values.items() if isinstance(value, int) and value < 0]
+        if below:
+            error.args = (f"{', '.join(below)}: {error}",)
+        raise
 
 
 def _outcome_of(bench: Bench, returned: Any) -> Outcome:

@@ -22,7 +22,10 @@ def in_one_line(error: BaseException) -> str:
     >>> in_one_line(ValueError("two\\nlines")), in_one_line(AssertionError())
     ('ValueError: two lines', 'AssertionError')
     """
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception as failed:
+        return f"{type(error).__name__}, whose str() raises {type(failed).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

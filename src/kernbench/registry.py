@@ -21,6 +21,10 @@ from kernbench.wording import is_name, quoted, with_article
 T = TypeVar("T")
 GROUP = "kernbench.plugins"
 MOST_SHOWN, N_NEAREST = 12, 8  # names in an error: all of so many, or the nearest
+LEAST_ALIKE, MUCH_ALIKE = (
+    0.6,
+    0.8,
+)  # how much alike names are that are near; where most that are asked for are no typos
 MOST_ASKED = 100  # characters of a name that may be a misspelt one
 LOOKS_THE_SAME = (
     0.85  # how much alike two names are that begin differently, and one may be meant as the other
@@ -69,10 +73,12 @@ def load_entry_points() -> Sequence[str]:
     return _broken
 
 
-def did_you_mean(name: object, names: Iterable[str], *, listed_by: str = "") -> str:
+def did_you_mean(
+    name: object, names: Iterable[str], *, listed_by: str = "", least_alike: float = LEAST_ALIKE
+) -> str:
     """The cure for a misspelt or shortened ``name``: the nearest of ``names``, and the others; of many the nearer ones.
 
-    ``listed_by`` is the command that shows all of them.
+    ``listed_by`` is the command that shows all of them; ``least_alike`` (0 to 1) is how near the nearest must be.
 
     >>> did_you_mean("gem", ["gemm", "softmax"])
     "did you mean 'gemm'? (known: gemm, softmax)"
@@ -89,10 +95,21 @@ def did_you_mean(name: object, names: Iterable[str], *, listed_by: str = "") -> 
         asked = name[:MOST_ASKED] if isinstance(name, str) else ""
         near = sorted(difflib.get_close_matches(asked, known, n=N_NEAREST, cutoff=0))
         shown = [*near, f"and {len(known) - len(near)} more" + (f": {listed_by}" if listed_by else "")]
-    return f"{nearest(name, known)}(known: {', '.join(shown)})"
+    return f"{nearest(name, known, least_alike)}(known: {', '.join(shown)})"
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
+C_TYPES = (
+    "bool",
+    "double",
+    "float",
+    "half",
+    "int",
+    "long",
+    "short",
+)  # of PyTorch; functions are near to some
+
+
+def nearest(name: object, known: Iterable[str], least_alike: float = LEAST_ALIKE) -> str:
     """The cure for a misspelt or shortened ``name`` where those ``known`` are many; empty if none is near.
 
     A name that begins otherwise is near only where little else differs.
@@ -107,7 +124,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
         return ""
     same = [k for k in known if k.lower() == asked.lower()]
     begun = [k for k in known if k.lower().startswith(asked.lower())]
-    near = [k for k in difflib.get_close_matches(asked, known, n=3) if _is_near(asked, k)]
+    near = [k for k in difflib.get_close_matches(asked, known, n=3, cutoff=least_alike) if _is_near(asked, k)]
     close = same or near or (begun if len(begun) == 1 else [])
     return f"did you mean {close[0]!r}? " if close else ""
 

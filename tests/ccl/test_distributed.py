@@ -838,5 +838,6 @@ def test_a_tensor_on_the_host_is_on_no_rank():
         torch.distributed.all_reduce(torch.zeros(3, device="host", name="x"))
 
     assert fails(body, RuntimeError) == (
-        "No backend type associated with device type cpu; 'x' is there: copy it to the device with .to('ahbm')"
+        "No backend type associated with device type cpu; 'x' is there: copy it to the device with .to('ahbm'); "
+        "a part of a tensor there is x.narrow(dim, start, length)"
     )

@@ -481,7 +481,7 @@ def test_a_function_of_an_algorithm_that_gives_something_else_is_named_with_its_
     [
         ("kernel=5", "kernel must be a function, not 5"),
         ("kernel=int", "kernel must be a function, not <class 'int'>"),
-        ("directions='N'", "directions must be a tuple, as in ('E', 'W'), not 'N'"),
+        ("directions=5", "directions must be a tuple, as in ('E', 'W'), not 5"),
         ("is_crossbar=5", "is_crossbar must be True or False, not 5"),
         ("refuses='no'", "refuses must be a function that gives None, or the reason in a line, not 'no'"),
     ],

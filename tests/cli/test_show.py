@@ -266,7 +266,7 @@ def test_a_plugin_is_run_before_the_bench(kernbench):
             "-o all.svg: 4 views do not fit one file; name a folder, or one view with --view",
         ),
         (("tiny", "--part", "cube1"), "--part cube1: write it like sip0, sip0.cube1 or sip0.cube1.pe3"),
-        (("tiny", "--part", "sip1"), "unknown PE 'sip1.cube0.pe0'; there are 1 SIPs of 1 cubes of 4 PEs"),
+        (("tiny", "--part", "sip1"), "unknown PE 'sip1.cube0.pe0'; there are 1 SIP of 1 cube of 4 PEs"),
         (
             ("tiny", "--set", "cube.hbm.chanels=8"),
             "--set cube.hbm.chanels=8: unknown key; did you mean 'channels'?",

@@ -135,7 +135,7 @@ def test_a_wrong_grid_is_refused(torch, grid):
             UsageError,
             "launch: place='blocked' is unknown; give 'cyclic', a list of PEs, or a function",
         ),
-        ([0], ShapeError, "launch: place lists 1 PEs for 2 programs; it must name one for each"),
+        ([0], ShapeError, "launch: place lists 1 PE for 2 programs; it must name one for each"),
         (
             [0, 16],
             UsageError,

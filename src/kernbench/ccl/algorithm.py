@@ -17,7 +17,7 @@ from kernbench.errors import UnknownNameError, UsageError
 from kernbench.given import whole
 from kernbench.registry import Registry, did_you_mean
 from kernbench.topology.ids import PeId
-from kernbench.wording import is_name, quoted
+from kernbench.wording import is_name, plural, quoted
 
 Collective = Literal[
     "all_reduce",
@@ -150,7 +150,7 @@ class Algorithm:
             object.__setattr__(self, name, Callback(name, function, wanted, read, self._named))
         if not inspect.isroutine(inspect.unwrap(self.kernel)):
             raise UsageError(f"Algorithm: kernel must be a function, not {quoted(self.kernel)}")
-        if not isinstance(self.directions, (tuple, list)) or not all(
+        if not isinstance(self.directions, (tuple, list, str)) or not all(
             isinstance(d, str) for d in self.directions
         ):
             raise UsageError(
@@ -211,6 +211,6 @@ def require_served(name: str, group: Group) -> Algorithm:
         if ALGORITHMS[other].collective == algorithm.collective and ALGORITHMS[other].refuses(group) is None
     ]
     raise UsageError(
-        f"{name} cannot serve {group.n_ranks} ranks: {reason}; of {algorithm.collective}, "
+        f"{name} cannot serve {plural(group.n_ranks, 'rank')}: {reason}; of {algorithm.collective}, "
         f"{', '.join(able) or 'none'} can"
     )

@@ -16,6 +16,7 @@ from kernbench.lang.program import PerProgram
 from kernbench.lang.source import defined_at
 from kernbench.messages.ipcq import RingSpec, Wiring
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.wording import plural
 
 
 class Communicator:
@@ -131,7 +132,7 @@ def usable_slots(name: str, ring: RingSpec) -> int:
     usable = ring.slots - ring.credit_batch + 1
     if usable < 1:
         raise UsageError(
-            f"{name}: {ring.slots} slots cannot fill a batch of {ring.credit_batch} credits; give "
+            f"{name}: {plural(ring.slots, 'slot')} cannot fill a batch of {ring.credit_batch} credits; give "
             f"credit_batch {ring.slots} or less"
         )
     return usable

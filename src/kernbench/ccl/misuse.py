@@ -72,7 +72,7 @@ def require_on_device(tensor: Tensor) -> DeviceTensor:
     if not isinstance(tensor, DeviceTensor):
         raise BackendError(
             f"No backend type associated with device type {tensor.device}; {tensor.name!r} is there: copy it to the "
-            "device with .to('ahbm')"
+            "device with .to('ahbm'); a part of a tensor there is x.narrow(dim, start, length)"
         )
     _ = tensor.shards  # refuses a freed one
     return tensor

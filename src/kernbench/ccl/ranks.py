@@ -19,7 +19,7 @@ from kernbench.runtime.context import Context
 from kernbench.runtime.device import Device
 from kernbench.runtime.generator import Generator
 from kernbench.runtime.placement import DPPolicy
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 T = TypeVar("T")
 MOST_POLLS = 100_000  # questions in a row to which nobody has another answer; beyond that all poll for ever
@@ -292,7 +292,8 @@ class Multiprocessing:
         n_pes = len(self._hub.torch.machine.pes)
         if not 1 <= whole(nprocs, "torch.multiprocessing.spawn: nprocs", least=-MOST_COUNT) <= n_pes:
             raise InvalidValueError(
-                f"torch.multiprocessing.spawn: nprocs={nprocs}; the machine has {n_pes} PEs, and each rank is one"
+                f"torch.multiprocessing.spawn: nprocs={nprocs}; the machine has {plural(n_pes, 'PE')}, and each "
+                "rank is one"
             )
         if start_method != "spawn":
             raise InvalidValueError(

@@ -177,7 +177,7 @@ def grid_extents(spec: TopologySpec) -> Coords:
 
 def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequence[str]) -> list[Join]:
     """E of each rank to W of the one beside it, S to N of the one below; around the edges if the machine wraps."""
-    if not isinstance(directions, (tuple, list)):
+    if not isinstance(directions, Sequence):
         raise UsageError(f"install_queues: directions={quoted(directions)}; give a list, as in ['E', 'W']")
     for name in directions:
         if name not in spec.pe.ipcq.directions:

@@ -13,7 +13,7 @@ from kernbench.ccl.work import Work
 from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.commands import SourceLine
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 
 @dataclass(slots=True)
@@ -84,7 +84,8 @@ class Worlds:
     def _require_pes(self, world_size: int, n_pes: int) -> None:
         if not 1 <= world_size <= n_pes:
             raise InvalidValueError(
-                f"init_process_group: world_size={world_size}; the machine has {n_pes} PEs, and each rank is one"
+                f"init_process_group: world_size={world_size}; the machine has {plural(n_pes, 'PE')}, and each rank "
+                "is one"
             )
 
     def _join(self, process: Process, rank: int, world_size: int, line: SourceLine) -> Group:

@@ -20,7 +20,7 @@ from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import Config
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 WORTH_SAYING = Fraction(105, 100)  # how many times faster another algorithm must be
 
@@ -63,8 +63,8 @@ class CclBench:
         if len(refused) == len(of_it):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
             raise UsageError(
-                f"no algorithm of {request.collective} can serve {group.n_ranks} ranks ({reasons}); give another "
-                "number with --ranks"
+                f"no algorithm of {request.collective} can serve {plural(group.n_ranks, 'rank')} ({reasons}); give "
+                "another number with --ranks"
             )
         return tuple(name for name in of_it if name not in refused)
 

@@ -16,6 +16,7 @@ from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
 from kernbench.units import PS_PER_NS
+from kernbench.wording import plural
 
 
 class Ranks:
@@ -36,7 +37,7 @@ class Ranks:
             settings = self.config.ccl.algorithms.get(request.algorithm or "")
             return (settings and settings.world_size) or self.config.topology.cube.pes.count
         if not 1 <= asked <= n_pes:
-            raise UsageError(f"--ranks {asked}: the machine has {n_pes} PEs; give 1 to {n_pes}")
+            raise UsageError(f"--ranks {asked}: the machine has {plural(n_pes, 'PE')}; give 1 to {n_pes}")
         return asked
 
     def model_of(self, name: str) -> IdealModel:

@@ -16,6 +16,7 @@ from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import MAX, Config
 from kernbench.errors import CapacityError
+from kernbench.wording import plural
 
 NEARLY = Fraction(102, 100)  # an algorithm stays at the next size if it is slower than the best by no more
 
@@ -131,7 +132,8 @@ class Tuner:
         found: dict[str, Timing] = {}
         for i, name in enumerate(names):
             self.tell(
-                f"{request.collective} on {self.ranks.group.n_ranks} ranks, {size} B: {name} ({i + 1} of {len(names)})"
+                f"{request.collective} on {plural(self.ranks.group.n_ranks, 'rank')}, {size} B: {name} "
+                f"({i + 1} of {len(names)})"
             )
             rivals = [t for other, t in found.items() if serves_any(other) or not serves_any(name)]
             against = min(rivals, key=lambda timing: timing.time_ps, default=None)

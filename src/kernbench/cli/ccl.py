@@ -24,7 +24,7 @@ from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import together
 from kernbench.units import parse_bytes
-from kernbench.wording import quoted, shortened
+from kernbench.wording import plural, quoted, shortened
 
 if TYPE_CHECKING:
     from kernbench.ccl_bench.bench import CclBench
@@ -375,4 +375,8 @@ def _draw(
         raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     request = bench.request
     how = "ideal" if request.is_ideal else topology
-    draw_busbw(plot, f"{request.collective} of {request.dtype} on {len(bench.ranks.pes)} ranks, {how}", found)
+    draw_busbw(
+        plot,
+        f"{request.collective} of {request.dtype} on {plural(len(bench.ranks.pes), 'rank')}, {how}",
+        found,
+    )

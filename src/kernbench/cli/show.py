@@ -184,12 +184,20 @@ def _files(topology: str, views: tuple[View, ...], out: str | None) -> dict[View
                 f"-o {out}: {len(views)} views do not fit one file; name a folder, or one view with --view"
             )
         return {view: Path(out) for view in views}
-    folder = Path(out or ".")
+    folder = _folder(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {out}: is neither a folder nor the name of an .svg file")
     if views:
         make_folder(folder)
     return {view: folder / f"{Path(topology).stem}-{view}.svg" for view in views}
+
+
+def _folder(out: str | None) -> Path:
+    """The folder that is meant; UsageError where it is the name of a picture that is no SVG."""
+    folder = Path(out or ".")
+    if folder.suffix[1:].isalpha() and not folder.is_dir():
+        raise UsageError(f"-o {out}: pictures are SVG; name an .svg file, or a folder")
+    return folder
 
 
 def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
@@ -227,7 +235,7 @@ def _ranks(
     with sign_of_life("drawing the ranks"):
         view = ranks_of(config, algo, part if part.count(".") < 2 else None)
     is_file = out is not None and Path(out).suffix == ".svg" and not beside
-    path = Path(out or ".") if is_file else Path(out or ".") / f"{Path(topology).stem}-{view.algorithm}.svg"
+    path = Path(out or ".") if is_file else _folder(out) / f"{Path(topology).stem}-{view.algorithm}.svg"
     if not is_file:
         make_folder(path.parent)
     require_writable(path)

@@ -16,6 +16,7 @@ from kernbench.errors import UsageError
 from kernbench.reports.ranks import RankEdge, draw_ranks
 from kernbench.topology.builder import build_graph
 from kernbench.topology.routes import Routes
+from kernbench.wording import plural
 
 if TYPE_CHECKING:
     from kernbench.reports.output import Output
@@ -60,7 +61,7 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
         shared.update(edge.index for edge in route[1:-1])
         if (b, a) not in pairs or a < b:
             edges.append(RankEdge(a, b, len(route) - 2, (b, a) in pairs))
-    title = f"{config.topology.preset}: {name} on {len(pes)} ranks"
+    title = f"{config.topology.preset}: {name} on {plural(len(pes), 'rank')}"
     return RanksView(
         name,
         len(pes),
@@ -100,7 +101,7 @@ def print_ranks(output: Output, view: RanksView) -> None:
     hops = [edge.hops for edge in view.edges for _ in range(1 + edge.is_mutual)]
     output.facts(
         [
-            ("algorithm", f"{view.algorithm} on {view.n_ranks} ranks"),
+            ("algorithm", f"{view.algorithm} on {plural(view.n_ranks, 'rank')}"),
             ("edges", f"{len(hops)}, in one direction each"),
             ("hops", f"{max(hops, default=0)} at most, {sum(hops)} in all"),
             ("shared", f"up to {view.most_shared} edges on a link"),

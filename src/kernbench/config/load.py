@@ -19,7 +19,6 @@ from kernbench.config.rules import broken_rules
 from kernbench.config.schema import CclSpec, ComponentsSpec, Config, Places, Spec, TopologySpec
 from kernbench.config.tree import Tree, overlay, shown
 from kernbench.errors import ConfigError, UnknownNameError, UsageError
-from kernbench.wording import quoted
 
 __all__ = ["Document", "Overrides", "config_sha256", "load_config", "load_tree", "preset_names"]
 
@@ -91,7 +90,7 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
         close = difflib.get_close_matches(path.name, presets, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise UnknownNameError(
-            f"unknown {document} {quoted(str(source))}; {hint}(presets: {', '.join(presets)}; or a YAML file's path)"
+            f"unknown {document} {str(source)!r}; {hint}(presets: {', '.join(presets)}; or a YAML file's path)"
         )
     if path.resolve() in seen:
         raise ConfigError(f"{path}: extends itself, by way of {', '.join(p.name for p in seen)}")

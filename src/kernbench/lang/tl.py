@@ -66,7 +66,7 @@ from kernbench.ops.numerics import Number, int_limits
 from kernbench.ops.reduce import check_axis
 from kernbench.ops.spec import Shape, n_elem
 from kernbench.registry import nearest
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 tensor = Block
 dtype = DType
@@ -112,7 +112,7 @@ def arange(start: Any, end: Any) -> Known:
         raise ShapeError(f"{here()}: tl.arange({start}, {end}) is empty; end must be greater than start")
     if active().port.strict and n & (n - 1):
         raise ShapeError(
-            f"{here()}: tl.arange({start}, {end}) has {n} elements; Triton needs a power of two, such as "
+            f"{here()}: tl.arange({start}, {end}) has {plural(n, 'element')}; Triton needs a power of two, such as "
             f"{1 << n.bit_length()} with a mask (or launch with strict=False)"
         )
     _check_size((n,))

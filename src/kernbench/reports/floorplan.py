@@ -14,7 +14,7 @@ from kernbench.topology.builder import PE_BLOCK, PE_COMP_OFFSETS
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
 from kernbench.units import format_bytes
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 View = Literal["system", "sip", "cube", "pe"]
 
@@ -188,7 +188,7 @@ def _cube_summary(sheet: Sheet, plan: _Plan, sip: int, cube: int, *, size_px: fl
     x, y = rect.centre
     lines = (
         f"cube{cube}",
-        f"{spec.pes.count} PEs",
+        f"{plural(spec.pes.count, 'PE')}",
         f"HBM {format_bytes(spec.hbm.capacity_bytes)}",
         f"{hbm_rate:g} GB/s",
     )

@@ -15,7 +15,7 @@ from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.given import told, whole
 from kernbench.lang.source import user_line
-from kernbench.registry import did_you_mean
+from kernbench.registry import C_TYPES, MUCH_ALIKE, did_you_mean
 from kernbench.runtime import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
 from kernbench.runtime.device import Device
 from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
@@ -119,9 +119,9 @@ class Context(OpenDevice):
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         own = [known for known in dir(type(self)) if not known.startswith("_") and known not in NOT_PYTORCHS]
-        raise UnknownAttributeError(
-            f"torch has no attribute {quoted(name)} here; {did_you_mean(name, [*NAMES, *FUNCTIONS, *own])}"
-        )
+        known = {*NAMES, *FUNCTIONS, *own} - {*C_TYPES}
+        cure = did_you_mean(name, known, least_alike=MUCH_ALIKE)
+        raise UnknownAttributeError(f"torch has no attribute {quoted(name)} here; {cure}")
 
     @staticmethod
     @told()

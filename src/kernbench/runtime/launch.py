@@ -17,7 +17,7 @@ from kernbench.messages.owners import Lifetime
 from kernbench.runtime.device import Program
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.topology.ids import PeId
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 if TYPE_CHECKING:
     from kernbench.runtime.open_device import OpenDevice
@@ -69,7 +69,8 @@ def _chosen(
         )
     if len(place) != len(ids):
         raise ShapeError(
-            f"launch: place lists {len(place)} PEs for {len(ids)} programs; it must name one for each"
+            f"launch: place lists {plural(len(place), 'PE')} for {plural(len(ids), 'program')}; it must name one "
+            "for each"
         )
     return place
 

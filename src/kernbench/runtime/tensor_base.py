@@ -21,13 +21,13 @@ from kernbench.errors import (
     UnknownAttributeError,
     UsageError,
 )
-from kernbench.registry import did_you_mean
+from kernbench.registry import C_TYPES, MUCH_ALIKE, did_you_mean
 from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
 from kernbench.runtime.operators import Operators
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.promotion import torch_name
 from kernbench.runtime.views import flattened, squeezed, unsqueezed, viewed
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 if TYPE_CHECKING:
     from kernbench.runtime.context import Context
@@ -117,9 +117,10 @@ class Tensor(Operators):
             return self._apply(name, f"x.{name}", self)
         if name in methods:
             return lambda *args, **how: self._apply(name, f"x.{name}()", self, *args, **how)
-        known = [known for known in (*dir(Tensor), *methods) if not known.startswith("_")]
+        known = {known for known in (*dir(Tensor), *methods) if not known.startswith("_")} - {*C_TYPES}
+        cure = did_you_mean(name, known, least_alike=MUCH_ALIKE)
         raise UnknownAttributeError(
-            f"a tensor has no {name!r} here; {did_you_mean(name, known)}; all else do with numpy, on x.numpy()"
+            f"a tensor has no {name!r} here; {cure}; all else do with numpy, on x.numpy()"
         )
 
     def __len__(self) -> int:
@@ -186,7 +187,7 @@ class Tensor(Operators):
     def item(self) -> Any:
         """The value of a tensor with one element, as a Python number."""
         if self.numel() != 1:
-            raise ShapeError(f"{self._label} has {self.numel()} elements; item() needs one")
+            raise ShapeError(f"{self._label} has {plural(self.numel(), 'element')}; item() needs one")
         return self.numpy().reshape(-1)[0].item()
 
     def tolist(self) -> Any:

@@ -14,7 +14,7 @@ from kernbench.config.schema import PeSpec, TopologySpec
 from kernbench.errors import UnknownNameError
 from kernbench.topology.ids import PeId
 from kernbench.units import Rate
-from kernbench.wording import quoted
+from kernbench.wording import plural, quoted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +160,8 @@ class TopologyGraph:
         sips, cubes, count = self.spec.system.sips.count, self.spec.sip.cubes.count, self.spec.cube.pes.count
         if not (0 <= pe.sip < sips and 0 <= pe.cube < cubes and 0 <= pe.pe < count):
             raise UnknownNameError(
-                f"unknown PE {str(pe)!r}; there are {sips} SIPs of {cubes} cubes of {count} PEs"
+                f"unknown PE {str(pe)!r}; there are {plural(sips, 'SIP')} of {plural(cubes, 'cube')} of "
+                f"{plural(count, 'PE')}"
             )
         return (pe.sip * cubes + pe.cube) * count + pe.pe
 
