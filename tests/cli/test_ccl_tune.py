@@ -104,7 +104,7 @@ def test_the_preset_of_tiny_selects_nearly_the_fastest(collective):
     ranks = Ranks(config, Request(collective=collective, n_ranks=4))
     tuned = (
         tuner_of(sizes=(64, 1024)).tuned(collective)
-        if collective in ("all_reduce", "reduce_scatter")
+        if collective in ("all_gather", "reduce_scatter")
         else None
     )
     for i, size in enumerate((64, 1024)):
