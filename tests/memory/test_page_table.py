@@ -216,7 +216,7 @@ def physical_bytes(pieces):
     return np.sort(np.concatenate(runs)).tolist() if runs else []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), shape=SHAPES, policy=POLICIES, name=st.sampled_from(DTYPES))
 def test_every_byte_of_a_tensor_reaches_each_physical_byte_exactly_once(
     new_machine, data, shape, policy, name
