@@ -261,7 +261,7 @@ def test_sizes_follow_nccl_tests_flags(flags, sizes):
             ("all_reduce", "--algo", "recursive_doubling_allreduce", "--ranks", "3"),
             "recursive_doubling_allreduce cannot serve 3 ranks: needs a power of two; of all_reduce, ",
         ),
-        (("send_recv", "--ranks", "1"), "no algorithm of send_recv can serve 1 ranks (hello_send: there is nobody to "),
+        (("send_recv", "--ranks", "1"), "no algorithm of send_recv can serve 1 rank (hello_send: there is nobody to "),
         (("all_reduce", "--mode", "data"), "--mode: unknown mode 'data'; (known: timed, timing)"),
         (("all_reduce", "--buffer", "dram"), "--buffer: unknown buffer 'dram'; (known: hbm, sram, tcm)"),
         (("all_reduce", "--ideal", "--mode", "timing"), "--ideal: computes values with its times; leave --mode out"),
