@@ -1,5 +1,7 @@
 """No test sees what another one registered."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -52,6 +54,16 @@ def registries(monkeypatch):
 def programs(monkeypatch):
     """Let what a test launches, and does not wait for, end with the test."""
     monkeypatch.setattr("kernbench.ending._under_way", {})
+
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    """Hear Ctrl-C as at a terminal, where a background job ignores it, and leave no handler to the next test."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

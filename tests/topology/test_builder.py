@@ -274,4 +274,4 @@ def test_a_link_override_must_name_a_link():
     )
     assert error_of(
         "overrides.sip0.cube0.pe0.pe_gemm->sip0.cube0.pe0.pe_scheduler={bw: 1}", preset="tiny"
-    ).endswith("={bw: 1}: is inside a PE: it has neither rate nor latency")
+    ).endswith(".pe_gemm->sip0.cube0.pe0.pe_scheduler: is inside a PE: it has neither rate nor latency")
