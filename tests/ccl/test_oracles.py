@@ -142,6 +142,15 @@ def test_an_engine_slower_than_a_link_is_what_a_sliced_ring_waits_for():
     assert outcome("ring_reduce_scatter", problem, model).time > 3 * 256 + 4 + 16 * 4
 
 
+def test_what_comes_down_a_tree_waits_for_the_last_that_goes_up():
+    """In six slices of 4 B: 5 * 4 > 2 * (1 + 4 + 4), and the last slice goes down 2 later than it came."""
+    model = model_of("tree_allreduce", alpha=1, beta=1, gamma=F(1, 2))
+    for n_slices, closed in ((5, 28 + 4 * 4), (6, None)):
+        problem = problem_of("tree_allreduce", 7, n_slices, slice_elems=1, slots=4)
+        assert closed_form("tree_allreduce", problem, model) == closed
+    assert outcome("tree_allreduce", problem, model).time == 28 + 5 * 4 + 2
+
+
 # -- against each other ---------------------------------------------------------------------------------------
 
 FRACTIONS = st.builds(F, st.integers(1, 40), st.integers(1, 3))

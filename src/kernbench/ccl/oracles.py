@@ -200,6 +200,9 @@ def tree_allreduce(problem: Problem, model: IdealModel) -> Fraction | None:
 
     Section 6. Conditions: a link for each edge, ``beta >= 2 gamma``, two children everywhere but at the leaves, which
     are all at depth d, and no more slices than turns between up and down, so that nothing waits for what comes down.
+    Who has parent and children passes nothing down before its last slice from below is there, and then one slice each
+    ``c beta``: below the root that is no later than the last one comes down if ``(k-1) c beta <= 2 (alpha + c beta +
+    2 c gamma)``.
     """
     a, b, g = model.alpha, model.beta, model.gamma
     slices, depth = parts_of(problem, problem.n_elem, 1), (problem.n_ranks + 1).bit_length() - 2
@@ -207,7 +210,10 @@ def tree_allreduce(problem: Problem, model: IdealModel) -> Fraction | None:
     if slices is None or not slices.are_even or not is_full or b < 2 * g or slices.n_slices > n_turns:
         return None
     c = slices.size_bytes / slices.n_slices
-    return depth * (2 * a + 2 * c * b + 2 * c * g) + (slices.n_slices - 1) * c * b
+    behind_the_first = (slices.n_slices - 1) * c * b
+    if depth > 1 and behind_the_first > 2 * (a + c * b + 2 * c * g):
+        return None
+    return depth * (2 * a + 2 * c * b + 2 * c * g) + behind_the_first
 
 
 @form("chain_broadcast")
