@@ -1,6 +1,5 @@
 """Every algorithm gives its own order's result to the bit, on every rank, and sends exactly what it claims."""
 
-import re
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -305,7 +304,8 @@ REFUSED = [
 def test_a_group_that_it_cannot_serve_is_refused_with_the_reason(name, ranks, reason):
     with pytest.raises(UsageError) as raised:
         require_served(name, ranks)
-    assert re.match(f"{name} cannot serve {ranks.n_ranks} ranks: {re.escape(reason)}; of ", str(raised.value))
+    served = f"{ranks.n_ranks} rank" + "s" * (ranks.n_ranks != 1)
+    assert str(raised.value).startswith(f"{name} cannot serve {served}: {reason}; of ")
 
 
 def test_a_refusal_names_those_that_can():

@@ -107,7 +107,7 @@ def ring_of(
         number = first if key == "first" else given.get(key)
         if number is not None and not (is_whole(number) and number >= least):
             raise UsageError(f"install_queues: {key}={quoted(number)}; give {least} or more")
-        if number is not None and number > MOST_BYTES:
+        if key != "first" and number is not None and number > MOST_BYTES:
             raise UsageError(f"install_queues: {key}={quoted(number)}; give {MOST_BYTES:,} at most")
     return RingSpec(**{key: choose(key) for key in RingSpec._fields if key != "first"}, first=first)
 
