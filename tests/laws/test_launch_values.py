@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import types
 from collections import OrderedDict, UserDict, deque, namedtuple
 from copy import deepcopy
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 import kernbench as kb
 from kernbench import tl
 from kernbench.errors import KernelError, UsageError
+from tests.laws import settings_of_kernels
 
 HERE = "test_launch_values.py"
 MODES = ("timed", "data")
@@ -28,9 +28,6 @@ cell = np.array(0.0)
 table = {"scale": 0}
 names = [0]
 chosen = None
-settings_module = types.ModuleType("settings_of_a_test")
-settings_module.__file__ = __file__
-settings_module.scale = 0
 
 
 class Config:
@@ -89,7 +86,7 @@ def of_a_kernel_it_calls(out_ptr, i):
 
 @kb.jit
 def of_a_module(out_ptr, i):
-    tl.store(out_ptr + i, settings_module.scale)
+    tl.store(out_ptr + i, settings_of_kernels.scale)
 
 
 @kb.jit
@@ -132,7 +129,7 @@ GLOBALS = {
     of_an_array_of_no_dimensions: lambda n: cell.fill(n),
     of_a_helper: lambda n: globals().update(scale=n),
     of_a_kernel_it_calls: lambda n: globals().update(scale=n),
-    of_a_module: lambda n: setattr(settings_module, "scale", n),
+    of_a_module: lambda n: setattr(settings_of_kernels, "scale", n),
     of_a_class: lambda n: setattr(Config, "scale", n),
     of_an_object: lambda n: setattr(config, "mine", n),
     of_a_method: lambda n: setattr(config, "mine", n),
@@ -146,12 +143,11 @@ GLOBALS = {
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
     """Put every name back."""
-    monkeypatch.setitem(sys.modules, "settings_of_a_test", settings_module)
     for owner, name in (
         (Config, "scale"),
         (config, "mine"),
         (namespace, "scale"),
-        (settings_module, "scale"),
+        (settings_of_kernels, "scale"),
     ):
         monkeypatch.setattr(owner, name, 0)
     for name, value in (("scale", 0), ("chosen", None), ("table", {"scale": 0}), ("names", [0])):
@@ -507,7 +503,7 @@ def of_the_environment_by_call(out_ptr):
 
 @kb.jit
 def of_an_import(out_ptr):
-    from settings_of_a_test import scale as imported
+    from tests.laws.settings_of_kernels import scale as imported
 
     tl.store(out_ptr, imported)
 
@@ -521,7 +517,7 @@ def test_what_is_looked_up_by_its_text_is_as_it_was(kernel, mode, monkeypatch):
     torch = kb.simulate("tiny", mode=mode).torch
     out = torch.zeros(1)
     for n in (1, 9):
-        settings_module.scale = n
+        settings_of_kernels.scale = n
         globals()["scale"] = n
         monkeypatch.setenv("SCALE", str(n))
         if n == 1:
