@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from kernbench import errors
 from kernbench import lang as tl
 from kernbench.lang import TensorArg, jit, launch_with, run_program
 from kernbench.lang.jit import grid_of
+from kernbench.lang.source import user_line
 
 
 @pytest.fixture
@@ -346,3 +350,17 @@ def test_forcing_where_there_are_no_values_names_the_line(new_port):
         run_program(kernel, (argument,), {}, TimingPort(bytearray(4)))
     line = kernel.__code__.co_firstlineno + 1
     assert str(raised.value) == f"test_errors.py:{line}: mode 'timing' has no values; use --mode timed"
+
+
+class Pair(NamedTuple):
+    first: int
+    second: int
+
+
+def test_what_python_writes_for_a_tuple_with_names_is_no_line_of_the_users():
+    frames = []
+    sys.setprofile(lambda frame, event, _: event == "call" and frames.append(frame))
+    Pair(1, 2)
+    sys.setprofile(None)
+    (written,) = [frame for frame in frames if frame.f_code.co_filename == "<string>"]
+    assert user_line(written).file == "test_errors.py"

@@ -86,8 +86,8 @@ def user_line(frame: FrameType | None = None) -> SourceLine:
 
 def _is_users_frame(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
-    if path == "<string>":  # a dataclass's __init__, which Python writes; or a program of the user
-        return not str(frame.f_globals.get("__name__")).startswith("kernbench.")
+    if path == "<string>":  # an __init__ or __new__ that Python writes; or a program of the user
+        return not str(frame.f_globals.get("__name__")).startswith(("kernbench.", "namedtuple_"))
     return is_users(path)
 
 
