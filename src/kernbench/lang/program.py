@@ -16,7 +16,7 @@ from kernbench.lang.jit import JITFunction, as_kernel
 from kernbench.lang.known import known_number
 from kernbench.lang.pointer import Pointer, TensorArg
 from kernbench.lang.port import KernelPort
-from kernbench.lang.source import line_of
+from kernbench.lang.source import IS_SHIPPED, is_shipped, line_of
 from kernbench.lang.strays import RUNNING
 from kernbench.ops.numerics import int_limits
 
@@ -46,7 +46,7 @@ def run_program(
     own = tuple([x[number] if isinstance(x, PerProgram) else x for x in args])
     arguments = arguments_of(function, function.bind(own, meta))
     program = ProgramContext(port)
-    token = ACTIVE.set(program)
+    token, shipped = ACTIVE.set(program), IS_SHIPPED.set(is_shipped(function.fn))
     RUNNING.add(program)
     try:
         function.fn(*arguments.args, **arguments.kwargs)
@@ -68,6 +68,7 @@ def run_program(
         program.is_open = False
         RUNNING.discard(program)
         ACTIVE.reset(token)
+        IS_SHIPPED.reset(shipped)
 
 
 def arguments_of(kernel: JITFunction, bound: Mapping[str, Any]) -> Any:

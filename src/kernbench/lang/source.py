@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -25,6 +26,9 @@ _INSTALLED = (
 )
 _NOWHERE = SourceLine("?", 0)
 _lines: dict[tuple[str, int, str], SourceLine] = {}
+
+IS_SHIPPED: ContextVar[bool] = ContextVar("kernbench_is_shipped", default=False)
+"""Whether the kernel that runs is of a collective that comes with KernBench: none of its lines is a user's."""
 
 Places = Iterable[tuple[str, int, str]]
 """File, line and function of frames."""
@@ -46,7 +50,15 @@ def here() -> SourceLine:
     if frame is None:
         return _NOWHERE
     path = frame.f_code.co_filename
-    return (path.startswith(_CCL) and in_program(_outwards(frame))) or _line(path, frame.f_lineno)
+    if path.startswith(_CCL) and not IS_SHIPPED.get():
+        return in_program(_outwards(frame)) or _NOWHERE
+    return _line(path, frame.f_lineno)
+
+
+def is_shipped(kernel: Callable[..., Any]) -> bool:
+    """Whether ``kernel`` is of a collective that comes with KernBench."""
+    code = getattr(kernel, "__code__", None)
+    return code is not None and code.co_filename.startswith(_CCL)
 
 
 def in_program(places: Places) -> SourceLine | None:
