@@ -1,5 +1,6 @@
 """No test sees what another one registered."""
 
+import gc
 import signal
 
 import pytest
@@ -70,3 +71,9 @@ def interrupts():
 def no_terminal(monkeypatch):
     """Print as in a pipe: the processes of pytest-xdist have the width of a terminal in their environment."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def pytest_collection_finish():
+    """Let no search for garbage go through the thousands of tests that were collected."""
+    gc.collect()
+    gc.freeze()
