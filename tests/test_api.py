@@ -516,8 +516,12 @@ def test_an_error_in_the_block_of_a_simulation_comes_through():
 
     with pytest.raises(PageFaultError):
         fail(wait=True)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as error:
         fail(wait=False)
+    (note,) = error.value.__notes__
+    assert re.match(
+        r"and in what was launched: PageFaultError: test_api.py:\d+: sip0.cube0.pe0 reads VA", note
+    )
 
 
 def test_an_error_that_was_caught_in_the_block_of_a_simulation_is_over():

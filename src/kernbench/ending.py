@@ -77,10 +77,11 @@ def wait_no_more() -> None:
 
 
 def _end() -> None:
-    if hasattr(sys, "last_value"):  # an exception has ended the program: nobody waits for more
+    ended_by = getattr(sys, "last_value", None)
+    if isinstance(ended_by, KeyboardInterrupt):  # nobody waits for more
         return
     code = complete_all()
-    if code:
+    if code and ended_by is None:  # else Python's own code says that the program failed
         # Python has settled its exit code by now, and takes no other. What atexit was to run after this is not run:
         # that is what was registered before KernBench was imported.
         for stream in (sys.stdout, sys.stderr):

@@ -411,8 +411,15 @@ def with_default(given):
     return read
 
 
+def with_number(v=1):
+    return lambda x=v: x
+
+
 def set_item(x, key=0):
     return lambda n: x.__setitem__(key, n)
+
+
+CODES = {1: (lambda: 1).__code__, 9: (lambda: 9).__code__}
 
 
 def set_inner(x):
@@ -422,6 +429,7 @@ def set_inner(x):
 def deep():
     """What holds a number, what changes that, what reads it, and of which kind an error says that it has changed."""
     x, y, z, f = [1], Holder(1), Slotted(1), lambda: f.inner
+    g, h = with_number(), lambda: 1
     raw, numbers, odd, user, table = bytearray(b"1"), np.ones(2), OrderedDict(a=1), UserDict(a=1), {"a": 1}
     return {
         "an object in a list": ([y], set_inner(y), lambda x: x[0].inner, ""),
@@ -444,6 +452,8 @@ def deep():
         "a library's object": (user, set_item(user, "a"), lambda x: x["a"], "dict"),
         "a partial function": (partial(sum, x), set_item(x), lambda x: x(), "list"),
         "a default": (with_default(x), set_item(x), lambda x: x(), "list"),
+        "a replaced default": (g, lambda n: setattr(g, "__defaults__", (n,)), lambda x: x(), ""),
+        "replaced code": (h, lambda n: setattr(h, "__code__", CODES[n]), lambda x: x(), ""),
         "a method of a dict": (table.get, set_item(table, "a"), lambda x: x("a"), "dict"),
     }
 

@@ -60,8 +60,9 @@ def is_whole(text: str) -> bool:
 def whole_number(text: str, option: str | None = None) -> int:
     """The number zero or more that ``text`` is; typer's error names its option, or ``option`` where it has none."""
     if not is_whole(str(text)):
+        most = f", of at most {MOST_DIGITS} digits" if str(text).isdecimal() else ""
         raise typer.BadParameter(
-            f"{quoted(str(text))} is not a whole number, 0 or more", param_hint=option and f"'{option}'"
+            f"{quoted(str(text))} is not a whole number, 0 or more{most}", param_hint=option and f"'{option}'"
         )
     return int(text)
 

@@ -37,7 +37,7 @@ from kernbench.lang.pointer import Pointer
 from kernbench.lang.reach import MISSING
 from kernbench.lang.source import is_of_library
 
-MOST_PARTS = 20_000  # of one picture
+MOST_PARTS = 2_000  # of one picture
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), type(NotImplemented), range, CodeType)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
 # fmt: off

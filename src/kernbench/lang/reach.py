@@ -30,6 +30,7 @@ from kernbench.lang.jit import KERNEL_BUILTINS, JITFunction
 from kernbench.lang.names import Names, names_in
 
 MISSING: Any = object()
+_DOES = ("__code__", "__defaults__", "__kwdefaults__")  # attributes of a function that say what it does
 
 
 class Slot:
@@ -116,6 +117,20 @@ class MemberSlot(Slot):
             object.__delattr__(self.place, self.name)
 
 
+class FunctionSlot(Slot):
+    """What a function does: its code, or a default."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        """The value."""
+        return getattr(self.place, self.name)
+
+    def set(self, value: Any) -> None:
+        """Put ``value`` in place."""
+        setattr(self.place, self.name, value)
+
+
 class VariableSlot(Slot):
     """A variable of the environment, whose text is made anew whenever it is read."""
 
@@ -194,6 +209,7 @@ class Reach:
                 read = names_in(function.__code__)
                 self._names = self._names.joined(read)
                 todo += self._new_in([("", module) for module in _imported(read)])
+                todo += self._enter(FunctionSlot(function, name, is_written=False) for name in _DOES)
                 todo += self._enter(self._slots_of(function, read))
             # Every function that is reached may read every attribute: which object it is given, nobody knows.
             for thing in self.objects:

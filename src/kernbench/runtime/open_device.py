@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol, Self
 
 from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
-from kernbench.errors import CapacityError, UsageError
+from kernbench.errors import CapacityError, UsageError, in_one_line
 from kernbench.lang.block import ACTIVE
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.lang.source import user_line
@@ -103,6 +103,7 @@ class OpenDevice:
         about races: "warn", "error" or "off" (None: as the simulation says).
         """
         self._require_open()
+        _require_arguments(args, meta)
         function, keywords = as_kernel(kernel), dict(meta or {})
         named = function.bind(tuple(args), keywords)
         for name, argument in named.items():
@@ -257,9 +258,10 @@ class OpenDevice:
     ) -> None:
         try:
             self.close()
-        except Exception:  # whatever it is, what went wrong in the block was first
+        except Exception as behind:  # whatever it is, what went wrong in the block was first
             if error is None:
                 raise
+            error.add_note(f"and in what was launched: {in_one_line(behind)}")
 
     def _require_host(self) -> None:
         """Refuse what only the host can do: a kernel that waited for its own launch would wait for ever."""
@@ -329,3 +331,14 @@ def _ends(wiring: Wiring) -> Iterator[QueueEnd]:
     """All queue ends of a wiring."""
     for site in wiring.sites.values():
         yield from site.ends.values()
+
+
+def _require_arguments(args: object, meta: object) -> None:
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise UsageError(
+            f"launch: args={quoted(args)}; give a tuple of the positional arguments, as in (x, y)"
+        )
+    if not isinstance(meta, Mapping | None):
+        raise UsageError(
+            f"launch: meta={quoted(meta)}; give a dict of arguments by name, as in {{'BLOCK': 64}}"
+        )
