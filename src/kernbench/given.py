@@ -29,7 +29,7 @@ def whole(value: object, what: str, *, least: int = 0, most: int = MOST_COUNT) -
     Raises:
         UsageError: ``what`` it is to count is no whole number from ``least`` to ``most``.
     """
-    cure = "give a whole number" + (f", {least} or more" if least >= 0 else "")
+    cure = "give a whole number" + (f", {least} or more" if least > -MOST_COUNT else "")
     try:
         if isinstance(value, bool):
             raise TypeError
