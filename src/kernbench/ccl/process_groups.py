@@ -16,7 +16,7 @@ from kernbench.ccl.world import World, Worlds
 from kernbench.errors import InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.source import user_line
-from kernbench.wording import quoted
+from kernbench.wording import quoted, shortened
 
 GroupLike = ProcessGroup | int | None
 
@@ -248,8 +248,9 @@ class ProcessGroups:
         if group is None:
             return default
         if group not in self._world.groups or not isinstance(group, ProcessGroup):
+            named = shortened(group) if isinstance(group, str) else quoted(group)
             raise InvalidValueError(
-                f"Process group {quoted(group)} is not initialized in the world group map. Please initialize the "
+                f"Process group {named} is not initialized in the world group map. Please initialize the "
                 "group first."
             )
         return group
