@@ -27,7 +27,7 @@ class Callback:
     owner: Callable[[], str]
 
     def __call__(self, *given: Any) -> Any:
-        """What it gives.
+        """Call the function, and read what it gives.
 
         Raises:
             UsageError: it gives something else, or raises an error.

@@ -14,7 +14,7 @@ class Once:
     """Of a command or a group of them: refuses an option with a value that is given again."""
 
     def make_parser(self, ctx: Any) -> Any:
-        """Their parser, which gives what it read in the order in which it came."""
+        """The parser of a command, which gives what it read in the order in which it came."""
         parser = super().make_parser(ctx)  # type: ignore[misc]
         parse = parser.parse_args
 
@@ -29,11 +29,11 @@ class Once:
 
 
 class OnceCommand(Once, TyperCommand):
-    """One command."""
+    """A command whose options are each given once."""
 
 
 class OnceGroup(Once, TyperGroup):
-    """Those that the command line has."""
+    """All commands, under one name."""
 
 
 def _require_once(order: list[Any]) -> None:

@@ -59,7 +59,7 @@ def place_in(traceback: TracebackType | None) -> SourceLine | None:
 
 
 def _frames(frame: FrameType | None) -> Iterator[tuple[FrameType, FrameType | None]]:
-    """Those of a program, each with the frame that it has called."""
+    """The frames of a program from ``frame`` outwards, each with the frame that it has called."""
     inner = None
     while frame is not None and frame.f_code.co_filename != _ENTRY:
         if not frame.f_code.co_filename.startswith(_OURS):

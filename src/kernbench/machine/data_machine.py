@@ -247,7 +247,7 @@ class DataMachine(Hardware):
             raise
 
     def kernels_left(self) -> Iterator[greenlet | None]:
-        """Those of the programs of the launch under way."""
+        """The kernels of the programs under way that have not ended."""
         return (program.kernel for program in self._left if not program.has_ended)
 
     def doing(self, frame: FrameType | None) -> list[str]:

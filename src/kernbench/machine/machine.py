@@ -231,7 +231,7 @@ class Hardware:
         """Evaluate every value up to now."""
 
     def kernels_left(self) -> Iterator[greenlet | None]:
-        """Those of the programs under way; None where one has not begun."""
+        """The kernels of the programs under way that have not ended; None where one has not begun."""
         return iter(())
 
     def stopped_by(self, error: BaseException) -> str:
@@ -576,7 +576,7 @@ class Machine(Hardware):
         raise LimitError(limits.map_of(head, self.doing(None)))
 
     def kernels_left(self) -> Iterator[greenlet | None]:
-        """Those of the programs under way; None where one has not begun."""
+        """The kernels of the programs under way that have not ended; None where one has not begun."""
         each = (p for launch in self._launched for programs in launch.programs.values() for p in programs)
         return (program.kernel for program in each if not program.has_ended)
 

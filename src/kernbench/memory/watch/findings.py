@@ -64,7 +64,7 @@ class Side:
         return f"{self.line} ({self.verb}) by program {self.program} of {self.kernel!r} on {self.pe}{when}"
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """The fields of the finding, for JSON."""
         return {
             "verb": self.verb,
             "file": self.line.file,
@@ -112,7 +112,7 @@ class Race:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """The fields of the finding, for JSON."""
         return {
             "tensor": self.tensor,
             "shape": list(self.shape),
@@ -147,7 +147,7 @@ class UnwrittenRead:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """The fields of the finding, for JSON."""
         return {
             "tensor": self.tensor,
             "shape": list(self.shape),
@@ -184,7 +184,7 @@ class EarlyUse:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """The fields of the finding, for JSON."""
         return {
             "tensor": self.tensor,
             "shape": list(self.shape),
