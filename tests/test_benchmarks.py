@@ -37,12 +37,11 @@ def test_speed_knows_its_cases():
     assert "invalid choice: 'gem'" in wrong.stderr
 
 
-@pytest.mark.parametrize("case", ["exchange", "stencil"])
-def test_halo_measures_each_number_of_steps(case):
-    done = ran(HALO, "--only", case, "--steps", "2,1", "--json", "-")
+def test_halo_measures_each_number_of_steps():
+    done = ran(HALO, "--only", "stencil", "--steps", "2,1", "--json", "-")
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout)
-    assert one["case"] == two["case"] == case
+    assert one["case"] == two["case"] == "stencil"
     # 16 x 8 PEs have 15 x 8 + 16 x 7 = 232 pairs of neighbours, who send to each other
     assert (one["messages"], two["messages"]) == (464, 928)
     assert one["us_per_message"] == one["cpu_s"] / 464 * 1e6

@@ -192,10 +192,10 @@ def _print(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _cell(value: Any) -> str:
-    from kernbench.bench import FOLLOWS
-    from kernbench.reports.tables import settings
-
     if isinstance(value, dict):
+        from kernbench.bench import FOLLOWS
+        from kernbench.reports.tables import settings
+
         return settings({name: FOLLOWS if default is None else default for name, default in value.items()})
     if isinstance(value, bool):
         return "yes" if value else ""

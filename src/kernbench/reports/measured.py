@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Parts, by_cause
-from kernbench.reports.output import Output, html_of, text_of
 from kernbench.reports.summary import Translations, UnitUse
 from kernbench.units import format_ps
+
+if TYPE_CHECKING:
+    from kernbench.reports.output import Output  # it imports rich, which most programs do not need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +96,14 @@ class Measured:
         return by_cause(self.parts)
 
     def __str__(self) -> str:
+        from kernbench.reports.output import text_of
+
         return text_of(self._write)
 
     def _repr_html_(self) -> str:
         """The page, as a notebook shows it."""
+        from kernbench.reports.output import html_of
+
         return html_of(self._write)
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ class Done(NamedTuple):
     """An access: of which epoch, which bytes, and the memory behind it."""
 
     epoch: Epoch
-    clock: np.ndarray | None
+    n_over: tuple[int, ...]  # epochs of each thread that are before it
     touched: set[int]
     is_store: bool
     memory: np.ndarray
@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
     def is_behind(self, other):
         thread = other.epoch.thread
-        knows = self.clock is not None and self.clock[thread.number] > other.epoch.n_sends
+        knows = self.n_over[thread.number] > other.epoch.n_sends
         return thread is self.epoch.thread or knows
 
 
@@ -42,6 +42,7 @@ class History:
         self.rng = random.Random(seed)
         self.threads = [Thread(i, Launch("k", "warn"), (i, 0, 0), f"pe{i}", {}) for i in range(n_threads)]
         self.epochs = [thread.epoch for thread in self.threads]
+        self.n_over = [[0] * n_threads for _ in self.threads]  # a vector clock for each
         self.memory = np.zeros(SIZE, np.uint8)
         self.done = []
         self.found = set()
@@ -60,16 +61,20 @@ class History:
     def send(self):
         """One thread tells another all that it knows."""
         source, target = self.rng.sample(range(len(self.threads)), 2)
-        clock = self.epochs[source].message(len(self.threads))
+        message = self.epochs[source]
+        message.known()
+        self.n_over[source][source] += 1
+        self.n_over[target] = [*map(max, self.n_over[target], self.n_over[source])]
         before = self.epochs[source]
         self.epochs[source] = Epoch(before.thread, before.n_sends + 1, before, ())
         version = object()
-        self.threads[target].messages[version] = clock
+        self.threads[target].messages[version] = message
         before = self.epochs[target]
         self.epochs[target] = Epoch(before.thread, before.n_sends, before, (version,))
 
     def access(self, number):
         rng, epoch = self.rng, self.rng.choice(self.epochs)
+        n_over = tuple(self.n_over[epoch.thread.number])
         where, touched = self.lanes()
         line, is_store = SourceLine("k.py", number), rng.random() < 0.5
         met = self.memory[touched].copy()
@@ -82,9 +87,7 @@ class History:
             differ = (met != values).reshape(-1, ITEM).any(axis=1)
             changed = bool(differ.all()) or (differ if differ.any() else False)
         self.accesses.note(where, epoch, line, number, is_store=is_store, changed=changed)
-        self.done.append(
-            Done(epoch, epoch.clock(), set(touched.tolist()), is_store, self.memory.copy(), number)
-        )
+        self.done.append(Done(epoch, n_over, set(touched.tolist()), is_store, self.memory.copy(), number))
 
     def lanes(self):
         """A range, a box with a pitch, or lanes anywhere: as the tensor's lanes or as an access, and its bytes."""

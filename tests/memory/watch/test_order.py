@@ -1,6 +1,8 @@
 """Epochs: what a program knows of the others follows from the messages that it took, and from nothing else."""
 
-import numpy as np
+import gc
+import random
+import sys
 
 from kernbench.dtypes import float32
 from kernbench.memory.watch.order import Launch, Thread
@@ -37,15 +39,16 @@ class World:
         """Program i sends; gives what travels."""
         command = IpcqSendCmd(queue=self.end, seq=0, program=i, line=LINE)
         self.threads[i].issue(command)
-        return command.epoch.message(len(self.threads))
+        command.epoch.known()
+        return command.epoch
 
-    def recv(self, i, clock, *, blocks=True):
+    def recv(self, i, message, *, blocks=True):
         self.version += 1
         result = Operand(shape=(1,), dtype=float32, space=Space.TCM, version=self.version)
         awaits = (self.version,) if blocks else None
         command = IpcqRecvCmd(queue=self.end, result=result, awaits=awaits, seq=0, program=i, line=LINE)
         self.threads[i].issue(command)
-        self.messages[self.version] = clock
+        self.messages[self.version] = message
         return self.version
 
 
@@ -70,9 +73,9 @@ def test_a_program_is_behind_itself():
 def test_what_is_before_a_send_is_before_what_is_behind_the_receive_and_nothing_else_is():
     world = World(2)
     before_send, before_recv = world.access(0), world.access(1)
-    clock = world.send(0)
+    message = world.send(0)
     behind_send = world.access(0)
-    world.recv(1, clock)
+    world.recv(1, message)
     behind_recv = world.access(1)
     assert is_before(before_send, behind_recv)
     assert not is_before(behind_send, behind_recv)
@@ -115,23 +118,52 @@ def test_a_wait_for_a_load_takes_no_message():
     assert not is_before(first, world.access(1))
 
 
-def test_clocks_of_programs_that_began_later_are_longer():
+def test_a_program_that_began_later_knows_and_is_known():
     world = World(1)
-    clock = world.send(0)
+    first = world.access(0)
+    message = world.send(0)
     late = Thread(7, Launch("k", "warn"), (0, 0, 0), "pe7", world.messages)
     world.threads.append(late)
-    world.version += 1
-    world.messages[world.version] = clock
-    result = Operand(shape=(1,), dtype=float32, space=Space.TCM, version=world.version)
-    late.issue(
-        IpcqRecvCmd(queue=world.end, result=result, awaits=(world.version,), seq=0, program=0, line=LINE)
-    )
-    travels = late.epoch.message(8)
-    assert travels.tolist() == [1, 0, 0, 0, 0, 0, 0, 1]
+    world.recv(1, message)
+    world.recv(0, late.epoch)
+    assert is_before(first, world.access(1))
+    assert is_before(late.epoch, world.access(0))
+    assert world.access(0).known().clock().tolist() == [1, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_a_long_chain_of_epochs_is_resolved_without_recursion():
     world = World(2)
+    message = world.send(0)
     for _ in range(5000):
-        world.recv(1, np.array([1], np.int32))
-    assert world.access(1).clock().tolist() == [1]
+        world.recv(1, message)
+    assert world.access(1).known().clock().tolist() == [1]
+
+
+def test_a_clock_is_that_of_messages_added_up_one_by_one():
+    """However late somebody asks for it, and however many messages it is behind."""
+    rng = random.Random(0)
+    world = World(5)
+    clocks = [[0] * 5 for _ in world.threads]
+    for _ in range(3000):
+        source, target = rng.sample(range(5), 2)
+        world.recv(target, world.send(source))
+        clocks[source][source] += 1
+        clocks[target] = [*map(max, clocks[target], clocks[source])]
+        if rng.random() < 0.01:
+            knows = world.access(target).known()
+            others = [i for i in range(5) if i != target]
+            assert [knows.n_over(i) for i in others] == [clocks[target][i] for i in others]
+
+
+def test_memory_does_not_grow_with_the_number_of_messages():
+    world = World(3)
+
+    def blocks_after(n):
+        for i in range(n):
+            world.recv((i + 1) % 3, world.send(i % 3))
+            world.access((i + 1) % 3).known()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    few, many = blocks_after(500), blocks_after(20_000)
+    assert many - few < 500

@@ -7,7 +7,6 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
 from kernbench.memory.watch.lanes import Ints, Lanes, lanes_of
-from kernbench.memory.watch.order import Clock, Launch, Thread
+from kernbench.memory.watch.order import Epoch, Launch, Thread
 from kernbench.memory.watch.races import Accesses, Act
 from kernbench.memory.watch.written import Written
 from kernbench.messages.access import Access
@@ -33,12 +32,8 @@ UNINITIALISED = ("warn", "error", "ignore")
 ALL = slice(None)
 
 
-class _Touched(NamedTuple):
-    """What of a tensor an access touches: all of it, or the lanes at the places ``at`` among those of a dense one."""
-
-    shards: ShardMap
-    where: Access | Lanes
-    at: Ints | slice
+# What of a tensor an access touches: all of it, or the lanes at the places behind them among those of a dense one.
+_Touched = tuple[ShardMap, Access | Lanes, Ints | slice]
 
 
 class Watch:
@@ -65,8 +60,8 @@ class Watch:
             ShardMap | tuple[ShardMap, int], Accesses
         ] = {}  # of each copy, where there are several
         self._n_threads = 0
-        self._messages: dict[int, Clock] = {}
-        self._mail: dict[QueueEnd, deque[Clock | None]] = {}
+        self._messages: dict[int, Epoch] = {}
+        self._mail: dict[QueueEnd, deque[Epoch | None]] = {}
 
     # -- programs and messages ----------------------------------------------------------------------------
 
@@ -83,16 +78,21 @@ class Watch:
     def sent(self, to: QueueEnd, command: Command) -> None:
         """A message leaves for ``to``."""
         epoch = command.epoch
-        self._mail.setdefault(to, deque()).append(None if epoch is None else epoch.message(self._n_threads))
+        if epoch is not None:
+            epoch.known()  # what it was behind when it left
+        mail = self._mail.get(to)
+        if mail is None:
+            mail = self._mail[to] = deque()
+        mail.append(epoch)
 
     def received(self, at: QueueEnd, version: int) -> None:
         """The oldest message for ``at`` becomes the value ``version``."""
         mail = self._mail[at]
-        clock = mail.popleft()
+        message = mail.popleft()
         if not mail:
             del self._mail[at]
-        if clock is not None:
-            self._messages[version] = clock
+        if message is not None:
+            self._messages[version] = message
 
     # -- accesses -----------------------------------------------------------------------------------------
 
@@ -303,13 +303,14 @@ def _touched(table: PageTable, access: Access) -> Sequence[_Touched]:
     starts = access.addresses
     if starts is None:
         # Where strides fall, ``va`` is not the lowest address, but in the tensor all the same.
-        return (_Touched(_tensor_at(table, access.va), access, ALL),) if access.size_bytes else ()
-    found, left = [], np.arange(len(starts))
+        return () if 0 in access.shape else ((_tensor_at(table, access.va), access, ALL),)
+    found: list[_Touched] = []
+    left = np.arange(len(starts))
     while len(left):
         shards = _tensor_at(table, int(starts[left[0]]))
         is_here = (starts[left] >= shards.va) & (starts[left] < shards.end)
         here, left = left[is_here], left[~is_here]
-        found.append(_Touched(shards, Lanes(0, access.itemsize, (), starts[here] - shards.va), here))
+        found.append((shards, Lanes(0, access.itemsize, (), starts[here] - shards.va), here))
     return found
 
 
