@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 import kernbench.engine.log
 from kernbench.engine.log import FORMAT, N_COLUMNS, NO_MARKS, OpLog
-from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.oplog import OpCode, OpRecord, Row
 
 ROWS = st.lists(st.tuples(*[st.integers(-1, 2**62)] * N_COLUMNS).map(lambda row: OpRecord(*row)), max_size=12)
 
 
 def append(log, rows):
     n = N_COLUMNS - len(NO_MARKS)
-    return [log.append(*row[:n], row[n:]) for row in rows]
+    return [log.append(*row._replace(cause=Row(row.cause))[:n], row[n:]).number for row in rows]
 
 
 def filled(rows):

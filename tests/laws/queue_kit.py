@@ -19,7 +19,7 @@ from kernbench.components.pe.pe_ipcq import PeIpcq
 from kernbench.engine import Engine
 from kernbench.engine.channel import Fabric
 from kernbench.messages.fabric import Vc
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import OpCode, Row
 from kernbench.simulation import Simulation
 from kernbench.topology.closed_form import Arrival, IdleRoute, stages
 from kernbench.topology.routes import Routes
@@ -528,7 +528,7 @@ class Audit:
             audit.arrived_bytes[parcel.to] += parcel.size_bytes
             arrive(unit, parcel)
 
-        def frees(unit: Any, end: Any, number: int, record: int) -> None:
+        def frees(unit: Any, end: Any, number: int, record: Row) -> None:
             assert (end, number) not in audit.was_freed, "a slot is freed twice"
             audit.was_freed.add((end, number))
             audit.freed[end] += 1

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine import ProcessBody, Queue
 from kernbench.engine.log import NO_MARKS
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.messages.tokens import PipelineContext, StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
 NEVER = 1 << 62  # ps; longer than any run
-BEHIND = -2  # a token's cause: the work before it at its unit, whose record is not written yet
+BEHIND: Final = Row(-1)  # a token's cause: the work before it at its unit, whose record is not written yet
 
 UNIT_OF = {
     StageType.DMA_READ: "pe_dma",
@@ -55,7 +56,7 @@ class Station:
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.free_ps = 0
-        self.last_record = -1
+        self.last_record = NO_CAUSE
         self._resting_from_ps = 0
 
     def begin(self, now_ps: int, came_ps: int | None = None, cause: str = "") -> None:
@@ -66,7 +67,7 @@ class Station:
         self.meter.idle_ps += rest_ps - stalled_ps
         self._resting_from_ps = NEVER
 
-    def free(self, now_ps: int, record: int) -> None:
+    def free(self, now_ps: int, record: Row) -> None:
         """End of work, whose record is ``record``."""
         self.free_ps = self._resting_from_ps = now_ps
         self.last_record = record
@@ -84,9 +85,9 @@ class Station:
             self.meter.idle_ps += now_ps - self._resting_from_ps
             self._resting_from_ps = now_ps
 
-    def cause(self, ready_ps: int, cause: int) -> int:
+    def cause(self, ready_ps: int, cause: Row) -> Row:
         """What let work begin that was ready at ``ready_ps`` because of ``cause``: that, or the work before it."""
-        return self.last_record if cause == BEHIND or self.free_ps > ready_ps else cause
+        return self.last_record if cause is BEHIND or self.free_ps > ready_ps else cause
 
 
 class PipelineUnit(Component):
@@ -117,7 +118,7 @@ class PipelineUnit(Component):
         *,
         va: int = -1,
         marks: tuple[int, ...] = NO_MARKS,
-    ) -> int:
+    ) -> Row:
         """Log the stage that began at ``start_ps``; the token is at its next one then, at the same unit still."""
         now_ps = self.engine.now_ps
         stage, context = token.stage, token.context
@@ -148,7 +149,7 @@ class PipelineUnit(Component):
         station.free(now_ps, record)
         return record
 
-    def try_pass_on(self, token: TileToken, record: int) -> bool:
+    def try_pass_on(self, token: TileToken, record: Row) -> bool:
         """Hand the token to the unit of its next stage, or count its tile as done; False if that unit has no place."""
         if token.at < len(token.plan.stages):
             return self._next_entry(token).try_put(token)
@@ -157,7 +158,7 @@ class PipelineUnit(Component):
             self.ports["pe_scheduler"].completions.put(token.context)
         return True
 
-    def pass_on_late(self, token: TileToken, station: Station, record: int) -> ProcessBody:
+    def pass_on_late(self, token: TileToken, station: Station, record: Row) -> ProcessBody:
         """Wait for a place at the unit of the token's next stage."""
         now_ps = self.engine.now_ps
         yield self._next_entry(token).put(token)
@@ -186,7 +187,7 @@ class PipelineUnit(Component):
         tail_ps = self.tcm_ps(False, size_bytes, self.engine.now_ps)
         return tail_ps, transfer_ps(size_bytes, self.site.pe_spec.tcm.read_rate)
 
-    def free_staging(self, token: TileToken, kind: StageType, record: int) -> None:
+    def free_staging(self, token: TileToken, kind: StageType, record: Row) -> None:
         """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""
         context = token.context
         if context.staging is not None:
@@ -208,7 +209,7 @@ class ComputeUnit(PipelineUnit):
             token: TileToken = yield self.inbox.get()
             start_ps = self.engine.now_ps
             station.begin(start_ps)
-            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record < 0)
+            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record is NO_CAUSE)
             yield busy_ps
             self.meter.busy_ps += busy_ps
             record = self.log_stage(token, station, start_ps)

@@ -15,6 +15,7 @@ from kernbench.messages.commands import (
     IpcqSendCmd,
     MathCmd,
 )
+from kernbench.messages.oplog import NO_CAUSE
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType
 
 
@@ -60,7 +61,7 @@ class Flight:
         self.plan = plan
         self.context = context
         self.done = done
-        self.cause = -1
+        self.cause = NO_CAUSE
         self.admitted_ps = 0
         self.streams = plan.staging_bytes > 0 and any(
             tile.stages[0].kind is StageType.DMA_READ for tile in plan.tiles

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from kernbench.messages.commands import Command
+from kernbench.messages.oplog import Row
 
 
 class Force(NamedTuple):
@@ -46,7 +47,7 @@ class Issued(NamedTuple):
     """A command on its way to PE_SCHEDULER: the op log record of its issue, and when that ended."""
 
     command: Command
-    record: int
+    record: Row
     issued_ps: int
 
 

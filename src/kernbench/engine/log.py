@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kernbench.errors import CapacityError
 from kernbench.messages.commands import Command
 from kernbench.messages.lines import CommandLines
-from kernbench.messages.oplog import OpRecord
+from kernbench.messages.oplog import NO_CAUSE, OpRecord, Row
 
 FORMAT = b"kernbench.oplog/3"
 N_COLUMNS = len(OpRecord._fields)
@@ -70,14 +70,14 @@ class OpLog:
         start_ps: int,
         end_ps: int,
         commit_ps: int = -1,
-        cause: int = -1,
+        cause: Row = NO_CAUSE,
         version: int = -1,
         va: int = -1,
         size_bytes: int = 0,
         work: int = 0,
         marks: tuple[int, ...] = NO_MARKS,
-    ) -> int:
-        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns) and give its number."""
+    ) -> Row:
+        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns)."""
         number = self._n_rows
         self._n_rows = number + 1
         numbers = self._numbers
@@ -91,7 +91,7 @@ class OpLog:
             start_ps,
             end_ps,
             commit_ps,
-            cause,
+            cause.number,
             version,
             va,
             size_bytes,
@@ -100,7 +100,7 @@ class OpLog:
         )
         if len(numbers) == BLOCK_NUMBERS:
             self._pack()
-        return number
+        return Row(number)
 
     def drain_at(self, n_values: int, drain: Callable[[int], None]) -> None:
         """Call ``drain(now)`` when ``n_values`` wait for Phase 2, so that a long launch keeps no more."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from kernbench.dtypes import DType
+from kernbench.messages.oplog import NO_CAUSE, Row
 from kernbench.units import ceil_div
 
 BufferKind = Literal["tcm", "sram", "hbm"]
@@ -145,7 +146,7 @@ class IpcqDmaToken:
         self.left_bytes = size_bytes
         self.metadata = metadata
         self.landed_ps = 0
-        self.record = -1
+        self.record = NO_CAUSE
 
     @property
     def pa(self) -> int:
@@ -158,4 +159,4 @@ class CreditMsg(NamedTuple):
 
     to: QueueEnd
     head: int
-    record: int
+    record: Row

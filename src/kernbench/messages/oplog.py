@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class OpCode(IntEnum):
@@ -69,3 +69,15 @@ class OpRecord(NamedTuple):
     mark3_ps: int
     mark4_ps: int
     mark5_ps: int
+
+
+class Row:
+    """A record that is in the op log, for whoever keeps it as the cause of others; ``number`` is its row."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+NO_CAUSE: Final = Row(-1)  # the beginning

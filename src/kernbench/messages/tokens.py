@@ -8,6 +8,7 @@ from typing import Any
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.ipcq import IpcqDmaToken
+from kernbench.messages.oplog import NO_CAUSE
 
 
 class StageType(IntEnum):
@@ -119,13 +120,13 @@ class PipelineContext:
         self.n_tiles = n_tiles
         self.n_left = n_tiles
         self.pe = pe
-        self.cause = -1
+        self.cause = NO_CAUSE
         self.start_ps = -1
         self.commit_ps = -1
-        self.record = -1
+        self.record = NO_CAUSE
         self.unwritten_bytes = 0
         self.staging: Any = None
-        self.freed_by = -1
+        self.freed_by = NO_CAUSE
 
     def finish_tile(self) -> bool:
         """Count one tile done; True when it was the last."""
@@ -151,7 +152,7 @@ class TileToken:
         self.index = index
         self.at = 0
         self.stage = plan.stages[0]
-        self.cause = -1
+        self.cause = NO_CAUSE
         self.asked_ps = 0
         self.arrived_ps = 0
         self.parcel: IpcqDmaToken | None = None

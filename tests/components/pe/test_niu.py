@@ -9,6 +9,7 @@ import pytest
 from kernbench.engine.channel import Receiver
 from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, MmuUnmapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import CreditMsg, QueuesMsg, QueuesRemoveMsg
+from kernbench.messages.oplog import NO_CAUSE
 
 
 def test_it_is_an_end_point_that_sinks_all_but_slots(pe):
@@ -63,6 +64,6 @@ def test_a_chunk_of_a_slot_goes_to_pe_dma_which_may_have_no_room(pe, monkeypatch
 def test_a_credit_goes_to_pe_ipcq(pe, monkeypatch):
     came = []
     monkeypatch.setattr(pe.pe_ipcq, "credit", came.append)
-    message = CreditMsg(None, 3, 7)
+    message = CreditMsg(None, 3, NO_CAUSE)
     assert pe.niu.receive(pe.fabric.packet(PacketKind.CREDIT, message, 0)[0])
     assert came == [message]

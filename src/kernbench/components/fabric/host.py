@@ -128,14 +128,14 @@ class Host(Component):
     def _window(self, transaction: Transaction) -> Credits:
         return self.windows[self.fabric.graph.nodes[transaction.memory].sip]
 
-    def log_copy(self, copy: HostCopy) -> int:
+    def log_copy(self, copy: HostCopy) -> None:
         """Record a finished copy."""
         op = OpCode.HOST_WRITE if copy.is_write else OpCode.HOST_READ
-        return self._log(op, copy.start_ps, copy.size_bytes)
+        self._log(op, copy.start_ps, copy.size_bytes)
 
-    def _log(self, op: OpCode, start_ps: int, size_bytes: int, va: int = -1) -> int:
+    def _log(self, op: OpCode, start_ps: int, size_bytes: int, va: int = -1) -> None:
         now_ps = self.engine.now_ps
-        return self.log.append(
+        self.log.append(
             self.node.index, op, -1, -1, -1, start_ps, start_ps, now_ps, va=va, size_bytes=size_bytes
         )
 

@@ -12,7 +12,7 @@ from kernbench.config.schema import PeCpuSpec
 from kernbench.engine import ProcessBody, Signal
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.wording import plural
 
 LEAST_LOOK_PS = 1_000  # at a clock that stands still, where a readback costs nothing
@@ -38,7 +38,7 @@ class PeCpu(Component):
         self.n_in_flight = 0
         self._unmade: set[int] = set()
         self._bell: Signal | None = None
-        self._last_completion = -1
+        self._last_completion = NO_CAUSE
         self._waits_for: str | Command | Force = ""
 
     def waiting(self) -> Iterator[str]:
@@ -64,7 +64,7 @@ class PeCpu(Component):
         self.station.settle(self.engine.now_ps)
         yield "", self.meter
 
-    def completed(self, command: Command, record: int) -> None:
+    def completed(self, command: Command, record: Row) -> None:
         """PE_SCHEDULER says: ``command`` is complete, as ``record`` says."""
         self.n_in_flight -= 1
         if command.result is not None:
@@ -81,7 +81,7 @@ class PeCpu(Component):
             ready_ps = self.engine.now_ps
             self.station.begin(ready_ps)
             yield self.params.start_ps
-            self._log(OpCode.START, ready_ps, cause=-1)
+            self._log(OpCode.START, ready_ps, cause=NO_CAUSE)
             for program in launch.programs[self.pe]:
                 yield from self._run_program(program)
             yield from self._drain()
@@ -181,12 +181,12 @@ class PeCpu(Component):
         op: OpCode,
         start_ps: int,
         *,
-        cause: int,
+        cause: Row,
         ready_ps: int = -1,
         command: Command | None = None,
         program: int = -1,
         version: int = -1,
-    ) -> int:
+    ) -> Row:
         """Record what ends now, and count it as busy time."""
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps

@@ -8,6 +8,7 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import PipelineUnit
 from kernbench.config.schema import FetchStoreSpec
 from kernbench.engine import Credits, ProcessBody, Queue
+from kernbench.messages.oplog import NO_CAUSE, Row
 from kernbench.messages.tokens import StageType, TileToken
 from kernbench.units import transfer_ps
 
@@ -31,14 +32,14 @@ class PeFetchStore(PipelineUnit):
         self.params: FetchStoreSpec = site.node.spec
         self.operands = Credits(site.engine, OPERAND_HALVES, f"{site.node.name}.operands")
         self.ready = Queue(site.engine, None, f"{site.node.name}.ready")
-        self.freed_by = -1
+        self.freed_by = NO_CAUSE
         self._lags_ps: dict[tuple[int, bool], int] = {}
 
     def entry(self, token: TileToken) -> Queue:
         """Fetches wait for registers first, stores do not."""
         return self.inbox if token.stage.kind is StageType.FETCH else self.ready
 
-    def free_operands(self, record: int) -> None:
+    def free_operands(self, record: Row) -> None:
         """A computing unit has used a half of the operand registers, as ``record`` says."""
         self.freed_by = record
         self.operands.give(1)

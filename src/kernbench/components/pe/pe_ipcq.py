@@ -12,7 +12,7 @@ from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, Metadata, QueueEnd, QueuesMsg, QueuesRemoveMsg
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.messages.tokens import StageType, TileToken
 from kernbench.units import format_ps
 
@@ -29,7 +29,7 @@ class Side:
         self.inbox = Queue(engine, depth, name)
         self.station = Station(Meter())
         self.changed: Signal | None = None
-        self.record = -1
+        self.record = NO_CAUSE
         self.moved_ps = engine.now_ps
         self.waiting: Command | None = None
 
@@ -213,25 +213,25 @@ class PeIpcq(PipelineUnit):
         if found is not None:
             raise found
 
-    def release(self, version: int, record: int) -> None:
+    def release(self, version: int, record: Row) -> None:
         """Nothing reads the value ``version`` any more: its slots are free."""
         end, numbers = self._held.pop(version)
         for number in numbers:
             self.free(end, number, record)
 
-    def free(self, end: QueueEnd, number: int, record: int) -> None:
+    def free(self, end: QueueEnd, number: int, record: Row) -> None:
         """A slot is free; tell the sender, if that makes a batch."""
         ring = self.rings[end].recv_ring
         ring.free(number)
         self._tell(end, end.ring.credit_batch, record)
 
-    def give_back(self, record: int) -> None:
+    def give_back(self, record: Row) -> None:
         """A program has ended: credits that wait for their batch to fill travel now."""
         for end, rings in self.rings.items():
             if rings.recv_ring.withheld:
                 self._tell(end, rings.recv_ring.withheld, record)
 
-    def _tell(self, end: QueueEnd, batch: int, record: int) -> None:
+    def _tell(self, end: QueueEnd, batch: int, record: Row) -> None:
         src, dst = self.ports["niu"].node.index, self.fabric.graph.niu_of(end.peer.pe)
         for head in self.rings[end].recv_ring.tell(batch):
             self.fabric.credit(CreditMsg(end.peer, head, record), src, dst, self.params.credit_bytes)

@@ -27,7 +27,7 @@ from kernbench.messages.commands import (
     WaitCmd,
 )
 from kernbench.messages.ipcq import QueueEnd
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType, TileToken
 from kernbench.units import format_bytes
 
@@ -53,7 +53,7 @@ class Lane:
         self.flights = Queue(engine, None, name)
         self.places = Credits(engine, depth, f"{name}.places")
         self.turned_ps = 0
-        self.cause = -1
+        self.cause = NO_CAUSE
         self.is_behind = False
         self.streaming: Flight | None = None
 
@@ -79,7 +79,8 @@ class PeScheduler(PipelineUnit):
         self.tcm = Credits(site.engine, spec.tcm.size_bytes, f"{site.node.name}.tcm")
         self.completions = Queue(site.engine, None, f"{site.node.name}.completions")
         self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
-        self.freed_by = -1
+        self.freed_by = NO_CAUSE
+        self.freed_ps = 0
         self._ends: deque[int] = deque()
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
@@ -136,7 +137,7 @@ class PeScheduler(PipelineUnit):
     # -- the feeder -------------------------------------------------------------------------------------------
 
     @property
-    def last_admission(self) -> int:
+    def last_admission(self) -> Row:
         """The record of the command admitted last: when it was made, the next one was taken."""
         return self.station.last_record
 
@@ -146,7 +147,8 @@ class PeScheduler(PipelineUnit):
         while True:
             ticket: Issued | ProgramEnd = yield self.inbox.get()
             if isinstance(ticket, ProgramEnd):
-                self._release(self.scoreboard.alive(), max(self.freed_by, station.last_record))
+                cause = self.freed_by if self.freed_ps > station.free_ps else station.last_record
+                self._release(self.scoreboard.alive(), cause)
                 self._ends.append(next(reversed(self.scoreboard.flights), -1))
                 self._give_back(station.last_record)
                 continue
@@ -207,7 +209,7 @@ class PeScheduler(PipelineUnit):
         self.meter.stall("lane", self.engine.now_ps - asked_ps)
         return lane.turned_ps > asked_ps
 
-    def _log(self, ticket: Issued, start_ps: int, cause: int) -> int:
+    def _log(self, ticket: Issued, start_ps: int, cause: Row) -> Row:
         command = ticket.command
         return self.log.append(
             self.node.index,
@@ -222,13 +224,13 @@ class PeScheduler(PipelineUnit):
             size_bytes=command.tcm_bytes,
         )
 
-    def _release(self, versions: tuple[int, ...] | list[int], cause: int) -> None:
+    def _release(self, versions: tuple[int, ...] | list[int], cause: Row) -> None:
         for version in versions:
             self.accumulators.drop(version)
         self.tcm.give(self.scoreboard.release(versions))
         self._free_slots(cause)
 
-    def _free_slots(self, cause: int) -> None:
+    def _free_slots(self, cause: Row) -> None:
         """Tell PE_IPCQ of values that are slots and died, as the record ``cause`` says."""
         freed = self.scoreboard.freed
         if freed:
@@ -236,7 +238,7 @@ class PeScheduler(PipelineUnit):
                 self.ports["pe_ipcq"].release(version, cause)
             freed.clear()
 
-    def _give_back(self, cause: int) -> None:
+    def _give_back(self, cause: Row) -> None:
         """Behind the last command of a program, credits wait for no batch, as the record ``cause`` says."""
         ends = self._ends
         while ends and ends[0] < next(iter(self.scoreboard.flights), ends[0] + 1):
@@ -300,7 +302,7 @@ class PeScheduler(PipelineUnit):
             if context.commit_ps < 0:
                 context.commit_ps = self.engine.now_ps
                 self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)
-            self.freed_by = context.record
+            self.freed_by, self.freed_ps = context.record, self.engine.now_ps
             self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
             self._free_slots(context.record)
             self._give_back(context.record)
