@@ -267,11 +267,31 @@ def test_a_record_without_a_cause_leaves_the_rest_untraced():
     assert log.kernel() == {"gemm": 30, "not traced": 70}
 
 
-def test_a_cause_that_comes_later_is_a_bug():
+def test_a_cause_of_the_same_instant_may_stand_behind_its_effect():
+    log = Log()
+    start = log.add(OpCode.START, 0, 20)
+    log.add(OpCode.END, 100, 100, cause=2, ready_ps=100)
+    log.add(OpCode.GEMM, 30, 100, start)
+    assert log.kernel() == {"kernel start": 20, "pe_gemm busy": 10, "gemm": 70}
+
+
+def test_a_cause_that_ended_later_is_a_bug():
     log = Log()
     log.add(OpCode.START, 0, 20)
-    log.add(OpCode.END, 50, 60, cause=1, ready_ps=50)
-    with pytest.raises(AssertionError, match=r"^record 1 names 1 as its cause, which comes after it$"):
+    log.add(OpCode.GEMM, 20, 40, cause=2, ready_ps=20)
+    gemm = log.add(OpCode.GEMM, 40, 50, cause=0)
+    log.add(OpCode.END, 60, 60, cause=gemm - 1)
+    with pytest.raises(AssertionError, match=r"^record 1 names 2 as its cause, which ended after it$"):
+        log.kernel()
+
+
+def test_a_record_among_its_own_causes_is_a_bug():
+    log = Log()
+    log.add(OpCode.START, 0, 20)
+    log.add(OpCode.RECV, 60, 60, cause=2, ready_ps=50)
+    recv = log.add(OpCode.RECV, 60, 60, cause=1, ready_ps=50)
+    log.add(OpCode.END, 60, 60, cause=recv)
+    with pytest.raises(AssertionError, match=r"^record 2 is among its own causes$"):
         log.kernel()
 
 

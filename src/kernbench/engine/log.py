@@ -1,7 +1,7 @@
 """Collects what the units finished, as int64 columns in blocks, with a hash of all of it.
 
-The op log is public and versioned (ADR-0017): its sha256 covers the rows in the order they were appended and
-nothing of the host: no paths, source lines, versions or wall clock.
+The op log is public and versioned (ADR-0017): its sha256 covers the rows in an order that is the program's (ADR-0039)
+and nothing of the host: no paths, source lines, versions or wall clock.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from kernbench.messages.commands import Command
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import NO_CAUSE, OpRecord, Row
 
-FORMAT = b"kernbench.oplog/3"
+FORMAT = b"kernbench.oplog/4"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
-BLOCK_NUMBERS = N_COLUMNS << 16  # of the rows that are packed at once
+ORDER = ("end_ps", "node", "op", "program", "command", "tile")  # of the rows; by the first of these first
+KEYS = [OpRecord._fields.index(name) for name in reversed(ORDER)]  # as numpy.lexsort has them
+BLOCK_NUMBERS = (
+    N_COLUMNS << 12
+)  # of the rows that are packed at once, and of those that end with the last of them
 NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
 
 
@@ -39,11 +43,11 @@ class ValueRecord(NamedTuple):
 
 
 class OpLog:
-    """Rows in the order they were finished; ``values`` is Phase 2's queue.
+    """Rows in the order of when they ended, then of node, op, program, command and tile, then of being appended.
 
     Every row is hashed; rows are kept for reports while ``keep`` says so, and dropped block by block otherwise, so
     that a long run has flat memory. ``first`` is the number of the first row kept. ``lines`` says of what is kept from
-    where in a kernel it comes; it is no part of the log.
+    where in a kernel it comes; it is no part of the log. ``values`` is Phase 2's queue.
     """
 
     def __init__(self, *, keep: bool = True, short_bytes: int = 0) -> None:
@@ -53,6 +57,8 @@ class OpLog:
         self.values: list[ValueRecord] = []
         # The rows not packed yet, one behind the other; a tuple each would set off searches for garbage.
         self._numbers: list[int] = []
+        self._rows: list[Row] = []  # their handles
+        self._instant_ps = -1  # when the last of them ended
         self._blocks: list[npt.NDArray[np.int64]] = []
         self._sha = hashlib.sha256(FORMAT)
         self._n_rows = 0
@@ -77,11 +83,15 @@ class OpLog:
         work: int = 0,
         marks: tuple[int, ...] = NO_MARKS,
     ) -> Row:
-        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns)."""
-        number = self._n_rows
-        self._n_rows = number + 1
-        numbers = self._numbers
-        numbers += (
+        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns), which ends at this instant."""
+        if end_ps != self._instant_ps:
+            self._instant_ps = end_ps
+            if len(self._numbers) >= BLOCK_NUMBERS:
+                self._pack()
+        row = Row(self._n_rows)
+        self._n_rows += 1
+        self._rows.append(row)
+        self._numbers += (
             node,
             op,
             program,
@@ -98,9 +108,7 @@ class OpLog:
             work,
             *marks,
         )
-        if len(numbers) == BLOCK_NUMBERS:
-            self._pack()
-        return Row(number)
+        return row
 
     def drain_at(self, n_values: int, drain: Callable[[int], None]) -> None:
         """Call ``drain(now)`` when ``n_values`` wait for Phase 2, so that a long launch keeps no more."""
@@ -115,7 +123,8 @@ class OpLog:
     def __len__(self) -> int:
         return self._n_rows
 
-    def _pack(self) -> None:
+    def _ordered(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows not packed yet in order, ``[n, columns]``, and the number of each of them as they were appended."""
         numbers = self._numbers
         try:
             block = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, N_COLUMNS)
@@ -124,17 +133,32 @@ class OpLog:
                 f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {max(numbers)}; "
                 "look for a latency, a rate or a size out of all proportion in the configuration"
             ) from None
+        n_packed = self._n_rows - len(block)
+        order = np.lexsort(block[:, KEYS].T)
+        number = np.empty_like(order)
+        number[order] = np.arange(n_packed, self._n_rows)
+        block = block[order]
+        causes = block[:, CAUSE]
+        is_among_them = causes >= n_packed
+        causes[is_among_them] = number[causes[is_among_them] - n_packed]
+        return block, number
+
+    def _pack(self) -> None:
+        """Hash the rows so far; none that comes will stand among them, and their numbers are final."""
+        block, numbers = self._ordered()
+        for row, number in zip(self._rows, numbers.tolist(), strict=True):
+            row.number = number
+        self._rows.clear()
+        self._numbers.clear()
         self._sha.update(block.astype("<i8", copy=False).data)
-        numbers.clear()
         if self.keep:
             self._blocks.append(block)
         else:
             self.first = self._n_rows
 
     def forget(self) -> None:
-        """Drop the rows so far, and where they come from; the rows stay in the hash."""
-        if self._numbers:
-            self._pack()
+        """Drop the rows so far, and where they come from; they stay in the hash, before what is still to come."""
+        self._pack()
         self._blocks.clear()
         self.lines.forget()
         self.first = self._n_rows
@@ -144,15 +168,9 @@ class OpLog:
 
         ``cause`` counts from the first row kept; a cause that was dropped is -1.
         """
-        if self._numbers:
-            self._pack()
-        if not self._blocks:
+        if not self.keep:
             return np.empty((0, N_COLUMNS), dtype=np.int64)
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
-        if self.first == 0:
-            return self._blocks[0]
-        table = self._blocks[0].copy()
+        table = np.concatenate([*self._blocks, self._ordered()[0]])
         table[:, CAUSE] = np.maximum(table[:, CAUSE] - self.first, -1)
         return table
 
@@ -161,6 +179,6 @@ class OpLog:
 
     def sha256(self) -> str:
         """Hash of all rows so far."""
-        if self._numbers:
-            self._pack()
-        return self._sha.hexdigest()
+        sha = self._sha.copy()
+        sha.update(self._ordered()[0].astype("<i8", copy=False).data)
+        return sha.hexdigest()

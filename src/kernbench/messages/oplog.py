@@ -1,6 +1,7 @@
 """The op log: what Phase 1 timed and Phase 2 replays, as int64 columns.
 
-``OpRecord`` is one row. Format 3: columns in the order of ``OpRecord._fields``, op names by ``OpCode``.
+``OpRecord`` is one row. Format 4: columns in the order of ``OpRecord._fields``, op names by ``OpCode``; rows in the
+order of ``end_ps``, then of the first five columns, then of when their node finished them.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class OpRecord(NamedTuple):
 
 
 class Row:
-    """A record that is in the op log, for whoever keeps it as the cause of others; ``number`` is its row."""
+    """A record in the op log, for whoever keeps it as the cause of others.
+
+    ``number`` is its row; only the log reads it, which gives it for good when it packs what ended by then.
+    """
 
     __slots__ = ("number",)
 

@@ -83,10 +83,10 @@ class Launch(Protocol):
 
 
 class Begin(NamedTuple):
-    """The row of a PE's START record, and when that began."""
+    """When a PE's START record began and ended."""
 
-    row: int
     start_ps: int
+    end_ps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def _kernel_span(launch: Launch, starts: Mapping[int, OpRow], ends: Mapping[int,
     if not starts or starts.keys() != ends.keys():
         raise AssertionError("a PE started and did not end, or the other way round, or no PE started")
     last = min(ends, key=lambda pe: (-ends[pe].end_ps, pe))
-    begins = {pe: Begin(at.row, at.start_ps) for pe, at in starts.items()}
+    begins = {pe: Begin(at.start_ps, at.end_ps) for pe, at in starts.items()}
     return KernelSpan(
         pe=last,
         end_row=ends[last].row,
@@ -184,19 +184,23 @@ def kernel_breakdown(
     """Picoseconds by cause, unit and line, which sum to ``span.time_ps`` exactly; ``lines`` of the log's commands."""
     parts: dict[Part, int] = {}
     left_ps, row = span.end_ps, span.end_row
+    walked: set[int] = set()
     while row >= 0 and left_ps > span.start_ps:
+        if row in walked:
+            raise AssertionError(f"record {row} is among its own causes")
+        walked.add(row)
         record = record_at(table, row)
-        if record.cause >= row:
-            raise AssertionError(f"record {row} names {record.cause} as its cause, which comes after it")
+        cause = record_at(table, record.cause) if record.cause >= 0 else None
+        if cause is not None and cause.end_ps > record.end_ps:
+            raise AssertionError(f"record {row} names {record.cause} as its cause, which ended after it")
         unit = graph.nodes[record.node]
         origin = lines.origin(unit.pe, record)
         payer = _unit_of(record, unit.kind, origin)
         row, floor_ps, is_awaited = -1, span.begins[unit.pe].start_ps, record.op in _WAITS
-        if record.cause >= 0:
-            cause = record_at(table, record.cause)
+        if cause is not None:
             pe = graph.nodes[cause.node].pe
             is_awaited |= pe != unit.pe and record.op in _WAITS_FOR_OTHERS
-            if pe in span.begins and record.cause >= span.begins[pe].row:  # not of a launch before
+            if pe in span.begins and cause.end_ps >= span.begins[pe].end_ps:  # not of a launch before
                 row, floor_ps = record.cause, max(cause.end_ps, span.start_ps)
         for begin_ps, name in reversed(_segments(record, unit.kind, floor_ps, is_awaited=is_awaited)):
             begin_ps = max(begin_ps, floor_ps)

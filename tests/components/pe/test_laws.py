@@ -164,20 +164,23 @@ def test_the_walk_back_along_causes_reaches_the_start_over_waits_that_have_a_nam
     """A gap between a cause and its effect is a wait for a place in a lane, or for the next unit to take a tile."""
     pe, _ = ran(data)
     log = list(pe.log)
-    for number, record in enumerate(log):
+    for record in log:
         assert record.ready_ps <= record.start_ps <= record.end_ps
         if record.op == OpCode.START:
             assert record.cause == -1
             continue
-        assert 0 <= record.cause < number
+        assert record.cause >= 0
         cause = log[record.cause]
         assert cause.end_ps <= record.start_ps
         if cause.end_ps < record.start_ps:
             assert record.op == OpCode.DISPATCH or cause.node == record.node
-    record = log[-1]
-    assert record.op == OpCode.END
+    (record,) = pe.records(OpCode.END)
+    assert record.end_ps == log[-1].end_ps
+    walked = []
     while record.cause >= 0:
+        walked.append(record)
         record = log[record.cause]
+        assert record not in walked
     assert record.op == OpCode.START
 
 
