@@ -292,7 +292,7 @@ def _one_load(_old: str) -> str:
     simulation.torch.synchronize()
     assert isinstance(simulation.machine, Machine)
     pe = [record for record in simulation.machine.log if simulation.graph.nodes[record.node].pe == 0]
-    _, start, issue, dispatch, walk, load, end = pe  # PE_MMU was told of the tensor first
+    _, start, issue, dispatch, walk, end, load = pe  # PE_MMU was told of the tensor first
     assert walk.op == OpCode.WALK
     assert load.op == OpCode.DMA_READ
     asks = (

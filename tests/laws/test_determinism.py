@@ -136,6 +136,19 @@ def test_permuted_ties_leave_the_values_of_a_kernel_that_forces_alone():
     assert len({run.values.tobytes() for run in runs}) == 1
 
 
+@pytest.mark.parametrize("tie_seed", [1, 2])
+def test_permuted_ties_leave_the_op_log_of_one_pe_alone(tie_seed):
+    """It contends with nobody: in which order an instant runs changes no time, and the log has an order of its own."""
+    logs = set()
+    for seed in (None, tie_seed):
+        simulation = Simulation(load_config("tiny"), tie_seed=seed)
+        bench = load_bench("vector_add")
+        bench.run(simulation.torch, **bench.params_on(simulation.graph, bench.small_params | {"pes": 1}))
+        simulation.torch.synchronize()
+        logs.add(simulation.machine.log.sha256())
+    assert len(logs) == 1
+
+
 def test_the_tie_seed_does_permute_ties():
     """The control of the two tests above: with another order of ties, the log of a contended kernel is another."""
     logs = set()
