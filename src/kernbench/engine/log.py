@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +25,15 @@ N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
 ORDER = ("end_ps", "node", "op", "program", "command", "tile")  # of the rows; by the first of these first
 KEYS = [OpRecord._fields.index(name) for name in reversed(ORDER)]  # as numpy.lexsort has them
-BLOCK_NUMBERS = (
-    N_COLUMNS << 12
-)  # of the rows that are packed at once, and of those that end with the last of them
-NO_MARKS = (-1,) * (N_COLUMNS - OpRecord._fields.index("mark1_ps"))
+N_MARKS = N_COLUMNS - OpRecord._fields.index("mark1_ps")
+BLOCK_BYTES = (
+    8 * N_COLUMNS
+) << 12  # of the rows that are numbered at once, but for more of the last one's instant
+NO_MARKS = (-1,) * N_MARKS
+# A row is bytes at once: lists of numbers would be made into an array one by one.
+_packed_head = Struct(f"<{N_COLUMNS - N_MARKS}q").pack
+_packed_marks = Struct(f"<{N_MARKS}q").pack
+_NO_MARKS_PACKED = _packed_marks(*NO_MARKS)
 
 
 class ValueRecord(NamedTuple):
@@ -55,8 +62,7 @@ class OpLog:
         self.lines = CommandLines(keep=keep, short_bytes=short_bytes)
         self.first = 0
         self.values: list[ValueRecord] = []
-        # The rows not packed yet, one behind the other; a tuple each would set off searches for garbage.
-        self._numbers: list[int] = []
+        self._open = bytearray()  # the rows that have no number yet, one behind the other
         self._rows: list[Row] = []  # their handles
         self._instant_ps = -1  # when the last of them ended
         self._blocks: list[npt.NDArray[np.int64]] = []
@@ -83,31 +89,42 @@ class OpLog:
         work: int = 0,
         marks: tuple[int, ...] = NO_MARKS,
     ) -> Row:
-        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns), which ends at this instant."""
+        """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns), which ends at this instant.
+
+        Raises:
+            CapacityError: a number does not fit into 64 bits.
+        """
         if end_ps != self._instant_ps:
             self._instant_ps = end_ps
-            if len(self._numbers) >= BLOCK_NUMBERS:
-                self._pack()
+            if len(self._open) >= BLOCK_BYTES:
+                self._close()
         row = Row(self._n_rows)
+        try:
+            head = _packed_head(
+                node,
+                op,
+                program,
+                command,
+                tile,
+                ready_ps,
+                start_ps,
+                end_ps,
+                commit_ps,
+                cause.number,
+                version,
+                va,
+                size_bytes,
+                work,
+            )
+            self._open += head + (_NO_MARKS_PACKED if marks is NO_MARKS else _packed_marks(*marks))
+        except StructError:
+            most = max(ready_ps, start_ps, end_ps, commit_ps, size_bytes, work, *marks)
+            raise CapacityError(
+                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {most}; "
+                "look for a latency, a rate or a size out of all proportion in the configuration"
+            ) from None
         self._n_rows += 1
         self._rows.append(row)
-        self._numbers += (
-            node,
-            op,
-            program,
-            command,
-            tile,
-            ready_ps,
-            start_ps,
-            end_ps,
-            commit_ps,
-            cause.number,
-            version,
-            va,
-            size_bytes,
-            work,
-            *marks,
-        )
         return row
 
     def drain_at(self, n_values: int, drain: Callable[[int], None]) -> None:
@@ -124,33 +141,26 @@ class OpLog:
         return self._n_rows
 
     def _ordered(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows not packed yet in order, ``[n, columns]``, and the number of each of them as they were appended."""
-        numbers = self._numbers
-        try:
-            block = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, N_COLUMNS)
-        except OverflowError:
-            raise CapacityError(
-                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {max(numbers)}; "
-                "look for a latency, a rate or a size out of all proportion in the configuration"
-            ) from None
-        n_packed = self._n_rows - len(block)
+        """The rows without a number in order, ``[n, columns]``, and the number of each as they were appended."""
+        block = np.frombuffer(self._open, "<i8").reshape(-1, N_COLUMNS)
+        n_closed = self._n_rows - len(block)
         order = np.lexsort(block[:, KEYS].T)
         number = np.empty_like(order)
-        number[order] = np.arange(n_packed, self._n_rows)
+        number[order] = np.arange(n_closed, self._n_rows)
         block = block[order]
         causes = block[:, CAUSE]
-        is_among_them = causes >= n_packed
-        causes[is_among_them] = number[causes[is_among_them] - n_packed]
+        is_among_them = causes >= n_closed
+        causes[is_among_them] = number[causes[is_among_them] - n_closed]
         return block, number
 
-    def _pack(self) -> None:
-        """Hash the rows so far; none that comes will stand among them, and their numbers are final."""
+    def _close(self) -> None:
+        """Number and hash the rows so far; none that comes will stand among them."""
         block, numbers = self._ordered()
         for row, number in zip(self._rows, numbers.tolist(), strict=True):
             row.number = number
         self._rows.clear()
-        self._numbers.clear()
-        self._sha.update(block.astype("<i8", copy=False).data)
+        self._open = bytearray()
+        self._sha.update(block.data)
         if self.keep:
             self._blocks.append(block)
         else:
@@ -158,7 +168,7 @@ class OpLog:
 
     def forget(self) -> None:
         """Drop the rows so far, and where they come from; they stay in the hash, before what is still to come."""
-        self._pack()
+        self._close()
         self._blocks.clear()
         self.lines.forget()
         self.first = self._n_rows
@@ -180,5 +190,5 @@ class OpLog:
     def sha256(self) -> str:
         """Hash of all rows so far."""
         sha = self._sha.copy()
-        sha.update(self._ordered()[0].astype("<i8", copy=False).data)
+        sha.update(self._ordered()[0].data)
         return sha.hexdigest()
