@@ -115,14 +115,14 @@ class Measured:
 def simulate(case: Case) -> Measured:
     """Run it here; stop if a value is wrong."""
     from kernbench.ccl.communicator import Communicator
-    from kernbench.ccl.inputs import Inputs, expected
-    from kernbench.ccl.lines import lines_of
     from kernbench.ccl_bench.case import send_rings
+    from kernbench.ccl_bench.inputs import Inputs, expected
     from kernbench.ccl_bench.volume import bus_factor
     from kernbench.dtypes import float32
     from kernbench.garbage import rarely_collected
     from kernbench.runtime.placement import DPPolicy
     from kernbench.simulation import Simulation
+    from kernbench.theory.ceilings import lines_of
 
     ranks, n_elem = range(case.n_ranks), case.size_bytes // ITEM_BYTES
     with rarely_collected():

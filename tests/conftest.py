@@ -1,7 +1,8 @@
-"""No test sees what another one registered."""
+"""What tests share; and no test sees what another one registered."""
 
 import gc
 import signal
+from functools import lru_cache
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,12 @@ from kernbench.bench import BENCHES, load_benches
 from kernbench.components import load_components
 from kernbench.components.base import COMPONENTS
 from kernbench.components.memory_model import HBM_MODELS
+from kernbench.config.load import load_config
+from kernbench.garbage import rarely_collected
 from kernbench.ops import OPS
+from kernbench.topology.builder import build_graph
+from kernbench.topology.graph import TopologyGraph
+from kernbench.topology.routes import Routes
 
 load_components()
 load_benches()
@@ -42,6 +48,30 @@ def n_races(request):
 def all_mixes(request):
     """Whether collectives are tried with every mix of dtype and op in every case, which takes minutes."""
     return request.config.getoption("--all-mixes")
+
+
+@lru_cache
+def _graph(name: str, overrides: tuple[str, ...]) -> TopologyGraph:
+    return build_graph(load_config(name, overrides).topology)
+
+
+@pytest.fixture(scope="session")
+def graph_of():
+    """``graph_of("tiny", "cube.hbm.queue=8")``, built once."""
+    return lambda name="default", *overrides: _graph(name, overrides)
+
+
+@pytest.fixture(scope="session")
+def routes_of(graph_of):
+    """The routes of a preset's graph, kept."""
+    return lru_cache(lambda name="default": Routes(graph_of(name)))
+
+
+@pytest.fixture(scope="module")
+def rare_garbage():
+    """Collectives make objects by the million: look for reference cycles as seldom as ``kernbench`` does."""
+    with rarely_collected():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from kernbench.bench import run
 from kernbench.config.load import load_config
 from kernbench.errors import CapacityError, ConfigError
 from kernbench.probe import run_probe
+from kernbench.theory.lint import lint
+from kernbench.theory.peaks import peaks
 from kernbench.topology.builder import build_graph
-from kernbench.topology.lint import lint
-from kernbench.topology.peaks import peaks
 
 BENCHES = {
     "vector_add": {"n": 5000, "block": 512},

@@ -25,9 +25,9 @@ from kernbench.registry import did_you_mean
 from kernbench.reports.breakdown import column
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
-from kernbench.topology.closed_form import stages
-from kernbench.topology.idle_queue import IdleQueue, idle_queue
-from kernbench.topology.idle_transfer import (
+from kernbench.theory.idle_path import stages
+from kernbench.theory.idle_queue import IdleQueue, idle_queue
+from kernbench.theory.idle_transfer import (
     Requester,
     host_requester,
     idle_transfer_ps,

@@ -14,10 +14,10 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from kernbench import limits
-from kernbench.ccl.facade import add_distributed
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
+from kernbench.dist.facade import add_distributed
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
 from kernbench.given import whole
@@ -25,7 +25,7 @@ from kernbench.lang.turn import Turn, in_turn
 from kernbench.limits import limited
 from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
-from kernbench.machine.ideal_machine import IdealMachine, IdealModel
+from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window, traced_launches
 from kernbench.memory.watch import watch_of
@@ -37,6 +37,7 @@ from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, write_trace
 from kernbench.runtime.context import Context
 from kernbench.runtime.measures import Measures
+from kernbench.theory.ideal import IdealModel
 from kernbench.topology.builder import build_graph
 from kernbench.wording import quoted
 

@@ -7,11 +7,12 @@ from functools import cache, reduce
 
 import numpy as np
 
-from kernbench.ccl.algorithm import ALGORITHMS, Group, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.dtypes import as_dtype
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation, simulate
+from kernbench.theory.group import Group
 from kernbench.topology.ids import PeId
 
 load_algorithms()

@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernbench.ccl.algorithm import ALGORITHMS, BITWISE, OPS, Group, require_served
+from kernbench.ccl.algorithm import ALGORITHMS, BITWISE, OPS, require_served
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.inputs import REDUCING
 from kernbench.ccl.orders import double_parents, level_places, mesh_places, ring_order, torus_places
+from kernbench.ccl_bench.inputs import REDUCING
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
 from kernbench.lang import jit, tl
 from kernbench.machine.data_queues import DataQueues
 from kernbench.messages.commands import IpcqSendCmd
 from kernbench.simulation import simulate
+from kernbench.theory.group import Group
 from kernbench.topology.ids import PeId
 from tests.ccl.collective_kit import DTYPES, REFERENCES, Run, machine, n_in, n_out, numbers, serves
 

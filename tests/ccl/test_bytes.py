@@ -12,13 +12,10 @@ import pytest
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator, usable_slots
-from kernbench.ccl.max_plus import Send, evaluate
-from kernbench.ccl.schedules import SCHEDULES, Problem
-from kernbench.ccl.traffic import busiest, link_bytes
 from kernbench.ccl_bench.bench import CclBench
 from kernbench.ccl_bench.request import Request
 from kernbench.config.load import load_config
-from kernbench.machine.ideal_machine import IdealModel, IdealQueues
+from kernbench.machine.ideal_machine import IdealQueues
 from kernbench.messages.commands import IpcqSendCmd
 from kernbench.messages.fabric import Vc
 from kernbench.messages.ipcq import parts_of
@@ -26,6 +23,10 @@ from kernbench.messages.oplog import OpCode
 from kernbench.reports.breakdown import column
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.max_plus import Send, evaluate
+from kernbench.theory.schedules import SCHEDULES, Problem
+from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.topology.routes import Routes
 from kernbench.units import ceil_div
 from tests.ccl.collective_kit import cube_of, n_in, n_out, serves, sides

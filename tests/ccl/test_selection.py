@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kernbench as kb
-from kernbench.ccl.algorithm import ALGORITHMS, group_of, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.selection import select, selected
 from kernbench.cli.main import execute
@@ -17,6 +17,7 @@ from kernbench.config.plain import yaml_values
 from kernbench.config.schema import size_ranges
 from kernbench.errors import ConfigError, UsageError
 from kernbench.simulation import simulate
+from kernbench.theory.group import group_of
 from kernbench.topology.builder import build_graph
 
 SPEC = load_config("default").topology

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from kernbench.ccl.wiring import QueuePair, coords_of, grid_extents, install_queues, ring_of, wire
+from kernbench.ccl.wiring import QueuePair, install_queues, ring_of, wire
 from kernbench.config.load import load_config
 from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec
 from kernbench.errors import CapacityError, DeadlockError, UsageError
@@ -13,6 +13,7 @@ from kernbench.lang import jit, tl
 from kernbench.messages.ipcq import RingSpec
 from kernbench.simulation import simulate
 from kernbench.topology.builder import build_graph
+from kernbench.topology.grid import coords_of, grid_extents
 
 pytestmark = pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 MODES = pytest.mark.parametrize("mode", ["data", "timed"])

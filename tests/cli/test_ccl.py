@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.inputs import REDUCTIONS, Inputs, expected
-from kernbench.ccl.lines import Line
-from kernbench.ccl.oracles import Oracle
+from kernbench.ccl_bench.inputs import REDUCTIONS, Inputs, expected
 from kernbench.ccl_bench.request import COLLECTIVES, TYPES
 from kernbench.ccl_bench.row import CclRow, Half
 from kernbench.ccl_bench.volume import bus_factor
@@ -25,6 +23,8 @@ from kernbench.cli.ccl_table import Table
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 from kernbench.reports.output import UNBOUNDED
+from kernbench.theory.ceilings import Line
+from kernbench.theory.closed_forms import Oracle
 from kernbench.units import Rate
 
 load_algorithms()

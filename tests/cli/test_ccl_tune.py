@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.ccl.algorithm import COLLECTIVES
 from kernbench.ccl.selection import select
 from kernbench.ccl_bench import measurement
 from kernbench.ccl_bench.case import Case
@@ -20,6 +19,7 @@ from kernbench.ccl_bench.tune import NEARLY, Fastest, Tuned, Tuner, selection_of
 from kernbench.cli.ccl_tune import levels, table_lines
 from kernbench.config.load import load_config
 from kernbench.config.schema import size_ranges
+from kernbench.theory.group import COLLECTIVES
 
 TINY = ("--topology", "tiny")
 TUNED = [name for name in COLLECTIVES if name != "send_recv"]

@@ -10,7 +10,7 @@ import pytest
 
 import kernbench.registry as registry_module
 from kernbench.bench import BENCHES
-from kernbench.ccl.algorithm import ALGORITHMS, COLLECTIVES, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.components.base import COMPONENTS
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.lang import jit, tl
@@ -18,6 +18,7 @@ from kernbench.ops import OPS
 from kernbench.registry import Registry, did_you_mean, registering_from
 from kernbench.simulation import load_plugin
 from kernbench.testing import run, run_collective
+from kernbench.theory.group import COLLECTIVES
 
 ALGORITHM = '''"""All-gather in one step: everybody sends to everybody."""
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm

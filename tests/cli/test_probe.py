@@ -191,7 +191,7 @@ SWEEP = ("probe", "queue", "--topology", "tiny", "--sizes", "256", "--depths", "
 
 
 def test_a_queue_is_swept_over_its_depth_and_its_knee_is_marked(kernbench):
-    # by hand in tests/topology/test_idle_queue.py: m b = 16 ns, R = 59 ns
+    # by hand in tests/theory/test_idle_queue.py: m b = 16 ns, R = 59 ns
     assert kernbench(*SWEEP) == (
         0,
         "queue sip0.cube0.pe0 -> sip0.cube0.pe1, one message a slot, slots in TCM\n"

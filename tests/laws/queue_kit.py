@@ -21,7 +21,7 @@ from kernbench.engine.channel import Fabric
 from kernbench.messages.fabric import Vc
 from kernbench.messages.oplog import OpCode, Row
 from kernbench.simulation import Simulation
-from kernbench.topology.closed_form import Arrival, IdleRoute, stages
+from kernbench.theory.idle_path import Arrival, IdleRoute, stages
 from kernbench.topology.routes import Routes
 from kernbench.units import transfer_ps
 

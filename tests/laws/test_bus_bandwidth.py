@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
-from kernbench.ccl.lines import Line, lines_of
 from kernbench.ccl_bench.bench import CclBench
 from kernbench.ccl_bench.case import Case
 from kernbench.ccl_bench.measurement import measure
@@ -17,6 +16,7 @@ from kernbench.ccl_bench.request import Request
 from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import bus_factor
 from kernbench.config.load import load_config
+from kernbench.theory.ceilings import Line, lines_of
 from kernbench.topology.builder import build_graph
 from kernbench.units import Rate
 

@@ -8,11 +8,11 @@ import pytest
 
 from kernbench.config.load import load_config
 from kernbench.probe import run_probe
-from kernbench.topology.buffers import full_rate_window
+from kernbench.theory.buffers import full_rate_window
+from kernbench.theory.idle_transfer import pe_requester
+from kernbench.theory.lint import lint
+from kernbench.theory.peaks import peaks
 from kernbench.topology.builder import build_graph
-from kernbench.topology.idle_transfer import pe_requester
-from kernbench.topology.lint import lint
-from kernbench.topology.peaks import peaks
 from kernbench.topology.routes import Routes
 from kernbench.units import KIB
 

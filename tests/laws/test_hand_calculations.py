@@ -14,7 +14,7 @@ from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
 from kernbench.probe import run_probe
 from kernbench.simulation import Simulation
-from kernbench.topology.closed_form import stages, stream_ps
+from kernbench.theory.idle_path import stages, stream_ps
 from kernbench.topology.routes import Routes
 
 DMA_SETUP, TRANSLATION = 16_000, 1_000

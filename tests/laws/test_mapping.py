@@ -13,8 +13,8 @@ from kernbench.messages.oplog import OpCode
 from kernbench.reports.causes import DEVICE_CAUSES
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
-from kernbench.topology.closed_form import Arrival, IdleRoute, stages
-from kernbench.topology.idle_transfer import IdleServer, Requester, idle_transfer_ps
+from kernbench.theory.idle_path import Arrival, IdleRoute, stages
+from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps
 from kernbench.topology.routes import Routes
 
 HEADER, RANGE, ENTRY, POINTER = 32, 16, 32, 8

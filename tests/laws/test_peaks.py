@@ -18,7 +18,7 @@ from kernbench.probe import run_probe
 from kernbench.reports.breakdown import column
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
-from kernbench.topology.peaks import peaks
+from kernbench.theory.peaks import peaks
 from kernbench.units import KIB
 
 LEAST = Fraction(4096, 4096 + 2 * 32) * Fraction(998, 1000)

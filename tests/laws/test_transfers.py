@@ -13,7 +13,7 @@ from kernbench.messages.oplog import OpCode
 from kernbench.probe import CASES, run_probe
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
-from kernbench.topology.idle_transfer import IdleServer, Requester, idle_transfer_ps
+from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps
 from kernbench.topology.routes import Routes
 from kernbench.units import Rate
 

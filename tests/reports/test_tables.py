@@ -7,7 +7,7 @@ import pytest
 from kernbench.config.load import load_config
 from kernbench.reports.summary import UnitUse
 from kernbench.reports.tables import KindUse, machine, peak_rows, percent, share_rows, use_by_kind
-from kernbench.topology.peaks import peaks
+from kernbench.theory.peaks import peaks
 
 
 def unit(node: str, busy_ps: int) -> UnitUse:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from kernbench.bench import Array, Expected, Outcome, bench, on_first, random_values
-from kernbench.ccl.wiring import coords_of, grid_extents, install_queues
+from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import float32
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.runtime.placement import DPPolicy
+from kernbench.topology.grid import coords_of, grid_extents
 from kernbench.topology.ids import PeId
 
 

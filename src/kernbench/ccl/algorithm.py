@@ -5,52 +5,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 from kernbench.ccl.callback import Callback
-from kernbench.ccl.wiring import Coords, QueuePair, coords_of, declared_joins
-from kernbench.config.schema import TopologySpec
+from kernbench.ccl.wiring import QueuePair, declared_joins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.given import whole
 from kernbench.registry import Registry, did_you_mean
-from kernbench.topology.ids import PeId
+from kernbench.theory.group import COLLECTIVES, Collective, Group
 from kernbench.wording import is_name, plural, quoted
 
-Collective = Literal[
-    "all_reduce",
-    "reduce_scatter",
-    "all_gather",
-    "broadcast",
-    "reduce",
-    "all_to_all",
-    "barrier",
-    "send_recv",
-]
-COLLECTIVES: tuple[Collective, ...] = get_args(Collective)
 OPS = ("sum", "avg", "max", "min", "prod")
 BITWISE = ("band", "bor", "bxor")  # of integers and bools
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The PEs that take part, by rank: ``coords[r]`` is rank r's place in the grid of all PEs, ``pes[r]`` its PE."""
-
-    coords: tuple[Coords, ...]
-    pes: tuple[PeId, ...]
-
-    @property
-    def n_ranks(self) -> int:
-        """How many they are."""
-        return len(self.pes)
-
-
-def group_of(spec: TopologySpec, machine_pes: Sequence[PeId], pes: Sequence[int]) -> Group:
-    """The group whose rank r is PE number ``pes[r]`` of a machine."""
-    names = tuple(machine_pes[pe] for pe in pes)
-    return Group(tuple(coords_of(spec, name) for name in names), names)
 
 
 def everybody(group: Group) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, group_of, require_served
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, require_served
 from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
@@ -16,6 +16,7 @@ from kernbench.lang.program import PerProgram
 from kernbench.lang.source import defined_at
 from kernbench.messages.ipcq import RingSpec, Wiring
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.theory.group import group_of
 from kernbench.wording import plural
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from kernbench.ccl.algorithm import Group
-from kernbench.ccl.wiring import Coords, QueuePair
+from kernbench.ccl.wiring import QueuePair
 from kernbench.errors import UsageError
+from kernbench.theory.group import Group
+from kernbench.topology.grid import Coords
 
 Places = tuple[tuple[int, ...], ...]  # of each rank: its place along every axis of a grid of rings
 Parents = tuple[int | None, ...]  # of each rank: the rank it hangs on in a tree; None: the root

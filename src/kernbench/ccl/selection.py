@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import importlib
 
-from kernbench.ccl.algorithm import (
-    ALGORITHMS,
-    COLLECTIVES,
-    Collective,
-    Group,
-    load_algorithms,
-    require_served,
-)
+from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms, require_served
 from kernbench.config.explain import line
 from kernbench.config.schema import MAX, CclSpec, CclTableSpec, size_ranges
 from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.theory.group import COLLECTIVES, Collective, Group
 
 
 def select(ccl: CclSpec, collective: Collective, group: Group, size_bytes: int) -> str:

@@ -11,13 +11,13 @@ from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
+from kernbench.topology.grid import Coords, coords_of, grid_extents
 from kernbench.topology.ids import PeId
 from kernbench.units import MOST_BYTES
 from kernbench.wording import is_name, quoted
 
 OPPOSITE = {"N": "S", "S": "N", "E": "W", "W": "E"}
 STEP = {"N": (0, -1), "S": (0, 1), "E": (1, 0), "W": (-1, 0)}
-Coords = tuple[int, int]
 Join = tuple[tuple[int, str], tuple[int, str]]  # (rank, name) of either end
 
 
@@ -152,27 +152,6 @@ def checked_ranks(pes: Sequence[int], machine_pes: Sequence[PeId]) -> Sequence[i
         twice = next(pe for pe in pes if list(pes).count(pe) > 1)
         raise UsageError(f"install_queues: PE {twice} has two ranks; list each PE once")
     return pes
-
-
-def coords_of(spec: TopologySpec, pe: PeId) -> Coords:
-    """``(x, y)`` of a PE in the grid of all PEs: SIPs, cubes and PEs side by side as they lie."""
-    x = y = 0
-    for index, (columns, rows) in (
-        (pe.sip, spec.system.sips.grid),
-        (pe.cube, spec.sip.cubes.grid),
-        (pe.pe, spec.cube.pes.grid),
-    ):
-        x, y = x * columns + index % columns, y * rows + index // columns
-    return x, y
-
-
-def grid_extents(spec: TopologySpec) -> Coords:
-    """Columns and rows of the grid of all PEs."""
-    grids = (spec.system.sips.grid, spec.sip.cubes.grid, spec.cube.pes.grid)
-    columns = rows = 1
-    for x, y in grids:
-        columns, rows = columns * x, rows * y
-    return columns, rows
 
 
 def grid_joins(spec: TopologySpec, coords: Sequence[Coords], directions: Sequence[str]) -> list[Join]:

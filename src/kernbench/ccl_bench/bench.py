@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
-from kernbench.ccl.inputs import REDUCING
 from kernbench.ccl.selection import select
 from kernbench.ccl_bench.case import Case
+from kernbench.ccl_bench.inputs import REDUCING
 from kernbench.ccl_bench.measurement import Timing, measure, time_of
 from kernbench.ccl_bench.ranks import Ranks
 from kernbench.ccl_bench.request import ROOTED, Request, algorithms_of, require_known

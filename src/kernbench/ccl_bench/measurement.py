@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernbench.ccl.lines import Line, lines_of
 from kernbench.ccl_bench.case import Case
 from kernbench.ccl_bench.row import Half
 from kernbench.ccl_bench.run import OverLimitError, Run
@@ -18,6 +17,7 @@ from kernbench.machine.machine import Machine
 from kernbench.memory.ipcq_ring import SendRing
 from kernbench.messages.oplog import OpCode
 from kernbench.reports.breakdown import column
+from kernbench.theory.ceilings import Line, lines_of
 from kernbench.units import PS_PER_NS, Rate
 
 

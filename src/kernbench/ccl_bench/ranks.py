@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from kernbench.ccl.algorithm import ALGORITHMS, group_of
+from kernbench.ccl.algorithm import ALGORITHMS
 from kernbench.ccl_bench.request import Request
 from kernbench.components.pe.pe_math import lanes_for
 from kernbench.config.schema import Config
 from kernbench.dtypes import float32
 from kernbench.errors import UsageError
-from kernbench.machine.ideal_machine import IdealModel, Way
+from kernbench.theory.group import group_of
+from kernbench.theory.ideal import IdealModel, Way
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, COLLECTIVES, OPS, Collective, load_algorithms
+from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
 from kernbench.dtypes import (
     DType,
     bfloat16,
@@ -21,6 +21,7 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
+from kernbench.theory.group import COLLECTIVES, Collective
 from kernbench.wording import quoted
 
 ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))

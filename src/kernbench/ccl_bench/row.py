@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from kernbench.ccl.lines import Line
-from kernbench.ccl.oracles import Oracle
+from kernbench.theory.ceilings import Line
+from kernbench.theory.closed_forms import Oracle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

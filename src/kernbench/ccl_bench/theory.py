@@ -5,15 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cached_property
 
-from kernbench.ccl.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.ccl.communicator import usable_slots
-from kernbench.ccl.inputs import REDUCING
-from kernbench.ccl.max_plus import Outcome, Schedule, Send, evaluate
-from kernbench.ccl.oracles import Oracle, oracle
-from kernbench.ccl.schedules import SCHEDULES, Problem
-from kernbench.ccl.traffic import busiest, link_bytes
 from kernbench.ccl_bench.case import Case
-from kernbench.machine.ideal_machine import IdealModel
+from kernbench.ccl_bench.inputs import REDUCING
+from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
+from kernbench.theory.closed_forms import Oracle, oracle
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.max_plus import Outcome, Schedule, Send, evaluate
+from kernbench.theory.schedules import SCHEDULES, Problem
+from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.units import PS_PER_NS
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from kernbench.ccl.algorithm import ALGORITHMS, Collective
+from kernbench.ccl.algorithm import ALGORITHMS
 from kernbench.ccl_bench.case import Case
 from kernbench.ccl_bench.measurement import Timing, time_of
 from kernbench.ccl_bench.ranks import Ranks
@@ -16,6 +16,7 @@ from kernbench.ccl_bench.theory import Theory
 from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import MAX, Config
 from kernbench.errors import CapacityError
+from kernbench.theory.group import Collective
 from kernbench.wording import plural
 
 NEARLY = Fraction(102, 100)  # an algorithm stays at the next size if it is slower than the best by no more

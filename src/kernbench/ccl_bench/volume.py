@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from kernbench.ccl.algorithm import Collective
 from kernbench.ccl_bench.request import TYPES, Request
+from kernbench.theory.group import Collective
 
 SHARDED: frozenset[Collective] = frozenset(("all_gather", "reduce_scatter", "all_to_all"))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from kernbench.cli.ccl_table import NONE
 
 if TYPE_CHECKING:
-    from kernbench.ccl.lines import Line
     from kernbench.ccl_bench.bench import CclBench, Faster
     from kernbench.ccl_bench.row import CclRow, Half
+    from kernbench.theory.ceilings import Line
 
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
 

@@ -142,9 +142,9 @@ def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[s
     from kernbench.components import load_components
     from kernbench.machine.assemble import require_registered
     from kernbench.reports.tables import machine, peak_rows
+    from kernbench.theory.lint import lint
+    from kernbench.theory.peaks import peaks
     from kernbench.topology.builder import build_graph
-    from kernbench.topology.lint import lint
-    from kernbench.topology.peaks import peaks
 
     load_components()
     graph = build_graph(config.topology)

@@ -109,8 +109,9 @@ def _components() -> list[dict[str, Any]]:
 
 
 def _algorithms() -> list[dict[str, Any]]:
-    from kernbench.ccl.algorithm import group_of, load_algorithms
+    from kernbench.ccl.algorithm import load_algorithms
     from kernbench.config.load import load_config
+    from kernbench.theory.group import group_of
     from kernbench.topology.builder import build_graph
 
     algorithms, spec = load_algorithms(), load_config().topology

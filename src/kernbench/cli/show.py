@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kernbench.cli.show_ranks import RanksView
     from kernbench.config.schema import Config, TopologySpec
     from kernbench.reports.floorplan import View
+    from kernbench.theory.peaks import Peaks
     from kernbench.topology.ids import PeId
-    from kernbench.topology.peaks import Peaks
 
 SCHEMA = "kernbench.show/2"
 VIEWS: tuple[View, ...] = ("system", "sip", "cube", "pe")
@@ -213,7 +213,7 @@ def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
 
 
 def _limits(spec: TopologySpec) -> Peaks:
-    from kernbench.topology.peaks import peaks
+    from kernbench.theory.peaks import peaks
 
     return peaks(spec)
 
@@ -245,7 +245,7 @@ def _ranks(
 
 def _as_json(limits: Peaks) -> dict[str, Any]:
     """Its fields; exact rates as numbers: bytes or FLOP per ns. Of a level two: what it gives, and can be reached."""
-    from kernbench.topology.peaks import Level
+    from kernbench.theory.peaks import Level
 
     found: dict[str, float | None] = {}
     for field in fields(limits):

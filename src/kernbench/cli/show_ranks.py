@@ -6,14 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Group, group_of, require_served
-from kernbench.ccl.max_plus import Send
-from kernbench.ccl.schedules import SCHEDULES, Problem
+from kernbench.ccl.algorithm import ALGORITHMS, require_served
 from kernbench.ccl.selection import select
 from kernbench.ccl.wiring import declared_joins, grid_joins
 from kernbench.config.schema import Config, TopologySpec
 from kernbench.errors import UsageError
 from kernbench.reports.ranks import RankEdge, draw_ranks
+from kernbench.theory.group import Group, group_of
+from kernbench.theory.max_plus import Send
+from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.topology.builder import build_graph
 from kernbench.topology.routes import Routes
 from kernbench.wording import plural

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from kernbench.config.schema import Config
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
@@ -31,35 +30,11 @@ from kernbench.messages.commands import (
     MathCmd,
 )
 from kernbench.messages.ipcq import QueueEnd
+from kernbench.theory.ideal import IdealModel
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId
 
 ZERO = Fraction(0)
-
-
-class Way(NamedTuple):
-    """What a message from one rank to another takes: ``alpha`` ps, and ``beta`` ps per byte."""
-
-    alpha: Fraction
-    beta: Fraction
-
-
-class IdealModel(NamedTuple):
-    """``alpha`` ps from the last byte sent to its arrival, ``beta`` ps per byte of a link, ``gamma`` per byte of math.
-
-    ``is_crossbar``: a rank has one egress port for all its peers, instead of a link to each. ``ways`` are those that
-    differ, by ranks (sender, receiver); a port is as fast as ``beta`` says even so.
-    """
-
-    alpha: Fraction
-    beta: Fraction
-    gamma: Fraction
-    is_crossbar: bool = False
-    ways: Mapping[tuple[int, int], Way] = MappingProxyType({})
-
-    def way(self, sender: int, receiver: int) -> Way:
-        """The way from one rank to another."""
-        return self.ways.get((sender, receiver)) or Way(self.alpha, self.beta)
 
 
 class Written:

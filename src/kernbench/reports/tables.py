@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
-from kernbench.topology.peaks import Level, Peaks
+from kernbench.theory.peaks import Level, Peaks
 from kernbench.units import Rate, format_bytes, format_ps
 from kernbench.wording import plural
 

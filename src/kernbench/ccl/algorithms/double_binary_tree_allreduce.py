@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.orders import Parents, double_parents, tree_queues
 from kernbench.ccl.parts import Span, ahead_of, depth_in, in_turn, late, slices, split, tree_of, tree_turns
+from kernbench.theory.group import Group
 
 
 def double_binary_tree_allreduce(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.orders import exchange_queues, n_powers
 from kernbench.ccl.parts import (
     MOST_IN_TCM,
@@ -22,6 +22,7 @@ from kernbench.ccl.parts import (
 )
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
+from kernbench.theory.group import Group
 
 
 def halving_doubling_allreduce(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.parts import read, receive, whole, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
+from kernbench.theory.group import Group
 
 
 def hello_send(src: Any, dst: Any, *, n_elem: int, slice_elems: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.orders import even_blocks
 from kernbench.ccl.parts import MOST_IN_TCM, block_of, copy, read, receive, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
+from kernbench.theory.group import Group
 
 
 def pairwise_all_to_all(src: Any, dst: Any, *, n_each: int, slice_elems: int, slots: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Group
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.orders import Parents, heap_parents, tree_queues
 from kernbench.ccl.parts import ahead_of, in_turn, tree_of, tree_turns, whole
+from kernbench.theory.group import Group
 
 
 def tree_allreduce(

@@ -1,0 +1,1 @@
+"""``torch.distributed``: process groups, calls, workers, and the backend that runs collectives on PEs."""

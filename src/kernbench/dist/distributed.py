@@ -1,0 +1,48 @@
+"""``torch.distributed`` of a simulated machine: PyTorch 2.13's names, signatures and texts, each rank one PE."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from kernbench.dist.backend import AhbmCCLBackend
+from kernbench.dist.collectives import Collectives
+from kernbench.dist.groups import ProcessGroup
+from kernbench.dist.object_collectives import ObjectCollectives
+from kernbench.dist.point_to_point import P2POp
+from kernbench.dist.process_groups import GroupMember
+from kernbench.dist.ranks import Hub
+from kernbench.dist.reduce_op import ReduceOp
+from kernbench.dist.unwaited import Unwaited
+from kernbench.dist.work import Work
+from kernbench.dist.world import Worlds
+from kernbench.errors import UnknownAttributeError
+from kernbench.registry import did_you_mean
+from kernbench.runtime.context import Context
+
+
+class Distributed(ObjectCollectives):
+    """What ``torch.distributed`` is: in a worker that rank's, on the host that of all ranks at once.
+
+    A host's call stands for one of every rank: a tensor is then one with a shard or a copy for each, and
+    ``get_rank()`` is 0. Collectives return when all ranks have made the call and its kernel is launched; whatever uses
+    their tensors afterwards comes after it in simulated time.
+    """
+
+    def __init__(self, torch: Context, hub: Hub) -> None:
+        self._hub = hub
+        self._backend = AhbmCCLBackend(torch)
+        self._worlds = Worlds(hub, self._backend)
+        self._unwaited = torch.uses = Unwaited(hub)
+        self._collectives = Collectives(self._backend)
+        self.ReduceOp = ReduceOp
+        self.ProcessGroup = ProcessGroup
+        self.Work = Work
+        self.group = GroupMember(self._worlds)
+        self.GroupMember = self.group
+        self.P2POp = partial(P2POp, self)
+        hub.when_idle.append(self._launch_transfers)
+
+    def __getattr__(self, name: str) -> Any:
+        known = [name for name in (*dir(type(self)), *vars(self)) if not name.startswith("_")]
+        raise UnknownAttributeError(f"torch.distributed has no {name!r} here; {did_you_mean(name, known)}")
