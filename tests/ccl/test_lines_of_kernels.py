@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import kernbench as kb
-from kernbench.ccl.parts import Span, read, receive, whole
+from kernbench.ccl.kernels.spans import Span, read, receive, whole
 from kernbench.errors import DeadlockError, KernelError, PageFaultError
 
 
@@ -77,5 +77,5 @@ def test_what_comes_with_kernbench_is_named_itself():
 
     torch.multiprocessing.spawn(worker, nprocs=4)
     named = {part.origin.line for part in simulation.report().parts if part.origin}
-    assert {line.file for line in named} >= {"parts.py"}
+    assert {line.file for line in named} >= {"spans.py"}
     assert not any(line.inside for line in named)

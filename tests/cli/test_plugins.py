@@ -22,7 +22,7 @@ from kernbench.theory.group import COLLECTIVES
 
 ALGORITHM = '''"""All-gather in one step: everybody sends to everybody."""
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
-from kernbench.ccl.parts import block_of, read, receive, write
+from kernbench.ccl.kernels.spans import block_of, read, receive, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
 

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from kernbench.ccl.communicator import Constant, usable_slots
-from kernbench.ccl.parts import Span, read, receive, whole, write
+from kernbench.ccl.kernels.spans import Span, read, receive, whole, write
 from kernbench.dist.queue_cache import Key, Room
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of
 from kernbench.topology.grid import coords_of

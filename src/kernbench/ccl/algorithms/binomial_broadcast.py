@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.spans import whole
+from kernbench.ccl.kernels.trees import binomial, broadcast
 from kernbench.ccl.orders import power_queues
-from kernbench.ccl.parts import binomial, broadcast, whole
 
 
 def binomial_broadcast(src: Any, dst: Any, *, n_elem: int, root: int, slice_elems: int) -> None:

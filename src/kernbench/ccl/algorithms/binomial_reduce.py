@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.spans import whole
+from kernbench.ccl.kernels.trees import binomial, reduce
 from kernbench.ccl.orders import power_queues
-from kernbench.ccl.parts import binomial, reduce, whole
 
 
 def binomial_reduce(src: Any, dst: Any, *, n_elem: int, op: str, root: int, slice_elems: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.grids import rings_of
+from kernbench.ccl.kernels.rings import all_gather_on, go_round
+from kernbench.ccl.kernels.spans import block_of
 from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
-from kernbench.ccl.parts import all_gather_on, block_of, go_round, rings_of
 from kernbench.lang import tl
 
 

@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.grids import rings_of
+from kernbench.ccl.kernels.rings import reduce_on_ring
+from kernbench.ccl.kernels.spans import MOST_IN_TCM, block_of, finish, read, unfinished, whole, write
 from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
-from kernbench.ccl.parts import (
-    MOST_IN_TCM,
-    block_of,
-    finish,
-    read,
-    reduce_on_ring,
-    rings_of,
-    unfinished,
-    whole,
-    write,
-)
 
 
 def bucket_reduce_scatter(

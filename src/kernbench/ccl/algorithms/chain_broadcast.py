@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.rings import ring_of
+from kernbench.ccl.kernels.spans import whole
+from kernbench.ccl.kernels.trees import broadcast
 from kernbench.ccl.orders import ring_layout, ring_queues
-from kernbench.ccl.parts import broadcast, ring_of, whole
 
 
 def chain_broadcast(

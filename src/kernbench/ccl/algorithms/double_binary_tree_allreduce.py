@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.spans import Span, in_turn, late, slices, split
+from kernbench.ccl.kernels.trees import ahead_of, depth_in, tree_of, tree_turns
 from kernbench.ccl.orders import Parents, double_parents, tree_queues
-from kernbench.ccl.parts import Span, ahead_of, depth_in, in_turn, late, slices, split, tree_of, tree_turns
 from kernbench.theory.group import Group
 
 

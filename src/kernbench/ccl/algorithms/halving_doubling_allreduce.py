@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
-from kernbench.ccl.orders import exchange_queues, n_powers
-from kernbench.ccl.parts import (
+from kernbench.ccl.kernels.spans import (
     MOST_IN_TCM,
     Span,
     combine,
@@ -20,6 +19,7 @@ from kernbench.ccl.parts import (
     whole,
     write,
 )
+from kernbench.ccl.orders import exchange_queues, n_powers
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
 from kernbench.theory.group import Group

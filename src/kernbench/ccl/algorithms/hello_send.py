@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
-from kernbench.ccl.parts import read, receive, whole, write
+from kernbench.ccl.kernels.spans import read, receive, whole, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
 from kernbench.theory.group import Group

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.grids import bucket_all_reduce
 from kernbench.ccl.orders import axis_layout, axis_queues, level_places, ragged_levels
-from kernbench.ccl.parts import bucket_all_reduce
 
 
 def hierarchical_allreduce(

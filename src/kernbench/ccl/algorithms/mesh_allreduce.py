@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.grids import bucket_all_reduce
 from kernbench.ccl.orders import axis_layout, axis_queues, mesh_places, no_rectangle
-from kernbench.ccl.parts import bucket_all_reduce
 
 
 def mesh_allreduce(

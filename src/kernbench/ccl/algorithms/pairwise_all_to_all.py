@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.spans import MOST_IN_TCM, block_of, copy, read, receive, write
 from kernbench.ccl.orders import even_blocks
-from kernbench.ccl.parts import MOST_IN_TCM, block_of, copy, read, receive, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
 from kernbench.theory.group import Group

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
-from kernbench.ccl.orders import exchange_queues, n_powers, no_power_of_two
-from kernbench.ccl.parts import (
+from kernbench.ccl.kernels.spans import (
     MOST_IN_TCM,
     Span,
     combine,
@@ -19,6 +18,7 @@ from kernbench.ccl.parts import (
     whole,
     write,
 )
+from kernbench.ccl.orders import exchange_queues, n_powers, no_power_of_two
 from kernbench.lang import tl
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.rings import all_gather_on, go_round, ring_of
+from kernbench.ccl.kernels.spans import block_of
 from kernbench.ccl.orders import ring_layout, ring_queues
-from kernbench.ccl.parts import all_gather_on, block_of, go_round, ring_of
 from kernbench.lang import tl
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.rings import all_reduce_on, go_round, ring_of
+from kernbench.ccl.kernels.spans import Span, in_turn, late, slices, split
 from kernbench.ccl.orders import ring_layout, ring_queues
-from kernbench.ccl.parts import Span, all_reduce_on, go_round, in_turn, late, ring_of, slices, split
 
 
 def ring_sliced_allreduce(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.kernels.spans import in_turn, whole
+from kernbench.ccl.kernels.trees import ahead_of, tree_of, tree_turns
 from kernbench.ccl.orders import Parents, heap_parents, tree_queues
-from kernbench.ccl.parts import ahead_of, in_turn, tree_of, tree_turns, whole
 from kernbench.theory.group import Group
 
 

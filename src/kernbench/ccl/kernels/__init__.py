@@ -1,0 +1,1 @@
+"""What kernels of collectives share, in a file each; sees only the kernel language."""
