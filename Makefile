@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORCH_VENV := .venv-torch
 TORCH_READY := $(TORCH_VENV)/.ready
 
-.PHONY: demo test test-mixes test-races test-torch check bench clean
+.PHONY: demo test test-mixes test-races test-torch check perf clean
 
 demo: $(READY)
 	$(BIN)/kernbench run gemm
@@ -32,13 +32,13 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)
-	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/presets.py
-	$(BIN)/python benchmarks/halo.py
-	$(BIN)/python benchmarks/collectives.py
-	$(BIN)/python benchmarks/races.py
+perf: $(READY)
+	$(BIN)/python perf/engine.py
+	$(BIN)/python perf/speed.py
+	$(BIN)/python perf/presets.py
+	$(BIN)/python perf/halo.py
+	$(BIN)/python perf/collectives.py
+	$(BIN)/python perf/races.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 RECORDS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 SECTIONS = ["Question", "What matters", "Options", "Decision", "Consequences", "How we know it holds"]
 STATUS = re.compile(r"proposed|accepted|rejected|superseded by ADR-\d{4}")
-REFERENCE = re.compile(r"`((?:tests|benchmarks|src|docs)/[^`\s]*|pyproject\.toml)`")
+REFERENCE = re.compile(r"`((?:tests|perf|src|docs)/[^`\s]*|pyproject\.toml)`")
 
 
 def sections(text: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ def test_a_page_says_what_happens(page, monkeypatch):
 # Blocks with commands that are not run as printed, and why.
 NOT_RUN = {
     "CONTRIBUTING.md": "writes the pages that these tests compare",
-    "docs/explanation/speed.md": "takes minutes; tests/test_benchmarks.py runs each script on something small",
+    "docs/explanation/speed.md": "takes minutes; tests/test_perf.py runs each script on something small",
 }
 COMMAND = re.compile(r"^(\$ |kernbench [a-z]|(\.venv/bin/)?python |make |pip )", re.MULTILINE)
 

@@ -138,7 +138,7 @@ def test_no_algorithm_exceeds_a_line(name, where):
 def test_a_ring_sliced_by_slot_reaches_nine_tenths_of_what_its_links_and_its_hbm_allow(n_ranks, size_bytes):
     """HBM moves 2 n, the busiest link 2 n (p-1)/p: 47.104 GB/s over p/(p-1) bytes a link byte.
 
-    16 PEs reach it at 16 MiB, which takes a minute: ``benchmarks/collectives.py``.
+    16 PEs reach it at 16 MiB, which takes a minute: ``perf/collectives.py``.
     """
     bench = bench_of("ring_sliced_allreduce", n_ranks=n_ranks, n_warmup=0)
     case = Case(bench.request, bench.ranks, "ring_sliced_allreduce", size_bytes)

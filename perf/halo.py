@@ -5,8 +5,8 @@ On ``default``, mode ``timed``, values checked, without an op log, each number o
 the bench ``halo_exchange``, which computes between its exchanges. CPU time is that of tensors, queues and the launch,
 without imports, the making of the machine and the check; the peak is of the whole process.
 
-    python benchmarks/halo.py
-    python benchmarks/halo.py --only stencil --steps 20,40
+    python perf/halo.py
+    python perf/halo.py --only stencil --steps 20,40
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
+SPEED = Path(__file__).parents[1] / "perf" / "speed.py"
 HALO = SPEED.with_name("halo.py")
 COLLECTIVES = SPEED.with_name("collectives.py")
 PRESETS = SPEED.with_name("presets.py")

@@ -2,8 +2,8 @@
 
 CPU time is the child's, from its start to its end, as for ``speed.py``. A bench that fails ends the benchmark.
 
-    python benchmarks/presets.py
-    python benchmarks/presets.py --preset tiny --only gemm
+    python perf/presets.py
+    python perf/presets.py --preset tiny --only gemm
 """
 
 from __future__ import annotations

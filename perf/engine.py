@@ -9,7 +9,7 @@ Both sides run the same seeded description and must end at the same picosecond w
 That is only fair without ties, since SimPy orders them by insertion: the work is checked to have none, by
 running ours with its ties permuted.
 
-    python benchmarks/engine.py --pes 64,256,1024 --pairs 5
+    python perf/engine.py --pes 64,256,1024 --pairs 5
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ CPU time is that of the launch alone, without imports, the making of the machine
 the whole process. ``share`` is that of the lower of two lines of busbw: what the busiest link and the busiest HBM
 channel allow. It follows from simulated time alone.
 
-    python benchmarks/collectives.py
-    python benchmarks/collectives.py --only ring-64 --ranks 16 --size 4096
+    python perf/collectives.py
+    python perf/collectives.py --only ring-64 --ranks 16 --size 4096
 """
 
 from __future__ import annotations

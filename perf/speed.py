@@ -4,8 +4,8 @@ CPU time is the child's, user and system together, from its start to its end: in
 and report. It is what the bars are set in; wall time would measure the neighbours. Simulated times are not the point
 here, but a run whose check fails ends the benchmark.
 
-    python benchmarks/speed.py --runs 3
-    python benchmarks/speed.py --only gemm --only help
+    python perf/speed.py --runs 3
+    python perf/speed.py --only gemm --only help
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Each case runs in pairs in a process of its own, with and without in turn, and the median of the ratios is held to its
 bar. What is timed is the bench on a machine that is there already: launches, copies and values.
 
-    python benchmarks/races.py --pairs 5
-    python benchmarks/races.py --only softmax --mode data
+    python perf/races.py --pairs 5
+    python perf/races.py --only softmax --mode data
 """
 
 from __future__ import annotations
