@@ -14,8 +14,8 @@ from typing import Any
 
 import kernbench as kb
 from kernbench import tl
-from kernbench.ccl_bench.bench import CclBench
-from kernbench.ccl_bench.request import Request
+from kernbench.bench.collectives.bench import CclBench
+from kernbench.bench.collectives.request import Request
 from kernbench.cli.ccl_page import request_as_json, row_as_json
 from kernbench.cli.main import COMMANDS, _group
 from kernbench.components.base import COMPONENTS

@@ -114,10 +114,10 @@ class Measured:
 
 def simulate(case: Case) -> Measured:
     """Run it here; stop if a value is wrong."""
+    from kernbench.bench.collectives.case import send_rings
+    from kernbench.bench.collectives.inputs import Inputs, expected
+    from kernbench.bench.collectives.volume import bus_factor
     from kernbench.ccl.communicator import Communicator
-    from kernbench.ccl_bench.case import send_rings
-    from kernbench.ccl_bench.inputs import Inputs, expected
-    from kernbench.ccl_bench.volume import bus_factor
     from kernbench.dtypes import float32
     from kernbench.garbage import rarely_collected
     from kernbench.runtime.placement import DPPolicy

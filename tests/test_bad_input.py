@@ -12,7 +12,7 @@ from textwrap import indent
 
 import pytest
 
-from kernbench import bench
+from kernbench.bench import runner
 from kernbench.cli.main import execute
 from kernbench.config.load import PRESETS
 
@@ -742,8 +742,8 @@ def test_a_full_disk_is_told(kernbench, options, name):
 def test_too_little_memory_is_one_line(kernbench, monkeypatch):
     """Where it is a line of ours that runs out of it."""
     ours = {"__name__": "ours"}
-    exec(compile("def starve(*_):\n    raise MemoryError('3.64 TiB')", bench.__file__, "exec"), ours)
-    monkeypatch.setattr(bench, "load_bench", ours["starve"])
+    exec(compile("def starve(*_):\n    raise MemoryError('3.64 TiB')", runner.__file__, "exec"), ours)
+    monkeypatch.setattr(runner, "load_bench", ours["starve"])
     assert kernbench(*SMALL) == (
         BAD_INPUT,
         "kernbench: this computer has too little memory; make it smaller (MemoryError: 3.64 TiB)\n",
@@ -757,7 +757,7 @@ def test_an_interrupt_within_an_import_is_an_interrupt(kernbench, monkeypatch):
         except KeyboardInterrupt as error:
             raise ImportError("numpy failed to import") from error
 
-    monkeypatch.setattr("kernbench.bench.load_bench", interrupted_import)
+    monkeypatch.setattr("kernbench.bench.runner.load_bench", interrupted_import)
     assert kernbench(*SMALL) == (130, "kernbench: interrupted\n")
 
 

@@ -4,9 +4,9 @@ accounted for; and on an idle one every transfer takes what its closed form says
 import pytest
 
 from kernbench.bench import run
+from kernbench.bench.probe import run_probe
 from kernbench.config.load import load_config
 from kernbench.errors import CapacityError, ConfigError
-from kernbench.probe import run_probe
 from kernbench.theory.lint import lint
 from kernbench.theory.peaks import peaks
 from kernbench.topology.builder import build_graph

@@ -28,13 +28,13 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
         run,
         side,
     )
+    from kernbench.bench.probe import run_probe
     from kernbench.ccl import QueuePair, install_queues
     from kernbench.dtypes import accumulate_type, as_dtype
     from kernbench.errors import UsageError
     from kernbench.lang import tl
     from kernbench.lang.jit import jit
     from kernbench.limits import limited
-    from kernbench.probe import run_probe
     from kernbench.runtime.context import Context
     from kernbench.runtime.placement import DPPolicy
     from kernbench.runtime.tensor import Tensor
@@ -77,7 +77,7 @@ _PUBLIC = {
     "random_values": "kernbench.bench",
     "rounding": "kernbench.bench",
     "run": "kernbench.bench",
-    "run_probe": "kernbench.probe",
+    "run_probe": "kernbench.bench.probe",
     "side": "kernbench.bench",
     "simulate": "kernbench.simulation",
     "tl": "kernbench.lang",

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.bench.collectives.inputs import REDUCING
 from kernbench.ccl.algorithm import ALGORITHMS, BITWISE, OPS, require_served
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.orders import double_parents, level_places, mesh_places, ring_order, torus_places
-from kernbench.ccl_bench.inputs import REDUCING
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
 from kernbench.lang import jit, tl

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+from kernbench.bench.collectives.bench import CclBench
+from kernbench.bench.collectives.request import Request
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator, usable_slots
-from kernbench.ccl_bench.bench import CclBench
-from kernbench.ccl_bench.request import Request
 from kernbench.config.load import load_config
 from kernbench.machine.ideal_machine import IdealQueues
 from kernbench.messages.commands import IpcqSendCmd

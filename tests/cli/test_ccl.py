@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.bench.collectives.inputs import REDUCTIONS, Inputs, expected
+from kernbench.bench.collectives.request import COLLECTIVES, TYPES
+from kernbench.bench.collectives.row import CclRow, Half
+from kernbench.bench.collectives.volume import bus_factor
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl_bench.inputs import REDUCTIONS, Inputs, expected
-from kernbench.ccl_bench.request import COLLECTIVES, TYPES
-from kernbench.ccl_bench.row import CclRow, Half
-from kernbench.ccl_bench.volume import bus_factor
 from kernbench.cli.ccl import sizes_of
 from kernbench.cli.ccl_page import foot_of
 from kernbench.cli.ccl_table import Table
@@ -553,7 +553,9 @@ def test_each_checked_run_has_values_of_its_own(kernbench, monkeypatch):
 
 
 def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only(kernbench, monkeypatch):
-    monkeypatch.setattr("kernbench.ccl_bench.theory.oracle", lambda *_: Oracle(Fraction(1), "max-plus"))
+    monkeypatch.setattr(
+        "kernbench.bench.collectives.theory.oracle", lambda *_: Oracle(Fraction(1), "max-plus")
+    )
     ran = kernbench("ccl", "all_reduce", *TINY, "--ideal")
     assert ran.code == 1
     assert "# Off their oracle     : 1 FAILED" in ran.out

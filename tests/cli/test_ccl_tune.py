@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.bench.collectives import measurement
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.measurement import time_of
+from kernbench.bench.collectives.ranks import Ranks
+from kernbench.bench.collectives.request import Request, algorithms_of
+from kernbench.bench.collectives.tune import NEARLY, Fastest, Tuned, Tuner, selection_of, serves_any
 from kernbench.ccl.selection import select
-from kernbench.ccl_bench import measurement
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.measurement import time_of
-from kernbench.ccl_bench.ranks import Ranks
-from kernbench.ccl_bench.request import Request, algorithms_of
-from kernbench.ccl_bench.tune import NEARLY, Fastest, Tuned, Tuner, selection_of, serves_any
 from kernbench.cli.ccl_tune import levels, table_lines
 from kernbench.config.load import load_config
 from kernbench.config.schema import size_ranges
@@ -69,7 +69,7 @@ def test_an_algorithm_stays_at_the_next_size_if_it_is_nearly_as_fast(monkeypatch
         return {name: Fraction(time) for name, time in times[size].items()}
 
     monkeypatch.setattr(Tuner, "_times", timed)
-    monkeypatch.setattr("kernbench.ccl_bench.tune.serves_any", lambda name: name == "b")
+    monkeypatch.setattr("kernbench.bench.collectives.tune.serves_any", lambda name: name == "b")
     tuned = tuner_of(sizes=tuple(times)).tuned("reduce")
     assert selection_of(tuned.sizes) == "a:0-256;b:257-1024;a:1025-max"
     assert selection_of(tuned.otherwise) == "b:0-max"
@@ -249,7 +249,7 @@ def test_a_file_lies_beside_what_it_extends(kernbench, tmp_path, monkeypatch):
 
 
 def test_by_theory_nothing_is_simulated(kernbench, monkeypatch):
-    monkeypatch.setattr("kernbench.ccl_bench.case.Simulation", None)
+    monkeypatch.setattr("kernbench.bench.collectives.case.Simulation", None)
     out = kernbench("ccl", "--tune", "--ideal", *TINY, "-b", "64", "-e", "64K", "-f", "32").out
     assert "float, sum, estimated by theory at 3 sizes from\n" in out
     assert ";ring_sliced_allreduce:" in out
@@ -346,7 +346,7 @@ def test_on_the_ideal_machine_theory_is_the_truth(kernbench):
 
 def test_what_theory_prefers_wrongly_is_not_named(kernbench, monkeypatch):
     monkeypatch.setattr(
-        "kernbench.ccl_bench.theory.Theory.estimate_ps",
+        "kernbench.bench.collectives.theory.Theory.estimate_ps",
         property(lambda theory: Fraction(1 if theory.case.name == "mesh_allreduce" else 100)),
     )
     args = ("ccl", "all_reduce", *TINY, *SIZE, "--algo", "ring_sliced_allreduce", "--mode", "timing")

@@ -63,7 +63,7 @@ def probed(monkeypatch):
         return asked.rows
 
     probe = SimpleNamespace(CASES=("host-to-device", "pe-to-local"), SIZES=(4096, 8192), run_probe=run_probe)
-    monkeypatch.setitem(sys.modules, "kernbench.probe", probe)
+    monkeypatch.setitem(sys.modules, "kernbench.bench.probe", probe)
     return asked
 
 
@@ -174,7 +174,7 @@ def test_wrong_input_is_one_line(kernbench, probed, args, error):
 
 def test_the_help_names_every_case(kernbench):
     help_text = "".join(kernbench("probe", "--help").out.split())
-    assert all(case in help_text for case in (*import_module("kernbench.probe").CASES, "queue"))
+    assert all(case in help_text for case in (*import_module("kernbench.bench.probe").CASES, "queue"))
 
 
 def test_on_the_real_machine_every_error_is_0(kernbench):

@@ -8,13 +8,13 @@ from fractions import Fraction
 
 import pytest
 
+from kernbench.bench.collectives.bench import CclBench
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.measurement import measure
+from kernbench.bench.collectives.request import Request
+from kernbench.bench.collectives.theory import Theory
+from kernbench.bench.collectives.volume import bus_factor
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
-from kernbench.ccl_bench.bench import CclBench
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.measurement import measure
-from kernbench.ccl_bench.request import Request
-from kernbench.ccl_bench.theory import Theory
-from kernbench.ccl_bench.volume import bus_factor
 from kernbench.config.load import load_config
 from kernbench.theory.ceilings import Line, lines_of
 from kernbench.topology.builder import build_graph

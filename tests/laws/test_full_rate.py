@@ -6,8 +6,8 @@ A link needs what is under way in a round trip, rate x 2 x latency, in whole chu
 
 import pytest
 
+from kernbench.bench.probe import run_probe
 from kernbench.config.load import load_config
-from kernbench.probe import run_probe
 from kernbench.theory.buffers import full_rate_window
 from kernbench.theory.idle_transfer import pe_requester
 from kernbench.theory.lint import lint

@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
+from kernbench.bench.probe import run_probe
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.probe import run_probe
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages, stream_ps
 from kernbench.topology.routes import Routes

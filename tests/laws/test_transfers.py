@@ -5,12 +5,12 @@ import statistics
 import numpy as np
 import pytest
 
+from kernbench.bench.probe import CASES, run_probe
 from kernbench.config.load import load_config
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.probe import CASES, run_probe
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps

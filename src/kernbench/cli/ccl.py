@@ -27,8 +27,8 @@ from kernbench.units import parse_bytes
 from kernbench.wording import plural, quoted, shortened
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench.bench import CclBench
-    from kernbench.ccl_bench.row import CclRow
+    from kernbench.bench.collectives.bench import CclBench
+    from kernbench.bench.collectives.row import CclRow
 
 SCHEMA = "kernbench.ccl/1"
 WRONG = 1
@@ -52,7 +52,7 @@ def command(
         typer.Argument(
             metavar="COLLECTIVE",
             help="As in all_reduce; a wrong name lists them all. All, if left out with --tune.",
-            autocompletion=completed_from("kernbench.ccl_bench.request", "COLLECTIVES"),
+            autocompletion=completed_from("kernbench.bench.collectives.request", "COLLECTIVES"),
         ),
     ] = None,
     least: Annotated[
@@ -212,7 +212,7 @@ def command(
         raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     load_plugins(plugin or ())
 
-    from kernbench.ccl_bench.request import Request
+    from kernbench.bench.collectives.request import Request
 
     request = Request(
         collective=collective or "all_reduce",  # type: ignore[arg-type]  # checked where it is used
@@ -238,7 +238,7 @@ def command(
         )
         return
 
-    from kernbench.ccl_bench.bench import CclBench
+    from kernbench.bench.collectives.bench import CclBench
     from kernbench.cli.ccl_page import faster_as_json, foot_of, head_of, request_as_json, row_as_json
     from kernbench.cli.ccl_table import Table, folded
     from kernbench.cli.console import sign_of_life
@@ -338,8 +338,8 @@ def last_of(most: str | None, sizes: Sequence[int]) -> int:
 
 def _require_elements(bench: CclBench, sizes: Sequence[int]) -> None:
     """Refuse sizes of which none holds anything, unless nothing is what was asked for."""
-    from kernbench.ccl_bench.request import TYPES
-    from kernbench.ccl_bench.volume import SHARDED, Volume
+    from kernbench.bench.collectives.request import TYPES
+    from kernbench.bench.collectives.volume import SHARDED, Volume
 
     request, n_ranks = bench.request, len(bench.ranks.pes)
     if sizes[-1] == 0 or any(Volume(request, n_ranks, size).n_elem for size in sizes):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kernbench.cli.ccl_table import NONE
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench.bench import CclBench, Faster
-    from kernbench.ccl_bench.row import CclRow, Half
+    from kernbench.bench.collectives.bench import CclBench, Faster
+    from kernbench.bench.collectives.row import CclRow, Half
     from kernbench.theory.ceilings import Line
 
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}

@@ -9,7 +9,7 @@ from kernbench.cli.plot import COLOURS, GRID, INK, STYLE, save
 from kernbench.units import format_bytes
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench.row import CclRow
+    from kernbench.bench.collectives.row import CclRow
 
 MARKERS = "os^Dv<>P"
 

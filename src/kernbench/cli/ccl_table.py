@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench.row import CclRow, Half
+    from kernbench.bench.collectives.row import CclRow, Half
 
 NONE = "N/A"
 

@@ -15,8 +15,8 @@ from kernbench.errors import UsageError
 OPTIONS = {"--ranks": "n_ranks", "-d": "dtype", "-o": "op", "-w": "n_warmup", "--buffer": "buffer"}
 
 if TYPE_CHECKING:
-    from kernbench.ccl_bench.request import Request
-    from kernbench.ccl_bench.tune import Tuned
+    from kernbench.bench.collectives.request import Request
+    from kernbench.bench.collectives.tune import Tuned
     from kernbench.config.schema import Config, TopologySpec
 
 
@@ -35,9 +35,9 @@ def tune(
 
     ``size_words`` are the options that gave ``sizes``.
     """
+    from kernbench.bench.collectives.request import require_known
+    from kernbench.bench.collectives.tune import Tuner
     from kernbench.ccl.algorithm import load_algorithms
-    from kernbench.ccl_bench.request import require_known
-    from kernbench.ccl_bench.tune import Tuner
     from kernbench.cli.console import sign_of_life
     from kernbench.config.load import load_config
     from kernbench.config.schema import CclSelectionSpec
@@ -142,7 +142,7 @@ def left_out_of(found: Sequence[Tuned]) -> Iterator[str]:
 
 def table_lines(found: Sequence[Tuned]) -> Iterator[str]:
     """The tables of one collective, by ascending ranks; equal ones that follow each other are one."""
-    from kernbench.ccl_bench.tune import selection_of
+    from kernbench.bench.collectives.tune import selection_of
     from kernbench.config.schema import MAX
 
     tables = []

@@ -11,7 +11,7 @@ from kernbench.reports.files import written_whole
 from kernbench.units import format_bytes
 
 if TYPE_CHECKING:
-    from kernbench.probe import QueueRow
+    from kernbench.bench.probe import QueueRow
 
 FORMATS = (".png", ".svg")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")  # Okabe and Ito's

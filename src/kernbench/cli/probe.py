@@ -16,7 +16,7 @@ from kernbench.units import format_bytes, format_ps, parse_bytes
 from kernbench.wording import quoted, shortened
 
 if TYPE_CHECKING:
-    from kernbench.probe import ProbeRow, QueueRow
+    from kernbench.bench.probe import ProbeRow, QueueRow
     from kernbench.reports.output import Output
 
 SCHEMA = "kernbench.probe/1"
@@ -39,7 +39,7 @@ def command(
             help="One of host-to-device, device-to-host, pe-to-local, pe-to-same-cube, pe-to-other-cube, "
             "pe-to-other-sip; all of these that the machine has, if left out. Or queue: a queue between two PEs.",
             show_default=False,
-            autocompletion=completed_from("kernbench.probe", "CASES"),
+            autocompletion=completed_from("kernbench.bench.probe", "CASES"),
         ),
     ] = None,
     sizes: Annotated[
@@ -110,7 +110,7 @@ def command(
     for option, value in (("--pes", pes), ("--depths", depths), ("--plot", plot)):
         if value is not None:
             raise UsageError(f"{option} is for a queue: kernbench probe queue {option} {value}")
-    from kernbench.probe import CASES, SIZES, run_probe
+    from kernbench.bench.probe import CASES, SIZES, run_probe
 
     if case is not None and case not in CASES:
         raise UnknownNameError(f"unknown case {quoted(case)}; {did_you_mean(case, (*CASES, QUEUE))}")
@@ -150,7 +150,7 @@ def _probe_queue(
     require_drawable(plot)
     chosen_depths = None if depths is None else parse_depths(depths)
     chosen_pes = (0, 1) if pes is None else parse_pes(pes)
-    from kernbench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
+    from kernbench.bench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
 
     with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
         rows = run_queue_probe(

@@ -10,7 +10,7 @@ from kernbench.units import format_bytes, format_ps
 from kernbench.wording import shortened
 
 if TYPE_CHECKING:
-    from kernbench.probe import QueueRow
+    from kernbench.bench.probe import QueueRow
     from kernbench.reports.output import Output
 
 MOST_DEPTHS = 1000  # each takes a run; and TCM holds some thousand slots at most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from kernbench.ccl_bench.request import TYPES, Request
+from kernbench.bench.collectives.request import TYPES, Request
 from kernbench.theory.group import Collective
 
 SHARDED: frozenset[Collective] = frozenset(("all_gather", "reduce_scatter", "all_to_all"))

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.measurement import Timing, time_of
+from kernbench.bench.collectives.ranks import Ranks
+from kernbench.bench.collectives.request import Request, algorithms_of
+from kernbench.bench.collectives.theory import Theory
+from kernbench.bench.collectives.volume import Volume
 from kernbench.ccl.algorithm import ALGORITHMS
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.measurement import Timing, time_of
-from kernbench.ccl_bench.ranks import Ranks
-from kernbench.ccl_bench.request import Request, algorithms_of
-from kernbench.ccl_bench.theory import Theory
-from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import MAX, Config
 from kernbench.errors import CapacityError
 from kernbench.theory.group import Collective

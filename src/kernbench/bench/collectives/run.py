@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.inputs import Inputs, expected
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.inputs import Inputs, expected
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
 from kernbench.reports.breakdown import kernel_spans

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.row import Half
-from kernbench.ccl_bench.run import OverLimitError, Run
-from kernbench.ccl_bench.theory import Theory
-from kernbench.ccl_bench.volume import bus_factor
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.row import Half
+from kernbench.bench.collectives.run import OverLimitError, Run
+from kernbench.bench.collectives.theory import Theory
+from kernbench.bench.collectives.volume import bus_factor
 from kernbench.machine.machine import Machine
 from kernbench.memory.ipcq_ring import SendRing
 from kernbench.messages.oplog import OpCode

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
+from kernbench.bench.collectives.request import Request
 from kernbench.ccl.algorithm import ALGORITHMS
-from kernbench.ccl_bench.request import Request
 from kernbench.components.pe.pe_math import lanes_for
 from kernbench.config.schema import Config
 from kernbench.dtypes import float32

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from kernbench.bench.collectives.ranks import Ranks
+from kernbench.bench.collectives.request import TYPES, Request
+from kernbench.bench.collectives.volume import Volume
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import ring_of, wire
-from kernbench.ccl_bench.ranks import Ranks
-from kernbench.ccl_bench.request import TYPES, Request
-from kernbench.ccl_bench.volume import Volume
 from kernbench.components.pe.pe_ipcq import PeIpcq
 from kernbench.machine.machine import Machine
 from kernbench.memory.ipcq_ring import SendRing

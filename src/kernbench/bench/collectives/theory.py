@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cached_property
 
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.inputs import REDUCING
 from kernbench.ccl.communicator import usable_slots
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.inputs import REDUCING
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.theory.closed_forms import Oracle, oracle
 from kernbench.theory.ideal import IdealModel

@@ -7,16 +7,16 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import NamedTuple
 
+from kernbench.bench.collectives.case import Case
+from kernbench.bench.collectives.inputs import REDUCING
+from kernbench.bench.collectives.measurement import Timing, measure, time_of
+from kernbench.bench.collectives.ranks import Ranks
+from kernbench.bench.collectives.request import ROOTED, Request, algorithms_of, require_known
+from kernbench.bench.collectives.row import CclRow
+from kernbench.bench.collectives.theory import Theory
+from kernbench.bench.collectives.volume import Volume
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
 from kernbench.ccl.selection import select
-from kernbench.ccl_bench.case import Case
-from kernbench.ccl_bench.inputs import REDUCING
-from kernbench.ccl_bench.measurement import Timing, measure, time_of
-from kernbench.ccl_bench.ranks import Ranks
-from kernbench.ccl_bench.request import ROOTED, Request, algorithms_of, require_known
-from kernbench.ccl_bench.row import CclRow
-from kernbench.ccl_bench.theory import Theory
-from kernbench.ccl_bench.volume import Volume
 from kernbench.config.schema import Config
 from kernbench.errors import CapacityError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
