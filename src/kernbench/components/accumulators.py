@@ -18,7 +18,7 @@ class _Resident:
         self.is_stored = False
 
 
-class Room(NamedTuple):
+class Eviction(NamedTuple):
     """What has to happen before a result may use its room.
 
     ``stores`` are the bytes of each result that has to go to TCM first; ``behind`` the commands that must be
@@ -29,7 +29,7 @@ class Room(NamedTuple):
     behind: tuple[int, ...]
 
 
-NOTHING_FIRST = Room((), ())
+NOTHING_FIRST = Eviction((), ())
 
 
 class AccumulatorFile:
@@ -63,24 +63,24 @@ class AccumulatorFile:
         resident.readers.append(reader)
         return True
 
-    def to_tcm(self, version: int, reader: int) -> Room:
+    def to_tcm(self, version: int, reader: int) -> Eviction:
         """What it takes that command ``reader`` finds ``version`` in TCM."""
         resident = self._residents.get(version)
         if resident is None or resident.is_stored:
             storer = self._stored_by.get(version, reader)
-            return NOTHING_FIRST if storer == reader else Room((), (storer,))
+            return NOTHING_FIRST if storer == reader else Eviction((), (storer,))
         resident.is_stored = True
         resident.readers.append(reader)
         self._stored_by[version] = reader
-        return Room((resident.tcm_bytes,), (resident.maker,))
+        return Eviction((resident.tcm_bytes,), (resident.maker,))
 
-    def place(self, version: int, size_bytes: int, tcm_bytes: int, maker: int) -> Room:
+    def place(self, version: int, size_bytes: int, tcm_bytes: int, maker: int) -> Eviction:
         """Give ``size_bytes`` to the result ``version`` of command ``maker``."""
         room = self._make_room(size_bytes, maker)
         self._residents[version] = _Resident(size_bytes, tcm_bytes, maker)
         return room
 
-    def accumulate(self, acc: int, version: int, maker: int, *, lives_on: bool) -> Room:
+    def accumulate(self, acc: int, version: int, maker: int, *, lives_on: bool) -> Eviction:
         """Let command ``maker`` add onto ``acc`` in its place: that is ``version`` then.
 
         An accumulator that lives on is stored first.
@@ -89,9 +89,9 @@ class AccumulatorFile:
         old = self._residents.pop(acc)
         self._residents[version] = _Resident(old.size_bytes, old.tcm_bytes, maker)
         readers = tuple(reader for reader in old.readers if reader != maker)
-        return Room(room.stores, room.behind + readers)
+        return Eviction(room.stores, room.behind + readers)
 
-    def use_all(self, maker: int) -> Room:
+    def use_all(self, maker: int) -> Eviction:
         """Give the whole file to the passing blocks of command ``maker``."""
         room = self._make_room(self.capacity_bytes, maker)
         self._left = [(self.capacity_bytes, (maker,))]
@@ -104,7 +104,7 @@ class AccumulatorFile:
         if resident is not None:
             self._leave(resident)
 
-    def _make_room(self, size_bytes: int, maker: int) -> Room:
+    def _make_room(self, size_bytes: int, maker: int) -> Eviction:
         stores: list[int] = []
         behind: list[int] = []
         free_bytes = self._unused_bytes
@@ -115,7 +115,7 @@ class AccumulatorFile:
             free_bytes += left_bytes
             behind += users
         self._unused_bytes = free_bytes - size_bytes
-        return Room(tuple(stores), tuple(behind))
+        return Eviction(tuple(stores), tuple(behind))
 
     def _evict(self, evictor: int) -> tuple[int, ...]:
         version, resident = next(iter(self._residents.items()))

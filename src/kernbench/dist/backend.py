@@ -11,7 +11,7 @@ from kernbench.theory.group import Collective, Group, group_of
 from kernbench.ccl.communicator import Communicator
 from kernbench.dist.exchange import Exchange, Pair
 from kernbench.dist.errors import SizesError
-from kernbench.dist.queue_cache import Key, Room
+from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.ccl.selection import require_all_known, select, selected
 from kernbench.config.schema import CclSpec, size_ranges
 from kernbench.errors import CapacityError
@@ -30,8 +30,8 @@ class AhbmCCLBackend:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self._room = Room(torch)
-        self._exchange = Exchange(torch, self._room)
+        self._queue_cache = QueueCache(torch)
+        self._exchange = Exchange(torch, self._queue_cache)
         self._communicators: dict[Key, Communicator] = {}
         self._users: dict[tuple[int, ...], int] = {}
 
@@ -69,9 +69,9 @@ class AhbmCCLBackend:
             del self._communicators[key]
         if self.torch.machine.is_stopped:
             return
-        self._room.remove(keys)
+        self._queue_cache.remove(keys)
         if not self._users:
-            self._room.clear()
+            self._queue_cache.clear()
 
     def world_size(self, n_given: int) -> int:
         """Ranks of the default group: as given, else as the all-reduce's settings say, else all PEs."""
@@ -135,7 +135,7 @@ class AhbmCCLBackend:
         if key not in self._communicators:
             self._communicators[key] = Communicator(self.torch, pes)
         communicator = self._communicators[key]
-        self._room.install(key, partial(communicator.install, name), lambda _: communicator.remove())
+        self._queue_cache.install(key, partial(communicator.install, name), lambda _: communicator.remove())
         return communicator
 
 

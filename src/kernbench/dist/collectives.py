@@ -10,7 +10,7 @@ from typing import Any
 from kernbench.theory.group import Collective
 from kernbench.dist.backend import AhbmCCLBackend
 from kernbench.dist.exchange import Pair
-from kernbench.dist.groups import Call, Group, Tensors
+from kernbench.dist.groups import Call, Rendezvous, Tensors
 from kernbench.dist.errors import OURS, BackendError, SizesError, is_rank, require_one_dtype, torch_name
 from kernbench.dist.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
@@ -36,7 +36,7 @@ class Collectives:
     def __init__(self, backend: AhbmCCLBackend) -> None:
         self._backend = backend
 
-    def all_reduce(self, group: Group, *, op: ReduceOp) -> Plan:
+    def all_reduce(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
         """In place."""
         how = _op_named("all_reduce", op)
 
@@ -46,7 +46,7 @@ class Collectives:
 
         return self._plan("all_reduce", "all_reduce", group, call, (0, 0), list, op=how)
 
-    def broadcast(self, group: Group, *, root: int) -> Plan:
+    def broadcast(self, group: Rendezvous, *, root: int) -> Plan:
         """In place."""
         _require_root("broadcast", group, root)
 
@@ -55,7 +55,7 @@ class Collectives:
 
         return self._plan("broadcast", "broadcast", group, call, (0, 0), list, root=root)
 
-    def reduce(self, group: Group, *, op: ReduceOp, root: int) -> Plan:
+    def reduce(self, group: Rendezvous, *, op: ReduceOp, root: int) -> Plan:
         """In place."""
         how = _op_named("reduce", op)
         _require_root("reduce", group, root)
@@ -66,7 +66,7 @@ class Collectives:
 
         return self._plan("reduce", "reduce", group, call, (0, 0), list, op=how, root=root)
 
-    def all_gather_single(self, group: Group) -> Plan:
+    def all_gather_single(self, group: Rendezvous) -> Plan:
         """Tensors are output and input."""
         n = len(group.ranks)
 
@@ -88,7 +88,7 @@ class Collectives:
             "all_gather_single", "all_gather", group, call, (1, 0), lambda tensors: [tensors[0]]
         )
 
-    def reduce_scatter_single(self, group: Group, *, op: ReduceOp) -> Plan:
+    def reduce_scatter_single(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
         """Tensors are output and input."""
         how, n = _op_named("reduce_scatter_single", op), len(group.ranks)
 
@@ -109,7 +109,7 @@ class Collectives:
 
         return self._plan("reduce_scatter_single", "reduce_scatter", group, call, (1, 0), _nothing, op=how)
 
-    def all_to_all_single(self, group: Group) -> Plan:
+    def all_to_all_single(self, group: Rendezvous) -> Plan:
         """Tensors are output and input, in even parts of dimension 0."""
         n = len(group.ranks)
 
@@ -132,7 +132,7 @@ class Collectives:
             "all_to_all_single", "all_to_all", group, call, (1, 0), lambda tensors: [tensors[0]]
         )
 
-    def all_to_all_split(self, group: Group, *, splits: tuple[list[int], list[int]]) -> Plan:
+    def all_to_all_split(self, group: Rendezvous, *, splits: tuple[list[int], list[int]]) -> Plan:
         """Tensors are output and input, in parts of dimension 0 of the given extents: each is a transfer of a pair."""
 
         def call(tensors: Tensors, line: SourceLine) -> Call:
@@ -160,7 +160,7 @@ class Collectives:
 
         return Plan(name="all_to_all_single", call=call, run=run, outputs=lambda tensors: [tensors[0]])
 
-    def all_to_all(self, group: Group, *, n_outputs: int) -> Plan:
+    def all_to_all(self, group: Rendezvous, *, n_outputs: int) -> Plan:
         """Tensors are an output for each rank, then an input for each: each is a transfer of a pair."""
         n = len(group.ranks)
 
@@ -183,7 +183,7 @@ class Collectives:
 
         return Plan(name="all_to_all", call=call, run=run, outputs=lambda tensors: list(tensors[:n]))
 
-    def gather(self, group: Group, *, root: int) -> Plan:
+    def gather(self, group: Rendezvous, *, root: int) -> Plan:
         """Tensors are the input, and of the root an output for each rank: each is a transfer."""
         _require_root("gather", group, root)
 
@@ -204,7 +204,7 @@ class Collectives:
 
         return Plan(name="gather", call=call, run=run, outputs=lambda tensors: list(tensors[1:]))
 
-    def scatter(self, group: Group, *, root: int) -> Plan:
+    def scatter(self, group: Rendezvous, *, root: int) -> Plan:
         """Tensors are the output, and of the root an input for each rank: each is a transfer."""
         _require_root("scatter", group, root)
 
@@ -225,7 +225,7 @@ class Collectives:
 
         return Plan(name="scatter", call=call, run=run, outputs=lambda tensors: [tensors[0]])
 
-    def all_gather(self, group: Group) -> Plan:
+    def all_gather(self, group: Rendezvous) -> Plan:
         """Tensors are an output for each rank, and the input: gathered in one piece, then copied."""
         n = len(group.ranks)
 
@@ -253,7 +253,7 @@ class Collectives:
 
         return Plan(name="all_gather", call=call, run=run, outputs=lambda tensors: list(tensors[:-1]))
 
-    def reduce_scatter(self, group: Group, *, op: ReduceOp) -> Plan:
+    def reduce_scatter(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
         """Tensors are the output, and an input for each rank: copied to one piece, then reduced and scattered."""
         how, n = _op_named("reduce_scatter", op), len(group.ranks)
 
@@ -282,7 +282,7 @@ class Collectives:
 
         return Plan(name="reduce_scatter", call=call, run=run, outputs=_nothing)
 
-    def barrier(self, group: Group, *, name: str = "barrier") -> Plan:
+    def barrier(self, group: Rendezvous, *, name: str = "barrier") -> Plan:
         """No tensors."""
 
         def run(calls: Sequence[Call]) -> Sequence[Any]:
@@ -297,7 +297,7 @@ class Collectives:
     def _move_all(
         self,
         name: str,
-        group: Group,
+        group: Rendezvous,
         calls: Sequence[Call],
         source_of: Callable[[Call, int], DeviceTensor],
         target_of: Callable[[Call, int], DeviceTensor],
@@ -321,7 +321,7 @@ class Collectives:
         self,
         name: str,
         collective: Collective,
-        group: Group,
+        group: Rendezvous,
         call: Callable[[Tensors, SourceLine], Call],
         ends: tuple[int, int],
         outputs: Callable[[Tensors], list[DeviceTensor] | None],
@@ -357,7 +357,7 @@ def _op_named(name: str, op: Any) -> str:
     return op.value
 
 
-def _require_root(name: str, group: Group, root: int) -> None:
+def _require_root(name: str, group: Rendezvous, root: int) -> None:
     if not is_rank(root, len(group.ranks)):
         raise BackendError(f"{OURS}::{name}: invalid root rank: {quoted(root)}")
 

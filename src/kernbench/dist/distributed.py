@@ -15,7 +15,7 @@ from kernbench.dist.ranks import Hub
 from kernbench.dist.reduce_op import ReduceOp
 from kernbench.dist.unwaited import Unwaited
 from kernbench.dist.work import Work
-from kernbench.dist.world import Worlds
+from kernbench.dist.world import GroupTable
 from kernbench.errors import UnknownAttributeError
 from kernbench.registry import did_you_mean
 from kernbench.runtime.context import Context
@@ -32,13 +32,13 @@ class Distributed(ObjectCollectives):
     def __init__(self, torch: Context, hub: Hub) -> None:
         self._hub = hub
         self._backend = AhbmCCLBackend(torch)
-        self._worlds = Worlds(hub, self._backend)
+        self._table = GroupTable(hub, self._backend)
         self._unwaited = torch.uses = Unwaited(hub)
         self._collectives = Collectives(self._backend)
         self.ReduceOp = ReduceOp
         self.ProcessGroup = ProcessGroup
         self.Work = Work
-        self.group = GroupMember(self._worlds)
+        self.group = GroupMember(self._table)
         self.GroupMember = self.group
         self.P2POp = partial(P2POp, self)
         hub.when_idle.append(self._launch_transfers)

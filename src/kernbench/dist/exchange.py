@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kernbench.ccl.communicator import Constant, usable_slots
 from kernbench.ccl.kernels.spans import Span, read, receive, whole, write
-from kernbench.dist.queue_cache import Key, Room
+from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of
 from kernbench.topology.grid import coords_of
 from kernbench.errors import CapacityError
@@ -40,11 +40,11 @@ class Step(NamedTuple):
 
 
 class Exchange:
-    """Transfers between PEs. A pair's queue is installed at its first use, and removed when its ``room`` is needed."""
+    """Transfers between PEs. A pair's queue is installed at its first use, and removed when others need its room."""
 
-    def __init__(self, torch: Context, room: Room) -> None:
+    def __init__(self, torch: Context, queue_cache: QueueCache) -> None:
         self.torch = torch
-        self._room = room
+        self._queue_cache = queue_cache
 
     def run(self, pairs: Sequence[Pair]) -> None:
         """Launch all ``pairs``: messages of one pair of PEs in the order given, all else at once.
@@ -53,7 +53,7 @@ class Exchange:
         """
         pairs = [pair for pair in pairs if pair.source.numel()]
         ring = self._ring()
-        for together in _kernels(pairs, lambda pe: self._room.n_rings(pe, ring)):
+        for together in _kernels(pairs, lambda pe: self._queue_cache.n_rings(pe, ring)):
             self._launch(together)
 
     def _ring(self) -> RingSpec:
@@ -85,7 +85,7 @@ class Exchange:
         a, b = pair
         queues = [QueuePair(_to(b), _to(a), _to_the_second)]
         install = partial(install_queues, self.torch, queues, pes=pair, directions=())
-        return self._room.install(_key(pair), install, self.torch.remove_queues, keep)
+        return self._queue_cache.install(_key(pair), install, self.torch.remove_queues, keep)
 
 
 class _Plan:
@@ -190,7 +190,7 @@ def _joined(pair: Pair) -> tuple[int, int]:
 
 
 def _key(pair: tuple[int, int]) -> Key:
-    """By what the room knows the queue of two PEs."""
+    """By what the cache knows the queue of two PEs."""
     return pair, "send and recv"
 
 

@@ -57,8 +57,8 @@ class _Transfer:
     work: Work
 
 
-class Group:
-    """What the ranks of a group share. Its members are 0 ... n - 1; ``ranks[m]`` and ``pes[m]`` are what member m is.
+class Rendezvous:
+    """Where the calls of the ranks of a group meet. Its members are 0 ... n - 1; ``ranks[m]`` and ``pes[m]`` are what member m is.
 
     Each member's calls are numbered; those of one number belong together, and run when the last member has made its.
     """
@@ -213,7 +213,7 @@ class Group:
 class ProcessGroup:
     """A group as one of its ranks holds it, or as the host does, which speaks for all of them."""
 
-    def __init__(self, group: Group, member: int) -> None:
+    def __init__(self, group: Rendezvous, member: int) -> None:
         self.group = group
         self._member = member
 

@@ -132,7 +132,7 @@ class PointToPoint(ProcessGroups):
 
     def _launch_transfers(self) -> bool:
         """Launch all sends that have found their receives, as one kernel; False if there are none."""
-        matched = [found for group in self._worlds.groups for found in group.take_matched()]
+        matched = [found for group in self._table.groups for found in group.take_matched()]
         if not matched:
             return False
         error: BaseException | None = None

@@ -12,7 +12,7 @@ from kernbench.dist.environment import rendezvous, world_size_on_host
 from kernbench.dist.groups import NON_GROUP_MEMBER, ProcessGroup
 from kernbench.dist.errors import NOT_INITIALIZED, BackendError, StateError, is_rank
 from kernbench.dist.ranks import Hub
-from kernbench.dist.world import World, Worlds
+from kernbench.dist.world import World, GroupTable
 from kernbench.errors import InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.source import user_line
@@ -24,7 +24,7 @@ GroupLike = ProcessGroup | int | None
 class ProcessGroups:
     """The part of ``torch.distributed`` that needs no tensors."""
 
-    _worlds: Worlds
+    _table: GroupTable
     _hub: Hub
 
     def is_available(self) -> bool:
@@ -99,7 +99,7 @@ class ProcessGroups:
             rank, world_size = 0, world_size_on_host(init_method, rank, world_size, line)
         else:
             rank, world_size = rendezvous(init_method, rank, world_size)
-        self._worlds.init(world_size, rank, line)
+        self._table.init(world_size, rank, line)
 
     def destroy_process_group(self, group: GroupLike = None) -> None:
         """End ``group``, or the default one and all others of this process. The last rank's call removes the queues."""
@@ -110,7 +110,7 @@ class ProcessGroups:
             raise StateError("Process group cannot be None")
         if group is not None and group not in world.groups:
             raise InvalidValueError("Invalid process group specified")
-        self._worlds.destroy(group if isinstance(group, ProcessGroup) else None)
+        self._table.destroy(group if isinstance(group, ProcessGroup) else None)
 
     def new_group(
         self,
@@ -131,7 +131,7 @@ class ProcessGroups:
         if backend is not None:
             _require_backend(backend)
         require_timeout(timeout)
-        return self._worlds.new_group(
+        return self._table.new_group(
             ranks, use_local_synchronization, group_desc or "undefined", sort_ranks, user_line()
         )
 
@@ -234,7 +234,7 @@ class ProcessGroups:
 
     @property
     def _world(self) -> World:
-        return self._worlds.own
+        return self._table.own
 
     def _default(self) -> ProcessGroup:
         default = self._world.default
@@ -293,13 +293,13 @@ class GroupMember:
 
     NON_GROUP_MEMBER = NON_GROUP_MEMBER
 
-    def __init__(self, worlds: Worlds) -> None:
-        self._worlds = worlds
+    def __init__(self, table: GroupTable) -> None:
+        self._table = table
 
     @property
     def WORLD(self) -> ProcessGroup | None:  # noqa: N802  # PyTorch's name
         """The default group of this process."""
-        return self._worlds.own.default
+        return self._table.own.default
 
 
 def is_outside(group: GroupLike) -> bool:

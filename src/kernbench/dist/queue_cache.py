@@ -12,7 +12,7 @@ from kernbench.runtime.context import Context
 Key = tuple[tuple[int, ...], str]  # whose queues: of which PEs, and for what
 
 
-class Room:
+class QueueCache:
     """Queues that may be removed between any two launches, since they come back at their next use.
 
     Invariant: their rings leave half of each TCM to kernels, or they are those of one launch alone.

@@ -41,7 +41,7 @@ TIMED = frozenset(
 )
 
 
-class Process:
+class RankProcess:
     """What is a process's own under PyTorch: default device, random numbers, groups, what its launcher told it.
 
     ``index`` -1 is the host. The context is one and the same; the hub gives it what is a process's own while that
@@ -77,13 +77,13 @@ class Hub:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self.host = Process(-1, torch.default_policy, torch.generator, seen())
+        self.host = RankProcess(-1, torch.default_policy, torch.generator, seen())
         self.current = self.host
-        self.processes: list[Process] = []
+        self.processes: list[RankProcess] = []
         self.when_idle: list[Callable[[], bool]] = []
-        self.when_over: list[Callable[[Sequence[Process], bool], None]] = []
-        self._ready: deque[Process] = deque()
-        self._polling: list[Process] = []
+        self.when_over: list[Callable[[Sequence[RankProcess], bool], None]] = []
+        self._ready: deque[RankProcess] = deque()
+        self._polling: list[RankProcess] = []
         self._first_state = torch.generator.stream.bit_generator.state
         self._main: greenlet | None = None
         self._is_ending = False
@@ -122,7 +122,7 @@ class Hub:
         """Note that something happened that a process may have asked for."""
         self._n_polls = 0
 
-    def wake(self, process: Process) -> None:
+    def wake(self, process: RankProcess) -> None:
         """Let ``process`` go on, if it is parked."""
         if process.waits_for is not None:
             process.waits_for = None
@@ -176,13 +176,13 @@ class Hub:
                 for over in self.when_over:
                     over(processes, has_failed)
 
-    def _process(self, index: int, nprocs: int) -> Process:
+    def _process(self, index: int, nprocs: int) -> RankProcess:
         """A process as PyTorch starts one: with the first random numbers of all, whatever the host has drawn."""
         generator = Generator()
         generator.stream.bit_generator.state = self._first_state
-        return Process(index, DPPolicy(only=index), generator, of_worker(index, nprocs))
+        return RankProcess(index, DPPolicy(only=index), generator, of_worker(index, nprocs))
 
-    def _worker(self, fn: Callable[..., Any], process: Process, args: Sequence[Any]) -> greenlet:
+    def _worker(self, fn: Callable[..., Any], process: RankProcess, args: Sequence[Any]) -> greenlet:
         worker = greenlet(lambda: fn(process.index, *args))
         worker.gr_context = contextvars.copy_context()
         return worker
@@ -199,7 +199,7 @@ class Hub:
             if not has_acted and not self._ready:
                 raise DeadlockError(self._stuck())
 
-    def _resume(self, process: Process) -> None:
+    def _resume(self, process: RankProcess) -> None:
         """Let ``process`` run until it waits, ends or raises; meanwhile do what it asks for."""
         assert process.worker is not None
         with _Turn(self, process):
@@ -238,7 +238,7 @@ class Hub:
 class _Turn:
     """While a process runs, the context and the launcher's variables are its own."""
 
-    def __init__(self, hub: Hub, process: Process) -> None:
+    def __init__(self, hub: Hub, process: RankProcess) -> None:
         self.hub = hub
         self.process = process
 
@@ -248,7 +248,7 @@ class _Turn:
     def __exit__(self, *_: object) -> None:
         self._become(self.hub.host)
 
-    def _become(self, process: Process) -> None:
+    def _become(self, process: RankProcess) -> None:
         torch = self.hub.torch
         self.hub.current.environment = seen()
         enter(process.environment)

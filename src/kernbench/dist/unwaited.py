@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from weakref import ref
 
-from kernbench.dist.ranks import Hub, Process
+from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.dist.work import Work, WorkState
 from kernbench.lang.source import user_line
 from kernbench.memory.shards import ShardMap
@@ -57,7 +57,7 @@ class Unwaited:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._pending: dict[Process, list[_Pending]] = {}
+        self._pending: dict[RankProcess, list[_Pending]] = {}
         hub.when_over.append(lambda *_: self._pending.clear())
 
     def add(

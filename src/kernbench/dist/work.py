@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from kernbench.dist.errors import BackendError
-from kernbench.dist.ranks import Hub, Process
+from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.runtime.tensor import DeviceTensor
 
 NO_RESULT = "result() not implemented."
@@ -42,7 +42,7 @@ class Work:
         self._outputs = None if outputs is None else list(outputs)
         self.state = WorkState()
         self._error: BaseException | None = None
-        self._waiters: list[Process] = []
+        self._waiters: list[RankProcess] = []
         self.value: Any = None  # what the call gives back, if it gives back anything
         self.source: int | None = None  # the group rank that a receive was from
 

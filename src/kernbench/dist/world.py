@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kernbench.dist.backend import AhbmCCLBackend
-from kernbench.dist.groups import NON_GROUP_MEMBER, Call, Group, ProcessGroup
+from kernbench.dist.groups import NON_GROUP_MEMBER, Call, Rendezvous, ProcessGroup
 from kernbench.dist.errors import BackendError
-from kernbench.dist.ranks import Hub, Process
+from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.dist.work import Work
 from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
@@ -29,21 +29,21 @@ class World:
 class _Joining:
     """A process that waits for the others of a group to come."""
 
-    process: Process
+    process: RankProcess
     world_size: int
     work: Work
     line: SourceLine
 
 
-class Worlds:
+class GroupTable:
     """The :class:`World` of every process, and those that wait for each other to make a group."""
 
     def __init__(self, hub: Hub, backend: AhbmCCLBackend) -> None:
         self._hub = hub
         self._backend = backend
-        self._living: dict[Group, None] = {}
+        self._living: dict[Rendezvous, None] = {}
         self._joining: dict[int, _Joining] = {}
-        self._local: dict[tuple[int, ...], Group] = {}
+        self._local: dict[tuple[int, ...], Rendezvous] = {}
         hub.when_over.append(self._end)
 
     @property
@@ -56,7 +56,7 @@ class Worlds:
         return world
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[Rendezvous]:
         """All that were not destroyed, by age."""
         return list(self._living)
 
@@ -88,7 +88,7 @@ class Worlds:
                 "is one"
             )
 
-    def _join(self, process: Process, rank: int, world_size: int, line: SourceLine) -> Group:
+    def _join(self, process: RankProcess, rank: int, world_size: int, line: SourceLine) -> Rendezvous:
         joining = self._joining
         work = Work(
             self._hub,
@@ -124,7 +124,7 @@ class Worlds:
             for member in members:
                 member.work.finish(group)
         work.wait()
-        found: Group = work.value
+        found: Rendezvous = work.value
         return found
 
     # -- further groups -----------------------------------------------------------------------------------
@@ -145,12 +145,12 @@ class Worlds:
         if is_host:
             return self._enter(self._make(name, members, pes, desc), 0)
 
-        def run(calls: Sequence[Call]) -> Sequence[Group]:
+        def run(calls: Sequence[Call]) -> Sequence[Rendezvous]:
             return [self._make(name, members, pes, desc)] * len(calls)
 
         call = Call(name="new_group", agreed={"ranks": list(members)}, line=line)
         if is_local:
-            meeting = self._local.setdefault(members, Group(self._hub, "", members, pes, "meeting"))
+            meeting = self._local.setdefault(members, Rendezvous(self._hub, "", members, pes, "meeting"))
             work = meeting.post(members.index(me), call, run)
         else:
             work = default.post(me, call, run)
@@ -181,13 +181,13 @@ class Worlds:
             raise InvalidValueError("new_group: ranks names nobody; a group has one rank or more")
         return ranks
 
-    def _make(self, name: str, ranks: Sequence[int], pes: tuple[int, ...], desc: str) -> Group:
-        group = Group(self._hub, name, ranks, pes, desc)
+    def _make(self, name: str, ranks: Sequence[int], pes: tuple[int, ...], desc: str) -> Rendezvous:
+        group = Rendezvous(self._hub, name, ranks, pes, desc)
         self._backend.join(pes)
         self._living[group] = None
         return group
 
-    def _enter(self, group: Group, member: int) -> ProcessGroup:
+    def _enter(self, group: Rendezvous, member: int) -> ProcessGroup:
         made, world = ProcessGroup(group, member), self.own
         if world.default is None:
             world.default = made
@@ -216,7 +216,7 @@ class Worlds:
             del self._living[group]
             self._hub.do(self._backend.leave, group.pes)
 
-    def _end(self, processes: Sequence[Process], has_failed: bool) -> None:
+    def _end(self, processes: Sequence[RankProcess], has_failed: bool) -> None:
         """End what workers have left of groups.
 
         Raises:

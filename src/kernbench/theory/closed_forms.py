@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Outcome, evaluate
-from kernbench.theory.schedules import MOST_AHEAD, SCHEDULES, Problem
+from kernbench.theory.schedules import MOST_IN_TCM, SCHEDULES, Problem
 
 Form: TypeAlias = Callable[[Problem, IdealModel], Fraction | None]
 FORMS: dict[str, Form] = {}
@@ -291,7 +291,7 @@ def pairwise_all_to_all(problem: Problem, model: IdealModel) -> Fraction | None:
     Conditions: all slices of all blocks may be sent before the first is received; or p is even, a block is one slice
     or equal ones, and those that may be sent ahead keep the port busy for the first one's way.
     """
-    p, ahead = problem.n_ranks, min(problem.slots, MOST_AHEAD)
+    p, ahead = problem.n_ranks, min(problem.slots, MOST_IN_TCM)
     blocks = parts_of(problem, problem.n_elem, p)
     assert blocks is not None  # n_elem is p blocks
     c = blocks.size_bytes / blocks.n_slices

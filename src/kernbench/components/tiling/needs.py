@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kernbench.components.accumulators import AccumulatorFile, Room
+from kernbench.components.accumulators import AccumulatorFile, Eviction
 from kernbench.components.tiling.staging import staged_bytes, streams
 from kernbench.messages.commands import Command, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space
 from kernbench.messages.tokens import PipelinePlan, StageType, TilePlan
@@ -28,7 +28,7 @@ class Needs:
             self.behind |= dict.fromkeys(room.behind)
         return room.stores
 
-    def room(self, room: Room, stores: list[int]) -> None:
+    def room(self, room: Eviction, stores: list[int]) -> None:
         """Wait for ``room``."""
         self.behind |= dict.fromkeys(room.behind)
         stores += room.stores

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kernbench.theory.max_plus import Recv, Schedule, Send, Step, Store
-from kernbench.theory.schedules.problem import MOST_AHEAD, SCHEDULES, Problem, even_parts, schedule
+from kernbench.theory.schedules.problem import MOST_IN_TCM, SCHEDULES, Problem, even_parts, schedule
 
 
 @schedule("recursive_doubling_allreduce")
 def recursive_doubling_allreduce(problem: Problem) -> list[list[Step]]:
     """All that a rank has, to the one that differs in bit 0, 1 ...; so many slices at a time as a ring and TCM hold."""
-    n, at_once = problem.n_ranks, min(problem.slots, MOST_AHEAD)
+    n, at_once = problem.n_ranks, min(problem.slots, MOST_IN_TCM)
     spans, last = problem.slices((0, problem.n_elem)), (n - 1).bit_length() - 1
 
     def program(rank: int) -> list[Step]:
@@ -34,7 +34,7 @@ def halving_doubling_allreduce(problem: Problem) -> list[list[Step]]:
 
     Ranks beyond the largest power of two give all they have to the one that much lower, and get the result from it.
     """
-    n, ahead = problem.n_ranks, min(problem.slots, MOST_AHEAD)
+    n, ahead = problem.n_ranks, min(problem.slots, MOST_IN_TCM)
     q = 1 << (n.bit_length() - 1)
     whole = problem.slices((0, problem.n_elem))
     bounds = [part[0] for part in even_parts((0, problem.n_elem), q)] + [problem.n_elem]
@@ -81,7 +81,7 @@ def pairwise_all_to_all(problem: Problem) -> list[list[Step]]:
     Who would meet itself meets the last rank, or nobody. Sends are as many slices ahead as a ring and TCM hold.
     Block d of the vector at rank r is what goes from r to d; what comes from s lies in block s of a second vector.
     """
-    n, each, ahead = problem.n_ranks, problem.n_elem // problem.n_ranks, min(problem.slots, MOST_AHEAD)
+    n, each, ahead = problem.n_ranks, problem.n_elem // problem.n_ranks, min(problem.slots, MOST_IN_TCM)
     odd = n - 1 + n % 2
 
     def peers(rank: int) -> Iterator[int]:

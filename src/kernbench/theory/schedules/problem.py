@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from kernbench.theory.max_plus import Schedule, Span, Step
 
-MOST_AHEAD = 8  # slices that an algorithm keeps in TCM, however deep the rings are
+MOST_IN_TCM = 8  # slices that an algorithm keeps in TCM, however deep the rings are
 TURNS_AHEAD = (
     4  # of a rank in a tree before its parent, on the way up and on the way down, if the rings hold them
 )

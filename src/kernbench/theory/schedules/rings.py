@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from kernbench.theory.max_plus import Recv, Send, Span, Step, Store
-from kernbench.theory.schedules.problem import MOST_AHEAD, Problem, Turns, even_parts, in_turn, schedule
+from kernbench.theory.schedules.problem import MOST_IN_TCM, Problem, Turns, even_parts, in_turn, schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +240,7 @@ def bucket_reduce_scatter(problem: Problem) -> list[list[Step]]:
     def program(rank: int) -> list[Step]:
         i, j = grid.places[rank]
         row, column = grid.line(rank, 0), grid.line(rank, 1)
-        at_once = max(1, MOST_AHEAD // len(column))
+        at_once = max(1, MOST_IN_TCM // len(column))
         steps: list[Step] = []
         for begin in range(0, n_slices, at_once):
             some = slice(begin, begin + at_once)
