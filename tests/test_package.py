@@ -2,12 +2,14 @@
 
 import ast
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import kernbench as kb
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 
 
 def test_dir_shows_the_public_names_and_no_other():
@@ -35,3 +37,17 @@ def test_the_wheel_says_who_made_it_and_where_more_is():
 def test_a_page_in_the_wheels_urls_is_there():
     page = PROJECT["urls"]["Documentation"].partition("/blob/main/")[2]
     assert (ROOT / page).is_file()
+
+
+def test_no_tool_passes_a_package_by():
+    """pytest, ruff and git have names that they skip wherever they stand, ``dist`` and ``build`` among them."""
+    tools = SETTINGS["tool"]
+    ignored = (ROOT / ".gitignore").read_text().split()
+    skipped = [
+        *tools["pytest"]["ini_options"]["norecursedirs"],
+        *tools["ruff"]["exclude"],
+        *(line.rstrip("/") for line in ignored if not line.startswith("/")),
+    ]
+    files = [path.relative_to(ROOT) for top in ("src", "tests") for path in (ROOT / top).rglob("*.py")]
+    folders = {part for file in files for part in file.parts[:-1]}
+    assert [name for name in folders if any(fnmatch(name, pattern) for pattern in skipped)] == []

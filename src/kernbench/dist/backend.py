@@ -7,17 +7,17 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from kernbench.theory.group import Collective, Group, group_of
 from kernbench.ccl.communicator import Communicator
-from kernbench.dist.exchange import Exchange, Pair
-from kernbench.dist.errors import SizesError
-from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.ccl.selection import require_all_known, select, selected
 from kernbench.config.schema import CclSpec, size_ranges
+from kernbench.dist.errors import SizesError
+from kernbench.dist.exchange import Exchange, Pair
+from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.errors import CapacityError
 from kernbench.runtime.context import Context
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.theory.group import Collective, Group, group_of
 
 Tensors = Sequence[DeviceTensor]
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from kernbench.theory.group import Collective
 from kernbench.dist.backend import AhbmCCLBackend
+from kernbench.dist.errors import OURS, BackendError, SizesError, is_rank, require_one_dtype, torch_name
 from kernbench.dist.exchange import Pair
 from kernbench.dist.groups import Call, Rendezvous, Tensors
-from kernbench.dist.errors import OURS, BackendError, SizesError, is_rank, require_one_dtype, torch_name
 from kernbench.dist.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
 from kernbench.messages.commands import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.theory.group import Collective
 from kernbench.wording import quoted
 
 

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from kernbench.ccl.communicator import Constant, usable_slots
 from kernbench.ccl.kernels.spans import Span, read, receive, whole, write
-from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of
-from kernbench.topology.grid import coords_of
+from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.errors import CapacityError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
 from kernbench.messages.ipcq import QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.runtime.context import Context
 from kernbench.runtime.tensor import DeviceTensor
+from kernbench.topology.grid import coords_of
 
 
 class Pair(NamedTuple):

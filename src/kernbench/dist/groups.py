@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernbench.dist.exchange import Pair
 from kernbench.dist.errors import BackendError
+from kernbench.dist.exchange import Pair
 from kernbench.dist.ranks import Hub
 from kernbench.dist.work import Work
 from kernbench.messages.commands import SourceLine
@@ -58,7 +58,9 @@ class _Transfer:
 
 
 class Rendezvous:
-    """Where the calls of the ranks of a group meet. Its members are 0 ... n - 1; ``ranks[m]`` and ``pes[m]`` are what member m is.
+    """Where the calls of the ranks of a group meet.
+
+    Its members are 0 ... n - 1; member m is rank ``ranks[m]``, on PE ``pes[m]``.
 
     Each member's calls are numbered; those of one number belong together, and run when the last member has made its.
     """

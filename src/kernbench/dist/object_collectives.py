@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.dist.groups import ProcessGroup
 from kernbench.dist.errors import BackendError
+from kernbench.dist.groups import ProcessGroup
 from kernbench.dist.process_groups import GroupLike
 from kernbench.dist.tensor_collectives import TensorCollectives
 from kernbench.dtypes import DType, int64, uint8

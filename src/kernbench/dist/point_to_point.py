@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kernbench.dist.backend import AhbmCCLBackend
-from kernbench.dist.groups import Call, ProcessGroup
 from kernbench.dist.errors import BackendError, is_rank, require_tensor
+from kernbench.dist.groups import Call, ProcessGroup
 from kernbench.dist.process_groups import GroupLike, ProcessGroups, is_outside
 from kernbench.dist.unwaited import Unwaited
 from kernbench.dist.work import Work

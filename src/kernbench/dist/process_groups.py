@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 from kernbench.dist.environment import rendezvous, world_size_on_host
-from kernbench.dist.groups import NON_GROUP_MEMBER, ProcessGroup
 from kernbench.dist.errors import NOT_INITIALIZED, BackendError, StateError, is_rank
+from kernbench.dist.groups import NON_GROUP_MEMBER, ProcessGroup
 from kernbench.dist.ranks import Hub
-from kernbench.dist.world import World, GroupTable
+from kernbench.dist.world import GroupTable, World
 from kernbench.errors import InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.source import user_line

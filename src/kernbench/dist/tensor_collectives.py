@@ -9,8 +9,8 @@ from typing import Any
 
 from kernbench.dist.backend import parts_of
 from kernbench.dist.collectives import Collectives
-from kernbench.dist.groups import Call, ProcessGroup
 from kernbench.dist.errors import require_one_dtype, require_tensor, require_tensors
+from kernbench.dist.groups import Call, ProcessGroup
 from kernbench.dist.point_to_point import PointToPoint
 from kernbench.dist.process_groups import GroupLike, is_outside, require_timeout
 from kernbench.dist.reduce_op import ReduceOp

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kernbench.dist.backend import AhbmCCLBackend
-from kernbench.dist.groups import NON_GROUP_MEMBER, Call, Rendezvous, ProcessGroup
 from kernbench.dist.errors import BackendError
+from kernbench.dist.groups import NON_GROUP_MEMBER, Call, ProcessGroup, Rendezvous
 from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.dist.work import Work
 from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError
