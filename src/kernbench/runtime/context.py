@@ -327,7 +327,12 @@ class Context(OpenDevice):
 
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
-        return Event(self)
+        return Event(self._completed_ps)
+
+    def _completed_ps(self) -> int:
+        """Simulated time, once everything launched is complete."""
+        self.synchronize()
+        return self.machine.now_ps
 
     def measure(
         self,

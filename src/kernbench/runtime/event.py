@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from kernbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from kernbench.runtime.context import Context
 
 PS_PER_MS = 10**9
 
 
 class Event:
-    """A moment on the device: when everything launched before :meth:`record` was complete."""
+    """A moment on the device: when everything launched before :meth:`record` was complete.
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    ``complete`` waits until it is, and gives the simulated time then.
+    """
+
+    def __init__(self, complete: Callable[[], int]) -> None:
+        self._complete = complete
         self._time_ps: int | None = None
 
     def record(self) -> None:
         """Wait for what was launched, and note the time."""
-        self._context.synchronize()
-        self._time_ps = self._context.machine.now_ps
+        self._time_ps = self._complete()
 
     def synchronize(self) -> None:
         """Nothing is left to wait for: recording waits."""

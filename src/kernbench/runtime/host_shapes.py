@@ -382,10 +382,10 @@ for _name, _dtype in {
     "long": dtypes.int64,
     "byte": dtypes.uint8,
 }.items():
-    function(_name, of="tensor")(lambda x, dtype=_dtype: x.converted(dtype))
+    function(_name, of="tensor")(lambda x, dtype=_dtype: x.to(dtype))
 
 
 @function("type", of="tensor")
-def type_(input: Any, dtype: Any) -> HostTensor:
+def type_(input: Any, dtype: Any) -> Tensor:
     """The tensor in ``dtype``."""
-    return tensor_operand(input, "type").converted(as_dtype(dtype))
+    return tensor_operand(input, "type").to(as_dtype(dtype))

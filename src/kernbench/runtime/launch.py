@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction, launch_with
-from kernbench.lang.pointer import TensorArg
-from kernbench.lang.program import PerProgram
-from kernbench.messages.owners import Lifetime
+from kernbench.runtime.arguments import tensors_in
 from kernbench.runtime.device import Program
-from kernbench.runtime.tensor import DeviceTensor, Tensor
+from kernbench.runtime.tensor import DeviceTensor
 from kernbench.topology.ids import PeId
 from kernbench.wording import plural, quoted
-
-if TYPE_CHECKING:
-    from kernbench.runtime.open_device import OpenDevice
-
-_CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 Grid = tuple[int, int, int]
 Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int | str | PeId] | None
@@ -105,92 +94,6 @@ def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers:
             f"PEs are 0..{len(pes) - 1}, {pes[0]}..{pes[-1]}"
         )
     return number
-
-
-def tensors_in(argument: Any) -> Iterator[Tensor]:
-    """The tensors of an argument: itself, or those in a tuple, list, dict or PerProgram, to any depth."""
-    if isinstance(argument, Tensor):
-        yield argument
-    elif type(argument) in (tuple, list, dict, PerProgram):
-        for inner in argument.values() if type(argument) is dict else argument:
-            yield from tensors_in(inner)
-
-
-def owned(arguments: Iterable[Any]) -> frozenset[Lifetime]:
-    """The tensors that each program is given as its own, by what lives as long as they do."""
-    given = [
-        tensor for argument in arguments if type(argument) is PerProgram for tensor in tensors_in(argument)
-    ]
-    return frozenset(tensor.shards.life for tensor in given if isinstance(tensor, DeviceTensor))
-
-
-def check_arg(context: OpenDevice, kernel: JITFunction, name: str, argument: Any) -> None:
-    """Refuse an argument that a kernel cannot take, or with a tensor that it cannot reach.
-
-    Raises:
-        UsageError: an array or a list of numbers (which a constexpr may be), or a tensor that is freed, lies on the
-            host, or belongs to another context; a container that holds itself.
-    """
-    try:
-        if name not in kernel.constants:
-            _require_no_values(f"kernel {kernel.__name__!r}: argument {name!r}", argument)
-        tensors = list(tensors_in(argument))
-    except RecursionError:
-        raise UsageError(
-            f"kernel {kernel.__name__!r}: argument {name!r} is a {type(argument).__name__} that leads back "
-            "to itself; pass its parts"
-        ) from None
-    for tensor in tensors:
-        what = f"kernel {kernel.__name__!r}: argument {name!r} is {tensor.name!r}"
-        if not isinstance(tensor, DeviceTensor):
-            raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
-        if tensor.context is not context:
-            raise UsageError(
-                f"{what}, a tensor of another simulation, made at {tensor.made}; copy it by way of numpy()"
-            )
-        if tensor.is_freed:
-            raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
-
-
-def _require_no_values(what: str, argument: Any) -> None:
-    """UsageError for values of the host that look like a tensor: an array, or a list of numbers."""
-    if isinstance(argument, np.ndarray) and argument.ndim:
-        raise UsageError(
-            f"{what} is a numpy array {list(argument.shape)}; copy it to the device with torch.from_numpy(x).to('ahbm')"
-        )
-    if type(argument) not in (tuple, list, dict):
-        return
-    inner = list(argument.values() if type(argument) is dict else argument)
-    if type(argument) is list and any(isinstance(x, (int, float, np.generic)) for x in inner):
-        raise UsageError(
-            f"{what} is a list of numbers; copy them to the device with torch.tensor(x), or pass tuple(x), whose "
-            "numbers are scalars"
-        )
-    for each in inner:
-        _require_no_values(what, each)
-
-
-def kernel_arg(argument: Any) -> Any:
-    """``argument`` as a kernel takes it: a device tensor as its addresses, and what changes in place as it is now.
-
-    An array of no dimensions is the number that it holds.
-    """
-    if type(argument) in (tuple, list, PerProgram):
-        return type(argument)([kernel_arg(inner) for inner in argument])
-    if type(argument) is dict:
-        return {key: kernel_arg(inner) for key, inner in argument.items()}
-    if isinstance(argument, np.ndarray) and not argument.ndim:
-        return argument[()]
-    if not isinstance(argument, DeviceTensor):
-        return copy(argument) if isinstance(argument, _CHANGED_IN_PLACE) else argument
-    return TensorArg(
-        argument.name,
-        argument.data_ptr(),
-        argument.dtype,
-        argument.shape,
-        argument.nbytes,
-        argument.shards.life,
-    )
 
 
 def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Self
 
 from kernbench.dtypes import DType
 from kernbench.ending import has_completed, must_complete
@@ -22,30 +22,14 @@ from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.commands import SourceLine
 from kernbench.messages.ipcq import QueueEnd, Wiring
+from kernbench.runtime.arguments import check_arg, kernel_arg, owned, tensors_in
 from kernbench.runtime.device import Device
 from kernbench.runtime.heap import Heap
-from kernbench.runtime.launch import (
-    Place,
-    check_arg,
-    kernel_arg,
-    owned,
-    place_programs,
-    tensors_in,
-)
+from kernbench.runtime.launch import Place, place_programs
 from kernbench.runtime.placement import ROW_WISE, DPPolicy
 from kernbench.runtime.storage import Storage
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.runtime.tensor import DeviceTensor, Uses
 from kernbench.wording import quoted
-
-
-class Uses(Protocol):
-    """Who is told what the host does with tensors of the device; it may raise."""
-
-    def used(self, tensor: DeviceTensor, how: str) -> None:
-        """``tensor`` is "read", "written", "freed" or "used in a launch"."""
-
-    def synchronized(self) -> None:
-        """All that was launched is complete."""
 
 
 class Unwatched:

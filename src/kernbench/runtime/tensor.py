@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -13,21 +13,44 @@ from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import ForcedValueError, InvalidIndexError, ShapeError, UsageError
 from kernbench.lang.source import user_line
 from kernbench.memory.blocks import block_of, bytes_of, upward
+from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
 from kernbench.messages.commands import SourceLine
+from kernbench.runtime.device import Device
 from kernbench.runtime.device_name import DEVICE, HOST
 from kernbench.runtime.placement import DPPolicy
+from kernbench.runtime.promotion import torch_name
 from kernbench.runtime.storage import Storage
-from kernbench.runtime.tensor_base import Array, Tensor, on_device
+from kernbench.runtime.tensor_base import Array, Tensor, TensorContext, on_device
 from kernbench.runtime.values import cast
 from kernbench.runtime.views import narrowed, part, row_major
 
-if TYPE_CHECKING:
-    from kernbench.runtime.context import Context
-
 __all__ = ["Array", "DeviceTensor", "HostTensor", "Tensor", "index_of"]
+
+
+class Uses(Protocol):
+    """An observer of what the host does with tensors of the device; it may raise."""
+
+    def used(self, tensor: DeviceTensor, how: str) -> None:
+        """``tensor`` is "read", "written", "freed" or "used in a launch"."""
+
+    def synchronized(self) -> None:
+        """All that was launched is complete."""
+
+
+class DeviceContext(TensorContext, Protocol):
+    """A context as its tensors on the device know it: also copies to and from there, behind what was launched."""
+
+    machine: Device
+    uses: Uses
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        """Copy to the device, after all that was launched."""
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        """Copy from the device, after all that was launched."""
 
 
 class HostTensor(Tensor):
@@ -35,7 +58,7 @@ class HostTensor(Tensor):
 
     device = HOST
 
-    def __init__(self, context: Context, array: Array, name: str) -> None:
+    def __init__(self, context: TensorContext, array: Array, name: str) -> None:
         super().__init__(context, array.shape, as_dtype(array.dtype), name)
         self.array = array
 
@@ -46,12 +69,6 @@ class HostTensor(Tensor):
     def cpu(self) -> HostTensor:
         """Itself."""
         return self
-
-    def converted(self, dtype: DType, *, copy: bool = False) -> HostTensor:
-        """It in ``dtype``, as PyTorch converts on a CPU: itself if it has that, unless it is to be copied."""
-        if self.dtype is dtype and not copy:
-            return self
-        return HostTensor(self.context, np.array(cast(self.array, dtype)), self.name)
 
     def contiguous(self) -> HostTensor:
         """Itself, or a copy without gaps between its elements."""
@@ -107,11 +124,17 @@ class HostTensor(Tensor):
     def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
         return self.context.methods[name](*operands, **how)
 
+    def _converted(self, dtype: DType, *, copy: bool = False) -> HostTensor:
+        """The tensor in ``dtype``, as PyTorch converts on a CPU."""
+        if self.dtype is dtype and not copy:
+            return self
+        return HostTensor(self.context, np.array(cast(self.array, dtype)), self.name)
+
     def __copy__(self) -> HostTensor:
         return HostTensor(self.context, self.array, self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HostTensor:
-        return self.converted(self.dtype, copy=True)
+        return self._converted(self.dtype, copy=True)
 
     def _reshaped(self, shape: tuple[int, ...]) -> Self:
         return type(self)(self.context, self.array.reshape(shape), self.name)
@@ -133,10 +156,11 @@ class DeviceTensor(Tensor):
     them any more; or when their context ends.
     """
 
+    context: DeviceContext
     device = DEVICE
 
     def __init__(
-        self, context: Context, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0
+        self, context: DeviceContext, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0
     ) -> None:
         shards = storage.shards
         super().__init__(context, shape, shards.dtype, shards.name)
@@ -239,6 +263,13 @@ class DeviceTensor(Tensor):
 
     def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
         raise on_device(self, said)
+
+    def _converted(self, dtype: DType, *, copy: bool = False) -> DeviceTensor:
+        if self.dtype is dtype and not copy:
+            return self
+        kind = torch_name(dtype)
+        cure = f"convert a copy on the host, as in x.cpu().to({kind}).to('ahbm'), or in a kernel"
+        raise on_device(self, f"x.to({kind})", cure)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeviceTensor:
         raise on_device(self, "deepcopy(x)", "copy it with x.to('ahbm', copy=True)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,24 @@ from kernbench.runtime.promotion import torch_name
 from kernbench.runtime.views import flattened, squeezed, unsqueezed, viewed
 from kernbench.wording import plural, quoted
 
-if TYPE_CHECKING:
-    from kernbench.runtime.context import Context
-    from kernbench.runtime.tensor import HostTensor
-
 Array = npt.NDArray[Any]
 PROPERTIES = ("T", "mT")
+
+
+class TensorContext(Protocol):
+    """A context as its tensors know it: the methods of tensors, new tensors, and launches."""
+
+    methods: ClassVar[Mapping[str, Callable[..., object]]]
+
+    def empty(
+        self, *shape: Sequence[int], dtype: DType, policy: DPPolicy | None, name: str, device: str
+    ) -> Tensor:
+        """A tensor without values, placed by ``policy``."""
+
+    def launch(
+        self, kernel: object, grid: object, args: Sequence[object], meta: Mapping[str, object]
+    ) -> None:
+        """Run ``kernel`` on every program of ``grid``; returns at once."""
 
 
 class Tensor(Operators):
@@ -45,7 +57,7 @@ class Tensor(Operators):
 
     device: DeviceName
 
-    def __init__(self, context: Context, shape: tuple[int, ...], dtype: DType, name: str) -> None:
+    def __init__(self, context: TensorContext, shape: tuple[int, ...], dtype: DType, name: str) -> None:
         self.context = context
         self.shape = shape
         self.dtype = dtype
@@ -128,7 +140,7 @@ class Tensor(Operators):
             raise InvalidTypeError(f"len() of a 0-d tensor: {self.name!r} has no dimensions, so no length")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[HostTensor]:
+    def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise InvalidTypeError(f"iteration over a 0-d tensor: {self.name!r} has no dimensions")
         here = self.cpu()
@@ -195,8 +207,16 @@ class Tensor(Operators):
         return self.numpy().tolist()
 
     @abstractmethod
-    def cpu(self) -> HostTensor:
+    def __getitem__(self, index: Any) -> Tensor:
+        """The part at numpy's ``index``, on the host."""
+
+    @abstractmethod
+    def cpu(self) -> Tensor:
         """It on the host: itself, or of a tensor on the device a copy."""
+
+    @abstractmethod
+    def _converted(self, dtype: DType, *, copy: bool = False) -> Tensor:
+        """The tensor in ``dtype``: itself if it has that, unless it is to be copied."""
 
     def to(
         self,
@@ -222,17 +242,14 @@ class Tensor(Operators):
         wanted = self.dtype if dtype is None else as_dtype(dtype)
         if where == HOST:
             here = self.cpu()
-            return here.converted(wanted, copy=copy and here is self)
-        if wanted is not self.dtype and self.device == DEVICE:
-            kind = torch_name(wanted)
-            cure = f"convert a copy on the host, as in x.cpu().to({kind}).to('ahbm'), or in a kernel"
-            raise on_device(self, f"x.to({kind})", cure)
+            return here._converted(wanted, copy=copy and here is self)
+        source = self._converted(wanted)
         if self.device == DEVICE and not copy and policy is None and name is None:
             return self
-        there: Tensor = self.context.empty(
+        there = self.context.empty(
             self.shape, dtype=wanted, policy=policy, name=name or self.name, device=DEVICE
         )
-        return there.copy_(self if self.dtype is wanted else self.cpu().converted(wanted))
+        return there.copy_(source)
 
     def detach(self) -> Self:
         """Itself: there are no gradients here."""
