@@ -10,7 +10,7 @@ from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, require_served
 from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import CclAlgorithmSpec
 from kernbench.errors import UsageError
-from kernbench.lang.block import active
+from kernbench.lang.context import running
 from kernbench.lang.jit import JITFunction, as_kernel
 from kernbench.lang.program import PerProgram
 from kernbench.lang.source import defined_at
@@ -178,4 +178,4 @@ def on_each_rank(counted: Constant, src: Any, dst: Any, named: Constant) -> None
     """Run the algorithm's kernel on this rank's tensors, and note how much it has sent."""
     algorithm, elems_sent = counted.value
     algorithm.kernel(src, dst, **named.value)
-    elems_sent.append(active().elems_sent)
+    elems_sent.append(running().elems_sent)

@@ -5,24 +5,44 @@ Operators go through the active program, a context variable: a thread-local woul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
-from kernbench.lang.strays import refuse_tl
+from kernbench.lang.port import KernelPort
+from kernbench.lang.strays import Running, refuse_tl
 from kernbench.ops.spec import Shape, n_elem
 
-if TYPE_CHECKING:
-    from kernbench.lang.context import ProgramContext
 
-ACTIVE: ContextVar[ProgramContext] = ContextVar("kernbench_program")
+class Evaluator(Running, Protocol):
+    """A running program as its blocks know it: it says what an op on them gives."""
+
+    port: KernelPort
+
+    def operate(self, op: str, a: object, b: object) -> object:
+        """Apply Python's operator ``op`` to two blocks or numbers."""
+
+    def apply(self, op: str, operands: Sequence[object]) -> object:
+        """``op`` on blocks and numbers."""
+
+    def permute(self, x: Block, dims: tuple[int, ...]) -> object:
+        """``x``, a block, with its dimensions in the order ``dims``."""
+
+    def cast(self, x: Block, dtype: DType) -> object:
+        """``x``, a block, in ``dtype``."""
+
+    def known(self, x: object) -> Any:
+        """``x`` as a known value, for which the program may wait."""
 
 
-def active() -> ProgramContext:
-    """The program that is running.
+ACTIVE: ContextVar[Evaluator] = ContextVar("kernbench_program")
+
+
+def active() -> Evaluator:
+    """The program that is running, as blocks know it; :func:`kernbench.lang.context.running` gives all of it.
 
     Raises:
         UsageError: no kernel is running.

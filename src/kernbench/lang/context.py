@@ -1,14 +1,10 @@
-"""The running program: turns what a kernel says into commands, keeps lifetimes, and forces values.
-
-The newest command is kept back until the next one is issued, a value is forced, or the program ends. So the death of
-an accumulator right after ``acc = tl.dot(a, b, acc)`` is known before that command leaves.
-"""
+"""The running program: an op gives a value known at once, or a handle of what a command will make; forced values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from kernbench.dtypes import DType, as_dtype, int32
 from kernbench.errors import (
@@ -19,17 +15,16 @@ from kernbench.errors import (
     UnknownNameError,
     UsageError,
 )
-from kernbench.lang.block import Block, describe
-from kernbench.lang.handle import Future, Ref, TensorHandle, Value
+from kernbench.lang.block import Block, active
+from kernbench.lang.handle import Ref, TensorHandle
+from kernbench.lang.issuer import Issuer
 from kernbench.lang.known import LIMITS, Known, constant, from_array, known_number, scalar
-from kernbench.lang.owner import foreign
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.port import KernelPort
-from kernbench.lang.scratch import Scratch
 from kernbench.lang.source import here
 from kernbench.lang.wrapping import inherited, may_wrap, wrapped_in
 from kernbench.messages.access import Wrapped
-from kernbench.messages.commands import Command, GemmCmd, MathCmd, Operand, SourceLine, Space
+from kernbench.messages.commands import MathCmd, Operand
 from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
 from kernbench.ops.numerics import number_dtype, promote_numbers
@@ -37,91 +32,19 @@ from kernbench.ops.spec import OpSpec, Shape
 from kernbench.wording import quoted
 
 Attrs = dict[str, Any]
-Made = TypeVar("Made", bound=TensorHandle | Future)
 NO_ATTRS: Attrs = {}
 _RECAST = frozenset({"cast", "bitcast"})
 
 
-class ProgramContext:
-    """One program of a launch, on its port.
-
-    ``pending`` is the command kept back; ``dead`` the versions that died since the command before the next one;
-    ``elems_sent`` are the elements that it has sent into queues.
-    """
+class ProgramContext(Issuer):
+    """One program of a launch, on its port, as it evaluates what its kernel says."""
 
     def __init__(self, port: KernelPort) -> None:
-        self.port = port
-        self.scratch = Scratch(port.tcm_bytes)
-        self.pending: Command | None = None
-        self.dead: list[int] = []
-        self.is_open = True
+        super().__init__(port)
         self.thread = get_ident()
         self.stray: KernelError | None = None  # what a thread did that the kernel has started
-        self.elems_sent = 0
         self.ids = tuple(scalar(i, int32) for i in port.program_ids)
         self.extents = tuple(scalar(n, int32) for n in port.grid)
-
-    # -- commands -----------------------------------------------------------------------------------------
-
-    def push(self, command: Command) -> None:
-        """Issue ``command``, and with it the releases since the one before."""
-        if self.pending is not None:
-            self._send(self.pending)
-        if self.dead:
-            command.releases = tuple(self.dead)
-            self.dead.clear()
-        self.pending = command
-
-    def flush(self) -> None:
-        """Issue the command that is kept back."""
-        pending, self.pending = self.pending, None
-        if pending is not None:
-            self._send(pending)
-
-    def finish(self) -> None:
-        """End the program: issue what is left and give back what still lived."""
-        self.flush()
-        self.is_open = False
-        dead = set(self.dead)
-        self.port.finish((*self.dead, *(version for version in self.scratch.live if version not in dead)))
-
-    def release(self, version: int) -> None:
-        """The last handle of ``version`` is gone."""
-        if self.is_open:
-            self.dead.append(version)
-
-    def _send(self, command: Command) -> None:
-        if isinstance(command, GemmCmd) and command.acc is not None and command.acc.version in self.dead:
-            assert command.result is not None
-            is_as_large = command.result.size_bytes == command.acc.size_bytes
-            if is_as_large and self.scratch.owns(command.acc.version):
-                self.dead.remove(command.acc.version)
-                command.inherits = command.acc.version
-                command.tcm_bytes = 0
-        self.scratch.admit(command)
-        self.port.issue(command)
-
-    def result(self, shape: Shape, dtype: DType) -> TensorHandle:
-        """A fresh handle for what a command will make."""
-        version = self.port.next_version()
-        operand = Operand(shape=shape, dtype=dtype, space=Space.TCM, version=version)
-        return TensorHandle(operand, Value(version, self))
-
-    def origin(self, version: int) -> tuple[str, SourceLine]:
-        """Shape and dtype of a value that a handle still names, and the line that made it."""
-        newest = self.pending
-        if newest is not None and newest.result is not None and newest.result.version == version:
-            return describe(newest.result.shape, newest.result.dtype), newest.line
-        value = self.scratch.live[version]
-        return describe(value.shape, value.dtype), value.line
-
-    # -- values -------------------------------------------------------------------------------------------
-
-    def own(self, thing: Made) -> Made:
-        """``thing``, a block or future; UsageError if another program made it."""
-        if thing.value.program is not self:
-            raise foreign(self, thing)
-        return thing
 
     def known(self, x: Any) -> Any:
         """``x`` as a known value: a handle is forced, which suspends the program until the value exists."""
@@ -152,17 +75,25 @@ class ProgramContext:
         result, visits = self.plan(op, typed, attrs)
         if not any(type(x) is TensorHandle for x in blocks):
             return self._fold(op, blocks, attrs, result)
-        handle = self.result(result.shape, result.dtype)
+        read = tuple([x.operand if type(x) is TensorHandle else x.operand() for x in blocks])
+        handle = self._issued(op, attrs, visits, read, result)
         if result.dtype in LIMITS:
             handle.wrapped = inherited(blocks)
             if handle.wrapped is None and may_wrap(op, result.dtype):
                 handle.wrapped = Wrapped(here(), result.dtype, False)
+        return handle
+
+    def _issued(
+        self, op: str, attrs: Attrs, visits: dict[str, int], operands: tuple[Operand, ...], result: Typed
+    ) -> TensorHandle:
+        """The handle of ``result``, which a MathCmd makes that is issued here."""
+        handle = self.result(result.shape, result.dtype)
         self.push(
             MathCmd(
                 op=op,
                 attrs=attrs,
                 visits=visits,
-                operands=tuple([x.operand if type(x) is TensorHandle else x.operand() for x in blocks]),
+                operands=operands,
                 result=handle.operand,
                 seq=self.port.next_seq(),
                 program=self.port.program,
@@ -182,24 +113,12 @@ class ProgramContext:
         """``x`` as a handle: a known value is made in TCM by a ``full`` command, a block once while it lives."""
         if type(x) is TensorHandle:
             return self.own(x)
-        made: TensorHandle | None = x.made
-        if made is not None and made.value.program is self:
+        made = x.made
+        if type(made) is TensorHandle and made.value.program is self:
             return made
         attrs = {"shape": x.shape}
         result, visits = self.plan("full", (Typed(x.shape, x.dtype),), attrs)
-        handle = self.result(result.shape, result.dtype)
-        self.push(
-            MathCmd(
-                op="full",
-                attrs=attrs,
-                visits=visits,
-                operands=(x.operand(),),
-                result=handle.operand,
-                seq=self.port.next_seq(),
-                program=self.port.program,
-                line=here(),
-            )
-        )
+        handle = self._issued("full", attrs, visits, (x.operand(),), result)
         if x.shape:  # numbers are shared by programs, and would never die
             x.made = handle
         return handle
@@ -303,6 +222,9 @@ class ProgramContext:
         if result.dtype in LIMITS:
             out.wrapped = wrapped_in(op, blocks, out)
         return out
+
+
+running = cast(Callable[[], ProgramContext], active)  # what run_program makes active is one of these
 
 
 def dtype_of(spec: Any) -> DType:

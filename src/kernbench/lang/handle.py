@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn, Protocol
 
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
 from kernbench.lang.affine import dimensions_of
 from kernbench.lang.block import Block, active, describe
+from kernbench.lang.known import Known
+from kernbench.lang.pointer import Pointer
+from kernbench.lang.port import KernelPort
 from kernbench.lang.source import here
 from kernbench.messages.access import Wrapped
-from kernbench.messages.commands import Operand
+from kernbench.messages.commands import Operand, SourceLine
 from kernbench.ops.numerics import Number
 from kernbench.ops.spec import Shape
 
-if TYPE_CHECKING:
-    from kernbench.lang.context import ProgramContext
-    from kernbench.lang.known import Known
+
+class Maker(Protocol):
+    """The program that made a value, as its handles know it."""
+
+    port: KernelPort
+
+    def release(self, version: int) -> None:
+        """The last handle of ``version`` is gone."""
+
+    def origin(self, version: int) -> tuple[str, SourceLine]:
+        """Shape and dtype of a value that a handle still names, and the line that made it."""
 
 
 class Value:
@@ -27,7 +38,7 @@ class Value:
 
     __slots__ = ("program", "version")
 
-    def __init__(self, version: int, program: ProgramContext) -> None:
+    def __init__(self, version: int, program: Maker) -> None:
         self.version = version
         self.program = program
 
@@ -96,7 +107,7 @@ class Ref(Block):
     __slots__ = ("dtype", "operand", "pointer", "shape")
     space = "hbm"
 
-    def __init__(self, operand: Operand, pointer: Any) -> None:
+    def __init__(self, operand: Operand, pointer: Pointer) -> None:
         self.operand = operand
         self.pointer = pointer
         self.shape: Shape = operand.shape

@@ -7,7 +7,7 @@ anything else is a dense numpy array.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,6 @@ from kernbench.messages.access import Wrapped
 from kernbench.messages.commands import Operand, Space
 from kernbench.ops.numerics import Number, as_array, int_limits, promote
 from kernbench.ops.spec import Shape
-
-if TYPE_CHECKING:
-    from kernbench.lang.handle import TensorHandle
 
 # Affine blocks are computed in int64 when they become dense, so uint64 keeps to its range.
 LIMITS = {
@@ -76,7 +73,7 @@ class Known(Block):
         self.high = high
         self.array = array
         self.wrapped = wrapped
-        self.made: TensorHandle | None = None
+        self.made: Block | None = None
         self._carried: Operand | None = None
 
     # -- forms --------------------------------------------------------------------------------------------

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kernbench.errors import PageFaultError, UsageError
 from kernbench.lang.block import describe
-from kernbench.lang.handle import Future, TensorHandle
+from kernbench.lang.handle import Future, Maker, TensorHandle
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.source import here
 
-if TYPE_CHECKING:
-    from kernbench.lang.context import ProgramContext
 
-
-def foreign(program: ProgramContext, thing: TensorHandle | Future) -> UsageError:
+def foreign(program: Maker, thing: TensorHandle | Future) -> UsageError:
     """The error about a block or future that ``program`` uses and another program made."""
     maker = thing.value.program
     if maker.port.launch is program.port.launch:
@@ -35,7 +30,7 @@ def foreign(program: ProgramContext, thing: TensorHandle | Future) -> UsageError
     )
 
 
-def usable(program: ProgramContext, pointer: Pointer) -> Pointer:
+def usable(program: Maker, pointer: Pointer) -> Pointer:
     """``pointer``, which was derived from an argument of this launch or an earlier one.
 
     Raises:

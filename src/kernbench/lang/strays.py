@@ -9,16 +9,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 from weakref import WeakSet
 
 from kernbench.errors import KernelError, UsageError
 from kernbench.lang.source import here, user_line
 
-if TYPE_CHECKING:
-    from kernbench.lang.context import ProgramContext
 
-RUNNING: WeakSet[ProgramContext] = WeakSet()  # programs that have begun and not ended, of all simulations
+class Running(Protocol):
+    """A program that runs, in ``thread``; ``stray`` is what another thread did that its kernel has started."""
+
+    thread: int
+    stray: KernelError | None
+
+
+RUNNING: WeakSet[Running] = WeakSet()  # programs that have begun and not ended, of all simulations
 HOLDERS: Counter[int] = Counter()  # the threads that are in a call of a simulation, and how deep
 
 
@@ -31,7 +36,7 @@ def runs_kernel(frame: FrameType | None) -> bool:
     return False
 
 
-def refuse_tl(program: ProgramContext | None) -> NoReturn:
+def refuse_tl(program: Running | None) -> NoReturn:
     """Say that a thread has called ``tl`` which runs no program; ``program`` is the one whose context it has, if any.
 
     Raises:
@@ -63,11 +68,11 @@ def refuse_wait(holder: int, frame: FrameType) -> NoReturn:
     )
 
 
-def _programs_elsewhere(thread: int | None) -> list[ProgramContext]:
+def _programs_elsewhere(thread: int | None) -> list[Running]:
     return [program for program in RUNNING if program.thread != thread and HOLDERS[program.thread]]
 
 
-def _accuse(programs: list[ProgramContext], text: str) -> NoReturn:
+def _accuse(programs: list[Running], text: str) -> NoReturn:
     for program in programs:
         if program.stray is None:
             program.stray = KernelError(text)

@@ -39,9 +39,9 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.lang import queues, transfer, words
-from kernbench.lang.block import Block, active
+from kernbench.lang.block import Block
 from kernbench.lang.constants import constexpr
-from kernbench.lang.context import dtype_of, extent_tuple
+from kernbench.lang.context import dtype_of, extent_tuple, running
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.known import Known, constant, known_number
 from kernbench.lang.known import arange as known_arange
@@ -87,12 +87,12 @@ class PropagateNan:
 
 def program_id(axis: int) -> Known:
     """This program's index along ``axis`` (0, 1 or 2), an int32 scalar."""
-    return active().ids[_grid_axis(axis)]
+    return running().ids[_grid_axis(axis)]
 
 
 def num_programs(axis: int) -> Known:
     """Programs along ``axis`` (0, 1 or 2), an int32 scalar."""
-    return active().extents[_grid_axis(axis)]
+    return running().extents[_grid_axis(axis)]
 
 
 def _grid_axis(axis: int) -> int:
@@ -110,7 +110,7 @@ def arange(start: Any, end: Any) -> Known:
     n = end - start
     if n <= 0:
         raise ShapeError(f"{here()}: tl.arange({start}, {end}) is empty; end must be greater than start")
-    if active().port.strict and n & (n - 1):
+    if running().port.strict and n & (n - 1):
         raise ShapeError(
             f"{here()}: tl.arange({start}, {end}) has {plural(n, 'element')}; Triton needs a power of two, such as "
             f"{1 << n.bit_length()} with a mask (or launch with strict=False)"
@@ -120,7 +120,7 @@ def arange(start: Any, end: Any) -> Known:
 
 
 def _check_size(shape: Shape) -> None:
-    if n_elem(shape) > MOST_ELEMENTS and active().port.strict:
+    if n_elem(shape) > MOST_ELEMENTS and running().port.strict:
         raise ShapeError(
             f"{here()}: a block {list(shape)} has {n_elem(shape)} elements; Triton's limit is {MOST_ELEMENTS}: use "
             "smaller blocks (or launch with strict=False)"
@@ -131,7 +131,7 @@ def full(shape: Any, value: Any, dtype: Any) -> Any:
     """A block of one value. Known, and so free, until something needs it in TCM."""
     extents = extent_tuple(shape, "the shape")
     _check_size(extents)
-    program, kind = active(), dtype_of(dtype)
+    program, kind = running(), dtype_of(dtype)
     if isinstance(value, Block):
         return program.broadcast_to(program.cast(value, kind), extents)
     if not isinstance(value, (bool, int, float)):
@@ -160,12 +160,12 @@ def zeros_like(input: Block) -> Any:
 
 def to_tensor(x: Any) -> Any:
     """``x`` as a block: a number becomes a scalar of its own dtype."""
-    return active().block(x, "the value")
+    return running().block(x, "the value")
 
 
 def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcast: bool = False) -> Any:
     """``input`` in ``dtype``, rounded once to nearest even; ``bitcast`` keeps the bits instead."""
-    program = active()
+    program = running()
     block = program.block(input, "the value of tl.cast")
     if fp_downcast_rounding not in (None, "rtne"):
         raise UsageError(
@@ -182,7 +182,7 @@ def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcas
 def _cast_pointer(block: Any, dtype: Any) -> Any:
     if isinstance(block, Pointer):
         return block.recast(dtype if isinstance(dtype, PointerType) else dtype_of(dtype))
-    addresses = active().known(block)
+    addresses = running().known(block)
     if addresses.dtype.is_float:
         raise DTypeError(f"{here()}: a {addresses.dtype} block casts to no pointer; only integers do")
     return Pointer.at(addresses, dtype)
@@ -221,7 +221,7 @@ def load(
     _no_block_pointer(boundary_check, padding_option)
     pointers = _pointer(pointer, shape, dtype, strides, "the pointer of tl.load")
     _check_size(pointers.shape)
-    return transfer.load(active(), pointers, mask, other, is_volatile=volatile)
+    return transfer.load(running(), pointers, mask, other, is_volatile=volatile)
 
 
 def store(
@@ -241,7 +241,7 @@ def store(
     pointers = _pointer(
         pointer, value.shape if strides is not None else None, None, strides, "the pointer of tl.store"
     )
-    transfer.store(active(), pointers, value, mask)
+    transfer.store(running(), pointers, value, mask)
 
 
 def ref(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> Ref:
@@ -272,7 +272,7 @@ def composite(op: str, *operands: Any, out: Ref, **attrs: Any) -> Future:
 
     ``op`` is "gemm" (or "dot") or any registered op. Returns at once; ``tl.wait`` waits for it.
     """
-    return transfer.composite(active(), op, operands, out, attrs)
+    return transfer.composite(running(), op, operands, out, attrs)
 
 
 def wait(*what: Any) -> Any:
@@ -280,14 +280,14 @@ def wait(*what: Any) -> Any:
 
     Gives the block of a ``recv_async``, a tuple where there are several futures, None for those of other work.
     """
-    transfer.wait(active(), what)
+    transfer.wait(running(), what)
     blocks = tuple([x.handle if isinstance(x, queues.RecvFuture) else None for x in what])
     return blocks[0] if len(blocks) == 1 else blocks if any(x is not None for x in blocks) else None
 
 
 def test(future: Any) -> bool:
     """Whether the work of ``future`` is done by now; costs a readback, and waits for nothing."""
-    program = active()
+    program = running()
     if not isinstance(future, (Future, TensorHandle)):
         raise UsageError(f"{here()}: tl.test takes a future or a block, not {type(future).__name__}")
     program.own(future)
@@ -304,12 +304,12 @@ def send(dir: str, src: Any) -> None:
     It starts when ``src`` exists and all earlier loads and stores are complete; each slot that it takes needs a credit.
     A pointer or ``tl.ref`` is loaded first.
     """
-    queues.send(active(), dir, src, blocks=True)
+    queues.send(running(), dir, src, blocks=True)
 
 
 def send_async(dir: str, src: Any) -> Future:
     """The same without waiting: ``tl.wait`` waits until the last byte has left."""
-    return queues.send(active(), dir, src, blocks=False)
+    return queues.send(running(), dir, src, blocks=False)
 
 
 def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
@@ -319,7 +319,7 @@ def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
     slots are free with that, if the ring is not in TCM or cannot hold a whole message.) With ``dst``, a pointer or
     ``tl.ref``, it is stored there and nothing is returned.
     """
-    program = active()
+    program = running()
     received = queues.recv(program, dir, shape, dtype, blocks=True)
     if dst is None:
         return received.handle
@@ -329,27 +329,27 @@ def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
 
 def recv_async(dir: str, shape: Any, dtype: Any) -> Future:
     """The same without waiting: ``tl.wait`` gives the block, ``tl.test`` says whether it is there."""
-    return queues.recv(active(), dir, shape, dtype, blocks=False)
+    return queues.recv(running(), dir, shape, dtype, blocks=False)
 
 
 def rank() -> int:
     """This PE's rank among those whose queues were installed together."""
-    return queues.site_of(active(), "rank()").rank
+    return queues.site_of(running(), "rank()").rank
 
 
 def num_ranks() -> int:
     """How many they are."""
-    return queues.site_of(active(), "num_ranks()").n_ranks
+    return queues.site_of(running(), "num_ranks()").n_ranks
 
 
 def coords() -> tuple[int, int]:
     """This PE's ``(x, y)`` in the grid of all PEs of the machine; x grows to the east, y to the south."""
-    return queues.site_of(active(), "coords()").coords
+    return queues.site_of(running(), "coords()").coords
 
 
 def neighbor(dir: str) -> int | None:
     """The rank at the other end of the queue ``dir``; None if there is no such queue here."""
-    end = queues.site_of(active(), f'neighbor("{dir}")').ends.get(dir)
+    end = queues.site_of(running(), f'neighbor("{dir}")').ends.get(dir)
     return None if end is None else end.peer.rank
 
 
@@ -379,7 +379,7 @@ def dot(
         raise UsageError(
             f"{here()}: tl.dot: no input_precision {quoted(input_precision)}; Triton has {names}"
         )
-    program = active()
+    program = running()
     a, b = program.tensor("dot", input), program.tensor("dot", other)
     start = None if acc is None else program.tensor("dot", acc)
     typed = tuple(Typed(x.shape, x.dtype) for x in (a, b, start) if x is not None)
@@ -410,7 +410,7 @@ def _op(name: str, n_operands: int = 1) -> Callable[..., Any]:
     def function(*operands: Any, **attrs: Any) -> Any:
         if len(operands) != n_operands:
             raise UsageError(f"{here()}: tl.{name} takes {n_operands} operands, not {len(operands)}")
-        return active().apply(name, operands, attrs)
+        return running().apply(name, operands, attrs)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -430,12 +430,12 @@ where, fma = _op("where", 3), _op("fma", 3)
 
 def fdiv(x: Any, y: Any, ieee_rounding: bool = False) -> Any:
     """``x / y`` of floats; always rounded to nearest."""
-    return active().apply("div", (x, y))
+    return running().apply("div", (x, y))
 
 
 def div_rn(x: Any, y: Any) -> Any:
     """``x / y`` of floats, rounded to nearest."""
-    return active().apply("div", (x, y))
+    return running().apply("div", (x, y))
 
 
 def maximum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
@@ -450,7 +450,7 @@ def minimum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
 
 def clamp(x: Any, min: Any, max: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
     """``x`` held within ``[min, max]``."""
-    return active().apply("clamp", (x, min, max), _nan(propagate_nan))
+    return running().apply("clamp", (x, min, max), _nan(propagate_nan))
 
 
 def _nan(propagate_nan: int) -> dict[str, Any]:
@@ -467,7 +467,7 @@ def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any
 
     With ``dtype`` the elements are cast first, and their sum has that dtype: an int8 wraps.
     """
-    program = active()
+    program = running()
     block = program.block(input, "the operand of tl.sum")
     if dtype is None:
         return _reduced("sum", block, axis, keep_dims)
@@ -477,17 +477,17 @@ def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any
 
 def max(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
     """The largest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
-    return _reduced("max", active().block(input, "the operand of tl.max"), axis, keep_dims)
+    return _reduced("max", running().block(input, "the operand of tl.max"), axis, keep_dims)
 
 
 def min(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
     """The smallest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
-    return _reduced("min", active().block(input, "the operand of tl.min"), axis, keep_dims)
+    return _reduced("min", running().block(input, "the operand of tl.min"), axis, keep_dims)
 
 
 def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool, **attrs: Any) -> Any:
     at = None if axis is None else _axis(block, axis)
-    return active().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims), **attrs})
+    return running().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims), **attrs})
 
 
 def _axis(block: Block, axis: int) -> int:
@@ -510,8 +510,8 @@ def softmax(
     ``keep_dims`` has no effect: the result always has ``x``'s shape.
     """
     at = dim if dim is not None else axis if axis is not None else 0
-    block = active().block(x, "the operand of tl.softmax")
-    return active().apply("softmax", (block,), {"axis": _axis(block, at)})
+    block = running().block(x, "the operand of tl.softmax")
+    return running().apply("softmax", (block,), {"axis": _axis(block, at)})
 
 
 # -- shape ------------------------------------------------------------------------------------------------
@@ -519,13 +519,13 @@ def softmax(
 
 def broadcast_to(input: Any, *shape: Any) -> Any:
     """``input`` broadcast to ``shape``."""
-    program = active()
+    program = running()
     return program.broadcast_to(program.block(input, "the operand of tl.broadcast_to"), _extents(shape))
 
 
 def broadcast(input: Any, other: Any) -> tuple[Any, Any]:
     """Both blocks, broadcast to their common shape."""
-    program = active()
+    program = running()
     shape = transfer.broadcast_or_none(input.shape, other.shape)
     if shape is None:
         raise ShapeError(f"{here()}: {list(input.shape)} and {list(other.shape)} do not broadcast")
@@ -534,7 +534,7 @@ def broadcast(input: Any, other: Any) -> tuple[Any, Any]:
 
 def expand_dims(input: Any, axis: Any) -> Any:
     """``input`` with a dimension of extent 1 before each ``axis`` of the result; moves nothing."""
-    shape = list(active().block(input, "the operand of tl.expand_dims").shape)
+    shape = list(running().block(input, "the operand of tl.expand_dims").shape)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     rank = len(shape) + len(axes)
     for at in sorted(int(a) % rank for a in axes):
@@ -544,7 +544,7 @@ def expand_dims(input: Any, axis: Any) -> Any:
 
 def reshape(input: Any, *shape: Any, can_reorder: bool = False) -> Any:
     """``input``'s elements, in C order, in another shape; moves nothing."""
-    block = active().block(input, "the operand of tl.reshape")
+    block = running().block(input, "the operand of tl.reshape")
     extents = _extents(shape)
     if n_elem(extents) != block.numel:
         raise ShapeError(
@@ -564,9 +564,9 @@ def ravel(x: Any, can_reorder: bool = False) -> Any:
 
 def permute(input: Any, *dims: Any) -> Any:
     """``input`` with its dimensions in the order ``dims``."""
-    block = active().block(input, "the operand of tl.permute")
+    block = running().block(input, "the operand of tl.permute")
     order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
-    return active().permute(block, tuple(int(d) for d in order))
+    return running().permute(block, tuple(int(d) for d in order))
 
 
 def trans(input: Any, *dims: Any) -> Any:
@@ -580,7 +580,7 @@ def _extents(shape: tuple[Any, ...]) -> Shape:
 
 def __getattr__(name: str) -> Any:
     if name in OPS:
-        return lambda *operands, **attrs: active().apply(name, operands, attrs)
+        return lambda *operands, **attrs: running().apply(name, operands, attrs)
     raise UnknownAttributeError(
         f"{here()}: tl has no {name!r}; {nearest(name, __dir__())}dir(tl) lists what there is"
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 from kernbench.dtypes import DType, int1
 from kernbench.errors import ShapeError, UnknownNameError, UsageError
-from kernbench.lang.block import Block, active, describe
-from kernbench.lang.context import NO_ATTRS, Attrs, ProgramContext
+from kernbench.lang.block import Block, describe
+from kernbench.lang.context import NO_ATTRS, Attrs, ProgramContext, running
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.known import Known, constant
 from kernbench.lang.owner import usable
@@ -25,12 +25,12 @@ def pointer_to(x: Any, dtype: DType | None, what: str) -> Pointer:
     if isinstance(x, Ref):
         x = x.pointer
     elif isinstance(x, TensorHandle):
-        x = active().known(x)
+        x = running().known(x)
     if isinstance(x, Pointer):
-        usable(active(), x)
+        usable(running(), x)
         return x if dtype is None or x.dtype.element_ty is dtype else x.retyped(PointerType(dtype))
     if dtype is not None and (isinstance(x, int) or (isinstance(x, Known) and not x.dtype.is_float)):
-        return Pointer.at(active().block(x, what), PointerType(dtype))
+        return Pointer.at(running().block(x, what), PointerType(dtype))
     found = describe(x.shape, x.dtype) if isinstance(x, Block) else type(x).__name__
     raise UsageError(f"{here()}: {what} must be a pointer (or an address, with dtype=), not {found}")
 

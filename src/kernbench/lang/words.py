@@ -12,7 +12,8 @@ from typing import Any
 
 from kernbench.dtypes import int32, int64
 from kernbench.errors import UsageError
-from kernbench.lang.block import Block, active
+from kernbench.lang.block import Block
+from kernbench.lang.context import running
 from kernbench.lang.known import Known, extreme, scalar
 from kernbench.lang.source import here
 from kernbench.ops.numerics import number_dtype
@@ -109,7 +110,7 @@ def static_assert(condition: Any, message: str = "") -> None:
 
 def static_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
     """Print what is known, with PE and simulated time; a handle prints as its type."""
-    program = active()
+    program = running()
     program.flush()
     program.port.print(sep.join(str(v) for v in values))
 
@@ -121,7 +122,7 @@ def device_print(prefix: str, *values: Any, hex: bool = False) -> None:
 
 def kernel_print(*values: Any, sep: str = " ", end: str = "", file: Any = None, flush: bool = False) -> None:
     """What ``print`` means in a kernel: with PE and simulated time; forces lazy values."""
-    program = active()
+    program = running()
     program.flush()
     program.port.print(sep.join(str(program.known(v)) for v in values))
 
@@ -132,7 +133,7 @@ def clock() -> int:
     Reading it again at the same instant costs a readback, so a loop until some time ends. In mode ``data``, where no
     time passes, it is 0, and moves only once a program has read it 1,024 times.
     """
-    program = active()
+    program = running()
     program.flush()
     return program.port.clock_ps()
 
@@ -140,13 +141,13 @@ def clock() -> int:
 def smaller(x: Any, y: Any, **attrs: Any) -> Any:
     """The smaller of each pair, at once where bounds of known integers decide it."""
     decided = extreme(x, y, largest=False)
-    return active().apply("minimum", (x, y), attrs) if decided is None else decided
+    return running().apply("minimum", (x, y), attrs) if decided is None else decided
 
 
 def larger(x: Any, y: Any, **attrs: Any) -> Any:
     """The larger of each pair, at once where bounds of known integers decide it."""
     decided = extreme(x, y, largest=True)
-    return active().apply("maximum", (x, y), attrs) if decided is None else decided
+    return running().apply("maximum", (x, y), attrs) if decided is None else decided
 
 
 def python_min(*values: Any, **named: Any) -> Any:

@@ -207,7 +207,7 @@ class Tensor(Operators):
         return self.numpy().tolist()
 
     @abstractmethod
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: object) -> Tensor:
         """The part at numpy's ``index``, on the host."""
 
     @abstractmethod
