@@ -24,8 +24,8 @@ from kernbench.config.load import load_config, load_tree, preset_names
 from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
 from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.source_line import SourceLine
 from kernbench.ops import OPS
 from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, PAYERS
 

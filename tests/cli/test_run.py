@@ -10,8 +10,8 @@ import pytest
 
 from kernbench.cli.files import write_text
 from kernbench.errors import DeadlockError
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import Origin
+from kernbench.messages.source_line import SourceLine
 from kernbench.reports.bounds import Bound
 from kernbench.reports.causes import Part
 from kernbench.reports.measured import MeasuredLaunch

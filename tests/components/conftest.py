@@ -11,16 +11,8 @@ from kernbench.config.load import load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType, float16, float32
 from kernbench.messages.access import Access
-from kernbench.messages.commands import (
-    DmaReadCmd,
-    DmaWriteCmd,
-    GemmCmd,
-    MathCmd,
-    Operand,
-    SourceLine,
-    Space,
-    WaitCmd,
-)
+from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space, WaitCmd
+from kernbench.messages.source_line import SourceLine
 
 LINE = SourceLine("kernel.py", 7)
 

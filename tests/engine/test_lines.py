@@ -2,9 +2,9 @@
 
 import kernbench as kb
 from kernbench import tl
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import ADD_OF_DOT, GATHER, SCATTER, Origin
 from kernbench.messages.oplog import OpCode
+from kernbench.messages.source_line import SourceLine
 from kernbench.simulation import Simulation
 
 

@@ -8,8 +8,8 @@ import pytest
 from kernbench import lang as tl
 from kernbench.errors import PageFaultError, UsageError
 from kernbench.lang import run_program
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.owners import Lifetime
+from kernbench.messages.source_line import SourceLine
 
 HERE = "test_owners.py"
 B = 16

@@ -7,8 +7,9 @@ from kernbench.config.load import load_config
 from kernbench.dtypes import float16, float32
 from kernbench.errors import DTypeError, QueueError, ShapeError
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, called, cycle_line, left_over, mismatch
-from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd, Operand, SourceLine, Space
+from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd, Operand, Space
 from kernbench.messages.ipcq import Metadata, RingSpec
+from kernbench.messages.source_line import SourceLine
 from kernbench.topology.ids import PeId
 
 N_RANKS = 6

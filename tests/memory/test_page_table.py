@@ -13,9 +13,9 @@ from kernbench.memory.cut import cut, run_starts
 from kernbench.memory.mapping import Block
 from kernbench.memory.page_table import N_PAST
 from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import MmuMapMsg
 from kernbench.messages.owners import LaunchId
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.placement import WAYS, DPPolicy
 
 VA = 0x4000_0000

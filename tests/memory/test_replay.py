@@ -15,10 +15,10 @@ from kernbench.messages.commands import (
     GemmCmd,
     MathCmd,
     Operand,
-    SourceLine,
     Space,
     WaitCmd,
 )
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.placement import DPPolicy
 
 LINE = SourceLine("kernel.py", 1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import ADD_OF_DOT, Origin
+from kernbench.messages.source_line import SourceLine
 from kernbench.reports.causes import (
     CAUSES,
     DEVICE_CAUSES,

@@ -15,7 +15,7 @@ from kernbench.dtypes import DType, Kind, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.given import told, whole
 from kernbench.lang.source import user_line
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.tensor import DeviceTensor, Tensor
 from kernbench.units import format_bytes
 from kernbench.wording import plural, quoted

@@ -22,7 +22,7 @@ from kernbench.dtypes import as_dtype
 from kernbench.errors import ShapeError, UnknownNameError, UsageError
 from kernbench.given import whole
 from kernbench.limits import limited
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.registry import did_you_mean
 from kernbench.reports.measured import Measured
 from kernbench.reports.measures import added

@@ -7,7 +7,7 @@ from functools import lru_cache
 from kernbench.config.schema import GemmSpec
 from kernbench.dtypes import DType, as_dtype, float8e4nv, float8e5
 from kernbench.errors import DTypeError
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 
 def macs_per_cycle(dtype: DType, spec: GemmSpec, line: SourceLine | None = None) -> int:

@@ -13,7 +13,7 @@ from kernbench.dist.exchange import Pair
 from kernbench.dist.groups import Call, Rendezvous, Tensors
 from kernbench.dist.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.theory.group import Collective
 from kernbench.wording import quoted

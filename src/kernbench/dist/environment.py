@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlparse
 
 from kernbench.dist.errors import BackendError
 from kernbench.errors import InvalidValueError
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 SPAWN = "ranks are started by torch.multiprocessing.spawn here, one program for all"

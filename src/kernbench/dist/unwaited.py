@@ -11,7 +11,7 @@ from kernbench.dist.work import Work, WorkState
 from kernbench.lang.source import user_line
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.watch import EarlyUse
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.tensor import DeviceTensor
 
 # What a worker does with a tensor, and whether that is wrong also where a collective only reads it. A launch may.

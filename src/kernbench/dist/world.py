@@ -12,7 +12,7 @@ from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.dist.work import Work
 from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError
 from kernbench.given import MOST_COUNT, whole
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.wording import plural, quoted
 
 

@@ -13,7 +13,8 @@ from kernbench.lang.pointer import Pointer
 from kernbench.lang.port import KernelPort
 from kernbench.lang.source import here
 from kernbench.messages.access import Wrapped
-from kernbench.messages.commands import Operand, SourceLine
+from kernbench.messages.commands import Operand
+from kernbench.messages.source_line import SourceLine
 from kernbench.ops.numerics import Number
 from kernbench.ops.spec import Shape
 

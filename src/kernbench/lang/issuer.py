@@ -14,7 +14,8 @@ from kernbench.lang.handle import Future, TensorHandle, Value
 from kernbench.lang.owner import foreign
 from kernbench.lang.port import KernelPort
 from kernbench.lang.scratch import Scratch
-from kernbench.messages.commands import Command, GemmCmd, Operand, SourceLine, Space
+from kernbench.messages.commands import Command, GemmCmd, Operand, Space
+from kernbench.messages.source_line import SourceLine
 from kernbench.ops.spec import Shape
 
 Made = TypeVar("Made", bound=TensorHandle | Future)

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from kernbench.messages.commands import Command, SourceLine
+from kernbench.messages.commands import Command
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.owners import LaunchId
+from kernbench.messages.source_line import SourceLine
 
 
 class KernelPort(Protocol):

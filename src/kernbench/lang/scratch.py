@@ -12,7 +12,8 @@ from typing import NamedTuple
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.lang.block import describe
-from kernbench.messages.commands import Command, SourceLine, Space
+from kernbench.messages.commands import Command, Space
+from kernbench.messages.source_line import SourceLine
 from kernbench.ops.spec import Shape
 from kernbench.units import format_bytes
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 _LANG = str(Path(__file__).parent) + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep

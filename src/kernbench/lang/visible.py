@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kernbench.lang.picture import OpaqueError, Pictures, Values
 from kernbench.lang.source import in_program, is_of_library
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 _HERE = Path(__file__).parent
 _OURS = (f"{_HERE}/", f"{_HERE.parent / 'machine'}/")  # what runs a program and is none

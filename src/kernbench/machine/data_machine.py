@@ -18,16 +18,18 @@ from kernbench.lang.program import run_program
 from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.kernel_runner import ProgramPort
-from kernbench.machine.machine import Hardware, Say, Underway
+from kernbench.machine.machine import Hardware, Say
+from kernbench.machine.underway import Underway
 from kernbench.memory.ipcq_waits import cycle_line
 from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.memory.watch import Watch
-from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, SourceLine
+from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import LaunchId, Lifetime
+from kernbench.messages.source_line import SourceLine
 from kernbench.topology.graph import TopologyGraph
 
 MOST_READINGS = 1 << 10  # of a clock that stands still, by one program

@@ -22,10 +22,11 @@ from kernbench.lang.visible import place
 from kernbench.machine.polls import Changes, Polls
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.watch import Thread
-from kernbench.messages.commands import Command, SourceLine
+from kernbench.messages.commands import Command
 from kernbench.messages.ipcq import RankSite
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.owners import LaunchId
+from kernbench.messages.source_line import SourceLine
 from kernbench.units import format_ps
 from kernbench.wording import plural
 

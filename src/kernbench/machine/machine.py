@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
 from typing import Any
@@ -30,6 +30,7 @@ from kernbench.machine.assemble import Assembly
 from kernbench.machine.kernel_runner import PeCounters, Program
 from kernbench.machine.polls import Changes
 from kernbench.machine.standstill import standstill
+from kernbench.machine.underway import Underway
 from kernbench.memory.ipcq_waits import Waiter, cycle_line, left_over
 from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import PageTables, Pieces
@@ -94,36 +95,6 @@ class LaunchSpan:
     done_ps: int
     moved: Moved
     pes: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underway:
-    """A launch that has left the host and is not known to be complete; ``done`` fires when it is, if time passes.
-
-    ``programs`` are those of each PE, in order, and ``scope`` is what they read of the host's, if time passes.
-    """
-
-    name: str
-    grid: tuple[int, int, int]
-    sent_ps: int
-    done: Signal | None
-    stream: Hashable
-    pes: frozenset[int]
-    operands: tuple[TensorRange, ...]
-    programs: Mapping[int, Sequence[Program]] = field(default_factory=dict)
-    scope: Scope | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether all programs have returned."""
-        return all(program.has_ended for programs in self.programs.values() for program in programs)
-
-    def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
-        """Whether nothing orders a later launch behind this one: stream, PE, or bytes of a tensor."""
-        is_ordered = self.stream is None or stream is None or stream == self.stream
-        if is_ordered or not self.pes.isdisjoint(pes):
-            return False
-        return not any(mine.overlaps(other) for mine in self.operands for other in operands)
 
 
 class Hardware:

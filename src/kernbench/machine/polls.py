@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from kernbench.lang.visible import Visible, look
 from kernbench.memory.replay import Values
-from kernbench.messages.commands import Command, DmaReadCmd, GemmCmd, MathCmd, SourceLine, WaitCmd
+from kernbench.messages.commands import Command, DmaReadCmd, GemmCmd, MathCmd, WaitCmd
+from kernbench.messages.source_line import SourceLine
 from kernbench.units import ceil_div
 
 FIRST_LOOK = 64  # polls without a change before a program is looked at

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kernbench.components.base import Component
 from kernbench.components.pe.pe_ipcq import Rings
 from kernbench.machine.kernel_runner import Program
+from kernbench.machine.underway import Underway
 from kernbench.messages.ipcq import QueueEnd
-
-if TYPE_CHECKING:
-    from kernbench.machine.machine import Underway
 
 UnitOf = Callable[[int, str], Component]
 

@@ -15,9 +15,9 @@ from kernbench.memory.cut import Ints, run_starts
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.shards import ShardMap
 from kernbench.messages.access import Access, Wrapped
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.messages.owners import LaunchId
+from kernbench.messages.source_line import SourceLine
 from kernbench.topology.ids import PeId
 from kernbench.units import format_bytes, format_range
 

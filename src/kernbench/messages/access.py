@@ -5,15 +5,13 @@ The same object is what a kernel asks for, what PE_DMA times and what Phase 2 mo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
 
 from kernbench.dtypes import DType
-
-if TYPE_CHECKING:
-    from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 VirtualAddress = NewType("VirtualAddress", int)
 PhysicalAddress = NewType("PhysicalAddress", int)

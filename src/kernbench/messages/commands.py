@@ -7,11 +7,12 @@ A command names what it reads and makes by *version id* (which value) and carrie
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
 from kernbench.messages.ipcq import QueueEnd
+from kernbench.messages.source_line import SourceLine
 
 
 class Space(IntEnum):
@@ -55,17 +56,6 @@ class Operand:
             n_elem *= extent
         self.n_elem = n_elem
         self.size_bytes = n_elem * dtype.size_bytes
-
-
-class SourceLine(NamedTuple):
-    """Where in a kernel a command was issued; in what kernels share, the kernel's own line and the function there."""
-
-    file: str
-    line: int
-    inside: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}" + (f" in {self.inside}" if self.inside else "")
 
 
 class Command:

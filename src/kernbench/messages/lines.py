@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernbench.messages.commands import (
-    Command,
-    DmaReadCmd,
-    DmaWriteCmd,
-    GemmCmd,
-    MathCmd,
-    Operand,
-    SourceLine,
-)
+from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand
 from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.source_line import SourceLine
 
 GATHER, SCATTER = "gather", "scatter"  # instead of "load" and "store", where a list of addresses travels
 SHORT = (

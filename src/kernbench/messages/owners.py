@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 _moments = count(1)  # of this process, in the order of the host's calls
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.lines import ADD_OF_DOT, GATHER, SHORT, Origin
+from kernbench.messages.source_line import SourceLine
 from kernbench.reports.tables import percent
 
 

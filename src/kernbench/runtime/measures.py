@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.reports.bounds import Bound
 from kernbench.reports.measured import Measured
 from kernbench.reports.measures import Measure, Round, begun

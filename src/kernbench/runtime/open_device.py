@@ -20,8 +20,8 @@ from kernbench.memory.mapping import TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.ipcq import QueueEnd, Wiring
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.arguments import check_arg, kernel_arg, owned, tensors_in
 from kernbench.runtime.device import Device
 from kernbench.runtime.heap import Heap

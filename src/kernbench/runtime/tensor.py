@@ -17,7 +17,7 @@ from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 from kernbench.runtime.device import Device
 from kernbench.runtime.device_name import DEVICE, HOST
 from kernbench.runtime.placement import DPPolicy

@@ -23,9 +23,9 @@ from kernbench.engine import Engine, Server
 from kernbench.engine.channel import Chunk
 from kernbench.engine.log import OpLog
 from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
 from kernbench.messages.fabric import LaunchMsg, PacketKind, PagePieces, Piece
 from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.source_line import SourceLine
 from kernbench.topology.builder import PE_INTERNAL_EDGES, PE_UNITS
 from kernbench.topology.graph import Node
 from kernbench.units import Rate

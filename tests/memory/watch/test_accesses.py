@@ -13,7 +13,7 @@ from kernbench.memory.watch.lanes import Lanes
 from kernbench.memory.watch.order import Epoch, Launch, Thread
 from kernbench.memory.watch.races import Accesses
 from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 SIZE, ITEM = 512, 4
 VA = 1 << 20

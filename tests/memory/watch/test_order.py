@@ -6,16 +6,9 @@ import sys
 
 from kernbench.dtypes import float32
 from kernbench.memory.watch.order import Launch, Thread
-from kernbench.messages.commands import (
-    DmaReadCmd,
-    IpcqRecvCmd,
-    IpcqSendCmd,
-    Operand,
-    SourceLine,
-    Space,
-    WaitCmd,
-)
+from kernbench.messages.commands import DmaReadCmd, IpcqRecvCmd, IpcqSendCmd, Operand, Space, WaitCmd
 from kernbench.messages.ipcq import QueueEnd, RingSpec
+from kernbench.messages.source_line import SourceLine
 
 LINE = SourceLine("k.py", 1)
 RING = RingSpec(slots=4, slot_bytes=64, kind="tcm", backpressure="sleep", credit_batch=1)

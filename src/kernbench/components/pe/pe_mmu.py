@@ -12,7 +12,7 @@ from kernbench.config.schema import MmuSpec
 from kernbench.engine import Credits, Engine, ProcessBody, Signal
 from kernbench.engine.channel import Chunk
 from kernbench.messages.access import Access
-from kernbench.messages.commands import Command, SourceLine
+from kernbench.messages.commands import Command
 from kernbench.messages.fabric import (
     MmuMapMsg,
     MmuUnmapMsg,
@@ -20,6 +20,7 @@ from kernbench.messages.fabric import (
     Piece,
 )
 from kernbench.messages.oplog import OpCode
+from kernbench.messages.source_line import SourceLine
 
 
 class WalkRead:

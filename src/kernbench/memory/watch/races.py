@@ -19,7 +19,7 @@ import numpy.typing as npt
 from kernbench.memory.watch.lanes import CellRows, Cells, Ints, Lanes, lanes_of
 from kernbench.memory.watch.order import Epoch, Thread
 from kernbench.messages.access import Access
-from kernbench.messages.commands import SourceLine
+from kernbench.messages.source_line import SourceLine
 
 MOST_NOTED = 4096  # accesses kept as they are before they go into the rows
 FEW_ACTS = 1024  # and chains of readers: beyond twice what is named, those that no cell names are dropped

@@ -22,8 +22,9 @@ from kernbench.memory.watch.order import Epoch, Launch, Thread
 from kernbench.memory.watch.races import Accesses, Act
 from kernbench.memory.watch.written import Written
 from kernbench.messages.access import Access
-from kernbench.messages.commands import Command, DmaReadCmd, SourceLine
+from kernbench.messages.commands import Command, DmaReadCmd
 from kernbench.messages.ipcq import QueueEnd
+from kernbench.messages.source_line import SourceLine
 from kernbench.registry import did_you_mean
 from kernbench.wording import quoted
 
