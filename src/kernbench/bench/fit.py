@@ -35,7 +35,7 @@ class Room:
 
     @classmethod
     def of(cls, graph: TopologyGraph) -> Room:
-        """That of a machine, single nodes that are overridden among them."""
+        """The room of a machine, single nodes that are overridden among them."""
         return cls(
             n_pes=graph.n_pes,
             tcm_bytes=min(node.spec.size_bytes for node in graph.of_kind("pe_tcm")),

@@ -81,7 +81,7 @@ def reduction(vectors: Sequence[Array], kind: DType, op: str) -> Expected:
 
 
 def gloo_worker(rank: int, world_size: int, port: int, xs: Sequence[Any], op: str) -> None:
-    """The same worker in a process of the real PyTorch."""
+    """Run the worker in a process of the real PyTorch."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     worker(rank, world_size, importlib.import_module("torch"), xs, "gloo", op)
 

@@ -13,7 +13,7 @@ NONE = "N/A"
 
 
 class Column(NamedTuple):
-    """Its title, its unit, and how wide it is with the gap before it."""
+    """A column's title, its unit, and how wide it is with the gap before it."""
 
     title: str
     unit: str

@@ -79,7 +79,7 @@ class LazyGroup(OnceGroup):
     """The commands of ``COMMANDS``, each imported when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, in order."""
+        """The commands' names, in order."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -112,7 +112,7 @@ class LazyGroup(OnceGroup):
             raise _CarriedError(error) from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Their first lines, without importing any."""
+        """The first lines of the commands' helps, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 

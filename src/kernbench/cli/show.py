@@ -244,7 +244,7 @@ def _ranks(
 
 
 def _as_json(limits: Peaks) -> dict[str, Any]:
-    """Its fields; exact rates as numbers: bytes or FLOP per ns. Of a level two: what it gives, and can be reached."""
+    """Peaks as JSON; rates as numbers of bytes or FLOP per ns. Of a level two: what it gives, and can be reached."""
     from kernbench.theory.peaks import Level
 
     found: dict[str, float | None] = {}

@@ -68,10 +68,10 @@ class Landing:
         comm.fabric.post(onward, comm.niu, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
 
     def landed(self, transaction: Transaction) -> None:
-        """It is in memory; the receiver learns of it by the acknowledgement."""
+        """The last bytes are in memory; the receiver learns of them by the acknowledgement."""
 
     def receive(self, chunk: Chunk) -> None:
-        """It is acknowledged. With the last byte the slot is here."""
+        """A part of the slot is acknowledged; with the last one the slot is here."""
         size_bytes = chunk.body.size_bytes
         self.unwritten_bytes -= size_bytes
         self.comm.make_room(size_bytes)

@@ -76,7 +76,7 @@ class ControlCpu(Component):
         return not chunk.is_last or self.inbox.try_put(chunk.body)
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """One."""
+        """The one process of the unit."""
         yield "commands", self.run()
 
     def run(self) -> ProcessBody:

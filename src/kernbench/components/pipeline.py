@@ -199,7 +199,7 @@ class ComputeUnit(PipelineUnit):
     """Works from registers to registers, one tile at a time; what a tile costs is all that a unit adds."""
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """One."""
+        """The one process of the unit."""
         yield "tiles", self.run()
 
     def run(self) -> ProcessBody:

@@ -755,7 +755,7 @@ class CclTableSpec(Spec):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Its selections: that of ``sizes``, and that of ``otherwise`` if there is one."""
+        """The table's selections: that of ``sizes``, and that of ``otherwise`` if there is one."""
         return (self.sizes,) if self.otherwise is None else (self.sizes, self.otherwise)
 
 

@@ -224,7 +224,7 @@ class ProcessGroup:
         return self._member
 
     def size(self) -> int:
-        """How many they are."""
+        """The number of its members."""
         return len(self.group.ranks)
 
     def name(self) -> str:

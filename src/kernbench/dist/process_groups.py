@@ -256,7 +256,7 @@ class ProcessGroups:
         return group
 
     def _registered(self, group: GroupLike) -> ProcessGroup:
-        """The same, in the words of those who ask for a rank."""
+        """A group that is registered; else an error in the words of those who ask for a rank."""
         if group is not None and group not in self._world.groups:
             self._default()
             raise InvalidValueError(

@@ -69,7 +69,7 @@ class Work:
         return True
 
     def synchronize(self) -> None:
-        """The same as :meth:`wait`."""
+        """Wait as :meth:`wait` does."""
         self.wait()
 
     def is_completed(self) -> bool:
@@ -88,13 +88,13 @@ class Work:
         return self._error
 
     def result(self) -> list[DeviceTensor]:
-        """Its output tensors, of those collectives for which PyTorch says them."""
+        """The output tensors, of those collectives for which PyTorch says them."""
         if self._outputs is None:
             raise BackendError(NO_RESULT)
         return self._outputs
 
     def get_future(self) -> Future:
-        """Its future."""
+        """A future of the work's result."""
         return Future(self)
 
     def source_rank(self) -> int:
@@ -117,10 +117,10 @@ class Future:
         return self._work.is_completed()
 
     def wait(self) -> Any:
-        """Its value, when it has one."""
+        """Wait for the value, and give it."""
         self._work.wait()
         return self.value()
 
     def value(self) -> Any:
-        """Its value."""
+        """The value of the work, which is done."""
         return self._work.result()

@@ -48,7 +48,7 @@ class GroupTable:
 
     @property
     def own(self) -> World:
-        """That of the process that runs."""
+        """The world of the process that runs."""
         process = self._hub.current
         if process.own is None:
             process.own = World()

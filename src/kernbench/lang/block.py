@@ -125,7 +125,7 @@ class Block:
     __neg__, __invert__, __abs__ = _unary("neg"), _unary("invert"), _unary("abs")
 
     def reshaped(self, shape: Shape) -> Block:
-        """The same elements, in C order, in another shape of as many; moves nothing."""
+        """Equal elements, in C order, in another shape of as many; moves nothing."""
         raise UsageError(f"{type(self).__name__} has one shape; give the other one where it is made")
 
     def __pos__(self) -> Any:

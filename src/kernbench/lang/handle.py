@@ -71,7 +71,7 @@ class TensorHandle(Block):
         return self.reshaped(tuple(1 if d < 0 else self.shape[d] for d in dims))
 
     def reshaped(self, shape: Shape) -> TensorHandle:
-        """The same value by another shape of as many elements, in C order: it moves nothing and costs nothing."""
+        """A value's elements by another shape of as many, in C order: nothing moves, and it costs nothing."""
         at = self.operand
         operand = Operand(shape=shape, dtype=at.dtype, space=at.space, version=at.version, address=at.address)
         view = TensorHandle(operand, self.value)

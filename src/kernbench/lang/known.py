@@ -109,7 +109,7 @@ class Known(Block):
         return self._placed(shape, strides)
 
     def reshaped(self, shape: Shape) -> Known:
-        """The same elements, in C order, in another shape of as many."""
+        """The elements in C order, in another shape of as many."""
         if self.is_constant:
             return self._placed(shape, (0,) * len(shape))
         return from_array(self.dense().reshape(shape), self.dtype, self.wrapped)
@@ -127,7 +127,7 @@ class Known(Block):
         return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
 
     def _placed(self, shape: Shape, strides: Strides) -> Known:
-        """The same affine elements in another shape."""
+        """Affine elements of equal values in another shape."""
         return Known(self.dtype, shape, self.base, strides, self.low, self.high, None, self.wrapped)
 
     def recast(self, dtype: DType) -> Known | None:

@@ -117,7 +117,7 @@ class Pointer(Block):
         return cls(dtype, tensor, addresses.shape, 0, (), low, high, addresses, wrapped)
 
     def _placed(self, shape: Shape, strides: Strides) -> Pointer:
-        """The same affine addresses in another shape."""
+        """Affine addresses that are equal, in another shape."""
         return Pointer(
             self.dtype, self.tensor, shape, self.va, strides, self.low, self.high, None, self.wrapped
         )
@@ -173,11 +173,11 @@ class Pointer(Block):
         return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
 
     def reshaped(self, shape: Shape) -> Pointer:
-        """The same pointers, in C order, in another shape of as many."""
+        """The pointers in C order, in another shape of as many."""
         return self._listed(self.dense().reshape(shape))
 
     def retyped(self, dtype: PointerType) -> Pointer:
-        """The same addresses, pointing to another element type."""
+        """Equal addresses that point to another element type."""
         return Pointer(
             dtype,
             self.tensor,

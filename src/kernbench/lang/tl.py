@@ -308,7 +308,7 @@ def send(dir: str, src: Any) -> None:
 
 
 def send_async(dir: str, src: Any) -> Future:
-    """The same without waiting: ``tl.wait`` waits until the last byte has left."""
+    """Send without waiting: ``tl.wait`` waits until the last byte has left."""
     return queues.send(running(), dir, src, blocks=False)
 
 
@@ -328,7 +328,7 @@ def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
 
 
 def recv_async(dir: str, shape: Any, dtype: Any) -> Future:
-    """The same without waiting: ``tl.wait`` gives the block, ``tl.test`` says whether it is there."""
+    """Receive without waiting: ``tl.wait`` gives the block, ``tl.test`` says whether it is there."""
     return queues.recv(running(), dir, shape, dtype, blocks=False)
 
 
@@ -338,7 +338,7 @@ def rank() -> int:
 
 
 def num_ranks() -> int:
-    """How many they are."""
+    """The number of PEs whose queues were installed together."""
     return queues.site_of(running(), "num_ranks()").n_ranks
 
 

@@ -140,7 +140,7 @@ class IdealProgram(ImmediateProgram):
 
     @property
     def times(self) -> RankTimes:
-        """Its PE's."""
+        """The times of its PE."""
         return self.queues.times[self.pe]
 
     def issue(self, command: Command) -> None:

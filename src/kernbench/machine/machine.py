@@ -612,10 +612,10 @@ class Machine(Hardware):
         return "\n  ".join([head, *lines, *self.fabric.stuck(), *([cycle] if cycle else [])])
 
     def _rings(self) -> dict[QueueEnd, Rings]:
-        """Those of all queue ends."""
+        """The rings of all queue ends."""
         return {end: rings for ipcq in self._ipcqs() for end, rings in ipcq.rings.items()}
 
     def _ipcqs(self) -> list[PeIpcq]:
-        """Those that were ever used, by PE."""
+        """Each PE_IPCQ that was ever used, by PE."""
         units = [unit for unit in self.assembly.components.values() if isinstance(unit, PeIpcq)]
         return sorted(units, key=lambda unit: unit.pe)

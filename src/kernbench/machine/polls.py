@@ -36,7 +36,7 @@ def is_change(command: Command) -> bool:
 
 
 class Polls:
-    """Those of one program since anything last changed; ``n`` of them, the last at ``line``.
+    """The polls of one program since anything last changed; ``n`` of them, the last at ``line``.
 
     After FIRST_LOOK polls the program is looked at, and at each poll behind it until it looks the same again: that is
     its round. If it looks the same N_ALIKE times, at ends of rounds that lie as far apart, it polls in vain. If it does

@@ -95,7 +95,7 @@ class TensorMapping:
 
     @property
     def pages(self) -> range:
-        """Their numbers."""
+        """The numbers of the pages."""
         return range(self.first_page, self.first_page + self.n_pages)
 
     @property

@@ -119,11 +119,11 @@ class ShardMap:
         return tuple(_piece(runs, self.nearest(runs.cell, pe)) for runs in self._runs(access))
 
     def pieces_of_all_copies(self, access: Access) -> tuple[Piece, ...]:
-        """The same at every copy there is: what the host writes."""
+        """Pieces at every copy there is: what the host writes."""
         return tuple(_piece(runs, copy) for runs in self._runs(access) for copy in self.copies[runs.cell])
 
     def pages_for(self, access: Access, pe: int, page_bytes: int) -> tuple[PagePieces, ...]:
-        """The same as :meth:`pieces_for`, page by page."""
+        """What :meth:`pieces_for` gives, page by page."""
         low, high = access.bounds()
         if low == high:
             return ()

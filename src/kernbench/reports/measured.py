@@ -34,12 +34,12 @@ class MeasuredLaunch:
 
     @property
     def time_ps(self) -> int:
-        """Its kernel time: from the first PE's start to the last one's end."""
+        """Kernel time: from the first PE's start to the last one's end."""
         return self.end_ps - self.start_ps
 
     @property
     def breakdown(self) -> dict[str, int]:
-        """Its kernel time by cause."""
+        """The launch's kernel time by cause."""
         return by_cause(self.parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Measured:
         return f"<{type(self).__name__} of {self.machine.partition(':')[0]}: {self.in_short()}>"
 
     def in_short(self) -> str:
-        """Its times in a few words."""
+        """The times of the window in a few words."""
         if self.mode == "data":
             return "no time is simulated in mode data"
         return f"kernel time {format_ps(self.kernel_time_ps)}, device time {format_ps(self.device_time_ps)}"

@@ -22,7 +22,7 @@ class Round:
 
     @classmethod
     def of(cls, measured: Measured) -> Round:
-        """That of a window."""
+        """The measure of a window."""
         return cls(
             opened_ps=measured.opened_ps,
             device_time_ps=measured.device_time_ps,

@@ -45,7 +45,7 @@ class RunResult(Measured):
     apart: Measured | None = None
 
     def in_short(self) -> str:
-        """Its bench, its times and its verdict in a few words."""
+        """The bench, its times and the verdict in a few words."""
         verdict = {None: "not made", True: "ok", False: "WRONG"}[self.check.ok]
         # Not super(): with slots, dataclass makes the class anew, and super() would look for it in vain.
         return f"{self.bench}, {Measured.in_short(self)}, check {verdict}"

@@ -60,7 +60,7 @@ class UnitUse:
 
     @property
     def utilisation(self) -> float:
-        """Its busy share of the window; 0 for an empty window."""
+        """The busy share of the window; 0 for an empty window."""
         return self.busy_ps / self.window_ps if self.window_ps else 0.0
 
 

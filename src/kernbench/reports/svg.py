@@ -33,7 +33,7 @@ class Rect:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Its middle."""
+        """The middle of the box."""
         return self.x + self.width / 2, self.y + self.height / 2
 
     def grown(self, by: float) -> Rect:

@@ -19,15 +19,15 @@ class Use(Protocol):
 
     @property
     def node(self) -> str:
-        """Its name."""
+        """The name of the unit's node."""
 
     @property
     def kind(self) -> str:
-        """Its kind of node."""
+        """The kind of the unit's node."""
 
     @property
     def utilisation(self) -> float:
-        """Its busy share of the window."""
+        """The busy share of the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

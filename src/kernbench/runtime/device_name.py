@@ -32,7 +32,7 @@ class DeviceName(str):
 
     @property
     def type(self) -> str:
-        """Its name."""
+        """The name of the kind of device."""
         return str(self)
 
     def __repr__(self) -> str:

@@ -90,7 +90,7 @@ class HostTensor(Tensor):
         return self
 
     def view(self, *shape: int | Sequence[int]) -> Self:
-        """The same memory by another shape, as the array's strides allow."""
+        """A view of the memory by another shape, as the array's strides allow."""
         view = super().view(*shape)
         if view.numel() and not np.may_share_memory(view.array, self.array):
             raise ShapeError(

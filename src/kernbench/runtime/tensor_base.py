@@ -193,7 +193,7 @@ class Tensor(Operators):
 
     @property
     def data(self) -> Array:
-        """The same as :meth:`numpy`."""
+        """The elements as :meth:`numpy` gives them."""
         return self.numpy()
 
     def item(self) -> Any:
@@ -212,7 +212,7 @@ class Tensor(Operators):
 
     @abstractmethod
     def cpu(self) -> Tensor:
-        """It on the host: itself, or of a tensor on the device a copy."""
+        """The tensor on the host: itself, or of one on the device a copy."""
 
     @abstractmethod
     def _converted(self, dtype: DType, *, copy: bool = False) -> Tensor:
@@ -228,7 +228,7 @@ class Tensor(Operators):
         policy: DPPolicy | None = None,
         name: str | None = None,
     ) -> Tensor:
-        """It on a device and in a dtype: itself where it is there already, a copy elsewhere, or with ``copy``.
+        """The tensor on a device and in a dtype: itself where it is there already, a copy elsewhere, or with ``copy``.
 
         ``to(dtype)``, ``to("cpu")``, ``to("ahbm", policy=...)``, ``to("cpu", dtype)`` and ``to(other)``. Values are
         converted on the host, at no simulated time. ``policy`` and ``name`` are those of a copy on the device.
@@ -260,11 +260,11 @@ class Tensor(Operators):
         """Take the values of ``source``, which has the same shape and dtype."""
 
     def view(self, *shape: int | Sequence[int]) -> Self:
-        """The same memory by another shape of as many elements; an extent of -1 is what the others leave."""
+        """A view of the memory by another shape of as many elements; an extent of -1 is what the others leave."""
         return self._reshaped(viewed(f"view of {self._label}", self.numel(), shape))
 
     def view_as(self, other: Tensor) -> Self:
-        """The same memory by the shape of ``other``."""
+        """A view of the memory by the shape of ``other``."""
         if not isinstance(other, Tensor):
             raise InvalidTypeError(f"view_as(): argument 'other' must be Tensor, not {quoted(other)}")
         return self.view(other.shape)
@@ -278,11 +278,11 @@ class Tensor(Operators):
         return self._reshaped(flattened(f"flatten of {self._label}", self.shape, start_dim, end_dim))
 
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Self:
-        """The same memory without its dimensions of extent 1, or without those of them that ``dim`` names."""
+        """A view of the memory without its dimensions of extent 1, or without those of them that ``dim`` names."""
         return self._reshaped(squeezed(f"squeeze of {self._label}", self.shape, dim))
 
     def unsqueeze(self, dim: int) -> Self:
-        """The same memory with a dimension of extent 1 more, which becomes dimension ``dim``."""
+        """A view of the memory with a dimension of extent 1 more, which becomes dimension ``dim``."""
         return self._reshaped(unsqueezed(f"unsqueeze of {self._label}", self.shape, dim))
 
     @abstractmethod

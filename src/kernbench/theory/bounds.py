@@ -123,7 +123,7 @@ def _corners(group: Group) -> set[int]:
 
 
 def ideal_network(wiring: Wiring, model: IdealModel) -> Network:
-    """The same of the ideal machine: a link for each queue end, or one port for each rank; all distances."""
+    """The network of the ideal machine: a link for each queue end, or one port for each rank; all distances."""
     sites = [wiring.sites[pe] for pe in wiring.pes]
     peers = [sorted({end.peer.rank for end in site.ends.values()}) for site in sites]
     n_links = [1 if model.is_crossbar else len(site.ends) for site in sites]

@@ -32,7 +32,7 @@ class Group:
 
     @property
     def n_ranks(self) -> int:
-        """How many they are."""
+        """The number of PEs that take part."""
         return len(self.pes)
 
 

@@ -69,7 +69,7 @@ class CclBench:
         return tuple(name for name in of_it if name not in refused)
 
     def algorithm_at(self, size_bytes: int) -> str:
-        """Its name: as asked for; else as ``ccl.yaml`` selects for the size; else, for what it knows not, the first."""
+        """The algorithm asked for; else the one that ``ccl.yaml`` selects for the size; else the first."""
         selected = None if self.request.algorithm is not None else self._selected(size_bytes)
         return selected or self.able[0]
 

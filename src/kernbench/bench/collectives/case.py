@@ -56,12 +56,12 @@ class Case:
 
     @cached_property
     def rings(self) -> list[SendRing]:
-        """Those of all ends of the installed queues; none without simulated time."""
+        """The rings of all ends of the installed queues; none without simulated time."""
         return send_rings(self.communicator.torch.machine)
 
 
 def send_rings(machine: Any) -> list[SendRing]:
-    """Those of all queue ends; none without simulated time."""
+    """The send rings of all queue ends; none without simulated time."""
     if not isinstance(machine, Machine):
         return []
     units = [unit for unit in machine.assembly.components.values() if isinstance(unit, PeIpcq)]

@@ -57,7 +57,7 @@ class CclRow:
 
     @property
     def halves(self) -> tuple[Half, ...]:
-        """Those that there are."""
+        """The halves that there are."""
         return (self.out_of_place,) if self.in_place is None else (self.out_of_place, self.in_place)
 
     @property

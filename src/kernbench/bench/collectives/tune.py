@@ -120,7 +120,7 @@ class Tuner:
         )
 
     def _sizes_of(self, request: Request) -> list[int]:
-        """Those of ``sizes`` that differ for a rank and hold something; of a barrier, nothing."""
+        """Each of ``sizes`` that differs for a rank and holds something; of a barrier, nothing."""
         if request.collective == "barrier":
             return [0]
         by_rank = {Volume(request, self.ranks.group.n_ranks, size).smaller_bytes: size for size in self.sizes}

@@ -105,7 +105,7 @@ def largest_power(n_ranks: int) -> int:
 
 
 def queues(group: Group) -> tuple[QueuePair, ...]:
-    """Those of the pairs, and ``fold`` between ranks r and q + r."""
+    """The queues of the pairs, and ``fold`` between ranks r and q + r."""
     q = largest_power(group.n_ranks)
     fold = QueuePair("fold", "fold", lambda rank, n_ranks: rank + q if rank + q < n_ranks else None)
     return (*exchange_queues(q), fold)

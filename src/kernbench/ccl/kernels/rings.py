@@ -33,7 +33,7 @@ class Ring(NamedTuple):
     prev: str = "prev"
 
     def turned(self) -> Ring:
-        """The same ring in the other direction: place i is place n - i there."""
+        """A ring in the other direction: place i is place n - i there."""
         return Ring(self.n, -self.me % self.n, self.prev, self.next)
 
 

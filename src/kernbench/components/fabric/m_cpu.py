@@ -24,7 +24,7 @@ class TableWrite:
         self.acknowledged = acknowledged
 
     def landed(self, transaction: Transaction) -> None:
-        """It is in memory; M_CPU learns of it by the acknowledgement."""
+        """The packet is in memory; M_CPU learns of it by the acknowledgement."""
 
 
 @COMPONENTS.register("m_cpu_v1")

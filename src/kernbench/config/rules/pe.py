@@ -36,13 +36,13 @@ def dtypes_are_known(spec: TopologySpec) -> Iterator[Clash]:
 
 
 def every_rate_class_has_a_rate(spec: TopologySpec) -> Iterator[Clash]:
-    """Those that ops name."""
+    """Each rate class that an op names has a rate."""
     for name, message in keys_are(spec.pe.math.rate, RATE_CLASSES):
         yield alone(f"pe.math.rate.{name}", message)
 
 
 def receive_rings_fit_the_tcm(spec: TopologySpec) -> Iterator[Clash]:
-    """Those of the directions, in pairs."""
+    """The receive rings of the directions, in pairs, fit the TCM."""
     ipcq, tcm_bytes = spec.pe.ipcq, spec.pe.tcm.size_bytes
     names = ipcq.directions
     if len(set(names)) != len(names):

@@ -24,7 +24,7 @@ class Ring:
 
     @property
     def n_slices(self) -> int:
-        """Those of the longest part."""
+        """The slices of the longest part."""
         return max(map(len, self.parts))
 
     def go(self, begins: Sequence[int], width: int, *, reduced: bool, known: bool) -> Turns:
@@ -90,7 +90,7 @@ def ring_allreduce(problem: Problem) -> list[list[Step]]:
 
 @schedule("ring_sliced_allreduce")
 def ring_sliced_allreduce(problem: Problem) -> list[list[Step]]:
-    """The same with two windows of slices under way, which leave two slots free; the second a lap behind the first."""
+    """A ring with two windows of slices under way, which leave two slots free; the second is a lap behind the first."""
     order, width = order_of(problem), problem.slots // 2 - 1
     n, parts = len(order), cut(problem, (0, problem.n_elem), len(order))
     if width < 1:
