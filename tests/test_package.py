@@ -5,6 +5,8 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
+import grimp
+
 import kernbench as kb
 
 ROOT = Path(__file__).parents[1]
@@ -51,3 +53,16 @@ def test_no_tool_passes_a_package_by():
     files = [path.relative_to(ROOT) for top in ("src", "tests") for path in (ROOT / top).rglob("*.py")]
     folders = {part for file in files for part in file.parts[:-1]}
     assert [name for name in folders if any(fnmatch(name, pattern) for pattern in skipped)] == []
+
+
+def test_no_file_imports_a_package_whose_own_file_imports_it():
+    """The contract on circles compares the files and packages within a package, not the package's own file."""
+    graph = grimp.build_graph("kernbench", cache_dir=None)
+    circles = [
+        " -> ".join((package, *chain))
+        for package in sorted(graph.modules)
+        for part in sorted(graph.find_modules_directly_imported_by(package))
+        if part.startswith(f"{package}.")
+        and (chain := graph.find_shortest_chain(importer=part, imported=package))
+    ]
+    assert circles == []

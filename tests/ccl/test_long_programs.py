@@ -253,7 +253,7 @@ def test_a_thousand_mixed_collectives_end_with_all_credits_home_and_flat_memory(
         do, machine = torch.distributed._hub.do, simulation.machine
         torch.synchronize()
         credits[number] = do(credits_of, machine)
-        do(torch.distributed._backend._room.clear)
+        do(torch.distributed._backend._queue_cache.clear)
         machine.log.forget() if mode == "timed" else None
         assert kept_by(machine) == 0
         assert (torch.wirings, torch.heap.mappings) == ([], {})
