@@ -180,8 +180,12 @@ class OpLog:
         """
         if not self.keep:
             return np.empty((0, N_COLUMNS), dtype=np.int64)
-        table = np.concatenate([*self._blocks, self._ordered()[0]])
-        table[:, CAUSE] = np.maximum(table[:, CAUSE] - self.first, -1)
+        open_rows, _ = self._ordered()
+        table = np.concatenate([*self._blocks, open_rows])
+        self._blocks = [table[: len(table) - len(open_rows)]]  # not a second time in memory
+        if self.first:
+            table = table.copy()
+            table[:, CAUSE] = np.maximum(table[:, CAUSE] - self.first, -1)
         return table
 
     def __iter__(self) -> Iterator[OpRecord]:

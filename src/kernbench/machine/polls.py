@@ -29,10 +29,10 @@ class Changes:
 
 def is_change(command: Command) -> bool:
     """Whether a command may change what another program, or a later load, sees."""
-    kind = type(command)  # of each command of every program: ``is`` is the fastest question
-    if kind is MathCmd or kind is GemmCmd:
-        return command.target is not None  # type: ignore[attr-defined]
-    return kind is not DmaReadCmd and kind is not WaitCmd
+    # Asked of each command of every program, and ``is`` is the fastest question.
+    if type(command) is MathCmd or type(command) is GemmCmd:
+        return command.target is not None
+    return type(command) is not DmaReadCmd and type(command) is not WaitCmd
 
 
 class Polls:

@@ -94,7 +94,7 @@ class Epoch:
         self._known: Known | None = None
 
     def known(self) -> Known | None:
-        """What its thread knows; None if it is behind no message. The messages it is behind have been received."""
+        """The knowledge of the thread in this epoch; None behind no message. The messages have been received."""
         if self._before is None:
             return self._known
         waiting: list[Epoch] = []
@@ -148,6 +148,8 @@ class Known:
 
     def clock(self) -> Clock:
         """How many epochs of each thread are over; threads behind its end: none."""
+        if self._clock is not None:
+            return self._clock
         left = [self]
         while left:
             behind = [known for known in left[-1]._behind() if known._clock is None]
@@ -159,7 +161,7 @@ class Known:
         return self._clock
 
     def _behind(self) -> list[Known]:
-        """What it is put together from."""
+        """The knowledge of others that this one is added up from."""
         every = [self._before, *[epoch.known() for epoch in self._messages]]
         return [known for known in every if known is not None]
 
