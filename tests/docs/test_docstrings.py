@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src"
-POINTS_ELSEWHERE = re.compile(r"(It|Its|They|Their|Those|That|The same|Same|How many they|One\.)(\b|$)")
+POINTS_ELSEWHERE = re.compile(
+    r"(It|Its|They|Their|Those|That|The same|Same|How many they|One\.|What (it|its|they|their))(\b|$)"
+)
 
 
 def relative(text):

@@ -64,7 +64,7 @@ class AccumulatorFile:
         return True
 
     def to_tcm(self, version: int, reader: int) -> Eviction:
-        """What it takes that command ``reader`` finds ``version`` in TCM."""
+        """What has to leave, or to be stored, so that command ``reader`` finds ``version`` in TCM."""
         resident = self._residents.get(version)
         if resident is None or resident.is_stored:
             storer = self._stored_by.get(version, reader)

@@ -238,7 +238,7 @@ class ProcessGroup:
 
     @property
     def group_desc(self) -> str:
-        """What it is."""
+        """The description that the group was made with."""
         return self.group.desc
 
 

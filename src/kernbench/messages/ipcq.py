@@ -95,7 +95,7 @@ class Wiring:
         return len(self.sites[pe].ends) * self.ring.size_bytes
 
     def tcm_bytes(self, pe: int) -> int:
-        """What they take of the PE's TCM."""
+        """Bytes of the PE's TCM that receive rings take."""
         return self.ring_bytes(pe) if self.ring.kind == "tcm" else 0
 
 
