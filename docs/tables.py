@@ -14,6 +14,7 @@ from typing import Any
 
 import kernbench as kb
 from kernbench import tl
+from kernbench.analysis.causes import CAUSES, DEVICE_CAUSES, PAYERS
 from kernbench.bench.collectives.bench import CclBench
 from kernbench.bench.collectives.request import Request
 from kernbench.cli.ccl_page import request_as_json, row_as_json
@@ -27,7 +28,6 @@ from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, Unwr
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.messages.source_line import SourceLine
 from kernbench.ops import OPS
-from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, PAYERS
 
 TABLES: dict[str, Callable[[str], str]] = {}
 

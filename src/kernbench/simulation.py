@@ -14,6 +14,10 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from kernbench import limits
+from kernbench.analysis.bounds import Bound
+from kernbench.analysis.breakdown import Table, kernel_spans
+from kernbench.analysis.measured import Measured, nothing_measured
+from kernbench.analysis.measures import Measure, added
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
@@ -27,14 +31,11 @@ from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
-from kernbench.machine.window import Window, traced_launches
+from kernbench.machine.window import Window, measured_launches
 from kernbench.memory.watch import watch_of
 from kernbench.registry import did_you_mean, registering_from
-from kernbench.reports.bounds import Bound
-from kernbench.reports.measured import Measured, nothing_measured
-from kernbench.reports.measures import Measure, added
 from kernbench.reports.tables import machine as machine_in_words
-from kernbench.reports.trace import HostSlice, write_trace
+from kernbench.reports.trace import HostSlice, launch_slice, write_trace
 from kernbench.runtime.context import Context
 from kernbench.runtime.measures import Measures
 from kernbench.theory.ideal import IdealModel
@@ -268,7 +269,7 @@ class Simulation:
             )
             for name, one in self.torch.measures.rounds().items()
         ]
-        write_trace(path, table, self.graph, traced_launches(self.machine, table), rounds)
+        write_trace(path, table, self.graph, _launch_slices(self.machine, table), rounds)
 
     @cached_property
     def config_sha256(self) -> str:
@@ -295,6 +296,24 @@ class _Part:
     def bound(self, flops: int, gemm: DType | None) -> Bound | None:
         """The roofline of ``flops`` in it, once it was closed."""
         return None if self.window is None else self.window.bound(flops, gemm)
+
+
+def _launch_slices(machine: Machine, table: Table) -> list[HostSlice]:
+    """The launches of ``machine`` for a trace; those that an error stopped end at it, and say so."""
+    spans = kernel_spans(table, machine.graph, machine.spans)
+    complete = measured_launches(machine, table, machine.spans, spans)
+    return [
+        *map(launch_slice, complete),
+        *(
+            HostSlice(
+                launch.name,
+                launch.sent_ps,
+                machine.now_ps,
+                {"grid": launch.grid, "stopped": machine.failure},
+            )
+            for launch in machine.under_way
+        ),
+    ]
 
 
 def simulate(topology: str | Path = "default", **options: Any) -> Simulation:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.analysis.measured import Measured
 from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
@@ -19,7 +20,6 @@ from kernbench.errors import UsageError
 from kernbench.given import whole
 from kernbench.lang.program import PerProgram
 from kernbench.registry import did_you_mean
-from kernbench.reports.measured import Measured
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation

@@ -112,6 +112,17 @@ def format_bytes(size: int) -> str:
     return f"{size} B"
 
 
+def percent(share: float) -> str:
+    """A share with three digits, as far as they say something.
+
+    >>> percent(0.9375), percent(0.042), percent(0), percent(1), percent(0.00004)
+    ('93.8 %', '4.2 %', '0 %', '100 %', '<0.1 %')
+    """
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
 def parse_bytes(text: str) -> int:
     """Bytes of a size: a number, alone or with KiB, MiB or GiB, for which nccl-tests' K, M and G stand too.
 

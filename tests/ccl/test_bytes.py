@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from kernbench.analysis.breakdown import column
 from kernbench.bench.collectives.bench import CclBench
 from kernbench.bench.collectives.request import Request
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
@@ -20,7 +21,6 @@ from kernbench.messages.commands import IpcqSendCmd
 from kernbench.messages.fabric import Vc
 from kernbench.messages.ipcq import parts_of
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.breakdown import column
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 from kernbench.theory.ideal import IdealModel

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from kernbench.analysis.bounds import Bound
+from kernbench.analysis.causes import Part
+from kernbench.analysis.measured import MeasuredLaunch
+from kernbench.analysis.summary import Translations, UnitUse
 from kernbench.cli.files import write_text
 from kernbench.errors import DeadlockError
 from kernbench.messages.lines import Origin
 from kernbench.messages.source_line import SourceLine
-from kernbench.reports.bounds import Bound
-from kernbench.reports.causes import Part
-from kernbench.reports.measured import MeasuredLaunch
-from kernbench.reports.run_result import Check, RunResult
-from kernbench.reports.summary import Translations, UnitUse
+from kernbench.runs.result import Check, RunResult
 
 
 def unit(pe, kind, busy_ps):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import kernbench as kb
+from kernbench.analysis.causes import CAUSES, DEVICE_CAUSES
 from kernbench.bench import load_bench
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.causes import CAUSES, DEVICE_CAUSES
 from kernbench.simulation import Simulation
 
 TWO_BY_TWO = Path(__file__).with_name("two_by_two.yaml")

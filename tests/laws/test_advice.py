@@ -8,10 +8,10 @@ from typing import NamedTuple
 import pytest
 
 from kernbench import tl
+from kernbench.analysis.causes import CAUSES, DEVICE_CAUSES, OWN_COMPONENTS_ONLY
+from kernbench.analysis.measured import Measured
 from kernbench.ccl import QueuePair, install_queues
 from kernbench.messages.lines import ADD_OF_DOT, GATHER
-from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, OWN_COMPONENTS_ONLY
-from kernbench.reports.measured import Measured
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 

@@ -7,10 +7,10 @@ from math import floor
 
 import pytest
 
+from kernbench.analysis.causes import DEVICE_CAUSES
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.causes import DEVICE_CAUSES
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import Arrival, IdleRoute, stages

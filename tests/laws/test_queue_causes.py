@@ -2,11 +2,11 @@
 
 import pytest
 
+from kernbench.analysis.causes import CAUSES
 from kernbench.ccl import QueuePair, install_queues
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.causes import CAUSES
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 

@@ -1,6 +1,6 @@
 """No GEMM beats its arithmetic at peak, nor its bytes at the rate of any level; one PE comes close; more never helps.
 
-Floors are recomputed here from the YAML's numbers and the shape of the problem, not by ``reports.bounds``.
+Floors are recomputed here from the YAML's numbers and the shape of the problem, not by ``analysis.bounds``.
 """
 
 from fractions import Fraction

@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from kernbench.analysis.breakdown import kernel_breakdown, kernel_spans
+from kernbench.analysis.causes import by_cause
 from kernbench.ccl import QueuePair, install_queues
 from kernbench.errors import QueueError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
-from kernbench.reports.breakdown import kernel_breakdown, kernel_spans
-from kernbench.reports.causes import by_cause
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 

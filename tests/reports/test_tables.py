@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+from kernbench.analysis.summary import UnitUse
 from kernbench.config.load import load_config
-from kernbench.reports.summary import UnitUse
 from kernbench.reports.tables import KindUse, machine, peak_rows, percent, share_rows, use_by_kind
 from kernbench.theory.peaks import peaks
 

@@ -14,7 +14,7 @@ from kernbench.bench.fit import Room, block_of, on_first, side
 from kernbench.bench.outcome import Array, Expected, Outcome, dot_tolerance, random_values, rounding
 from kernbench.bench.registry import BENCHES, FOLLOWS, Bench, bench, load_bench, load_benches
 from kernbench.bench.runner import run
-from kernbench.reports.run_result import Check, RunResult
+from kernbench.runs.result import Check, RunResult
 from kernbench.simulation import MODES
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernbench.bench.outcome import Array, Outcome
-from kernbench.reports.run_result import Check
+from kernbench.runs.result import Check
 
 
 def judged(outcome: Outcome, results: list[Array]) -> Check:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kernbench.analysis.breakdown import column
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.config.load import Overrides
 from kernbench.config.rules.memory import directory_bytes
@@ -22,7 +23,6 @@ from kernbench.memory.mapping import ENTRY_BYTES
 from kernbench.messages.fabric import Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.registry import did_you_mean
-from kernbench.reports.breakdown import column
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages

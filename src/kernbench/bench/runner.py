@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from kernbench.analysis.measured import Measured
+from kernbench.analysis.measures import added
 from kernbench.bench.fit import Room
 from kernbench.bench.judge import judged
 from kernbench.bench.outcome import Outcome
@@ -24,9 +26,7 @@ from kernbench.given import whole
 from kernbench.limits import limited
 from kernbench.messages.source_line import SourceLine
 from kernbench.registry import did_you_mean
-from kernbench.reports.measured import Measured
-from kernbench.reports.measures import added
-from kernbench.reports.run_result import Check, RunResult
+from kernbench.runs.result import Check, RunResult
 from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation, load_plugin
 from kernbench.wording import quoted

@@ -218,7 +218,7 @@ def _as_json(rows: tuple[ProbeRow, ...]) -> list[dict[str, Any]]:
 
 
 def _print(output: Output, rows: tuple[ProbeRow, ...], *, with_hops: bool) -> None:
-    from kernbench.reports.tables import percent
+    from kernbench.units import percent
 
     columns = ("case", "size", "simulated", "closed form", "error", "GB/s", "of bottleneck")
     output.table(

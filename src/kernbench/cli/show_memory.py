@@ -8,8 +8,8 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.cli.console import sign_of_life
-from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.reports.output import QUIET, Output
 from kernbench.reports.tables import settings
 from kernbench.units import format_bytes, format_range

@@ -14,6 +14,7 @@ from typing import Any
 from greenlet import greenlet
 
 from kernbench import limits
+from kernbench.analysis.summary import Translations
 from kernbench.components.base import Component
 from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
@@ -40,7 +41,6 @@ from kernbench.memory.watch import RACES, Launch, Watch, require_known
 from kernbench.messages.fabric import Piece
 from kernbench.messages.ipcq import QueueEnd, QueuesMsg, QueuesRemoveMsg, Wiring
 from kernbench.messages.owners import LaunchId, Lifetime
-from kernbench.reports.summary import Translations
 from kernbench.topology.address_map import AddressMap, Region
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.ids import PeId

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kernbench.components.gemm_rate import macs_per_cycle
-from kernbench.dtypes import DType
-from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
-from kernbench.reports.bounds import Bound, gemm_bound, gemm_peak, levels_used
-from kernbench.reports.breakdown import (
+from kernbench.analysis.bounds import Bound, gemm_bound, gemm_peak, levels_used
+from kernbench.analysis.breakdown import (
     KernelSpan,
     Table,
     device_breakdown,
     kernel_breakdown,
     kernel_spans,
 )
-from kernbench.reports.causes import limit_line, total
-from kernbench.reports.measured import Measured, MeasuredLaunch
-from kernbench.reports.summary import UnitReading, level_bytes, link_uses, unit_uses
-from kernbench.reports.trace import HostSlice, launch_slice
+from kernbench.analysis.causes import limit_line, total
+from kernbench.analysis.measured import Measured, MeasuredLaunch
+from kernbench.analysis.summary import UnitReading, level_bytes, link_uses, unit_uses
+from kernbench.components.gemm_rate import macs_per_cycle
+from kernbench.dtypes import DType
+from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
 
 
 class Window:
@@ -113,19 +112,6 @@ def measured_launches(
         )
         for launch, span in zip(launches, spans, strict=True)
     )
-
-
-def traced_launches(machine: Machine, table: Table) -> list[HostSlice]:
-    """The launches of a machine for its trace; those that an error stopped end at it, and say so."""
-    spans = kernel_spans(table, machine.graph, machine.spans)
-    complete = [launch_slice(launch) for launch in measured_launches(machine, table, machine.spans, spans)]
-    stopped = [
-        HostSlice(
-            launch.name, launch.sent_ps, machine.now_ps, {"grid": launch.grid, "stopped": machine.failure}
-        )
-        for launch in machine.under_way
-    ]
-    return [*complete, *stopped]
 
 
 def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:

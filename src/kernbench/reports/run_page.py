@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kernbench.reports.causes import DEVICE_CAUSES, Parts, by_cause, cure, hints, payer
-from kernbench.reports.measured import Measured, MeasuredLaunch
-from kernbench.reports.measures import Measure
+from kernbench.analysis.causes import DEVICE_CAUSES, Parts, by_cause, cure, hints, payer
+from kernbench.analysis.measured import Measured, MeasuredLaunch
+from kernbench.analysis.measures import Measure
+from kernbench.analysis.summary import UnitUse
 from kernbench.reports.output import BAD, GOOD, WARN, Output
-from kernbench.reports.run_result import Check, RunResult
-from kernbench.reports.summary import UnitUse
-from kernbench.reports.tables import flops_rate, percent, settings, share_rows, sizes, use_by_kind
-from kernbench.units import format_ps
+from kernbench.reports.tables import flops_rate, settings, share_rows, sizes, use_by_kind
+from kernbench.runs.result import Check, RunResult
+from kernbench.units import format_ps, percent
 
 MOST_LAUNCHES = 12  # on a page, the longest; ``--json`` has all
 HINT_SHARE = 0.01  # of the kernel time; a hint on less is not worth its line

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
 from kernbench.theory.peaks import Level, Peaks
-from kernbench.units import Rate, format_bytes, format_ps
+from kernbench.units import Rate, format_bytes, format_ps, percent
 from kernbench.wording import plural
 
 
 class Use(Protocol):
-    """How a unit spent the run (:class:`kernbench.reports.summary.UnitUse`)."""
+    """How a unit spent the run (:class:`kernbench.analysis.summary.UnitUse`)."""
 
     @property
     def node(self) -> str:
@@ -54,17 +54,6 @@ def _kind_use(kind: str, members: Sequence[Use]) -> KindUse:
     busiest = max(members, key=lambda unit: unit.utilisation)
     mean = sum(unit.utilisation for unit in members) / len(members)
     return KindUse(kind=kind, n_units=len(members), mean=mean, max=busiest.utilisation, busiest=busiest.node)
-
-
-def percent(share: float) -> str:
-    """A share with three digits, as far as they say something.
-
-    >>> percent(0.9375), percent(0.042), percent(0), percent(1), percent(0.00004)
-    ('93.8 %', '4.2 %', '0 %', '100 %', '<0.1 %')
-    """
-    if 0 < share < 0.0005:
-        return "<0.1 %"
-    return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def share_rows(parts: Mapping[str, int]) -> list[tuple[str, str, str]]:

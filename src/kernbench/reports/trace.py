@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernbench.analysis.breakdown import Table, column, record_at
+from kernbench.analysis.measured import MeasuredLaunch
 from kernbench.errors import UsageError
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.reports.breakdown import Table, column, record_at
 from kernbench.reports.files import written_whole
-from kernbench.reports.measured import MeasuredLaunch
 from kernbench.reports.tables import number_ranges
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.units import PS_PER_US

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from kernbench.analysis.bounds import Bound
+from kernbench.analysis.measured import Measured
+from kernbench.analysis.measures import Measure, Round, begun
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
 from kernbench.messages.source_line import SourceLine
-from kernbench.reports.bounds import Bound
-from kernbench.reports.measured import Measured
-from kernbench.reports.measures import Measure, Round, begun
 
 
 class Part(Protocol):

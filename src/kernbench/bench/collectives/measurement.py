@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernbench.analysis.breakdown import column
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.row import Half
 from kernbench.bench.collectives.run import OverLimitError, Run
@@ -16,7 +17,6 @@ from kernbench.bench.collectives.volume import bus_factor
 from kernbench.machine.machine import Machine
 from kernbench.memory.ipcq_ring import SendRing
 from kernbench.messages.oplog import OpCode
-from kernbench.reports.breakdown import column
 from kernbench.theory.ceilings import Line, lines_of
 from kernbench.units import PS_PER_NS, Rate
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.analysis.breakdown import kernel_spans
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import Inputs, expected
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
-from kernbench.reports.breakdown import kernel_spans
 from kernbench.runtime.placement import DPPolicy
 from kernbench.runtime.tensor import DeviceTensor
 

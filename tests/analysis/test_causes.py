@@ -2,9 +2,7 @@
 
 import pytest
 
-from kernbench.messages.lines import ADD_OF_DOT, Origin
-from kernbench.messages.source_line import SourceLine
-from kernbench.reports.causes import (
+from kernbench.analysis.causes import (
     CAUSES,
     DEVICE_CAUSES,
     OWN_COMPONENTS_ONLY,
@@ -17,6 +15,8 @@ from kernbench.reports.causes import (
     payer,
     total,
 )
+from kernbench.messages.lines import ADD_OF_DOT, Origin
+from kernbench.messages.source_line import SourceLine
 
 KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math", "pe_ipcq")
 

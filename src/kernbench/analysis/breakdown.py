@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.analysis.causes import DEVICE_CAUSES, Part
 from kernbench.messages.lines import GATHER, SCATTER, CommandLines, Origin
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.reports.causes import DEVICE_CAUSES, Part
 from kernbench.topology.graph import TopologyGraph
 
 Table = npt.NDArray[np.int64]  # [records, columns of OpRecord]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.reports.summary import LEVELS, Translations, UnitReading, UnitUse, level_bytes, unit_uses
+from kernbench.analysis.summary import LEVELS, Translations, UnitReading, UnitUse, level_bytes, unit_uses
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
 

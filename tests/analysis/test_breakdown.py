@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.analysis.breakdown import device_breakdown, kernel_breakdown, kernel_spans
+from kernbench.analysis.causes import CAUSES, DEVICE_CAUSES, by_cause
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.reports.breakdown import device_breakdown, kernel_breakdown, kernel_spans
-from kernbench.reports.causes import CAUSES, DEVICE_CAUSES, by_cause
 from kernbench.topology.graph import Node, TopologyGraph
 
 KINDS = ("pe_cpu", "pe_scheduler", "pe_dma", "pe_fetch_store", "pe_gemm", "pe_math", "pe_ipcq")

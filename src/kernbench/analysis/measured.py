@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kernbench.analysis.bounds import Bound
+from kernbench.analysis.causes import Parts, by_cause
+from kernbench.analysis.summary import Translations, UnitUse
 from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
-from kernbench.reports.bounds import Bound
-from kernbench.reports.causes import Parts, by_cause
-from kernbench.reports.summary import Translations, UnitUse
+from kernbench.registry import Registry
 from kernbench.units import format_ps
 
-if TYPE_CHECKING:
-    from kernbench.reports.output import Output  # it imports rich, which most programs do not need
+# How a result looks is for `reports` to say, which stands above: it enters its pages here when it is imported.
+PAGES: Registry[Callable[[Any], str]] = Registry("page", "a function that gives a text", callable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +98,11 @@ class Measured:
         return by_cause(self.parts)
 
     def __str__(self) -> str:
-        from kernbench.reports.output import text_of
-
-        return text_of(self._write)
+        return PAGES["text"](self)
 
     def _repr_html_(self) -> str:
         """The page, as a notebook shows it."""
-        from kernbench.reports.output import html_of
-
-        return html_of(self._write)
+        return PAGES["html"](self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.machine.partition(':')[0]}: {self.in_short()}>"
@@ -114,11 +112,6 @@ class Measured:
         if self.mode == "data":
             return "no time is simulated in mode data"
         return f"kernel time {format_ps(self.kernel_time_ps)}, device time {format_ps(self.device_time_ps)}"
-
-    def _write(self, output: Output) -> None:
-        from kernbench.reports.run_page import write_page
-
-        write_page(output, self)
 
 
 def nothing_measured(machine: str, config_sha256: str) -> Measured:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from kernbench.messages.lines import ADD_OF_DOT, GATHER, SHORT, Origin
 from kernbench.messages.source_line import SourceLine
-from kernbench.reports.tables import percent
+from kernbench.units import percent
 
 
 class Cause(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kernbench.reports.measured import Measured
-from kernbench.reports.measures import Measure
+from kernbench.analysis.measured import Measured
+from kernbench.analysis.measures import Measure
 
 SCHEMA = "kernbench.run/1"
 

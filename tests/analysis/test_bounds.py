@@ -5,8 +5,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.analysis.bounds import Bound, Level, gemm_bound, gemm_peak, levels_used
 from kernbench.config.load import load_config
-from kernbench.reports.bounds import Bound, Level, gemm_bound, gemm_peak, levels_used
 from kernbench.topology.builder import build_graph
 from kernbench.units import Rate, transfer_ps
 

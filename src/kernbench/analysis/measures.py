@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from kernbench.reports.causes import DEVICE_CAUSES, limit_line, total
-from kernbench.reports.measured import Measured
-from kernbench.reports.summary import Translations, UnitUse
+from kernbench.analysis.causes import DEVICE_CAUSES, limit_line, total
+from kernbench.analysis.measured import Measured
+from kernbench.analysis.summary import Translations, UnitUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ slice. Physical memory begins at 1 << 47 with the four slices of 16 MiB; the one
 import pytest
 
 from kernbench import simulate
-from kernbench.reports.memory_map import KindOfUse, Layout, Mapped, Shard, Use, memory_map
+from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, Shard, Use, memory_map
 from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.ids import PeId
 

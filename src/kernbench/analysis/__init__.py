@@ -1,0 +1,1 @@
+"""From the log to findings: pure functions over records of what happened, and the findings themselves."""
