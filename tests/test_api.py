@@ -15,7 +15,7 @@ import pytest
 import kernbench as kb
 from kernbench import tl
 from kernbench.cli.main import execute
-from kernbench.engine.log import N_COLUMNS
+from kernbench.engine.reference.log import N_COLUMNS
 from kernbench.errors import (
     CapacityError,
     ConfigError,
@@ -114,7 +114,7 @@ def test_mode_data_goes_on_after_a_failure():
 
 def test_memory_is_flat_however_many_launches(monkeypatch):
     """Once all that is bounded is full: a block of the log, the times at which the places of each buffer are free."""
-    monkeypatch.setattr("kernbench.engine.log.BLOCK_BYTES", 512 * N_COLUMNS)
+    monkeypatch.setattr("kernbench.engine.reference.log.BLOCK_BYTES", 512 * N_COLUMNS)
     ports = ("sip.io_die.pcie_ep", "sip.ucie")
     simulation = kb.simulate(
         "tiny", keep_log=False, overrides=[f"{port}.buffer_per_vc=4352" for port in ports]

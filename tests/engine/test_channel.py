@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.engine import Engine
-from kernbench.engine.channel import Chunk, Fabric
+from kernbench.engine import Chunk, Engine, Fabric
 from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.units import Rate

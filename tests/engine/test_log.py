@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import kernbench.engine.log
+import kernbench.engine.reference.log
 from kernbench.ccl import install_queues
-from kernbench.engine.log import CAUSE, FORMAT, N_COLUMNS, NO_MARKS, OpLog
+from kernbench.engine.reference.log import CAUSE, FORMAT, N_COLUMNS, NO_MARKS, OpLog
 from kernbench.lang import jit, tl
 from kernbench.messages.oplog import NO_CAUSE, OpCode, OpRecord, Row
 from kernbench.simulation import Simulation
@@ -177,7 +177,7 @@ def test_equal_rows_have_equal_hashes_and_different_ones_do_not(rows, others):
 @given(rows=records())
 def test_packing_into_blocks_changes_neither_rows_nor_hash(block_rows, rows):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernbench.engine.log, "BLOCK_BYTES", 8 * block_rows * N_COLUMNS)
+        patch.setattr(kernbench.engine.reference.log, "BLOCK_BYTES", 8 * block_rows * N_COLUMNS)
         log, dropped = filled(rows), OpLog(keep=False)
         append(dropped, rows)
     assert list(log) == in_order(rows)
@@ -229,7 +229,7 @@ def test_what_is_left_out_is_recorded_as_not_there():
 
 
 def test_a_handle_lives_while_its_block_is_not_packed_or_someone_has_it_as_a_cause(monkeypatch):
-    monkeypatch.setattr(kernbench.engine.log, "BLOCK_BYTES", 80 * N_COLUMNS)
+    monkeypatch.setattr(kernbench.engine.reference.log, "BLOCK_BYTES", 80 * N_COLUMNS)
 
     def n_handles():
         return sum(isinstance(thing, Row) for thing in gc.get_objects())

@@ -16,8 +16,7 @@ import pytest
 
 from kernbench.components.pe import pe_ipcq
 from kernbench.components.pe.pe_ipcq import PeIpcq
-from kernbench.engine import Engine
-from kernbench.engine.channel import Fabric
+from kernbench.engine import Engine, Fabric
 from kernbench.messages.fabric import Vc
 from kernbench.messages.oplog import OpCode, Row
 from kernbench.simulation import Simulation

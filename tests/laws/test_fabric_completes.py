@@ -10,9 +10,7 @@ import pytest
 from kernbench.components import load_components
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.config.load import load_config
-from kernbench.engine import Engine
-from kernbench.engine.channel import Fabric
-from kernbench.engine.log import OpLog
+from kernbench.engine import Engine, Fabric, OpLog
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.topology.builder import build_graph
 from kernbench.topology.routes import Routes

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernbench.dtypes import as_dtype, float16, float32, int32
-from kernbench.engine.log import OpLog
+from kernbench.engine import OpLog
 from kernbench.memory.blocks import block_of, bytes_of
 from kernbench.memory.replay import DataExecutor, ImmediateExecutor
 from kernbench.messages.access import Access

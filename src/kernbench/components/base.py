@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from kernbench.config.schema import NocSpec, PeSpec
-from kernbench.engine import Engine, Process, ProcessBody, Queue
-from kernbench.engine.channel import Fabric
-from kernbench.engine.log import OpLog
+from kernbench.engine.api import Engine, Fabric, OpLog, Process, ProcessBody, Queue
 from kernbench.memory.page_table import PageTable
 from kernbench.messages.fabric import DoneMsg, PacketKind, Vc
 from kernbench.registry import Registry
-from kernbench.topology.graph import Node
+from kernbench.topology.graph import Node, TopologyGraph
 
 FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
 
@@ -40,12 +38,24 @@ class Site:
     ``burst_bytes`` is the granule of the memories; ``page_table`` is the one of its SIP (None outside of SIPs).
     """
 
-    __slots__ = ("burst_bytes", "engine", "fabric", "log", "noc", "node", "page_table", "pe", "pe_spec")
+    __slots__ = (
+        "burst_bytes",
+        "engine",
+        "fabric",
+        "graph",
+        "log",
+        "noc",
+        "node",
+        "page_table",
+        "pe",
+        "pe_spec",
+    )
 
     def __init__(
         self,
         *,
         node: Node,
+        graph: TopologyGraph,
         engine: Engine,
         fabric: Fabric,
         log: OpLog,
@@ -56,6 +66,7 @@ class Site:
         burst_bytes: int,
     ) -> None:
         self.node = node
+        self.graph = graph
         self.engine = engine
         self.fabric = fabric
         self.log = log
@@ -78,13 +89,14 @@ class Component:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.node = site.node
+        self.graph = site.graph
         self.engine = site.engine
         self.log = site.log
         self.fabric = site.fabric
         self.pe = site.pe
         self.rank = site.engine.port_rank(FIRST_NODE_RANK + site.node.index)
         self.meter = Meter()
-        self.inbox = Queue(site.engine, self.inbox_depth(), site.node.name)
+        self.inbox: Queue[Any] = site.engine.queue(self.inbox_depth(), site.node.name)
         self.ports: dict[str, Any] = {}
 
     def waiting(self) -> Iterator[str]:

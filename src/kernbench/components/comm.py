@@ -8,8 +8,7 @@ from functools import partial
 from kernbench.components.base import Meter
 from kernbench.components.packets import packets, request_read, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
-from kernbench.engine import Credits, ProcessBody, Queue, Signal
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk, ProcessBody, Queue
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
 from kernbench.messages.tokens import StageType, TileToken
@@ -24,7 +23,7 @@ class Outgoing:
         self.token = token
         self.begin_ps = self.end_ps = comm.engine.now_ps
         self.n_left = 0
-        self.done = Signal(comm.engine)
+        self.done = comm.engine.signal()
 
 
 class Drain:
@@ -92,9 +91,9 @@ class CommChannel:
         self.fabric = dma.fabric
         self.setup_ps = setup_ps
         name = f"{dma.node.name}.comm"
-        self.inbox = Queue(dma.engine, dma.inbox_depth(), name)
-        self.in_flight = Queue(dma.engine, None, f"{name}.in_flight")
-        self.window = Credits(dma.engine, window_bytes, f"{name}.window")
+        self.inbox: Queue[TileToken] = dma.engine.queue(dma.inbox_depth(), name)
+        self.in_flight: Queue[Outgoing] = dma.engine.queue(None, f"{name}.in_flight")
+        self.window = dma.engine.credits(window_bytes, f"{name}.window")
         self.room_bytes = window_bytes
         self.is_refusing = False
         self.station = Station(Meter())
@@ -134,7 +133,7 @@ class CommChannel:
         assert parcel is not None
         if parcel.part + 1 == parcel.metadata.n_slots:
             self.dma.commit(out.token.context)
-        here, there = self.niu, self.fabric.graph.niu_of(parcel.to.pe)
+        here, there = self.niu, self.dma.graph.niu_of(parcel.to.pe)
         sizes = parts_of(parcel.size_bytes, self.most_bytes)
         by_packet = [self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes) for size_bytes in sizes]
         out.n_left = sum(map(len, by_packet))
@@ -146,10 +145,8 @@ class CommChannel:
                 self.fabric.post(chunk, here, there, Vc.COMM, tail_ps, serial_ps)
 
     def _left(self, out: Outgoing, chunk: Chunk) -> None:
-        """The first link takes ``chunk``: its last byte has left when the link is free again."""
-        link = chunk.path[0].link
-        assert link is not None
-        out.end_ps = link.free_ps
+        """The first link takes ``chunk``."""
+        out.end_ps = self.fabric.departs_ps(chunk)
         self.window.give(chunk.payload_bytes)
         out.n_left -= 1
         if out.n_left == 0:

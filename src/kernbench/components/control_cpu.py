@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import ControlCpuSpec
-from kernbench.engine import ProcessBody
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk, ProcessBody
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
 from kernbench.messages.ipcq import END_BYTES, QueuesMsg, Wiring

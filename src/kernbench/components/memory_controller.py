@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.memory_model import MemoryModel
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk
 from kernbench.messages.fabric import PacketKind, Transaction, Vc
 
 

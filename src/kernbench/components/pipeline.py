@@ -7,9 +7,8 @@ from typing import Final
 
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling.staging import staged_bytes
-from kernbench.engine import ProcessBody, Queue
-from kernbench.engine.log import NO_MARKS
-from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.engine.api import Inlet, ProcessBody
+from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpCode, Row
 from kernbench.messages.tokens import PipelineContext, StageType, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
@@ -101,7 +100,7 @@ class PipelineUnit(Component):
         """``tile_queue`` tiles wait before a unit."""
         return self.site.pe_spec.scheduler.tile_queue
 
-    def entry(self, token: TileToken) -> Queue:
+    def entry(self, token: TileToken) -> Inlet[TileToken]:
         """The queue in which ``token`` waits for its stage here."""
         return self.inbox
 
@@ -166,8 +165,8 @@ class PipelineUnit(Component):
             station.meter.stall("downstream", self.engine.now_ps - now_ps)
             station.free(self.engine.now_ps, record)
 
-    def _next_entry(self, token: TileToken) -> Queue:
-        entry: Queue = self.ports[UNIT_OF[token.stage.kind]].entry(token)
+    def _next_entry(self, token: TileToken) -> Inlet[TileToken]:
+        entry: Inlet[TileToken] = self.ports[UNIT_OF[token.stage.kind]].entry(token)
         return entry
 
     def commit(self, context: PipelineContext) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from kernbench.engine import Signal
+from kernbench.engine.api import Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,

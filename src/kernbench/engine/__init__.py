@@ -1,7 +1,25 @@
-"""Time: the public names of the engine. Nothing outside may depend on how they work inside."""
+"""Time: the one place where it is chosen which engine runs.
 
-from kernbench.engine.queue import Credits, Queue
-from kernbench.engine.server import Server
-from kernbench.engine.sim import Engine, Process, ProcessBody, Signal
+What all of KernBench is written against is :mod:`kernbench.engine.api`; nothing outside depends on how it works inside.
+"""
 
-__all__ = ["Credits", "Engine", "Process", "ProcessBody", "Queue", "Server", "Signal"]
+from kernbench.engine.api import ProcessBody, Timed
+from kernbench.engine.reference.calendar import Signal
+from kernbench.engine.reference.channel import Chunk, Fabric
+from kernbench.engine.reference.engine import Engine
+from kernbench.engine.reference.log import OpLog
+from kernbench.engine.reference.queue import Credits, Queue
+from kernbench.engine.reference.server import Server
+
+__all__ = [
+    "Chunk",
+    "Credits",
+    "Engine",
+    "Fabric",
+    "OpLog",
+    "ProcessBody",
+    "Queue",
+    "Server",
+    "Signal",
+    "Timed",
+]

@@ -6,9 +6,8 @@ from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.components.memory_model import HBM_MODELS
 from kernbench.config.explain import line
 from kernbench.config.schema import Config
-from kernbench.engine import Engine
-from kernbench.engine.channel import Fabric, Receiver
-from kernbench.engine.log import OpLog
+from kernbench.engine import Engine, Fabric, OpLog
+from kernbench.engine.api import Receiver
 from kernbench.errors import ConfigError, UnknownNameError
 from kernbench.memory.page_table import PageTables
 from kernbench.messages.fabric import Vc
@@ -67,6 +66,7 @@ class Assembly:
         topology = self.config.topology
         site = Site(
             node=node,
+            graph=self.graph,
             engine=self.engine,
             fabric=self.fabric,
             log=self.log,

@@ -20,8 +20,8 @@ from kernbench.components.fabric.host import Host, HostCopy
 from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
 from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.config.schema import Config, MmuSpec
-from kernbench.engine import Engine, Signal
-from kernbench.engine.log import OpLog
+from kernbench.engine import Engine, OpLog
+from kernbench.engine.api import Signal
 from kernbench.errors import DeadlockError, KernBenchError, LimitError, UsageError, in_one_line
 from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
@@ -511,8 +511,7 @@ class Machine(Hardware):
                 tcm_bytes += unit.moved_bytes
             elif unit.moved_bytes:
                 memories[unit.node.index] = unit.moved_bytes
-        links = {index: link.size_bytes for index, link in self.fabric.links.items()}
-        return Moved(links, memories, tcm_bytes)
+        return Moved(self.fabric.moved_bytes(), memories, tcm_bytes)
 
     def translations(self) -> Translations:
         """What all PE_MMUs counted since the beginning of time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kernbench.engine import Signal
+from kernbench.engine.api import Signal
 from kernbench.lang.scope import Scope
 from kernbench.machine.kernel_runner import Program
 from kernbench.memory.mapping import TensorRange

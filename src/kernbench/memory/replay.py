@@ -27,6 +27,7 @@ from kernbench.messages.commands import (
     MathCmd,
     Operand,
     Space,
+    ValueRecord,
 )
 from kernbench.messages.ipcq import QueueEnd
 from kernbench.ops import dot_form, evaluate, evaluate_dot
@@ -36,36 +37,12 @@ Array = npt.NDArray[Any]
 NOTHING: Array = np.empty(0, np.uint8)  # what a send makes: kept and released as any other value is
 
 
-class Record(Protocol):
-    """A command and when, where and as which of its node it took hold."""
-
-    @property
-    def commit_ps(self) -> int:
-        """Simulated time."""
-
-    @property
-    def node(self) -> int:
-        """Node index."""
-
-    @property
-    def seq(self) -> int:
-        """Number within the node."""
-
-    @property
-    def pe(self) -> int:
-        """PE number."""
-
-    @property
-    def command(self) -> Command:
-        """What to evaluate."""
-
-
 class Log(Protocol):
     """Where Phase 1 leaves the commands that took hold, in any order."""
 
     @property
-    def values(self) -> list[Any]:
-        """A :class:`Record` each; the executor empties it."""
+    def values(self) -> list[ValueRecord]:
+        """Commands that took hold; the executor empties it."""
 
 
 class Values:
@@ -203,7 +180,7 @@ class DataExecutor:
         self.page_tables = page_tables
         self.watch = watch
         self.values = Values()
-        self._pending: list[tuple[int, int, int, int, Record]] = []
+        self._pending: list[tuple[int, int, int, int, ValueRecord]] = []
         self._n_taken = 0
 
     def admit(self, command: Command) -> None:

@@ -7,7 +7,7 @@ A command names what it reads and makes by *version id* (which value) and carrie
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
@@ -240,3 +240,16 @@ class WaitCmd(Command):
     def __init__(self, **base: Any) -> None:
         super().__init__(**base)
         self.awaits = self.depends
+
+
+class ValueRecord(NamedTuple):
+    """A command whose memory effect or result took hold at ``commit_ps``; what Phase 2 replays.
+
+    Ordered by (commit time, node index, sequence within the node).
+    """
+
+    commit_ps: int
+    node: int
+    seq: int
+    pe: int
+    command: Command

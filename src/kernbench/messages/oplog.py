@@ -85,3 +85,4 @@ class Row:
 
 
 NO_CAUSE: Final = Row(-1)  # the beginning
+NO_MARKS: Final = (-1,) * 5  # of what is not decided by transactions

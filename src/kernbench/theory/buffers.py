@@ -1,7 +1,7 @@
 """How much room keeps a link, or a window, at its full rate: what is under way until news of free room is back.
 
-The loop is that of ``engine/channel.py``: a chunk is given room at the far end when it starts; the room is free again
-when the chunk has left that end, and a link's latency later the sender knows.
+The loop is that of ``engine/reference/channel.py``: a chunk is given room at the far end when it starts; the room is
+free again when the chunk has left that end, and a link's latency later the sender knows.
 """
 
 from __future__ import annotations

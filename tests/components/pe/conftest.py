@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +20,7 @@ import kernbench.components.pe.pe_scheduler
 import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.config.schema import Config, PeSpec
-from kernbench.engine import Engine, Server
-from kernbench.engine.channel import Chunk
-from kernbench.engine.log import OpLog
+from kernbench.engine import Chunk, Engine, OpLog, Server
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import LaunchMsg, PacketKind, PagePieces, Piece
 from kernbench.messages.oplog import OpCode, OpRecord
@@ -133,6 +132,7 @@ class Pe:
         self.engine = Engine(tie_seed)
         self.log = OpLog()
         self.fabric = FakeFabric(self.engine, noc.header_bytes, noc.chunk_bytes, bytes_per_ns)
+        self.graph: Any = SimpleNamespace()  # of which a test says what it needs
         self.units: dict[str, Any] = {}
         for index, (kind, part) in enumerate(PE_UNITS.items()):
             node = Node(
@@ -140,6 +140,7 @@ class Pe:
             )
             site = Site(
                 node=node,
+                graph=self.graph,
                 engine=self.engine,
                 fabric=self.fabric,
                 log=self.log,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kernbench.engine.channel import Receiver
+from kernbench.engine.api import Receiver
 from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, MmuUnmapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import CreditMsg, QueuesMsg, QueuesRemoveMsg
 from kernbench.messages.oplog import NO_CAUSE

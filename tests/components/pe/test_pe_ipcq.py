@@ -4,8 +4,6 @@ Here one PE talks to itself: what it sends through "out" comes back through "in"
 between, credits take ``credit_ps``. TCM: 128 B/ns and 6 ns; PE_DMA: 16 ns of set-up.
 """
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,8 +50,10 @@ class Loop:
         )
         self.link, self.credits, self.written = Server(LINK), [], []
         self.engine, fabric = pe.engine, pe.fabric
-        fabric.graph = SimpleNamespace(pes=[PeId(0, 0, 0)], niu_of=lambda _: pe.niu.node.index)
+        pe.graph.pes, pe.graph.niu_of = [PeId(0, 0, 0)], lambda _: pe.niu.node.index
         self.post, fabric.post, fabric.credit = fabric.post, self.carry, self.carry_credit
+        self.departs_ps: dict[object, int] = {}
+        fabric.departs_ps = self.departs_ps.__getitem__
         self.tcm_access, pe.pe_tcm.access = pe.pe_tcm.access, self.access
         names = ["out", "in", "out2", "in2"][: 2 * n_queues]
         ends = {name: QueueEnd(name=name, pe=0, rank=0, ring=self.ring) for name in names}
@@ -73,7 +73,7 @@ class Loop:
         """The fake fabric, and the link that leads back here."""
         if chunk.kind is PacketKind.QUEUE:
             start_ps, end_ps = self.link.stream(tail_ps - serial_ps, tail_ps, chunk.size_bytes)
-            chunk.path = (SimpleNamespace(link=SimpleNamespace(free_ps=end_ps)),)
+            self.departs_ps[chunk] = end_ps
             chunk.ready_ps = start_ps + WAY_PS
             self.engine.at(max(start_ps, self.engine.now_ps), 0, chunk.leaving, chunk)
             self.engine.at(end_ps + WAY_PS, 0, self.arrive, chunk)
@@ -512,7 +512,7 @@ def test_what_waits_and_what_is_left_is_told(loop):
     queue.pe.run([load, *[queue.send(load.result) for _ in range(3)]])
     moved_ps = queue.spans(OpCode.SLOT)[0][1]
     (waiter,) = queue.pe.pe_ipcq.waiters(queue.pe.pe_ipcq.rings)
-    assert waiter.text(queue.pe.pe_ipcq.fabric.graph.pes) == (
+    assert waiter.text(queue.pe.graph.pes) == (
         "tl.send(\"out\") at kernel.py:7 waits for a credit from sip0.cube0.pe0's queue 'in': 1 of 1 slots filled, 0 "
         f"of 1 credits held; last progress at {moved_ps / 1000:.4g} ns"
     )

@@ -10,8 +10,8 @@ from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.components.control_cpu import map_bytes, queue_bytes
 from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
-from kernbench.engine import Credits, ProcessBody, Server, Signal
-from kernbench.engine.channel import Chunk
+from kernbench.engine import Server
+from kernbench.engine.api import Chunk, Credits, ProcessBody, Signal
 from kernbench.memory.mapping import TensorMapping
 from kernbench.messages.fabric import (
     DoneMsg,
@@ -38,7 +38,7 @@ class HostCopy:
         self.left_bytes = size_bytes
         self.engine = host.engine
         self.start_ps = host.engine.now_ps
-        self.done = Signal(host.engine)
+        self.done = host.engine.signal()
 
     def landed(self, transaction: Transaction) -> None:
         """A write has reached the memory; the host learns of it by the acknowledgement."""
@@ -79,7 +79,7 @@ class Host(Component):
         """Start moving ``pieces``, the SIPs side by side; ``.done`` fires when the last byte is in place."""
         by_sip: dict[int, list[Piece]] = {}
         for piece in pieces:
-            by_sip.setdefault(self.fabric.graph.nodes[piece.owner].sip, []).append(piece)
+            by_sip.setdefault(self.graph.nodes[piece.owner].sip, []).append(piece)
         size = sum(piece.size_bytes for group in by_sip.values() for piece in group)
         copy = HostCopy(is_write=is_write, size_bytes=size, host=self)
         if size == 0:
@@ -91,7 +91,7 @@ class Host(Component):
 
     def _copy_to_or_from(self, sip: int, pieces: list[Piece], copy: HostCopy) -> ProcessBody:
         window = self.windows.setdefault(
-            sip, Credits(self.engine, self.params.max_inflight_bytes, f"host window to sip{sip}")
+            sip, self.engine.credits(self.params.max_inflight_bytes, f"host window to sip{sip}")
         )
         for piece in pieces:
             for part in packets(piece, self.site.noc.packet_bytes):
@@ -126,7 +126,7 @@ class Host(Component):
         return True
 
     def _window(self, transaction: Transaction) -> Credits:
-        return self.windows[self.fabric.graph.nodes[transaction.memory].sip]
+        return self.windows[self.graph.nodes[transaction.memory].sip]
 
     def log_copy(self, copy: HostCopy) -> None:
         """Record a finished copy."""
@@ -143,7 +143,7 @@ class Host(Component):
         """Start ``programs`` (by PE number); the signal fires when all SIPs have reported completion."""
         shares: dict[int, dict[int, Any]] = {}
         for pe, streams in programs.items():
-            shares.setdefault(self.fabric.graph.pes[pe].sip, {})[pe] = streams
+            shares.setdefault(self.graph.pes[pe].sip, {})[pe] = streams
         return self._send(
             job,
             {
@@ -162,8 +162,8 @@ class Host(Component):
 
     def _map(self, job: int, mapping: TensorMapping, kind: type[MmuMapMsg]) -> Signal:
         messages, size_bytes, start_ps = {}, 0, self.engine.now_ps
-        for sip in range(self.fabric.graph.spec.system.sips.count):
-            pes = self.fabric.graph.pes_of_sip(sip)
+        for sip in range(self.graph.spec.system.sips.count):
+            pes = self.graph.pes_of_sip(sip)
             share_bytes = map_bytes(kind, mapping, pes)
             size_bytes += share_bytes
             messages[sip] = kind(
@@ -175,7 +175,7 @@ class Host(Component):
 
     def queues(self, job: int, wiring: Wiring, kind: type[QueuesMsg]) -> Signal:
         """Install (or remove, by ``kind``) the queues of ``wiring``; the signal fires when all SIPs have reported."""
-        graph, start_ps = self.fabric.graph, self.engine.now_ps
+        graph, start_ps = self.graph, self.engine.now_ps
         by_sip: dict[int, list[int]] = {}
         for pe in sorted(wiring.pes):
             by_sip.setdefault(graph.pes[pe].sip, []).append(pe)
@@ -199,9 +199,9 @@ class Host(Component):
         finish: Callable[[], object] | None = None,
     ) -> Signal:
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""
-        self.jobs[job] = _Job(Signal(self.engine), len(messages), finish)
+        self.jobs[job] = _Job(self.engine.signal(), len(messages), finish)
         for sip, message in messages.items():
-            self.send_control(message, self.node.index, self.fabric.graph.node(f"sip{sip}.io_cpu").index)
+            self.send_control(message, self.node.index, self.graph.node(f"sip{sip}.io_cpu").index)
         return self.jobs[job].done
 
     def _count_done(self, message: DoneMsg) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kernbench.components.base import COMPONENTS
 from kernbench.components.control_cpu import ControlCpu, Request, map_bytes
-from kernbench.engine import ProcessBody
+from kernbench.engine.api import ProcessBody
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg
 
 
@@ -18,8 +18,8 @@ class IoCpu(ControlCpu):
 
     def share_of(self, pe: int) -> int:
         """The M_CPU of the PE's cube."""
-        at = self.fabric.graph.pes[pe]
-        return self.fabric.graph.node(f"sip{at.sip}.cube{at.cube}.m_cpu").index
+        at = self.graph.pes[pe]
+        return self.graph.node(f"sip{at.sip}.cube{at.cube}.m_cpu").index
 
     def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
         """A map carries every segment that the cube's PEs use."""

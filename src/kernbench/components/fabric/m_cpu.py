@@ -8,8 +8,7 @@ from itertools import chain
 from kernbench.components.base import COMPONENTS
 from kernbench.components.control_cpu import ControlCpu
 from kernbench.components.packets import packets, transaction_for
-from kernbench.engine import ProcessBody, Signal
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk, ProcessBody, Signal
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Transaction, Vc
 from kernbench.messages.oplog import OpCode
@@ -39,7 +38,7 @@ class MCpu(ControlCpu):
 
     def share_of(self, pe: int) -> int:
         """The PE's own network interface."""
-        return self.fabric.graph.niu_of(pe)
+        return self.graph.niu_of(pe)
 
     def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
         """A PE_MMU hears of the pages; one whose TLB is preloaded gets their entries too."""
@@ -50,7 +49,7 @@ class MCpu(ControlCpu):
 
     @property
     def _has_table(self) -> bool:
-        return self.fabric.graph.spec.pe.mmu.miss == "walk"
+        return self.site.pe_spec.mmu.miss == "walk"
 
     def prepare(self, message: MmuMapMsg) -> ProcessBody:
         """Write to the table of this cube."""
@@ -79,7 +78,7 @@ class MCpu(ControlCpu):
         self.station.free(now_ps, record)
 
     def _table_packets(self, message: MmuMapMsg) -> Iterator[Piece]:
-        spec = self.fabric.graph.spec
+        spec = self.graph.spec
         cube = self.node.sip * spec.sip.cubes.count + self.node.cube
         mapping = message.mapping
         pieces = [mapping.directory_piece(cube)]
@@ -90,7 +89,7 @@ class MCpu(ControlCpu):
 
     def _write(self, packet: Piece) -> Signal:
         """Send ``packet``; what to yield until it is acknowledged."""
-        write = TableWrite(Signal(self.engine))
+        write = TableWrite(self.engine.signal())
         transaction = transaction_for(self.site, packet, write, self.node.index, is_write=True)
         for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
             self.fabric.post(chunk, self.node.index, packet.owner, Vc.REQ, self.engine.now_ps, 0)

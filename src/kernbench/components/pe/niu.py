@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk
 from kernbench.messages.fabric import LaunchMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
 

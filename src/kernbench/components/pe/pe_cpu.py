@@ -9,7 +9,7 @@ from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.pipeline import Station
 from kernbench.components.stream import CommandStream, Force, Issued, ProgramEnd, Test
 from kernbench.config.schema import PeCpuSpec
-from kernbench.engine import ProcessBody, Signal
+from kernbench.engine.api import ProcessBody, Signal
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
@@ -173,7 +173,7 @@ class PeCpu(Component):
 
     def _ring(self) -> Signal:
         """What to yield to wait for the next completion."""
-        self._bell = Signal(self.engine)
+        self._bell = self.engine.signal()
         return self._bell
 
     def _log(

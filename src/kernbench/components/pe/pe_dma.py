@@ -10,11 +10,10 @@ from kernbench.components.comm import CommChannel
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import DmaSpec
-from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
-from kernbench.engine.channel import Chunk
-from kernbench.engine.log import NO_MARKS
+from kernbench.engine.api import Chunk, Engine, Inlet, ProcessBody, Queue
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
+from kernbench.messages.oplog import NO_MARKS
 from kernbench.messages.tokens import Stage, StageType, TileToken
 
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
@@ -49,7 +48,7 @@ class Descriptor:
         self.is_chained = False
         self.left_bytes = 0
         self.last: Transaction | None = None
-        self.answered = Signal(dma.engine)
+        self.answered = dma.engine.signal()
 
     def receive(self, chunk: Chunk) -> None:
         """An answer is here: data of a read, or the acknowledgement of a write."""
@@ -104,9 +103,9 @@ class Channel:
     __slots__ = ("in_flight", "inbox", "n_open", "station", "window")
 
     def __init__(self, engine: Engine, name: str, depth: int | None, window_bytes: int) -> None:
-        self.inbox = Queue(engine, depth, name)
-        self.in_flight = Queue(engine, None, f"{name}.in_flight")
-        self.window = Credits(engine, window_bytes, f"{name}.window")
+        self.inbox: Queue[TileToken] = engine.queue(depth, name)
+        self.in_flight: Queue[Descriptor] = engine.queue(None, f"{name}.in_flight")
+        self.window = engine.credits(window_bytes, f"{name}.window")
         self.station = Station(Meter())
         self.n_open = 0
 
@@ -135,7 +134,7 @@ class PeDma(PipelineUnit):
             self.engine, f"{self.node.name}.{name}", self.inbox_depth(), self.params.max_inflight_bytes
         )
 
-    def entry(self, token: TileToken) -> Queue:
+    def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each channel has its own queue."""
         kind = token.stage.kind
         if kind is StageType.DMA_READ:

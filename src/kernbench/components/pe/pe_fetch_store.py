@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import PipelineUnit
 from kernbench.config.schema import FetchStoreSpec
-from kernbench.engine import Credits, ProcessBody, Queue
+from kernbench.engine.api import Inlet, ProcessBody, Queue
 from kernbench.messages.oplog import NO_CAUSE, Row
 from kernbench.messages.tokens import StageType, TileToken
 from kernbench.units import transfer_ps
@@ -30,12 +30,12 @@ class PeFetchStore(PipelineUnit):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.params: FetchStoreSpec = site.node.spec
-        self.operands = Credits(site.engine, OPERAND_HALVES, f"{site.node.name}.operands")
-        self.ready = Queue(site.engine, None, f"{site.node.name}.ready")
+        self.operands = site.engine.credits(OPERAND_HALVES, f"{site.node.name}.operands")
+        self.ready: Queue[TileToken] = site.engine.queue(None, f"{site.node.name}.ready")
         self.freed_by = NO_CAUSE
         self._lags_ps: dict[tuple[int, bool], int] = {}
 
-    def entry(self, token: TileToken) -> Queue:
+    def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Fetches wait for registers first, stores do not."""
         return self.inbox if token.stage.kind is StageType.FETCH else self.ready
 

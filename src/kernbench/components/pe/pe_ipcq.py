@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import IpcqSpec
-from kernbench.engine import Engine, ProcessBody, Queue, Signal
+from kernbench.engine.api import Engine, Inlet, ProcessBody, Queue, Signal
 from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
@@ -26,7 +26,7 @@ class Side:
     __slots__ = ("changed", "inbox", "moved_ps", "record", "station", "waiting")
 
     def __init__(self, engine: Engine, name: str, depth: int) -> None:
-        self.inbox = Queue(engine, depth, name)
+        self.inbox: Queue[TileToken | None] = engine.queue(depth, name)
         self.station = Station(Meter())
         self.changed: Signal | None = None
         self.record = NO_CAUSE
@@ -45,7 +45,7 @@ class Rings:
         self.send_ring = SendRing(ring.slots, ring.first)
         self.recv = Side(engine, f"{name}.recv", depth)
         self.recv_ring = ReceiveRing(ring.slots, ring.first)
-        self.arrived = Queue(engine, None, f"{name}.arrived")
+        self.arrived: Queue[IpcqDmaToken] = engine.queue(None, f"{name}.arrived")
 
 
 @COMPONENTS.register("pe_ipcq_v1")
@@ -69,7 +69,7 @@ class PeIpcq(PipelineUnit):
         """Installations come one at a time."""
         return None
 
-    def entry(self, token: TileToken) -> Queue:
+    def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each direction of each queue has its own."""
         rings = self.rings[end_of(token.context.command)]
         return rings.send.inbox if token.stage.kind is StageType.SLOT else rings.recv.inbox
@@ -95,7 +95,7 @@ class PeIpcq(PipelineUnit):
     def left_over(self) -> Iterator[LeftOver]:
         """What a launch must not leave: messages that nobody received, slots that were never freed or told of."""
         for end, rings in self.rings.items():
-            metadata = [parcel.metadata for parcel in rings.arrived.items if parcel.part == 0]
+            metadata = [parcel.metadata for parcel in rings.arrived if parcel.part == 0]
             n_kept = rings.recv_ring.owed
             if metadata or n_kept:
                 yield LeftOver(end, metadata, n_kept)
@@ -157,7 +157,7 @@ class PeIpcq(PipelineUnit):
     def _wait_for_credit(self, side: Side, ring: SendRing, end: QueueEnd) -> ProcessBody:
         asked_ps = self.engine.now_ps
         while not ring.credits:
-            side.changed = Signal(self.engine)
+            side.changed = self.engine.signal()
             yield side.changed
             if end.ring.backpressure == "poll":
                 yield (asked_ps - self.engine.now_ps) % self.params.poll_ps
@@ -209,7 +209,7 @@ class PeIpcq(PipelineUnit):
 
     def _check(self, command: IpcqRecvCmd, metadata: Metadata, end: QueueEnd) -> None:
         """What came must be what is received; an error that names both lines if not."""
-        found = mismatch(command, metadata, end, self.fabric.graph.pes)
+        found = mismatch(command, metadata, end, self.graph.pes)
         if found is not None:
             raise found
 
@@ -232,7 +232,7 @@ class PeIpcq(PipelineUnit):
                 self._tell(end, rings.recv_ring.withheld, record)
 
     def _tell(self, end: QueueEnd, batch: int, record: Row) -> None:
-        src, dst = self.ports["niu"].node.index, self.fabric.graph.niu_of(end.peer.pe)
+        src, dst = self.ports["niu"].node.index, self.graph.niu_of(end.peer.pe)
         for head in self.rings[end].recv_ring.tell(batch):
             self.fabric.credit(CreditMsg(end.peer, head, record), src, dst, self.params.credit_bytes)
 

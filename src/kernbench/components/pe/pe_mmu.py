@@ -9,8 +9,7 @@ from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import MmuSpec
-from kernbench.engine import Credits, Engine, ProcessBody, Signal
-from kernbench.engine.channel import Chunk
+from kernbench.engine.api import Chunk, Engine, ProcessBody, Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import (
@@ -29,7 +28,7 @@ class WalkRead:
     __slots__ = ("answered", "left_bytes")
 
     def __init__(self, engine: Engine, size_bytes: int) -> None:
-        self.answered = Signal(engine)
+        self.answered = engine.signal()
         self.left_bytes = size_bytes
 
     def receive(self, chunk: Chunk) -> None:
@@ -56,7 +55,7 @@ class PeMmu(Component):
         assert site.page_table is not None
         self.table = site.page_table
         self.station = Station(self.meter)
-        self.walker = Credits(site.engine, 1, f"{site.node.name}.walker")
+        self.walker = site.engine.credits(1, f"{site.node.name}.walker")
         self.n_hits = self.n_misses = self.n_walks = 0
         self._held: dict[int, None] = {}  # by last use
 
@@ -128,7 +127,7 @@ class PeMmu(Component):
         self.station.free(now_ps, record)
 
     def _entry_pieces(self, page: int) -> Iterator[Piece]:
-        cube, local_pe = divmod(self.pe, self.fabric.graph.spec.cube.pes.count)
+        cube, local_pe = divmod(self.pe, self.graph.spec.cube.pes.count)
         return self.table.mapping_of(page).walk(page, cube, local_pe, self.params.walk_reads)
 
     def _read(self, packet: Piece) -> Signal:

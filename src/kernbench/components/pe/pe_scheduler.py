@@ -14,7 +14,7 @@ from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.schema import SchedulerSpec
-from kernbench.engine import Credits, Engine, ProcessBody, Queue, Signal
+from kernbench.engine.api import Engine, ProcessBody, Queue
 from kernbench.errors import CapacityError
 from kernbench.messages.commands import (
     Command,
@@ -50,8 +50,8 @@ class Lane:
     __slots__ = ("cause", "flights", "is_behind", "places", "streaming", "turned_ps")
 
     def __init__(self, engine: Engine, name: str, depth: int) -> None:
-        self.flights = Queue(engine, None, name)
-        self.places = Credits(engine, depth, f"{name}.places")
+        self.flights: Queue[Flight | None] = engine.queue(None, name)
+        self.places = engine.credits(depth, f"{name}.places")
         self.turned_ps = 0
         self.cause = NO_CAUSE
         self.is_behind = False
@@ -76,8 +76,8 @@ class PeScheduler(PipelineUnit):
         self.params: SchedulerSpec = site.node.spec
         self.scoreboard = Scoreboard()
         self.accumulators = AccumulatorFile(spec.regfile.accumulators_bytes)
-        self.tcm = Credits(site.engine, spec.tcm.size_bytes, f"{site.node.name}.tcm")
-        self.completions = Queue(site.engine, None, f"{site.node.name}.completions")
+        self.tcm = site.engine.credits(spec.tcm.size_bytes, f"{site.node.name}.tcm")
+        self.completions: Queue[PipelineContext] = site.engine.queue(None, f"{site.node.name}.completions")
         self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
         self.freed_by = NO_CAUSE
         self.freed_ps = 0
@@ -97,7 +97,7 @@ class PeScheduler(PipelineUnit):
             blocker = self.scoreboard.blocker(flight) if context.start_ps < 0 else None
             behind = f", behind {blocker.command.name} of {blocker.command.line}" if blocker else ""
             yield f"{command.line}: {command.name}, {context.n_left} of {context.n_tiles} tiles left{behind}"
-        for _, wanted_bytes in self.tcm.takers:
+        for wanted_bytes in self.tcm.wanted():
             yield f"{format_bytes(wanted_bytes)} of TCM wanted, {format_bytes(self.tcm.free)} free"
 
     def standing(self) -> tuple[Any, ...] | None:
@@ -120,7 +120,7 @@ class PeScheduler(PipelineUnit):
         if lane is None:
             name = f"{command.queue.name}.{command.name}"
             lane = self.lanes[key] = self._new_lane(name)
-            self.engine.process(self.start_commands(lane), lane.flights.name)
+            self.engine.process(self.start_commands(lane), f"{self.node.name}.{name}")
         return lane
 
     def forget_lanes(self, queue: QueueEnd) -> None:
@@ -180,8 +180,8 @@ class PeScheduler(PipelineUnit):
         context = PipelineContext(command, len(plan.tiles), self.pe)
         context.unwritten_bytes = plan.written_bytes
         if plan.staging_bytes:
-            context.staging = Credits(self.engine, plan.staging_bytes, f"{command.line} staging")
-        flight = Flight(plan, context, Signal(self.engine))
+            context.staging = self.engine.credits(plan.staging_bytes, f"{command.line} staging")
+        flight = Flight(plan, context, self.engine.signal())
         self.scoreboard.admit(flight)
         return flight
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
-from kernbench.engine.sim import PARKED, Engine, Process
+from kernbench.engine.reference.calendar import PARKED, Calendar, Process
 
 
 class _Put:
@@ -13,11 +14,11 @@ class _Put:
 
     __slots__ = ("item", "queue")
 
-    def __init__(self, queue: Queue, item: Any) -> None:
+    def __init__(self, queue: Queue, item: object) -> None:
         self.queue = queue
         self.item = item
 
-    def wait(self, process: Process) -> Any:
+    def wait(self, process: Process) -> object:
         """Park: the queue was full when this was made, in this same step."""
         self.queue.putters.append((process, self.item))
         return PARKED
@@ -28,8 +29,8 @@ class _Done:
 
     __slots__ = ()
 
-    def wait(self, process: Process) -> Any:
-        """See :class:`~kernbench.engine.sim.Waitable`."""
+    def wait(self, process: Process) -> object:
+        """See :class:`~kernbench.engine.api.Waitable`."""
         return None
 
 
@@ -43,18 +44,21 @@ class Queue:
     order they were asked.
     """
 
-    __slots__ = ("capacity", "engine", "getters", "items", "name", "putters")
+    __slots__ = ("calendar", "capacity", "getters", "items", "name", "putters")
 
-    def __init__(self, engine: Engine, capacity: int | None = None, name: str = "queue") -> None:
-        self.engine = engine
+    def __init__(self, calendar: Calendar, capacity: int | None = None, name: str = "queue") -> None:
+        self.calendar = calendar
         self.capacity = capacity
         self.name = name
-        self.items: deque[Any] = deque()
+        self.items: deque[Any] = deque()  # whatever travels; typed by api.Queue
         self.getters: list[Process] = []
-        self.putters: list[tuple[Process, Any]] = []
+        self.putters: list[tuple[Process, object]] = []
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
 
     @property
     def is_full(self) -> bool:
@@ -65,7 +69,7 @@ class Queue:
         """What to yield for the next item."""
         return self
 
-    def wait(self, process: Process) -> Any:
+    def wait(self, process: Process) -> object:
         """Answer a ``get``."""
         items = self.items
         if not items:
@@ -75,13 +79,13 @@ class Queue:
         if self.putters:
             putter, waiting = self.putters.pop(0)
             items.append(waiting)
-            self.engine.wake(putter, None)
+            self.calendar.wake(putter, None)
         return item
 
-    def put(self, item: Any) -> _Put | _Done:
+    def put(self, item: object) -> _Put | _Done:
         """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
         if self.getters:
-            self.engine.wake(self.getters.pop(0), item)
+            self.calendar.wake(self.getters.pop(0), item)
             return _DONE
         capacity = self.capacity
         if capacity is not None and len(self.items) >= capacity:
@@ -89,7 +93,7 @@ class Queue:
         self.items.append(item)
         return _DONE
 
-    def try_put(self, item: Any) -> bool:
+    def try_put(self, item: object) -> bool:
         """Append ``item`` if there is a place now."""
         return self.put(item) is _DONE
 
@@ -100,10 +104,10 @@ class Credits:
     Takers are served in order; one that asks for more than ``total`` could never be served and is refused.
     """
 
-    __slots__ = ("engine", "free", "name", "takers", "total")
+    __slots__ = ("calendar", "free", "name", "takers", "total")
 
-    def __init__(self, engine: Engine, total: int, name: str = "credits") -> None:
-        self.engine = engine
+    def __init__(self, calendar: Calendar, total: int, name: str = "credits") -> None:
+        self.calendar = calendar
         self.total = total
         self.free = total
         self.name = name
@@ -114,6 +118,10 @@ class Credits:
         if self.free != self.total or total < 0:
             raise AssertionError(f"{self.name}: {self.free} of {self.total} free, to become {total}")
         self.total = self.free = total
+
+    def wanted(self) -> list[int]:
+        """What each taker that waits has asked for, in order."""
+        return [n for _, n in self.takers]
 
     def take(self, n: int) -> _Take | _Done:
         """What to yield to take ``n``."""
@@ -139,7 +147,7 @@ class Credits:
         while self.takers and self.takers[0][1] <= self.free:
             process, wanted = self.takers.pop(0)
             self.free -= wanted
-            self.engine.wake(process, None)
+            self.calendar.wake(process, None)
 
 
 class _Take:
@@ -151,7 +159,7 @@ class _Take:
         self.credits = credits_
         self.n = n
 
-    def wait(self, process: Process) -> Any:
+    def wait(self, process: Process) -> object:
         """Park behind those who asked before."""
         self.credits.takers.append((process, self.n))
         return PARKED

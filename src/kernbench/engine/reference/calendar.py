@@ -1,4 +1,4 @@
-"""The engine: a calendar of integer picoseconds and processes that are generators.
+"""The calendar of integer picoseconds, and processes that are generators.
 
 A process yields what it waits for: an ``int`` (a delay in ps), ``queue.get()``, ``queue.put(x)``, a ``Signal``
 or ``credits.take(n)``; the yield gives back what was waited for. Order within an instant is ADR-0003's: entries
@@ -10,22 +10,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any
 
+from kernbench.engine import api
+from kernbench.engine.api import ProcessBody, T
 from kernbench.errors import DeadlockError
 from kernbench.garbage import rarely_collected
 
-
-class Waitable(Protocol):
-    """Anything a process may yield besides a delay."""
-
-    def wait(self, process: Process) -> Any:
-        """Give the answer now, or keep ``process`` and return :data:`PARKED`."""
-
-
-ProcessBody = Generator[Any, Any, None]
 PARKED = object()
 _WAITABLE = "which is neither a delay in whole ps (int) nor something to wait for"
 _FIRST_PROCESS_RANK = 1 << 40
@@ -42,14 +35,14 @@ class Process:
         self.name = name
         self.rank = rank
         self.send = body.send
-        self.waits_for: Any = None
+        self.waits_for: object = None
         self.since_ps = 0
 
 
-class Engine:
+class Calendar:
     """Time, and everything that will happen.
 
-    The calendar's entries are ``(time, rank, sequence, call, argument)``. One without a call resumes the process that
+    Its ``entries`` are ``(time, rank, sequence, call, argument)``. One without a call resumes the process that
     is its argument; its sequence is 0, since a process has its own rank and one entry at a time. ``tie_seed`` is for
     tests: it permutes ranks, to show that nothing but ties depends on them. Behind ``limit_ps``,
     ``over_limit()`` raises.
@@ -58,8 +51,8 @@ class Engine:
     __slots__ = (
         "_ranks",
         "_tie_seed",
-        "calendar",
         "count",
+        "entries",
         "events",
         "limit_ps",
         "now_ps",
@@ -72,8 +65,8 @@ class Engine:
         self.now_ps = 0
         self.count = 0
         self.events = 0
-        self.calendar: list[tuple[int, int, int, Any, Any]] = []
-        self.wakes: deque[tuple[Process, Any]] = deque()
+        self.entries: list[tuple[int, int, int, Any, Any]] = []
+        self.wakes: deque[tuple[Process, object]] = deque()
         self.processes: set[Process] = set()
         self.limit_ps = NO_LIMIT_PS
         self.over_limit: Callable[[], object] = int
@@ -98,35 +91,35 @@ class Engine:
         """Start ``body``; its first step runs at the present instant."""
         process = Process(body, name, self.new_rank())
         self.processes.add(process)
-        heappush(self.calendar, (self.now_ps, process.rank, 0, None, process))
+        heappush(self.entries, (self.now_ps, process.rank, 0, None, process))
         return process
 
-    def at(self, time_ps: int, rank: int, call: Callable[[Any], object], argument: Any) -> None:
+    def at(self, time_ps: int, rank: int, call: Callable[[T], object], argument: T) -> None:
         """Run ``call(argument)`` at ``time_ps``, which is not in the past."""
         if time_ps < self.now_ps:
             raise AssertionError(f"event at {time_ps} ps in the past of {self.now_ps} ps")
         self.count += 1
-        heappush(self.calendar, (time_ps, rank, self.count, call, argument))
+        heappush(self.entries, (time_ps, rank, self.count, call, argument))
 
-    def wake(self, process: Process, value: Any) -> None:
+    def wake(self, process: Process, value: object) -> None:
         """Resume a parked process at this instant, right after the running event."""
         process.waits_for = None
         self.wakes.append((process, value))
 
     @rarely_collected()
-    def run(self, until: Signal | None = None) -> None:
+    def run(self, until: api.Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
-        calendar, wakes = self.calendar, self.wakes
+        entries, wakes = self.entries, self.wakes
         wanted: Any = 0
         events, limit_ps = 0, self.limit_ps
         try:
             while True:
                 if wakes:
                     process, value = wakes.popleft()
-                elif not calendar or (until is not None and until.is_fired):
+                elif not entries or (until is not None and until.is_fired):
                     return
                 else:
-                    self.now_ps, _, _, call, process = heappop(calendar)
+                    self.now_ps, _, _, call, process = heappop(entries)
                     if self.now_ps > limit_ps:
                         self.over_limit()
                     events += 1
@@ -151,7 +144,7 @@ class Engine:
                     else:
                         if wanted < 0:
                             raise AssertionError(f"{process.name} yielded a delay of {wanted} ps")
-                        heappush(calendar, (self.now_ps + wanted, process.rank, 0, None, process))
+                        heappush(entries, (self.now_ps + wanted, process.rank, 0, None, process))
                 except StopIteration:
                     self.processes.discard(process)
                 except AttributeError:
@@ -161,7 +154,7 @@ class Engine:
         finally:
             self.events += events
 
-    def run_until(self, signal: Signal, parked: Callable[[], str]) -> Any:
+    def run_until(self, signal: api.Signal, parked: Callable[[], str]) -> Any:
         """Run until ``signal`` fires and give its value; raise with the map ``parked()`` when it never can."""
         self.run(until=signal)
         if not signal.is_fired:
@@ -172,26 +165,26 @@ class Engine:
 class Signal:
     """Fires once, with a value. Waiting for a fired signal is answered at once."""
 
-    __slots__ = ("engine", "is_fired", "value", "waiters")
+    __slots__ = ("calendar", "is_fired", "value", "waiters")
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, calendar: Calendar) -> None:
+        self.calendar = calendar
         self.is_fired = False
         self.value: Any = None
         self.waiters: list[Process] = []
 
-    def fire(self, value: Any = None) -> None:
+    def fire(self, value: object = None) -> None:
         """Wake all waiters with ``value``; a second firing is a bug."""
         if self.is_fired:
             raise AssertionError("signal fired twice")
         self.is_fired = True
         self.value = value
         for process in self.waiters:
-            self.engine.wake(process, value)
+            self.calendar.wake(process, value)
         self.waiters.clear()
 
     def wait(self, process: Process) -> Any:
-        """See :class:`Waitable`."""
+        """See :class:`~kernbench.engine.api.Waitable`."""
         if self.is_fired:
             return self.value
         self.waiters.append(process)

@@ -17,22 +17,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappush
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from kernbench.engine.sim import Engine
+from kernbench.engine import api
+from kernbench.engine.reference.calendar import Calendar
 from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.units import PS_PER_NS, ceil_div
-
-
-@runtime_checkable
-class Receiver(Protocol):
-    """An end point. Of the channels in ``sinks``, :meth:`receive` promises never to refuse."""
-
-    sinks: frozenset[Vc]
-
-    def receive(self, chunk: Chunk) -> bool:
-        """Take a chunk whose last byte has arrived; False: no room, the wire holds it until ``resume``."""
 
 
 class Chunk:
@@ -147,7 +138,7 @@ class VcQueue:
         self.is_waking = False
         self.is_sink = False
         self.ask_ps = 0
-        self.receiver: Receiver | None = None
+        self.receiver: api.Receiver | None = None
 
     def credit_ps(self, flits: int, now_ps: int) -> int | None:
         """When ``flits`` more fit: 0 if they do by now, None if that is not known yet.
@@ -178,7 +169,7 @@ class Fabric:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Calendar,
         graph: TopologyGraph,
         route: Callable[[int, int], Sequence[Edge]],
         *,
@@ -187,7 +178,7 @@ class Fabric:
         flit_bytes: int,
         vcs_per_class: dict[Vc, int],
         pass_ps: Callable[[int], int],
-        receiver: Callable[[int], Receiver],
+        receiver: Callable[[int], api.Receiver],
     ) -> None:
         self.engine = engine
         self.graph = graph
@@ -219,11 +210,12 @@ class Fabric:
                 return chunks
             header = 0
 
-    def post(self, chunk: Chunk, src: int, dst: int, vc: Vc, tail_ps: int, serial_ps: int) -> None:
+    def post(self, chunk: api.Chunk, src: int, dst: int, vc: Vc, tail_ps: int, serial_ps: int) -> None:
         """Hand over ``chunk`` at end point ``src``: its last byte is there at ``tail_ps``.
 
         It streams in over ``serial_ps`` (0: it is there as a whole), so that the first link may cut through.
         """
+        assert isinstance(chunk, Chunk)
         path = self._paths.get((src, dst, vc)) or self._path(src, dst, vc)
         chunk.path = path
         self.chunk_hops += len(path)
@@ -262,6 +254,17 @@ class Fabric:
                     for chunk in queue.chunks:
                         chunk.ready_ps = self.engine.now_ps
                     self._offer(queue)
+
+    def departs_ps(self, chunk: api.Chunk) -> int:
+        """When the last byte of a chunk that its source's link was just granted to is on the way."""
+        assert isinstance(chunk, Chunk)
+        link = chunk.path[0].link
+        assert link is not None
+        return link.free_ps
+
+    def moved_bytes(self) -> dict[int, int]:
+        """Bytes that each link has carried, headers too, by index of its edge; only of links that were ever used."""
+        return {index: link.size_bytes for index, link in self.links.items()}
 
     def stuck(self) -> list[str]:
         """Where chunks wait and cannot move, for the deadlock map."""
@@ -348,7 +351,7 @@ class Fabric:
                 target.left = left = target.left + flits
                 target.releases.append((left, tail_ps + link.latency_ps))
             engine.count = count = engine.count + 1
-            heappush(engine.calendar, (tail_ps, target.rank, count, self._delivers, chunk))
+            heappush(engine.entries, (tail_ps, target.rank, count, self._delivers, chunk))
             return
         out = chunk.path[hop].link
         assert out is not None
@@ -398,14 +401,14 @@ class Fabric:
         engine = self.engine
         time_ps = credit_ps if credit_ps > engine.now_ps else engine.now_ps
         engine.count = count = engine.count + 1
-        heappush(engine.calendar, (time_ps, target.rank, count, self._retry, target))
+        heappush(engine.entries, (time_ps, target.rank, count, self._retry, target))
 
     def _schedule_ask(self, queue: VcQueue) -> None:
         ready = queue.chunks[0].ready_ps
         engine = self.engine
         engine.count = count = engine.count + 1
         time_ps = ready if ready > queue.ask_ps else queue.ask_ps
-        heappush(engine.calendar, (time_ps, queue.rank, count, self._asks, queue))
+        heappush(engine.entries, (time_ps, queue.rank, count, self._asks, queue))
 
     # -- made on first use ------------------------------------------------------------------------------------
 

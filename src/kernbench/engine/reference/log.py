@@ -10,43 +10,28 @@ import hashlib
 from collections.abc import Callable, Iterator
 from struct import Struct
 from struct import error as StructError
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kernbench.errors import CapacityError
-from kernbench.messages.commands import Command
+from kernbench.messages.commands import Command, ValueRecord
 from kernbench.messages.lines import CommandLines
-from kernbench.messages.oplog import NO_CAUSE, OpRecord, Row
+from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpRecord, Row
 
 FORMAT = b"kernbench.oplog/4"
 N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
 ORDER = ("end_ps", "node", "op", "program", "command", "tile")  # of the rows; by the first of these first
 KEYS = [OpRecord._fields.index(name) for name in reversed(ORDER)]  # as numpy.lexsort has them
-N_MARKS = N_COLUMNS - OpRecord._fields.index("mark1_ps")
+N_MARKS = len(NO_MARKS)
 BLOCK_BYTES = (
     8 * N_COLUMNS
 ) << 12  # of the rows that are numbered at once, but for more of the last one's instant
-NO_MARKS = (-1,) * N_MARKS
 # A row is bytes at once: lists of numbers would be made into an array one by one.
 _packed_head = Struct(f"<{N_COLUMNS - N_MARKS}q").pack
 _packed_marks = Struct(f"<{N_MARKS}q").pack
 _NO_MARKS_PACKED = _packed_marks(*NO_MARKS)
-
-
-class ValueRecord(NamedTuple):
-    """A command whose memory effect or result took hold at ``commit_ps``; what Phase 2 replays.
-
-    Ordered by (commit time, node index, sequence within the node).
-    """
-
-    commit_ps: int
-    node: int
-    seq: int
-    pe: int
-    command: Command
 
 
 class OpLog:
