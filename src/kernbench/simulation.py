@@ -311,7 +311,7 @@ def _launch_slices(machine: Machine, table: Table) -> list[HostSlice]:
                 machine.now_ps,
                 {"grid": launch.grid, "stopped": machine.failure},
             )
-            for launch in machine.under_way
+            for launch in machine.launches
         ),
     ]
 

@@ -11,6 +11,7 @@ import pytest
 
 from kernbench.errors import QueueError
 from kernbench.lang import jit, tl
+from kernbench.machine.queue_ends import rings_of
 from kernbench.simulation import simulate
 
 N = 4  # PEs of `tiny`
@@ -208,7 +209,7 @@ def credits_of(machine):
     if machine.mode == "data":
         return {(d.send_ring.credits, to.ring.slots) for to, d in machine.queues.into.items()}
     machine.engine.run()
-    return {(rings.send_ring.credits, end.ring.slots) for end, rings in machine._rings().items()}
+    return {(rings.send_ring.credits, end.ring.slots) for end, rings in rings_of(machine.assembly).items()}
 
 
 def kept_by(machine):
@@ -228,7 +229,13 @@ def kept_by(machine):
         tables += [queues.into, queues.unfinished, queues._held, queues._readers, queues._dead]
         tables += [*queues._seqs.values(), *queues._ended.values()]
     else:
-        tables += [machine.log.values, machine._launched, machine._mapping, machine._rings(), machine.spans]
+        tables += [
+            machine.log.values,
+            machine.launches,
+            machine._mapping,
+            rings_of(machine.assembly),
+            machine.spans,
+        ]
     return sum(map(len, tables))
 
 

@@ -10,6 +10,7 @@ from kernbench.components.memory_controller import MemoryController
 from kernbench.components.pe.pe_tcm import PeTcm
 from kernbench.errors import DeadlockError, DTypeError, QueueError, ShapeError
 from kernbench.lang import jit, tl
+from kernbench.machine.queue_ends import ipcqs
 from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 from kernbench.topology.routes import Routes
@@ -373,7 +374,9 @@ def test_counters_pass_32_and_64_bits(kind, depth, first, mode):
     assert first < 2**32 < first + n or first < 2**64 < first + n
     if mode == "timed":
         tails = [
-            rings.send_ring.tail for unit in simulation.machine._ipcqs() for rings in unit.rings.values()
+            rings.send_ring.tail
+            for unit in ipcqs(simulation.machine.assembly)
+            for rings in unit.rings.values()
         ]
         assert max(tails) == first + n
         plain = flood(n, mode, slots=depth, buffer_kind=kind)

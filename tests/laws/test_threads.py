@@ -207,7 +207,7 @@ def begun():
     torch.launch(count, (1,), (x, 60), place=[0], stream="a")
     y = torch.empty(4096, policy=kb.DPPolicy(only=3))
     torch.launch(fill, (1,), (y, 1.0), place=[3], stream="b")
-    assert len(simulation.machine.under_way) == 2
+    assert len(simulation.machine.launches) == 2
     return simulation, x, y
 
 

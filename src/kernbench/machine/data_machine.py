@@ -17,8 +17,8 @@ from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
-from kernbench.machine.kernel_runner import ProgramPort
-from kernbench.machine.machine import Hardware, Say
+from kernbench.machine.hardware import Hardware
+from kernbench.machine.kernel_runner import Identity, ProgramPort
 from kernbench.machine.underway import Underway
 from kernbench.memory.ipcq_waits import cycle_line
 from kernbench.memory.mapping import TensorMapping, TensorRange
@@ -44,15 +44,15 @@ class ImmediateProgram(ProgramPort):
 
     def __init__(
         self,
+        who: Identity,
         *,
         body: Callable[[ImmediateProgram], None],
         executor: ImmediateExecutor,
         queues: DataQueues,
         pe: int,
         array: GemmSpec,
-        **who: Any,
     ) -> None:
-        super().__init__(**who)
+        super().__init__(who)
         self.executor = executor
         self.queues = queues
         self.pe = pe
@@ -167,7 +167,7 @@ class DataMachine(Hardware):
         config: Config,
         graph: TopologyGraph,
         *,
-        say: Say,
+        say: Callable[[str], None],
         strict: bool = True,
         watch: Watch | None = None,
     ) -> None:
@@ -181,7 +181,7 @@ class DataMachine(Hardware):
     @property
     def is_busy(self) -> bool:
         """Whether something is to be told of the launches since the last moment behind all of them."""
-        return self.watch is not None and bool(self._launched)
+        return self.watch is not None and bool(self.launches)
 
     def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
         """Put ``buffer`` at ``pieces``."""
@@ -209,22 +209,22 @@ class DataMachine(Hardware):
         if self.mode == "data":
             limits.require_unlimited_time()
         pes = frozenset(program.pe for program in programs)
-        if not self.is_free(stream, pes, operands):
+        if not self.launches.run_beside(stream, pes, operands):
             self.complete_launches()
         launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
         self.page_tables.begin(launch, pes)
         ports = [
             self.program_kind(
+                self.identity(program, grid, wiring, launch, watched),
                 body=lambda port: run_program(kernel, args, meta, port),
                 executor=self.executor,
                 queues=self.queues,
                 pe=program.pe,
                 array=self.graph.unit(program.pe, "pe_gemm").spec,
-                **self.who(program, grid, wiring, launch, watched),
             )
             for program in programs
         ]
-        self._launched.append(
+        self.launches.append(
             Underway(
                 name=name,
                 grid=grid,
@@ -243,7 +243,7 @@ class DataMachine(Hardware):
             self.failure, self._left = self.stopped_by(error), []
             self.queues.clear()
             self.executor.clear()
-            self._launched.clear()
+            self.launches.clear()
             if self.watch is not None:
                 self.watch.give_up()
             raise
@@ -345,7 +345,7 @@ class DataMachine(Hardware):
     def complete_launches(self) -> None:
         """Be at a point behind all launches: what is launched next is ordered behind them."""
         with self.watched():
-            self._launched.clear()
+            self.launches.clear()
 
     def flush(self) -> None:
         """Every value exists already."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 from kernbench.config.schema import Config
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
 from kernbench.machine.data_queues import DataQueues, Transfer
-from kernbench.machine.machine import Say
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.watch import Watch
 from kernbench.messages.access import Access
@@ -201,7 +200,7 @@ class IdealMachine(DataMachine):
         graph: TopologyGraph,
         model: IdealModel,
         *,
-        say: Say,
+        say: Callable[[str], None],
         strict: bool = True,
         watch: Watch | None = None,
     ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -45,37 +46,38 @@ class PeCounters:
         self.next_version = pe * VERSIONS_PER_PE
 
 
-class ProgramPort:
-    """What both ways of running a program share: who and where it is, and its PE's counters."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a program is, and what it shares: with its launch, with its PE (``counters``), with all (``changes``).
 
-    def __init__(
-        self,
-        *,
-        counters: PeCounters,
-        pe_name: str,
-        program: int,
-        program_ids: tuple[int, int, int],
-        grid: tuple[int, int, int],
-        tcm_bytes: int,
-        site: RankSite | None,
-        launch: LaunchId,
-        changes: Changes,
-        strict: bool,
-        say: Callable[[str], None],
-        thread: Thread | None,
-    ) -> None:
-        self.thread = thread
-        self.counters = counters
-        self.pe_name = pe_name
-        self.program = program
-        self.program_ids = program_ids
-        self.grid = grid
-        self.tcm_bytes = tcm_bytes
-        self.site = site
-        self.launch = launch
-        self.polls = Polls(changes)
-        self.strict = strict
-        self.say = say
+    The fields up to ``launch`` are those of :class:`~kernbench.lang.port.KernelPort`. ``thread`` is the program as the
+    watch knows it (None: nobody looks), and ``say`` gets what it prints.
+    """
+
+    pe_name: str
+    program: int
+    program_ids: tuple[int, int, int]
+    grid: tuple[int, int, int]
+    tcm_bytes: int
+    strict: bool
+    site: RankSite | None
+    launch: LaunchId
+    counters: PeCounters
+    changes: Changes
+    thread: Thread | None
+    say: Callable[[str], None]
+
+
+class ProgramPort:
+    """What both ways of running a program share: who it is, and the numbers of its commands and versions."""
+
+    def __init__(self, who: Identity) -> None:
+        # Attributes of its own, not of `who`: a kernel reads them with every command.
+        self.pe_name, self.program, self.program_ids = who.pe_name, who.program, who.program_ids
+        self.grid, self.tcm_bytes, self.strict = who.grid, who.tcm_bytes, who.strict
+        self.site, self.launch, self.counters = who.site, who.launch, who.counters
+        self.thread, self.say = who.thread, who.say
+        self.polls = Polls(who.changes)
 
     def note(self, command: Command) -> None:
         """Tell who watches of the next command in program order."""
@@ -123,6 +125,7 @@ class Program(ProgramPort):
 
     def __init__(
         self,
+        who: Identity,
         *,
         body: Callable[[Program], None],
         scope: Scope,
@@ -130,9 +133,8 @@ class Program(ProgramPort):
         lines: CommandLines,
         now_ps: Callable[[], int],
         require_change: Callable[[Program], None],
-        **who: Any,
     ) -> None:
-        super().__init__(**who)
+        super().__init__(who)
         self.scope = scope
         self.executor = executor
         self.lines = lines

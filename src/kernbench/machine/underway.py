@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kernbench.engine.api import Signal
+from kernbench.errors import UsageError
 from kernbench.lang.scope import Scope
+from kernbench.machine.counters import Moved
 from kernbench.machine.kernel_runner import Program
 from kernbench.memory.mapping import TensorRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpan:
+    """When one launch left the host, when the host learnt of its completion, what moved between, on which PEs.
+
+    What moves while several are under way counts with the first of them.
+    """
+
+    name: str
+    grid: tuple[int, int, int]
+    sent_ps: int
+    done_ps: int
+    moved: Moved
+    pes: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +57,67 @@ class Underway:
         if is_ordered or not self.pes.isdisjoint(pes):
             return False
         return not any(mine.overlaps(other) for mine in self.operands for other in operands)
+
+    def left(self) -> Iterator[tuple[int, list[Program]]]:
+        """Each PE with the programs that have not ended there, in order: the PE is at the first."""
+        for pe, programs in self.programs.items():
+            left = [program for program in programs if not program.has_ended]
+            if left:
+                yield pe, left
+
+    def span(self, done_ps: int, moved: Moved) -> LaunchSpan:
+        """The span of the launch, which was complete at ``done_ps``; ``moved`` counts with it."""
+        return LaunchSpan(
+            name=self.name, grid=self.grid, sent_ps=self.sent_ps, done_ps=done_ps, moved=moved, pes=self.pes
+        )
+
+
+class Launches(list[Underway]):
+    """What was launched on a machine and may not be complete, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun_in: threading.Thread | None = None  # kernels, which Python cannot move to another
+
+    def clear(self) -> None:
+        """Note that all are complete."""
+        super().clear()
+        self._begun_in = None
+
+    def run_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
+        """Whether none of them orders a later launch behind itself."""
+        return all(launch.runs_beside(stream, pes, operands) for launch in self)
+
+    def in_words(self) -> str:
+        """Their kernels, as an error names them."""
+        return " and ".join(dict.fromkeys(f"kernel {launch.name!r}" for launch in self))
+
+    def resume(self) -> None:
+        """Put in force what their kernels read of the host's, until :meth:`pause`."""
+        for scope in self._scopes():
+            scope.resume()
+
+    def pause(self) -> None:
+        """Give the host its own back."""
+        for scope in self._scopes():
+            scope.pause()
+
+    def _scopes(self) -> list[Scope]:
+        return [launch.scope for launch in self if launch.scope is not None and not launch.has_ended]
+
+    def require_own_thread(self) -> None:
+        """UsageError in another thread than that in which kernels have begun: Python cannot move them."""
+        mine = threading.current_thread()
+        if self._begun_in not in (None, mine):
+            what = f"{self.in_words()} has begun in thread {self._begun_in.name!r}"
+            if self._begun_in.is_alive():
+                raise UsageError(
+                    f"{what}, and only there can it go on; call torch.synchronize() there before thread {mine.name!r} "
+                    "uses this simulation"
+                )
+            raise UsageError(
+                f"{what}, which has ended, and only there could it go on; call torch.synchronize() before a thread "
+                "ends, and begin a new simulation"
+            )
+        if self:
+            self._begun_in = mine

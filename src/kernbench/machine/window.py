@@ -18,10 +18,12 @@ from kernbench.analysis.breakdown import (
 )
 from kernbench.analysis.causes import limit_line, total
 from kernbench.analysis.measured import Measured, MeasuredLaunch
-from kernbench.analysis.summary import UnitReading, level_bytes, link_uses, unit_uses
+from kernbench.analysis.summary import level_bytes, link_uses, unit_uses
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
-from kernbench.machine.machine import NOTHING_MOVED, LaunchSpan, Machine
+from kernbench.machine.counters import NOTHING_MOVED, unit_readings
+from kernbench.machine.machine import Machine
+from kernbench.machine.underway import LaunchSpan
 
 
 class Window:
@@ -42,7 +44,7 @@ class Window:
         self.host_time_ps = machine.host_time_ps
         self.events = machine.engine.events
         self.chunk_hops = machine.fabric.chunk_hops
-        self.units = unit_readings(machine)
+        self.units = unit_readings(machine.assembly)
         self.moved = machine.moved()
         self.translations = machine.translations()
 
@@ -69,7 +71,7 @@ class Window:
             flops=0,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
             translations=machine.translations().since(self.translations),
-            units=unit_uses(self.units, unit_readings(machine), window_ps),
+            units=unit_uses(self.units, unit_readings(machine.assembly), window_ps),
             links=link_uses(graph, moved.links, window_ps),
             parts=parts,
             device_breakdown=device_breakdown(table, spans, self.opened_ps, machine.now_ps),
@@ -112,15 +114,3 @@ def measured_launches(
         )
         for launch, span in zip(launches, spans, strict=True)
     )
-
-
-def unit_readings(machine: Machine) -> tuple[UnitReading, ...]:
-    """What every unit's meter shows now, in the order of the graph."""
-    readings = []
-    for _, unit in sorted(machine.assembly.components.items()):
-        for name, meter in unit.meters():
-            node = f"{unit.node.name}.{name}" if name else unit.node.name
-            readings.append(
-                UnitReading(node, unit.node.kind, meter.busy_ps, dict(meter.stalled_ps), unit.moved_bytes)
-            )
-    return tuple(readings)
