@@ -5,6 +5,7 @@ And what single ops mean, against numpy, exact fractions or C.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,45 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernbench as kb
+from kernbench import tl
 from kernbench.dtypes import as_dtype, bfloat16, float16, float32, float64, int1, int8, int32, uint8, uint32
-from kernbench.errors import DTypeError, ShapeError
-from kernbench.ops import OPS, Typed, Unit, dot_form, evaluate, evaluate_dot, plan
+from kernbench.errors import DTypeError, ShapeError, UsageError
+from kernbench.lang.context import running
+from kernbench.ops import OPS, OpSpec, Typed, Unit, dot_form, evaluate, evaluate_dot, plan
 from kernbench.ops.numerics import convert
-from kernbench.ops.spec import broadcast_shape
+from kernbench.ops.spec import broadcast_shape, examples
 
 RATE_CLASSES = {"add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt"}
-INTEGER_OPS = {"and", "or", "xor", "invert", "shl", "shr", "floordiv"}
-ATTRS = {
-    "cast": {"dtype": float16},
-    "bitcast": {"dtype": int32},
-    "softmax": {"axis": 1},
-    "sum": {"axis": 0},
-    "max": {"axis": 1, "keep_dims": True},
-    "min": {"axis": None},
-    "permute": {"dims": (1, 0)},
-}
-ARITHMETIC = ["add", "sub", "mul", "div", "floordiv", "mod", "maximum", "minimum"]
-BINARY = [*ARITHMETIC, "and", "or", "xor", "shl", "shr", "lt", "le", "gt", "ge", "eq", "ne"]
-N_OPERANDS = {"where": 3, "fma": 3, "clamp": 3} | dict.fromkeys(BINARY, 2)
 
 
-def example(op, n):
-    """Operands of about ``n * n`` elements, and attributes, that suit ``op``."""
-    attrs = ATTRS.get(op, {})
-    if op in ("broadcast_to", "full"):
-        return [np.ones((n, 1), np.float32)], {"shape": (n, n)}
-    if op == "dot":
-        return [np.ones((n, 2 * n), np.float16), np.ones((2 * n, n), np.float16)], attrs
-    dtype = np.int32 if op in INTEGER_OPS else np.float32
-    shapes = [(n, n), (1, n), (n, 1)]
-    return [np.full(shapes[i], i + 1, dtype) for i in range(N_OPERANDS.get(op, 1))], attrs
+def typed(operands):
+    return tuple(Typed(x.shape, as_dtype(x.dtype)) for x in operands)
 
 
 @pytest.mark.parametrize("op", OPS)
 def test_the_shape_rule_is_what_comes_out(op):
-    operands, attrs = example(op, 4)
-    typed = tuple(Typed(x.shape, as_dtype(x.dtype)) for x in operands)
-    result, visits = plan(op, typed, tuple(attrs.items()))
+    operands, attrs = OPS[op].tried(op, 4)
+    result, visits = plan(op, typed(operands), tuple(attrs.items()))
     out = evaluate(op, operands, attrs, result.dtype)
     assert (out.shape, as_dtype(out.dtype)) == result
     assert out.flags.c_contiguous
@@ -61,10 +43,59 @@ def test_the_shape_rule_is_what_comes_out(op):
 def test_work_grows_with_the_operands(op):
     totals = []
     for n in (4, 8):
-        operands, attrs = example(op, n)
-        typed = tuple(Typed(x.shape, as_dtype(x.dtype)) for x in operands)
-        totals.append(sum(plan(op, typed, tuple(attrs.items()))[1].values()))
+        operands, attrs = OPS[op].tried(op, n)
+        totals.append(sum(plan(op, typed(operands), tuple(attrs.items()))[1].values()))
     assert 0 < totals[0] < totals[1]
+
+
+def in_fp64(array):
+    return array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_value_is_numpys(op):
+    """In fp32, to the last bits but two, of what the op's numpy function gives in fp64; integers exactly."""
+    operands, attrs = OPS[op].tried(op, 8)
+    result, _ = plan(op, typed(operands), tuple(attrs.items()))
+    expected = OPS[op].reference(*map(in_fp64, operands), **attrs)
+    tolerance = 4 * np.finfo(result.dtype.numpy).eps if result.dtype.is_float else 0
+    value = evaluate(op, operands, attrs, result.dtype)
+    np.testing.assert_allclose(in_fp64(value), expected, rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["timed", "data"])
+@pytest.mark.parametrize("op", OPS)
+def test_a_kernel_computes_that_value(op, mode):
+    operands, attrs = OPS[op].tried(op, 8)
+    result, _ = plan(op, typed(operands), tuple(attrs.items()))
+    expected = evaluate(op, operands, attrs, result.dtype)
+
+    @kb.jit(strict=False)
+    def kernel(out_ptr, *pointers):
+        blocks = [
+            tl.load(pointer, shape=array.shape) for pointer, array in zip(pointers, operands, strict=True)
+        ]
+        value = tl.dot(*blocks) if OPS[op].unit is Unit.GEMM else running().apply(op, blocks, attrs)
+        tl.store(out_ptr, value, strides=None)
+
+    done = kb.testing.run(kernel, (1,), [np.zeros(result.shape, result.dtype.numpy), *operands], mode=mode)
+    np.testing.assert_array_equal(done.args[0], expected)
+
+
+def test_an_op_without_example_or_reference_says_what_to_write():
+    bare = OpSpec(unit=Unit.MATH, infer=None, work=None, evaluate=None)
+    with pytest.raises(UsageError) as error:
+        bare.tried("softsign", 4)
+    assert str(error.value) == (
+        "op 'softsign' has no example; write OpSpec(..., example=examples(2)) with its number of operands, and its "
+        "attributes by name"
+    )
+    with pytest.raises(UsageError) as error:
+        replace(bare, example=examples(1)).tried("softsign", 4)
+    assert str(error.value) == (
+        "op 'softsign' has no reference; write OpSpec(..., reference=np.hypot) with the numpy function that it must "
+        "agree with"
+    )
 
 
 @given(st.lists(st.sampled_from([1, 2, 3]), max_size=3), st.lists(st.sampled_from([1, 2, 3]), max_size=3))

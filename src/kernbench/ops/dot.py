@@ -22,7 +22,7 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import DTypeError, ShapeError
 from kernbench.ops.numerics import compute_dtype, convert
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit
+from kernbench.ops.spec import OPS, Array, Attrs, Example, OpSpec, Typed, Unit, counted
 
 
 def dot_form(array: Array) -> Array:
@@ -98,4 +98,18 @@ def _evaluate(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
     return evaluate_dot(dot_form(a), dot_form(b), arrays[2] if len(arrays) == 3 else None, dtype)
 
 
-OPS.register("dot")(OpSpec(unit=Unit.GEMM, infer=_infer, work=_macs, evaluate=_evaluate, promotes=False))
+def _example(n: int) -> Example:
+    return Example((counted((n, 2 * n)), counted((2 * n, n))), {})
+
+
+OPS.register("dot")(
+    OpSpec(
+        unit=Unit.GEMM,
+        infer=_infer,
+        work=_macs,
+        evaluate=_evaluate,
+        promotes=False,
+        reference=np.matmul,
+        example=_example,
+    )
+)

@@ -6,16 +6,28 @@ integers wrap; division and remainder of integers truncate, as in C.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
 
-from kernbench.dtypes import DType, as_dtype, float32, float64, int1
+from kernbench.dtypes import DType, as_dtype, float16, float32, float64, int1, int32
 from kernbench.errors import DTypeError
 from kernbench.ops.numerics import compute_dtype, convert, promote
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, broadcast_shape, visits
+from kernbench.ops.spec import (
+    OPS,
+    Array,
+    Attrs,
+    OpSpec,
+    Shape,
+    Typed,
+    Unit,
+    broadcast_shape,
+    examples,
+    visits,
+)
 
 Rule = Callable[[DType], DType]
 
@@ -72,7 +84,10 @@ def elementwise(
     divides: bool = False,
     **per_element: int,
 ) -> None:
-    """Register an op: ``function`` on arrays of the computing dtype, ``rule`` from common to result dtype."""
+    """Register an op: ``function`` on arrays of the computing dtype, ``rule`` from common to result dtype.
+
+    ``function`` is a numpy function or made of them, of one to three arrays; it is the op's reference too.
+    """
 
     def infer(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
         return Typed(_shape(operands), rule(common_dtype([x.dtype for x in operands], divides=divides)))
@@ -81,8 +96,17 @@ def elementwise(
         met, _ = _met(arrays, divides)
         return convert(np.asarray(function(*met)), dtype)
 
+    n_operands = getattr(function, "nin", None) or len(inspect.signature(function).parameters)
     OPS.register(name)(
-        OpSpec(unit=Unit.MATH, infer=infer, work=visits(**per_element), evaluate=evaluate, divides=divides)
+        OpSpec(
+            unit=Unit.MATH,
+            infer=infer,
+            work=visits(**per_element),
+            evaluate=evaluate,
+            divides=divides,
+            reference=function,
+            example=examples(n_operands, np.int32 if rule is _int else np.float32),
+        )
     )
 
 
@@ -165,7 +189,16 @@ def _evaluate_shr(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array
     return convert(np.asarray(np.right_shift(a, b)), dtype)
 
 
-OPS.register("shr")(OpSpec(unit=Unit.MATH, infer=_infer_shr, work=visits(add=1), evaluate=_evaluate_shr))
+OPS.register("shr")(
+    OpSpec(
+        unit=Unit.MATH,
+        infer=_infer_shr,
+        work=visits(add=1),
+        evaluate=_evaluate_shr,
+        reference=np.right_shift,
+        example=examples(2, np.int32),
+    )
+)
 
 
 # Division: integers meet in fp32.
@@ -186,7 +219,15 @@ def _evaluate_div(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array
 
 
 OPS.register("div")(
-    OpSpec(unit=Unit.MATH, infer=_infer_div, work=visits(div=1), evaluate=_evaluate_div, divides=True)
+    OpSpec(
+        unit=Unit.MATH,
+        infer=_infer_div,
+        work=visits(div=1),
+        evaluate=_evaluate_div,
+        divides=True,
+        reference=np.divide,
+        example=examples(2),
+    )
 )
 
 
@@ -221,12 +262,21 @@ def _evaluate_clamp(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Arra
     return convert(np.asarray(_lower(nan)(_upper(nan)(x, low), high)), dtype)
 
 
-for _name, _evaluate, _n in (
-    ("maximum", _evaluate_maximum, 1),
-    ("minimum", _evaluate_minimum, 1),
-    ("clamp", _evaluate_clamp, 2),
+for _name, _evaluate, _reference, _n_operands in (
+    ("maximum", _evaluate_maximum, np.maximum, 2),
+    ("minimum", _evaluate_minimum, np.minimum, 2),
+    ("clamp", _evaluate_clamp, np.clip, 3),
 ):
-    OPS.register(_name)(OpSpec(unit=Unit.MATH, infer=_infer_extreme, work=visits(max=_n), evaluate=_evaluate))
+    OPS.register(_name)(
+        OpSpec(
+            unit=Unit.MATH,
+            infer=_infer_extreme,
+            work=visits(max=_n_operands - 1),
+            evaluate=_evaluate,
+            reference=_reference,
+            example=examples(_n_operands),
+        )
+    )
 
 
 # Fused multiply and add: one rounding (two in fp64, for which numpy has no wider type).
@@ -254,7 +304,16 @@ def _odd_sum(a: Array, b: Array) -> Array:
     return np.where(np.isfinite(lost) & (lost != 0) & is_even, nudged, total)
 
 
-OPS.register("fma")(OpSpec(unit=Unit.MATH, infer=_infer_fma, work=visits(fma=1), evaluate=_evaluate_fma))
+OPS.register("fma")(
+    OpSpec(
+        unit=Unit.MATH,
+        infer=_infer_fma,
+        work=visits(fma=1),
+        evaluate=_evaluate_fma,
+        reference=lambda a, b, c: a * b + c,
+        example=examples(3),
+    )
+)
 
 
 # where(condition, x, y)
@@ -270,7 +329,15 @@ def _evaluate_where(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Arr
 
 
 OPS.register("where")(
-    OpSpec(unit=Unit.MATH, infer=_infer_where, work=visits(cmp=1), evaluate=_evaluate_where, n_conditions=1)
+    OpSpec(
+        unit=Unit.MATH,
+        infer=_infer_where,
+        work=visits(cmp=1),
+        evaluate=_evaluate_where,
+        n_conditions=1,
+        reference=np.where,
+        example=examples(3),
+    )
 )
 
 
@@ -298,11 +365,24 @@ def _evaluate_cast(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Arra
     return convert(arrays[0], dtype)
 
 
-OPS.register("cast")(
-    OpSpec(unit=Unit.MATH, infer=_infer_cast, work=visits(add=1), evaluate=_evaluate_cast, promotes=False)
-)
-OPS.register("bitcast")(
-    OpSpec(
-        unit=Unit.MATH, infer=_infer_bitcast, work=visits(add=1), evaluate=_evaluate_bitcast, promotes=False
+for _name, _rule, _meaning, _expected, _dtype in (
+    ("cast", _infer_cast, _evaluate_cast, lambda x, dtype: x, float16),
+    (
+        "bitcast",
+        _infer_bitcast,
+        _evaluate_bitcast,
+        lambda x, dtype: x.astype(np.float32).view(dtype.numpy),
+        int32,
+    ),
+):
+    OPS.register(_name)(
+        OpSpec(
+            unit=Unit.MATH,
+            infer=_rule,
+            work=visits(add=1),
+            evaluate=_meaning,
+            promotes=False,
+            reference=_expected,
+            example=examples(1, dtype=_dtype),
+        )
     )
-)

@@ -12,7 +12,19 @@ import numpy as np
 from kernbench.dtypes import DType
 from kernbench.errors import ShapeError
 from kernbench.ops.numerics import convert
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, broadcast_shape, visits
+from kernbench.ops.spec import (
+    OPS,
+    Array,
+    Attrs,
+    Example,
+    OpSpec,
+    Typed,
+    Unit,
+    broadcast_shape,
+    counted,
+    examples,
+    visits,
+)
 
 
 def _infer_broadcast(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
@@ -47,10 +59,18 @@ for _name in ("broadcast_to", "full"):
             work=visits(add=1),
             evaluate=_evaluate_broadcast,
             promotes=False,
+            reference=np.broadcast_to,
+            example=lambda n: Example((counted((n, 1)),), {"shape": (n, n)}),
         )
     )
 OPS.register("permute")(
     OpSpec(
-        unit=Unit.MATH, infer=_infer_permute, work=visits(add=1), evaluate=_evaluate_permute, promotes=False
+        unit=Unit.MATH,
+        infer=_infer_permute,
+        work=visits(add=1),
+        evaluate=_evaluate_permute,
+        promotes=False,
+        reference=lambda x, dims: x.transpose(dims),
+        example=examples(1, dims=(1, 0)),
     )
 )

@@ -13,7 +13,7 @@ from kernbench.dtypes import DType
 from kernbench.errors import DTypeError
 from kernbench.ops.numerics import compute_dtype, convert
 from kernbench.ops.reduce import check_not_empty
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, visits
+from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, examples, visits
 
 
 def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
@@ -39,5 +39,7 @@ OPS.register("softmax")(
         work=visits(max=1, add=2, exp=1, div=1),
         evaluate=_evaluate,
         promotes=False,
+        reference=lambda x, axis: np.exp(x) / np.exp(x).sum(axis, keepdims=True),
+        example=examples(1, axis=1),
     )
 )

@@ -15,12 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.dtypes import DType
-from kernbench.errors import ShapeError
+from kernbench.errors import ShapeError, UsageError
 from kernbench.registry import Registry
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
+
+
+class Example(NamedTuple):
+    """A call on which an op is tried: its operands and its attributes."""
+
+    operands: tuple[Array, ...]
+    attrs: Attrs
 
 
 class Unit(Enum):
@@ -50,6 +57,9 @@ class OpSpec:
 
     How Python numbers among the operands get a dtype: the first ``n_conditions`` operands stand apart; the others
     promote together, ``divides`` by the rules of a division; not at all where ``promotes`` is False.
+
+    ``reference(*arrays, **attrs)`` is numpy's own word for it, which tests ask in fp64 (or integers); ``example(n)``
+    are operands and attributes for them, of work that grows with ``n``.
     """
 
     unit: Unit
@@ -59,6 +69,26 @@ class OpSpec:
     promotes: bool = True
     divides: bool = False
     n_conditions: int = 0
+    reference: Callable[..., Any] | None = None
+    example: Callable[[int], Example] | None = None
+
+    def tried(self, name: str, n: int) -> Example:
+        """Operands and attributes on which tests try the op, registered as ``name``.
+
+        Raises:
+            UsageError: it has no example or no reference; says what to write.
+        """
+        if self.example is None:
+            raise UsageError(
+                f"op {name!r} has no example; write OpSpec(..., example=examples(2)) with its number of operands, "
+                "and its attributes by name"
+            )
+        if self.reference is None:
+            raise UsageError(
+                f"op {name!r} has no reference; write OpSpec(..., reference=np.hypot) with the numpy function that "
+                "it must agree with"
+            )
+        return self.example(n)
 
 
 OPS: Registry[OpSpec] = Registry("op", "an OpSpec", lambda thing: isinstance(thing, OpSpec))
@@ -135,3 +165,23 @@ def visits_in(**per_element: int) -> Callable[[tuple[Typed, ...], Typed, Attrs],
         return {rate_class: count * n for rate_class, count in per_element.items()}
 
     return work
+
+
+def examples(n_operands: int, numbers: type = np.float32, /, **attrs: Any) -> Callable[[int], Example]:
+    """Calls with the first ``n_operands`` of blocks ``[n, n]``, ``[1, n]``, ``[n, 1]``, of small numbers above zero.
+
+    >>> [x.shape for x in examples(2)(4).operands]
+    [(4, 4), (1, 4)]
+    """
+
+    def example(n: int) -> Example:
+        shapes = ((n, n), (1, n), (n, 1))[:n_operands]
+        return Example(tuple(counted(shape, numbers) for shape in shapes), attrs)
+
+    return example
+
+
+def counted(shape: Shape, dtype: type = np.float32) -> Array:
+    """A block of 1, 2, ... 7, 1, 2, ...; of floats, quarters of these."""
+    numbers = np.arange(n_elem(shape)).reshape(shape) % 7 + 1
+    return np.asarray(numbers / 4 if issubclass(dtype, np.floating) else numbers, dtype)

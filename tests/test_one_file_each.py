@@ -1,0 +1,70 @@
+"""A new op, bench, collective or unit is one file, and its tests come with being registered.
+
+The files of ``tests/samples`` go into a copy of the tree in which nothing else is edited; the tests that registries are
+parameters of run there.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = Path(__file__).parent / "samples"
+PLACES = {"softsign": "ops", "axpy": "benches"}
+TESTS = [
+    "tests/ops/test_ops.py",
+    "tests/benches/test_every_machine.py",
+    "tests/golden",
+    *(f"tests/laws/test_{law}.py" for law in ("accounting", "determinism", "modes", "races")),
+]
+
+
+def copy_of_the_tree(to):
+    """Source and tests, as in a fresh clone."""
+    for part in ("src", "tests"):
+        leave = shutil.ignore_patterns("__pycache__", "torch", "cases")
+        shutil.copytree(ROOT / part, to / part, ignore=leave)
+    shutil.copy(ROOT / "pyproject.toml", to)
+
+
+def outcomes(tree, names):
+    """How often each outcome came in the tests of the copy that are called by each of ``names``; and the output."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "0",
+        "-vv",
+        "-k",
+        " or ".join(names),
+    ]
+    done = subprocess.run(
+        [*command, *TESTS],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    found = {name: Counter() for name in names}
+    for test, outcome in re.findall(r"^(tests/.+) (PASSED|FAILED|ERROR|SKIPPED)", done.stdout, re.MULTILINE):
+        for name in names:
+            found[name][outcome] += name in test
+    return found, done.stdout + done.stderr
+
+
+def test_one_new_file_each_is_all_and_its_tests_pass(tmp_path):
+    copy_of_the_tree(tmp_path)
+    for name, place in PLACES.items():
+        shutil.copy(SAMPLES / f"{name}.py", tmp_path / "src/kernbench" / place)
+    found, output = outcomes(tmp_path, PLACES)
+    assert found["softsign"] == Counter(PASSED=5), output
+    assert found["axpy"] == Counter(PASSED=26, SKIPPED=10), output  # no golden latency yet; one dtype
