@@ -43,6 +43,7 @@ from kernbench.components import load_components
 from kernbench.components.base import COMPONENTS
 from kernbench.components.memory_model import HBM_MODELS
 from kernbench.ending import complete_all
+from kernbench.kinds import KINDS
 from kernbench.ops import OPS
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ ENVIRONMENT = (
 _BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TABLE = re.compile(r"^<!-- table: ([\w-]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w-]+\.svg)\)$", re.MULTILINE)
-_REGISTRIES: tuple[Any, ...] = (ALGORITHMS, BENCHES, COMPONENTS, HBM_MODELS, OPS)
+_REGISTRIES: tuple[Any, ...] = (ALGORITHMS, BENCHES, COMPONENTS, HBM_MODELS, KINDS, OPS)
 
 
 def normal(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import kernbench as kb
 from kernbench import tl
-from kernbench.analysis.causes import CAUSES, DEVICE_CAUSES, PAYERS
+from kernbench.analysis.causes import DEVICE_CAUSES, PAYERS, causes
 from kernbench.bench.collectives.bench import CclBench
 from kernbench.bench.collectives.request import Request
 from kernbench.cli.ccl_page import request_as_json, row_as_json
@@ -57,7 +57,7 @@ def written(old: str, column: int) -> dict[str, str]:
 @table("causes")
 def _causes(_old: str) -> str:
     rows = []
-    for name, cause in CAUSES.items():
+    for name, cause in causes().items():
         cures = {"": cause.cure} if cause.cure else {}
         cures |= cause.cures
         cures = cures or {"": "only components of your own bring it about"}

@@ -13,6 +13,7 @@ from kernbench.components.base import COMPONENTS
 from kernbench.components.memory_model import HBM_MODELS
 from kernbench.config.load import load_config
 from kernbench.garbage import rarely_collected
+from kernbench.kinds import KINDS
 from kernbench.ops import OPS
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
@@ -77,7 +78,7 @@ def rare_garbage():
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
     """Put every registry back as it was."""
-    for registry in (BENCHES, COMPONENTS, HBM_MODELS, OPS):
+    for registry in (BENCHES, COMPONENTS, HBM_MODELS, KINDS, OPS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 

@@ -123,6 +123,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
+def gbps(bytes_per_ns: Rate | float) -> str:
+    """A rate for people.
+
+    >>> gbps(57.33), gbps(Rate.of(64))
+    ('57.33 GB/s', '64 GB/s')
+    """
+    return f"{float(bytes_per_ns):.4g} GB/s"
+
+
 def parse_bytes(text: str) -> int:
     """Bytes of a size: a number, alone or with KiB, MiB or GiB, for which nccl-tests' K, M and G stand too.
 

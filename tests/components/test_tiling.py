@@ -16,9 +16,9 @@ from kernbench.components.tiling.plan import generate_plan
 from kernbench.dtypes import as_dtype, float16, float32, float64, int8
 from kernbench.errors import CapacityError, DTypeError, UnknownNameError
 from kernbench.messages.access import Access
-from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
-DMA_READ, FETCH, GEMM, MATH, STORE, DMA_WRITE, SLOT, SEND, RECV, DRAIN = StageType
 ACC_BYTES = 64 << 10  # regfile.accumulators
 HALF_BYTES = 32 << 10  # half of regfile.operands
 
@@ -35,15 +35,15 @@ def accumulators():
     return AccumulatorFile(ACC_BYTES)
 
 
-def route(tile: TilePlan) -> list[tuple[StageType, int]]:
+def route(tile: TilePlan) -> list[tuple[OpCode, int]]:
     return [(stage.kind, stage.size_bytes or stage.work) for stage in tile.stages]
 
 
-def total(plan: PipelinePlan, kind: StageType) -> int:
+def total(plan: PipelinePlan, kind: OpCode) -> int:
     return sum(stage.size_bytes + stage.work for stage in stages(plan, kind))
 
 
-def stages(plan: PipelinePlan, kind: StageType) -> list[Stage]:
+def stages(plan: PipelinePlan, kind: OpCode) -> list[Stage]:
     return [stage for tile in plan.tiles for stage in tile.stages if stage.kind is kind]
 
 
@@ -52,7 +52,7 @@ def stages(plan: PipelinePlan, kind: StageType) -> list[Stage]:
 
 def test_a_load_is_one_descriptor(kit, accumulators):
     plan = generate_dma_plan(kit.load((64, 32)), accumulators)
-    assert [route(tile) for tile in plan.tiles] == [[(DMA_READ, 64 * 32 * 2)]]
+    assert [route(tile) for tile in plan.tiles] == [[(OpCode.DMA_READ, 64 * 32 * 2)]]
     assert plan.tiles[0].stages[0].tcm_bytes == 64 * 32 * 2
 
 
@@ -82,12 +82,12 @@ def test_a_store_of_an_accumulator_goes_by_tcm(kit, spec, accumulators):
     dot = kit.dot(kit.value((32, 64)), kit.value((64, 32)))
     generate_plan(dot, spec, accumulators)
     plan = generate_plan(kit.store(dot.result), spec, accumulators)
-    assert [route(tile) for tile in plan.tiles] == [[(STORE, 4096), (DMA_WRITE, 4096)]]
+    assert [route(tile) for tile in plan.tiles] == [[(OpCode.STORE, 4096), (OpCode.DMA_WRITE, 4096)]]
     assert plan.after == (dot.result.version,)
     assert plan.behind == (dot.seq,)
 
 
-# -- GEMM
+# -- OpCode.GEMM
 
 
 def test_a_dot_keeps_its_result_in_the_accumulators(kit, spec, accumulators):
@@ -95,7 +95,9 @@ def test_a_dot_keeps_its_result_in_the_accumulators(kit, spec, accumulators):
     a, b = kit.value((128, 128)), kit.value((128, 128))
     dot = kit.dot(a, b)
     plan = generate_gemm_plan(dot, spec, accumulators)
-    assert [route(tile) for tile in plan.tiles] == 2 * [[(FETCH, HALF_BYTES), (GEMM, 128 * 128 * 64)]]
+    assert [route(tile) for tile in plan.tiles] == 2 * [
+        [(OpCode.FETCH, HALF_BYTES), (OpCode.GEMM, 128 * 128 * 64)]
+    ]
     assert [(tile.m, tile.n, tile.k) for tile in plan.tiles] == 2 * [(128, 128, 64)]
     assert plan.after == (a.version, b.version)
     assert dot.result.version in accumulators
@@ -108,7 +110,9 @@ def test_a_dot_adds_onto_the_accumulator_that_dies_with_it_without_fetching_or_w
     generate_gemm_plan(first, spec, accumulators)
     second = kit.dot(kit.value((128, 64)), kit.value((64, 128)), first.result, inherit=True)
     plan = generate_gemm_plan(second, spec, accumulators)
-    assert [route(tile) for tile in plan.tiles] == [[(FETCH, HALF_BYTES), (GEMM, 128 * 128 * 64)]]
+    assert [route(tile) for tile in plan.tiles] == [
+        [(OpCode.FETCH, HALF_BYTES), (OpCode.GEMM, 128 * 128 * 64)]
+    ]
     assert first.result.version not in plan.after
     assert plan.behind == ()
 
@@ -119,21 +123,21 @@ def test_an_accumulator_that_lives_on_is_stored_first(kit, spec, accumulators):
     plan = generate_gemm_plan(
         kit.dot(kit.value((128, 64)), kit.value((64, 128)), first.result), spec, accumulators
     )
-    assert route(plan.tiles[0]) == [(STORE, ACC_BYTES)]
+    assert route(plan.tiles[0]) == [(OpCode.STORE, ACC_BYTES)]
     assert plan.behind == (first.seq,)
-    assert total(plan, FETCH) == HALF_BYTES
+    assert total(plan, OpCode.FETCH) == HALF_BYTES
 
 
 def test_an_accumulator_in_tcm_is_fetched_with_the_first_tile(kit, spec, accumulators):
     acc = kit.value((128, 128), float32)
     plan = generate_gemm_plan(kit.dot(kit.value((128, 128)), kit.value((128, 128)), acc), spec, accumulators)
-    assert [stage.size_bytes for stage in stages(plan, FETCH)] == [HALF_BYTES + ACC_BYTES, HALF_BYTES]
+    assert [stage.size_bytes for stage in stages(plan, OpCode.FETCH)] == [HALF_BYTES + ACC_BYTES, HALF_BYTES]
     assert acc.version in plan.after
 
 
 def test_a_known_accumulator_costs_nothing(kit, spec, accumulators):
     dot = kit.dot(kit.value((128, 64)), kit.value((64, 128)), kit.known((128, 128)))
-    assert total(generate_gemm_plan(dot, spec, accumulators), FETCH) == HALF_BYTES
+    assert total(generate_gemm_plan(dot, spec, accumulators), OpCode.FETCH) == HALF_BYTES
 
 
 def test_a_new_result_pushes_the_old_one_out_to_tcm(kit, spec, accumulators):
@@ -141,11 +145,11 @@ def test_a_new_result_pushes_the_old_one_out_to_tcm(kit, spec, accumulators):
     generate_gemm_plan(first, spec, accumulators)
     second = kit.dot(kit.value((128, 64)), kit.value((64, 128)))
     plan = generate_gemm_plan(second, spec, accumulators)
-    assert route(plan.tiles[0]) == [(STORE, ACC_BYTES)]
+    assert route(plan.tiles[0]) == [(OpCode.STORE, ACC_BYTES)]
     assert plan.behind == (first.seq,)
     reader = generate_plan(kit.math(first.result), spec, accumulators)
     assert reader.behind == (second.seq,)
-    assert total(reader, FETCH) == ACC_BYTES
+    assert total(reader, OpCode.FETCH) == ACC_BYTES
 
 
 def test_a_dot_that_multiplies_an_accumulator_stores_it_first(kit, spec, accumulators):
@@ -153,8 +157,8 @@ def test_a_dot_that_multiplies_an_accumulator_stores_it_first(kit, spec, accumul
     generate_gemm_plan(first, spec, accumulators)
     plan = generate_gemm_plan(kit.dot(first.result, first.result), spec, accumulators)
     assert [route(tile) for tile in plan.tiles] == [
-        [(STORE, 32 * 32 * 4)],
-        [(FETCH, 2 * 32 * 32 * 4), (GEMM, 32**3)],
+        [(OpCode.STORE, 32 * 32 * 4)],
+        [(OpCode.FETCH, 2 * 32 * 32 * 4), (OpCode.GEMM, 32**3)],
     ]
     assert plan.behind == (first.seq,)
 
@@ -165,11 +169,11 @@ def test_a_result_larger_than_the_accumulators_passes_through_them_block_by_bloc
     dot = kit.dot(kit.value((256, 64)), kit.value((64, 128)), acc, inherit=True)
     plan = generate_gemm_plan(dot, spec, accumulators)
     assert {tile.m * tile.n for tile in plan.tiles} == {ACC_BYTES // 2 // 4}
-    assert total(plan, STORE) == 256 * 128 * 4
-    assert total(plan, GEMM) == 256 * 128 * 64
+    assert total(plan, OpCode.STORE) == 256 * 128 * 4
+    assert total(plan, OpCode.GEMM) == 256 * 128 * 64
     n_blocks = 4
     operands = n_blocks * 64 * 2 * (plan.tiles[0].m + plan.tiles[0].n)
-    assert total(plan, FETCH) == operands + 256 * 128 * 4
+    assert total(plan, OpCode.FETCH) == operands + 256 * 128 * 4
     assert dot.result.version not in accumulators
 
 
@@ -194,16 +198,16 @@ def test_tiles_do_all_multiplications_once_and_fit_the_registers(make_kit, spec,
     dot = kit.dot(place((m, k), dtype), place((k, n), dtype), target=target)
     plan = generate_gemm_plan(dot, spec, AccumulatorFile(ACC_BYTES))
     stays = not in_memory and m * n * 4 <= ACC_BYTES
-    assert total(plan, GEMM) == m * n * k
+    assert total(plan, OpCode.GEMM) == m * n * k
     for tile in plan.tiles:
         assert (tile.m + tile.n) * tile.k * dtype.size_bytes <= HALF_BYTES
         assert tile.m * tile.n * 4 <= (ACC_BYTES if stays else ACC_BYTES // 2)
         operands = (tile.m + tile.n) * tile.k * dtype.size_bytes
-        assert [stage.size_bytes for stage in tile.stages if stage.kind is FETCH] == [operands]
-    assert total(plan, STORE) == (0 if stays else m * n * (2 if in_memory else 4))
+        assert [stage.size_bytes for stage in tile.stages if stage.kind is OpCode.FETCH] == [operands]
+    assert total(plan, OpCode.STORE) == (0 if stays else m * n * (2 if in_memory else 4))
     if in_memory:
-        assert total(plan, DMA_WRITE) == m * n * 2
-        assert total(plan, DMA_READ) == total(plan, FETCH)
+        assert total(plan, OpCode.DMA_WRITE) == m * n * 2
+        assert total(plan, OpCode.DMA_READ) == total(plan, OpCode.FETCH)
 
 
 def test_operands_in_memory_are_read_tile_by_tile_into_two_stages(kit, spec, accumulators):
@@ -213,10 +217,22 @@ def test_operands_in_memory_are_read_tile_by_tile_into_two_stages(kit, spec, acc
         kit.dot(kit.ref((128, 256)), kit.ref((256, 128), va=1 << 20), target=target), spec, accumulators
     )
     first = plan.tiles[0]
-    assert [stage.kind for stage in first.stages] == [DMA_READ, DMA_READ, FETCH, GEMM]
+    assert [stage.kind for stage in first.stages] == [
+        OpCode.DMA_READ,
+        OpCode.DMA_READ,
+        OpCode.FETCH,
+        OpCode.GEMM,
+    ]
     last = plan.tiles[-1]
-    assert [stage.kind for stage in last.stages] == [DMA_READ, DMA_READ, FETCH, GEMM, STORE, DMA_WRITE]
-    read = max(sum(s.size_bytes for s in tile.stages if s.kind is DMA_READ) for tile in plan.tiles)
+    assert [stage.kind for stage in last.stages] == [
+        OpCode.DMA_READ,
+        OpCode.DMA_READ,
+        OpCode.FETCH,
+        OpCode.GEMM,
+        OpCode.STORE,
+        OpCode.DMA_WRITE,
+    ]
+    read = max(sum(s.size_bytes for s in tile.stages if s.kind is OpCode.DMA_READ) for tile in plan.tiles)
     assert plan.staging_bytes == 2 * read + first.m * first.n * 2
 
 
@@ -268,19 +284,21 @@ def test_registers_too_small_for_the_array_are_an_error(kit, spec, accumulators)
     )
 
 
-# -- MATH
+# -- OpCode.MATH
 
 
 def test_a_small_op_is_one_tile(kit, spec, accumulators):
     x, y = kit.value((32, 32), float32), kit.value((32, 32), float32)
     plan = generate_math_plan(kit.math(x, y), spec, accumulators)
-    assert [route(tile) for tile in plan.tiles] == [[(FETCH, 2 * 4096), (MATH, 1024), (STORE, 4096)]]
+    assert [route(tile) for tile in plan.tiles] == [
+        [(OpCode.FETCH, 2 * 4096), (OpCode.MATH, 1024), (OpCode.STORE, 4096)]
+    ]
     assert plan.after == (x.version, y.version)
 
 
 def test_a_value_read_twice_is_fetched_once(kit, spec, accumulators):
     x = kit.value((32, 32), float32)
-    assert total(generate_math_plan(kit.math(x, x), spec, accumulators), FETCH) == 4096
+    assert total(generate_math_plan(kit.math(x, x), spec, accumulators), OpCode.FETCH) == 4096
 
 
 def test_what_the_kernel_knows_moves_no_bytes(kit, spec, accumulators):
@@ -294,7 +312,9 @@ def test_a_result_of_the_array_is_read_in_the_accumulators(kit, spec, accumulato
     plan = generate_math_plan(
         kit.math(dot.result, op="cast", visits={"add": 1 << 14}, dtype=float16), spec, accumulators
     )
-    assert [route(tile) for tile in plan.tiles] == [[(FETCH, 0), (MATH, 1 << 14), (STORE, 1 << 15)]]
+    assert [route(tile) for tile in plan.tiles] == [
+        [(OpCode.FETCH, 0), (OpCode.MATH, 1 << 14), (OpCode.STORE, 1 << 15)]
+    ]
 
 
 @given(
@@ -311,11 +331,11 @@ def test_even_tiles_add_up_to_the_command_exactly_and_fit(
     command = kit.math(*[kit.value((rows, columns), dtype) for _ in range(n_operands)], visits=visits)
     plan = generate_math_plan(command, spec, AccumulatorFile(ACC_BYTES))
     size_bytes = rows * columns * dtype.size_bytes
-    assert total(plan, FETCH) == n_operands * size_bytes
-    assert total(plan, STORE) == size_bytes
+    assert total(plan, OpCode.FETCH) == n_operands * size_bytes
+    assert total(plan, OpCode.STORE) == size_bytes
     for name, n in visits.items():
-        assert sum(stage.visits[name] for stage in stages(plan, MATH)) == n
-    assert all(stage.size_bytes <= HALF_BYTES for stage in stages(plan, FETCH))
+        assert sum(stage.visits[name] for stage in stages(plan, OpCode.MATH)) == n
+    assert all(stage.size_bytes <= HALF_BYTES for stage in stages(plan, OpCode.FETCH))
 
 
 def test_a_reduction_stores_its_result_with_the_last_tile(kit, spec, accumulators):
@@ -323,8 +343,8 @@ def test_a_reduction_stores_its_result_with_the_last_tile(kit, spec, accumulator
     command = kit.math(kit.value((64, 256), float32), op="sum", shape=(64,), visits={"add": 1 << 14})
     plan = generate_math_plan(command, spec, accumulators)
     assert [route(tile) for tile in plan.tiles] == [
-        [(FETCH, HALF_BYTES), (MATH, 1 << 13)],
-        [(FETCH, HALF_BYTES), (MATH, 1 << 13), (STORE, 256)],
+        [(OpCode.FETCH, HALF_BYTES), (OpCode.MATH, 1 << 13)],
+        [(OpCode.FETCH, HALF_BYTES), (OpCode.MATH, 1 << 13), (OpCode.STORE, 256)],
     ]
 
 
@@ -335,15 +355,15 @@ def test_an_op_in_memory_streams_by_rows(kit, spec, accumulators):
     part = 128 * 64 * 2
     assert [route(tile) for tile in plan.tiles] == 2 * [
         [
-            (DMA_READ, part),
-            (DMA_READ, part),
-            (FETCH, 2 * part),
-            (MATH, 128 * 64),
-            (STORE, part),
-            (DMA_WRITE, part),
+            (OpCode.DMA_READ, part),
+            (OpCode.DMA_READ, part),
+            (OpCode.FETCH, 2 * part),
+            (OpCode.MATH, 128 * 64),
+            (OpCode.STORE, part),
+            (OpCode.DMA_WRITE, part),
         ]
     ]
-    assert [stage.access.va for stage in stages(plan, DMA_WRITE)] == [1 << 17, (1 << 17) + part]
+    assert [stage.access.va for stage in stages(plan, OpCode.DMA_WRITE)] == [1 << 17, (1 << 17) + part]
     assert plan.staging_bytes == 2 * 2 * part + part
 
 
@@ -351,16 +371,16 @@ def test_a_reduction_in_memory_writes_with_the_last_tile(kit, spec, accumulators
     x, out = kit.ref((256, 128)), kit.ref((256,), va=1 << 17)
     plan = generate_math_plan(kit.math(x, op="sum", visits={"add": 1 << 15}, target=out), spec, accumulators)
     assert [[stage.kind for stage in tile.stages] for tile in plan.tiles] == [
-        [DMA_READ, FETCH, MATH],
-        [DMA_READ, FETCH, MATH, STORE, DMA_WRITE],
+        [OpCode.DMA_READ, OpCode.FETCH, OpCode.MATH],
+        [OpCode.DMA_READ, OpCode.FETCH, OpCode.MATH, OpCode.STORE, OpCode.DMA_WRITE],
     ]
-    assert total(plan, DMA_WRITE) == 512
+    assert total(plan, OpCode.DMA_WRITE) == 512
 
 
 def test_an_operand_that_broadcasts_is_read_again_for_every_tile(kit, spec, accumulators):
     x, row, out = kit.ref((256, 64)), kit.ref((64,), va=1 << 16), kit.ref((256, 64), va=1 << 17)
     plan = generate_math_plan(kit.math(x, row, target=out), spec, accumulators)
-    assert total(plan, DMA_READ) == 256 * 64 * 2 + len(plan.tiles) * 64 * 2
+    assert total(plan, OpCode.DMA_READ) == 256 * 64 * 2 + len(plan.tiles) * 64 * 2
 
 
 def test_visits_of_a_class_without_a_rate_are_an_error(kit, spec, accumulators):

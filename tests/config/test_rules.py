@@ -531,4 +531,4 @@ def test_every_kind_of_node_needs_a_component(tmp_path):
     path.write_text("version: 1\ncomponents: {host: host_v1}\n")
     with pytest.raises(ConfigError) as caught:
         load_config("tiny", components=path)
-    assert str(caught.value) == f"{path}:2: components.sip_switch: this key is missing (and 20 more)"
+    assert str(caught.value) == f"{path}:2: components.hbm_ctrl: this key is missing (and 20 more)"

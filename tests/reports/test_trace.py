@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kernbench.reports.trace
+from kernbench.config.load import load_config
 from kernbench.errors import UsageError
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.reports.trace import trace_events, write_trace
@@ -24,7 +25,7 @@ NODES = [
         for i, kind in enumerate(("pe_dma", "pe_mmu", "pe_gemm", "pe_ipcq"))
     ),
 ]
-GRAPH = TopologyGraph(None, NODES, [], [])
+GRAPH = TopologyGraph(load_config("tiny").topology, NODES, [], [])
 HOST, IO_CPU, M_CPU, DMA, MMU, GEMM, IPCQ = range(7)
 
 

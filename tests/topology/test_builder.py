@@ -6,7 +6,8 @@ import pytest
 
 from kernbench.config.load import load_config
 from kernbench.errors import ConfigError
-from kernbench.topology.builder import PE_INTERNAL_EDGES, build_graph
+from kernbench.kinds import unit_kinds
+from kernbench.topology.builder import build_graph, inner_links
 from kernbench.units import Rate
 
 PRESETS = ["tiny", "default", "big"]
@@ -80,11 +81,12 @@ def test_there_are_as_many_edges_of_each_kind_as_the_grids_say(graph_of, name):
 def test_the_inner_edges_of_a_pe_are_the_stated_ones_without_rate_or_latency(graph_of, name):
     graph = graph_of(name)
     inner = [edge for edge in graph.edges if edge.rate is None]
-    assert len(inner) == graph.n_pes * sum(len(ends) for ends in PE_INTERNAL_EDGES.values())
+    links = list(inner_links(unit_kinds(graph.spec.pe)))
+    assert len(inner) == graph.n_pes * len(links)
     first = {
         f"{graph.nodes[e.src].kind}->{graph.nodes[e.dst].kind}" for e in inner if graph.nodes[e.src].pe == 0
     }
-    assert first == {f"{src}->{dst}" for src, ends in PE_INTERNAL_EDGES.items() for dst in ends}
+    assert first == {f"{src}->{dst}" for src, dst in links}
     assert all(graph.nodes[e.src].pe == graph.nodes[e.dst].pe for e in inner)
     assert {(e.latency_ps, e.buffer_bytes) for e in inner} == {(0, 0)}
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.analysis.causes import DEVICE_CAUSES, Part
+from kernbench.kinds import KINDS, Op
 from kernbench.messages.lines import GATHER, SCATTER, CommandLines, Origin
-from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.oplog import OpCode, OpRecord, op_rows
 from kernbench.topology.graph import TopologyGraph
 
 Table = npt.NDArray[np.int64]  # [records, columns of OpRecord]
@@ -28,25 +29,6 @@ _HOST_OPS: dict[int, str] = {
     OpCode.HOST_WRITE: "host to device",
     OpCode.HOST_READ: "device to host",
 }
-_OWN: dict[int, str] = {
-    OpCode.START: "kernel start",
-    OpCode.ISSUE: "command issue",
-    OpCode.READBACK: "readback",
-    OpCode.DISPATCH: "dispatch",
-    OpCode.FETCH: "fetch",
-    OpCode.GEMM: "gemm",
-    OpCode.MATH: "math",
-    OpCode.STORE: "store",
-    OpCode.SLOT: "credit return",
-    OpCode.IPCQ_COPY: "send",
-    OpCode.RECV: "message on the fabric",
-    OpCode.DRAIN: "slot to tcm",
-    OpCode.END: "kernel end",
-}
-# What PE_CPU does until something is complete: its waiting is its work.
-_WAITS = (OpCode.READBACK, OpCode.END)
-# What PE_IPCQ does until something has come from another PE.
-_WAITS_FOR_OTHERS = (OpCode.SLOT, OpCode.RECV)
 # Whom a command's time is spent for; what moves data has PE_DMA's channels, any other op is PE_MATH's.
 _UNITS: dict[str, str] = {
     "load": "pe_dma.rd",
@@ -59,11 +41,6 @@ _UNITS: dict[str, str] = {
     "wait": "pe_cpu",
 }
 _CHANNELS: dict[int, str] = {OpCode.DMA_READ: "pe_dma.rd", OpCode.DMA_WRITE: "pe_dma.wr"}
-# A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
-_DMA_WAY: dict[int, tuple[str, str]] = {
-    OpCode.DMA_READ: ("request on the fabric", "data on the fabric"),
-    OpCode.DMA_WRITE: ("data on the fabric", "request on the fabric"),
-}
 
 
 class Launch(Protocol):
@@ -183,6 +160,7 @@ def kernel_breakdown(
 ) -> dict[Part, int]:
     """Picoseconds by cause, unit and line, which sum to ``span.time_ps`` exactly; ``lines`` of the log's commands."""
     parts: dict[Part, int] = {}
+    ops = op_rows(graph.spec.pe)
     left_ps, row = span.end_ps, span.end_row
     walked: set[int] = set()
     while row >= 0 and left_ps > span.start_ps:
@@ -195,14 +173,14 @@ def kernel_breakdown(
             raise AssertionError(f"record {row} names {record.cause} as its cause, which ended after it")
         unit = graph.nodes[record.node]
         origin = lines.origin(unit.pe, record)
-        payer = _unit_of(record, unit.kind, origin)
-        row, floor_ps, is_awaited = -1, span.begins[unit.pe].start_ps, record.op in _WAITS
+        payer, op = _unit_of(record, unit.kind, origin), ops[record.op]
+        row, floor_ps, is_awaited = -1, span.begins[unit.pe].start_ps, op.waits == "always"
         if cause is not None:
             pe = graph.nodes[cause.node].pe
-            is_awaited |= pe != unit.pe and record.op in _WAITS_FOR_OTHERS
+            is_awaited |= pe != unit.pe and op.waits == "for other PEs"
             if pe in span.begins and cause.end_ps >= span.begins[pe].end_ps:  # not of a launch before
                 row, floor_ps = record.cause, max(cause.end_ps, span.start_ps)
-        for begin_ps, name in reversed(_segments(record, unit.kind, floor_ps, is_awaited=is_awaited)):
+        for begin_ps, name in reversed(_segments(record, op, unit.kind, floor_ps, is_awaited=is_awaited)):
             begin_ps = max(begin_ps, floor_ps)
             if begin_ps < left_ps:
                 part = Part(name, payer, origin)
@@ -219,36 +197,39 @@ def _unit_of(record: OpRecord, kind: str, origin: Origin | None) -> str:
     """Whom the time of a record of a unit of ``kind`` is spent for (see :class:`Part`)."""
     if record.op in _CHANNELS:
         return _CHANNELS[record.op]
-    if record.op == OpCode.READBACK or origin is None:
+    if record.op == OpCode.READBACK or record.op >= len(OpCode) or origin is None:
         return kind
     unit = _UNITS.get(origin.op, "pe_math")
     # What a load, a store or a send finds in the accumulators, it stores to TCM first: a result of PE_GEMM.
     return "pe_gemm" if record.op == OpCode.STORE and unit != "pe_math" else unit
 
 
-def _segments(record: OpRecord, kind: str, floor_ps: int, *, is_awaited: bool) -> list[tuple[int, str]]:
+def _segments(
+    record: OpRecord, op: Op, kind: str, floor_ps: int, *, is_awaited: bool
+) -> list[tuple[int, str]]:
     """``(begin, cause)`` of each part of a record's time in order, from its cause's end ``floor_ps`` on.
 
     Of a record that ``is_awaited``, waiting is its work.
     """
+    if op.cause is None:
+        KINDS[kind].require()
+        raise AssertionError(f"{kind} logs {op.name}, which no kernel waits for")
+    own = op.cause.name
     if record.cause < 0:
         waiting = [(floor_ps, "not traced")]
     elif is_awaited:
-        waiting = [(floor_ps, _OWN[record.op])]
+        waiting = [(floor_ps, own)]
     else:
         waiting = [(floor_ps, "hand-over"), (record.ready_ps, f"{kind} busy")]
-    if record.op not in _DMA_WAY:
-        return [*waiting, (record.start_ps, _OWN[record.op])]
-    own = [(record.start_ps, "dma setup and window")]
-    if record.mark1_ps >= 0:
-        there, back = _DMA_WAY[record.op]
+    segments = [*waiting, (record.start_ps, own)]
+    if op.marks and record.mark1_ps >= 0:
         marks = (record.mark1_ps, record.mark2_ps, record.mark3_ps, record.mark4_ps, record.mark5_ps)
         # A descriptor's requests may leave while the one before it still holds the channel.
-        own += [
-            (max(mark_ps, record.start_ps), name)
-            for mark_ps, name in zip(marks, ("page walk", there, "hbm queue", "hbm", back), strict=True)
+        segments += [
+            (max(mark_ps, record.start_ps), cause.name)
+            for mark_ps, cause in zip(marks, op.marks, strict=True)
         ]
-    return [*waiting, *own]
+    return segments
 
 
 def device_breakdown(

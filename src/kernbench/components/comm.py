@@ -11,7 +11,8 @@ from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.engine.api import Chunk, ProcessBody, Queue
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
-from kernbench.messages.tokens import StageType, TileToken
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import TileToken
 
 
 class Outgoing:
@@ -121,7 +122,7 @@ class CommChannel:
             out = Outgoing(token, self)
             yield self.in_flight.put(out)
             yield self.setup_ps
-            if token.stage.kind is StageType.SEND:
+            if token.stage.kind is OpCode.IPCQ_COPY:
                 yield from self._send(out)
             elif token.parcel is not None and token.parcel.to.ring.kind == "tcm":
                 self._copy(out)
@@ -185,7 +186,7 @@ class CommChannel:
             token, kind, parcel = out.token, out.token.stage.kind, out.token.parcel
             record = self.dma.log_stage(token, station, start_ps)
             assert parcel is not None
-            if kind is StageType.SEND:
+            if kind is OpCode.IPCQ_COPY:
                 parcel.record = record
             else:
                 self.dma.ports["pe_ipcq"].free(parcel.to, parcel.number, record)

@@ -8,40 +8,13 @@ from typing import Final
 from kernbench.components.base import Component, Meter, Site
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine.api import Inlet, ProcessBody
-from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpCode, Row
-from kernbench.messages.tokens import PipelineContext, StageType, TcmRequest, TileToken
+from kernbench.kinds import UNIT_OF
+from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpCode, Row, op_codes
+from kernbench.messages.tokens import PipelineContext, TcmRequest, TileToken
 from kernbench.units import transfer_ps
 
 NEVER = 1 << 62  # ps; longer than any run
 BEHIND: Final = Row(-1)  # a token's cause: the work before it at its unit, whose record is not written yet
-
-UNIT_OF = {
-    StageType.DMA_READ: "pe_dma",
-    StageType.FETCH: "pe_fetch_store",
-    StageType.GEMM: "pe_gemm",
-    StageType.MATH: "pe_math",
-    StageType.STORE: "pe_fetch_store",
-    StageType.DMA_WRITE: "pe_dma",
-    StageType.SLOT: "pe_ipcq",
-    StageType.SEND: "pe_dma",
-    StageType.RECV: "pe_ipcq",
-    StageType.DRAIN: "pe_dma",
-}
-"""The kind of unit that does a stage."""
-
-OP_OF = {
-    StageType.DMA_READ: OpCode.DMA_READ,
-    StageType.FETCH: OpCode.FETCH,
-    StageType.GEMM: OpCode.GEMM,
-    StageType.MATH: OpCode.MATH,
-    StageType.STORE: OpCode.STORE,
-    StageType.DMA_WRITE: OpCode.DMA_WRITE,
-    StageType.SLOT: OpCode.SLOT,
-    StageType.SEND: OpCode.IPCQ_COPY,
-    StageType.RECV: OpCode.RECV,
-    StageType.DRAIN: OpCode.DRAIN,
-}
-"""What a finished stage is in the op log."""
 
 
 class Station:
@@ -95,6 +68,7 @@ class PipelineUnit(Component):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.station = Station(self.meter)
+        self.codes = op_codes(site.pe_spec)
 
     def inbox_depth(self) -> int | None:
         """``tile_queue`` tiles wait before a unit."""
@@ -128,7 +102,7 @@ class PipelineUnit(Component):
             commit_ps = now_ps if context.commit_ps < 0 else context.commit_ps
         record = self.log.append(
             self.node.index,
-            OP_OF[stage.kind],
+            self.codes[stage.kind],
             command.program,
             command.seq,
             token.index,
@@ -186,7 +160,7 @@ class PipelineUnit(Component):
         tail_ps = self.tcm_ps(False, size_bytes, self.engine.now_ps)
         return tail_ps, transfer_ps(size_bytes, self.site.pe_spec.tcm.read_rate)
 
-    def free_staging(self, token: TileToken, kind: StageType, record: Row) -> None:
+    def free_staging(self, token: TileToken, kind: OpCode, record: Row) -> None:
         """Give back the TCM that a streamed tile's stages of ``kind`` used, as ``record`` says."""
         context = token.context
         if context.staging is not None:
@@ -211,10 +185,12 @@ class ComputeUnit(PipelineUnit):
             busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record is NO_CAUSE)
             yield busy_ps
             self.meter.busy_ps += busy_ps
+            is_last = not token.stage.is_followed
             record = self.log_stage(token, station, start_ps)
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
-            self.ports["pe_fetch_store"].free_operands(record)
+            if is_last:
+                self.ports["pe_fetch_store"].free_operands(record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time ``token`` occupies the unit, which had run ``dry`` or not."""

@@ -15,8 +15,8 @@ from kernbench.messages.commands import (
     IpcqSendCmd,
     MathCmd,
 )
-from kernbench.messages.oplog import NO_CAUSE
-from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType
+from kernbench.messages.oplog import NO_CAUSE, OpCode
+from kernbench.messages.tokens import PipelineContext, PipelinePlan
 
 
 class _Touch(NamedTuple):
@@ -64,7 +64,7 @@ class Flight:
         self.cause = NO_CAUSE
         self.admitted_ps = 0
         self.streams = plan.staging_bytes > 0 and any(
-            tile.stages[0].kind is StageType.DMA_READ for tile in plan.tiles
+            tile.stages[0].kind is OpCode.DMA_READ for tile in plan.tiles
         )
         self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = _touches(plan.command)

@@ -69,13 +69,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
-def keys_are(table: Mapping[str, object], names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Keys of ``table`` that are not in ``names``, and those that are missing, each with what is wrong."""
+def keys_are(
+    table: Mapping[str, object], names: Iterable[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Keys of ``table`` not in ``names`` or ``optional``, and missing ``names``, each with what is wrong."""
     known = list(names)
     absent = [name for name in known if name not in table]
     for name in table:
-        if name not in known:
-            yield name, f"unknown key; {did_you_mean(name, absent or known)}"
+        if name not in known and name not in optional:
+            yield name, f"unknown key; {did_you_mean(name, [*absent, *optional] or known)}"
     for name in absent:
         yield name, "this key is missing"
 

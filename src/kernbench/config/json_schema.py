@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.config.schema import CclSpec, ComponentsSpec, Spec, TopologySpec
+from kernbench.config.schema import models
 from kernbench.errors import UnknownNameError
 from kernbench.registry import did_you_mean
 from kernbench.wording import quoted
-
-_MODELS: dict[str, type[Spec]] = {"topology": TopologySpec, "components": ComponentsSpec, "ccl": CclSpec}
 
 
 def json_schema(document: str) -> dict[str, Any]:
@@ -18,9 +16,10 @@ def json_schema(document: str) -> dict[str, Any]:
     A file that says ``extends`` may leave out any key, one that does not needs those at the top; no file may
     have a key that is unknown.
     """
-    if document not in _MODELS:
-        raise UnknownNameError(f"unknown document {quoted(document)}; {did_you_mean(document, _MODELS)}")
-    schema = _MODELS[document].model_json_schema(by_alias=True)
+    known = models()
+    if document not in known:
+        raise UnknownNameError(f"unknown document {quoted(document)}; {did_you_mean(document, known)}")
+    schema = known[document].model_json_schema(by_alias=True)
     required = schema["required"]
     _relax(schema)
     dotted = {r"^[a-z_]+(\..+)+$": {"description": "a dotted path, as after --set"}}

@@ -12,18 +12,26 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from kernbench.config.explain import explain, line
-from kernbench.config.overrides import Document, Overrides, documents_of
+from kernbench.config.overrides import Overrides, documents_of
 from kernbench.config.plain import config_sha256
 from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
-from kernbench.config.schema import CclSpec, ComponentsSpec, Config, Places, Spec, TopologySpec
+from kernbench.config.schema import (
+    CclSpec,
+    ComponentsSpec,
+    Config,
+    Document,
+    Places,
+    Spec,
+    machine_spec,
+    models,
+)
 from kernbench.config.tree import Tree, overlay, shown
 from kernbench.errors import ConfigError, UnknownNameError, UsageError
 
 __all__ = ["Document", "Overrides", "config_sha256", "load_config", "load_tree", "preset_names"]
 
 PRESETS = Path(__file__).parent / "presets"
-_MODELS: dict[Document, type[Spec]] = {"topology": TopologySpec, "components": ComponentsSpec, "ccl": CclSpec}
 _EXAMPLES: dict[Document, str] = {
     "topology": "cube.hbm.channels=8",
     "components": "components.pe_gemm=pe_gemm_v1",
@@ -53,7 +61,7 @@ def load_config(
         return reduce(Tree.merged, (layer[document] for layer in layers if document in layer), tree)
 
     machine = full("topology", topology)
-    spec = _checked(TopologySpec, machine)
+    spec = _checked(machine_spec(), machine)
     spec._places = Places(dict(machine.places()))
     parts = full("components", components)
     implementations = _checked(ComponentsSpec, parts)
@@ -122,7 +130,7 @@ def _require_whole(document: Document, entries: dict[str, Tree], place: str) -> 
     if set(keys) <= set(entries):
         return
     for key, child in entries.items():
-        other = next((name for name in _MODELS if key in _keys_of(name)), None)
+        other = next((name for name in models() if key in _keys_of(name)), None)
         if key not in keys and other is not None:
             raise ConfigError(
                 f"{child.place}: {key}: is a key of {other}.yaml, and this file is read as {document}.yaml; "
@@ -140,7 +148,7 @@ def _require_whole(document: Document, entries: dict[str, Tree], place: str) -> 
 
 def _keys_of(document: Document) -> list[str]:
     """The keys at the top of a file."""
-    return [field.alias or name for name, field in _MODELS[document].model_fields.items()]
+    return [field.alias or name for name, field in models()[document].model_fields.items()]
 
 
 def _read_file(path: Path, label: str) -> Tree:

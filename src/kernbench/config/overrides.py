@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import count
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from kernbench.config.read import MOST_DIGITS, read_yaml
+from kernbench.config.schema import Document
 from kernbench.config.tree import MOST_LEVELS, Tree, joined, nested, split_path
 from kernbench.errors import ConfigError
 from kernbench.wording import quoted, shortened
 
-Document = Literal["topology", "components", "ccl"]
 MOST_VALUES = 100_000  # of Python's: more than those of a file, as no YAML has to be read
 Overrides: TypeAlias = "str | Iterable[str] | Mapping[str, Any]"
 

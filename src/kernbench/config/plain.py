@@ -24,10 +24,7 @@ def yaml_values(spec: Spec) -> dict[str, Any]:
     >>> yaml_values(schema.IoNocSpec(link_bw=128, router_ns=3, buffer_per_vc="4 KiB"))
     {'link_bw': 128, 'router_ns': 3, 'buffer_per_vc': 4096}
     """
-    return {
-        field.alias or name: _value(getattr(spec, name), _unit(field))
-        for name, field in type(spec).model_fields.items()
-    }
+    return {field.alias or name: _value(value, _unit(field)) for name, field, value in _fields(spec)}
 
 
 def config_sha256(config: Spec) -> str:
@@ -41,6 +38,14 @@ def config_sha256(config: Spec) -> str:
 def resolved(spec: Spec) -> str:
     """``spec`` in full as YAML text, each number with its unit beside it; it can be loaded again."""
     return "".join(f"{text}\n" for text in _lines(spec, ""))
+
+
+def _fields(spec: Spec) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Name, field and value of all that ``spec`` says; a PE says nothing of units that it does not have."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if value is not None or not isinstance(spec, schema.PeSpec):
+            yield name, field, value
 
 
 def _unit(field: FieldInfo) -> Callable[..., Any] | None:
@@ -84,8 +89,8 @@ _UNIT_NAMES: dict[Any, str] = {
 
 
 def _lines(spec: Spec, indent: str) -> Iterator[str]:
-    for name, field in type(spec).model_fields.items():
-        key, value, unit = _text(field.alias or name), getattr(spec, name), _unit(field)
+    for name, field, value in _fields(spec):
+        key, unit = _text(field.alias or name), _unit(field)
         if isinstance(value, Spec):
             yield f"{indent}{key}:"
             yield from _lines(value, indent + "  ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -19,40 +20,16 @@ from pydantic import (
     Field,
     PrivateAttr,
     WithJsonSchema,
+    create_model,
 )
 
 from kernbench.config.tree import shown
+from kernbench.kinds import kinds, load_kinds
 from kernbench.units import PS_PER_NS, Rate, parse_bytes
 from kernbench.wording import quoted
 
 MOST_DECADES = 18  # of a number, up or down; machines have about six of either
 
-
-NODE_KINDS = (
-    "host",
-    "sip_switch",
-    "pcie_ep",
-    "sip_port",
-    "io_cpu",
-    "io_noc",
-    "io_ucie",
-    "ucie",
-    "router",
-    "hbm_ctrl",
-    "sram",
-    "m_cpu",
-    "niu",
-    "pe_cpu",
-    "pe_scheduler",
-    "pe_dma",
-    "pe_mmu",
-    "pe_tcm",
-    "pe_fetch_store",
-    "pe_gemm",
-    "pe_math",
-    "pe_ipcq",
-)
-"""Every kind of node a machine can have; ``components.yaml`` names an implementation for each."""
 
 RATE_CLASSES = ("add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt")
 """Classes of element visits that PE_MATH has a rate for; an op says how many it makes of each."""
@@ -268,6 +245,7 @@ MostRanks = Annotated[
 ]
 Side = Literal["N", "S", "E", "W"]
 Fit = Literal["first", "best"]
+Document = Literal["topology", "components", "ccl"]
 
 
 class Spec(BaseModel):
@@ -702,6 +680,24 @@ class TopologySpec(Spec):
         return self._places.of(path)
 
 
+def machine_spec() -> type[TopologySpec]:
+    """``TopologySpec`` with the parts of a PE that further units describe; a machine need not have them."""
+    load_kinds()
+    parts = {
+        kind.part: kind.spec
+        for kind in kinds()
+        if kind.part and kind.spec is not None and kind.part not in PeSpec.model_fields
+    }
+    return _with_parts(tuple(parts.items())) if parts else TopologySpec
+
+
+@lru_cache
+def _with_parts(parts: tuple[tuple[str, type[BaseModel]], ...]) -> type[TopologySpec]:
+    added: dict[str, Any] = {name: (spec | None, None) for name, spec in parts}
+    pe = create_model("PeSpec", __base__=PeSpec, **added)
+    return create_model("TopologySpec", __base__=TopologySpec, pe=(pe, ...))
+
+
 class LinkOverrideSpec(Spec):
     """What ``overrides: {a->b: ...}`` may change of one directed link."""
 
@@ -815,3 +811,8 @@ class Config(Spec):
     topology: TopologySpec
     components: ComponentsSpec
     ccl: CclSpec
+
+
+def models() -> dict[Document, type[Spec]]:
+    """The spec of each document of a configuration, by its name."""
+    return {"topology": machine_spec(), "components": ComponentsSpec, "ccl": CclSpec}

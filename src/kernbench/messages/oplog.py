@@ -6,8 +6,12 @@ order of ``end_ps``, then of the first five columns, then of when their node fin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+from kernbench.config.schema import PeSpec
+from kernbench.kinds import Op, OpName, unit_kinds
 
 
 class OpCode(IntEnum):
@@ -36,6 +40,32 @@ class OpCode(IntEnum):
     RECV = 20  # PE_IPCQ matched a slot that has arrived with a receive
     DRAIN = 21  # PE_DMA copied a slot into TCM
     HOST_QUEUES = 22  # queues were installed or removed, as the host sees it
+
+
+_BUILT_IN: Mapping[OpName, int] = {code: int(code) for code in OpCode}
+
+
+def op_codes(pe: PeSpec) -> Mapping[OpName, int]:
+    """The code of each op that a machine of such PEs logs.
+
+    Ops of units beyond the built-in ones have the numbers that follow, in the order of the units in the PE, which is
+    that of their parts' names: so they depend on nothing but the machine.
+    """
+    if type(pe) is PeSpec:
+        return _BUILT_IN
+    added = [op.what for kind in unit_kinds(pe) for op in kind.ops if isinstance(op.what, str)]
+    return {**_BUILT_IN, **{name: len(OpCode) + i for i, name in enumerate(added)}}
+
+
+def op_names(pe: PeSpec) -> dict[int, str]:
+    """The name of each op code in the log of a machine of such PEs: what decodes its column ``op``."""
+    return {code: op if isinstance(op, str) else OpCode(op).name for op, code in op_codes(pe).items()}
+
+
+def op_rows(pe: PeSpec) -> dict[int, Op]:
+    """What the units of such a PE say of the ops they log, by code."""
+    codes = op_codes(pe)
+    return {codes[op.what]: op for kind in unit_kinds(pe) for op in kind.ops}
 
 
 class OpRecord(NamedTuple):

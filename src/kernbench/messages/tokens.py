@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
+from kernbench.kinds import OpName
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.ipcq import IpcqDmaToken
 from kernbench.messages.oplog import NO_CAUSE
 
 
-class StageType(IntEnum):
-    """What a unit does to a tile."""
-
-    DMA_READ = 0
-    FETCH = 1
-    GEMM = 2
-    MATH = 3
-    STORE = 4
-    DMA_WRITE = 5
-    SLOT = 6  # a part of a message gets its slot
-    SEND = 7
-    RECV = 8  # a slot that has arrived is matched
-    DRAIN = 9  # a slot is copied into TCM
-
-
 class Stage:
-    """One stop of a tile: which unit does what.
+    """One stop of a tile: what is done there, which also says by which kind of unit.
 
     ``size_bytes`` is what it moves (DMA, FETCH, STORE); ``work`` what it computes: MACs for GEMM, and for MATH
     the visits in ``visits``. ``access`` is what a DMA stage touches, ``tcm_bytes`` what it moves at PE_TCM: more
-    than ``size_bytes`` where a load fills or repeats, none where a store's data are known to the kernel.
+    than ``size_bytes`` where a load fills or repeats, none where a store's data are known to the kernel. The stage
+    behind one that ``is_followed`` computes on the same operand registers.
     """
 
-    __slots__ = ("access", "kind", "size_bytes", "tcm_bytes", "visits", "work")
+    __slots__ = ("access", "is_followed", "kind", "size_bytes", "tcm_bytes", "visits", "work")
 
     def __init__(
         self,
-        kind: StageType,
+        kind: OpName,
         *,
         size_bytes: int = 0,
         work: int = 0,
         visits: dict[str, int] | None = None,
         access: Access | None = None,
         tcm_bytes: int = 0,
+        is_followed: bool = False,
     ) -> None:
         self.kind = kind
+        self.is_followed = is_followed
         self.size_bytes = size_bytes
         self.tcm_bytes = tcm_bytes
         self.work = work

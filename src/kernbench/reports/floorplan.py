@@ -8,12 +8,13 @@ from math import hypot
 from typing import Literal
 
 from kernbench.errors import UsageError
+from kernbench.kinds import KINDS
 from kernbench.registry import did_you_mean
 from kernbench.reports.svg import Rect, Sheet
-from kernbench.topology.builder import PE_BLOCK, PE_COMP_OFFSETS
+from kernbench.topology.builder import PE_BLOCK
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
-from kernbench.units import format_bytes
+from kernbench.units import format_bytes, gbps
 from kernbench.wording import plural, quoted
 
 View = Literal["system", "sip", "cube", "pe"]
@@ -21,14 +22,12 @@ View = Literal["system", "sip", "cube", "pe"]
 _FILL = {
     "package": "#f4f6f8",
     "die": "#e9eef4",
+    "pe": "#fdf1cf",
+    # by the roles of kinds
     "host": "#d9dee5",
     "io": "#f7d9b5",
     "ucie": "#cfc4ea",
-    "router": "#a9c7e8",
-    "hbm_ctrl": "#bfe3c5",
-    "sram": "#e3edb4",
-    "m_cpu": "#f3c0c0",
-    "pe": "#fdf1cf",
+    "memory": "#bfe3c5",
     "control": "#f3c0c0",
     "move": "#a9c7e8",
     "store": "#e3edb4",
@@ -55,18 +54,6 @@ _LINK_NAME = {
 }
 _SPECIAL = "#d4006a"
 _LEAST_CROSSED_PX = 24  # of a link that a label lies across
-_UNIT_FILL = {
-    "niu": "move",
-    "pe_cpu": "control",
-    "pe_scheduler": "control",
-    "pe_dma": "move",
-    "pe_mmu": "control",
-    "pe_tcm": "store",
-    "pe_fetch_store": "move",
-    "pe_gemm": "compute",
-    "pe_math": "compute",
-    "pe_ipcq": "control",
-}
 
 
 def draw(graph: TopologyGraph, view: View = "system", *, sip: int = 0, cube: int = 0, pe: int = 0) -> str:
@@ -135,9 +122,9 @@ def _system(graph: TopologyGraph, _: int) -> Sheet:
     right = max(rect.x + rect.width for rect in sips)
     bottom = max(rect.y + rect.height for rect in sips)
     extent = Rect(-gap * 0.5, -gap * 0.3, right + gap, bottom + gap * 0.6)
-    counts = (_count(n_sips, "SIP"), _count(n_cubes, "cube"), _count(spec.cube.pes.count, "PE"))
+    counts = (plural(n_sips, "SIP"), plural(n_cubes, "cube"), plural(spec.cube.pes.count, "PE"))
     scale = max(min(1000 / extent.width, 1000 / extent.height), 44 / gap)
-    sheet = Sheet(f"{spec.preset}: {' x '.join(counts)} = {_count(graph.n_pes, 'PE')}", extent, scale)
+    sheet = Sheet(f"{spec.preset}: {' x '.join(counts)} = {plural(graph.n_pes, 'PE')}", extent, scale)
     for sip, rect in enumerate(sips):
         sheet.area(rect.grown(plan.gap), _FILL["package"], name=f"sip{sip}")
         io = plan.io_die(sip)
@@ -175,7 +162,7 @@ def _draw_star(sheet: Sheet, plan: _Plan, kind: str, centre: str, *, lane: float
             points.append((hub.x_mm, y))
         _link(sheet, plan, edge, [*points, (port.x_mm, y), (port.x_mm, port.y_mm)], label="none")
         symbol = Rect.around(port.x_mm, port.y_mm, 10 / sheet.px_per_mm, 10 / sheet.px_per_mm)
-        sheet.box(symbol, _LINK[kind], name=f"{port.name}: {_gbps(_rate(edge))}")
+        sheet.box(symbol, _LINK[kind], name=f"{port.name}: {gbps(_rate(edge))}")
     box = Rect.around(hub.x_mm, hub.y_mm, 92 / sheet.px_per_mm, 26 / sheet.px_per_mm)
     sheet.box(box, _FILL["host"], name=centre)
     sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
@@ -214,11 +201,11 @@ def _sip(graph: TopologyGraph, number: int) -> Sheet:
         _link(sheet, plan, edge, [boxes[src.index].centre, boxes[dst.index].centre])
     for index, box in boxes.items():
         node = graph.nodes[index]
-        sheet.box(box, _FILL["ucie" if node.kind == "io_ucie" else "io"], name=node.name)
+        sheet.box(box, _fill(node.kind), name=node.name)
         sheet.label(box.centre, _short(node), size_px=11, within=box)
     sheet.explain(_FILL["die"], "die")
     sheet.explain(_FILL["pe"], "PE")
-    sheet.explain(_FILL["router"], "router")
+    sheet.explain(_FILL["move"], "router")
     sheet.explain(_FILL["ucie"], "UCIe port")
     return sheet
 
@@ -233,7 +220,7 @@ def _cube_texture(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
             sheet.box(block, _FILL["pe"], name=str(plan.graph.pes[node.pe]), radius_px=2)
         elif node.kind == "router":
             small = Rect.around(node.x_mm, node.y_mm, 0.12 * plan.pitch, 0.12 * plan.pitch)
-            sheet.box(small, _FILL["router"], name=node.name, radius_px=1)
+            sheet.box(small, _FILL["move"], name=node.name, radius_px=1)
         elif node.kind == "ucie":
             sheet.box(_port_bar(plan, node, rect, inside=True), _FILL["ucie"], name=node.name, radius_px=1)
     _name_cube(sheet, plan, sip, cube)
@@ -273,28 +260,22 @@ def _cube(graph: TopologyGraph, number: int) -> Sheet:
         if node.index not in boxes:
             continue
         box = boxes[node.index]
-        kind = "pe" if node.kind == "niu" else node.kind
-        name = str(graph.pes[node.pe]) if kind == "pe" else node.name
-        sheet.box(box, _FILL[kind], name=name)
+        is_pe = node.kind == "niu"
+        name = str(graph.pes[node.pe]) if is_pe else node.name
+        sheet.box(box, _FILL["pe"] if is_pe else _fill(node.kind), name=name)
         text = name.rpartition(".")[2]
-        if kind == "ucie":
+        if node.kind == "ucie":
             text = f"UCIe {text[-1].upper()}: {_crossing(graph, node)}"
         sheet.label(
             box.centre,
             text,
-            size_px=13 if kind == "pe" else 10,
+            size_px=13 if is_pe else 10,
             within=box,
             turned=box.height > 3 * box.width,
         )
-    for kind, text in (
-        ("pe", "PE"),
-        ("router", "router"),
-        ("hbm_ctrl", "HBM channel controller"),
-        ("sram", "SRAM bank"),
-        ("m_cpu", "M_CPU"),
-        ("ucie", "UCIe port"),
-    ):
-        sheet.explain(_FILL[kind], text)
+    sheet.explain(_FILL["pe"], "PE")
+    for kind in ("router", "hbm_ctrl", "sram", "m_cpu", "ucie"):
+        sheet.explain(_fill(kind), KINDS[kind].title)
     return sheet
 
 
@@ -316,6 +297,8 @@ def _cube_link(sheet: Sheet, plan: _Plan, edge: Edge, boxes: dict[int, Rect], sr
 
 def _pe(graph: TopologyGraph, number: int) -> Sheet:
     plan, units = _Plan(graph), graph.units_of(number)
+    for unit in units:
+        KINDS[unit.kind].require()
     block = _pe_block(plan, units[0])
     sheet = Sheet(
         f"{graph.spec.preset}: {graph.pes[number]}", block.grown(0.06 * plan.pitch), 900 / block.width
@@ -338,8 +321,8 @@ def _pe(graph: TopologyGraph, number: int) -> Sheet:
             sheet.link(ends, _LINK["inside"], heads="both" if is_mutual else "end", name=name)
     for unit in units:
         box = boxes[unit.index]
-        sheet.box(box, _FILL[_UNIT_FILL[unit.kind]], name=unit.name)
-        lines = (unit.kind.upper(), *_data_sheet(unit))
+        sheet.box(box, _fill(unit.kind), name=unit.name)
+        lines = (unit.kind.upper(), *KINDS[unit.kind].figures(unit.spec, unit.pe_spec))
         x, y = box.centre
         for i, text in enumerate(lines):
             size = 13 if i == 0 else 12
@@ -356,48 +339,9 @@ def _pe(graph: TopologyGraph, number: int) -> Sheet:
     return sheet
 
 
-def _data_sheet(unit: Node) -> tuple[str, ...]:
-    """The figures of a unit that an architect looks for first."""
-    spec, pe = unit.spec, unit.pe_spec
-    assert pe is not None
-    match unit.kind:
-        case "niu":
-            return (
-                f"{spec.niu_ps / 1000:g} ns",
-                f"{_gbps(float(min(spec.link_rate, pe.dma.rate, key=float)))}",
-            )
-        case "pe_cpu":
-            return (f"issue {spec.issue_ps / 1000:g} ns", f"start {spec.start_ps / 1000:g} ns")
-        case "pe_scheduler":
-            return (f"dispatch {spec.dispatch_ps / 1000:g} ns", f"{spec.tile_queue} tiles")
-        case "pe_dma":
-            return (
-                f"set-up {spec.setup_ps / 1000:g} ns",
-                f"{format_bytes(spec.max_inflight_bytes)} in flight",
-            )
-        case "pe_mmu":
-            return (
-                f"pages of {format_bytes(spec.page_bytes)}",
-                f"TLB of {spec.tlb_entries}",
-                f"hit {spec.hit_ps / 1000:g} ns",
-            )
-        case "pe_tcm":
-            return (
-                format_bytes(spec.size_bytes),
-                f"read {_gbps(float(spec.read_rate))}",
-                f"write {_gbps(float(spec.write_rate))}",
-            )
-        case "pe_fetch_store":
-            return (_gbps(float(spec.rate)), f"set-up {spec.setup_ps / 1000:g} ns")
-        case "pe_gemm":
-            name, macs = next(iter(spec.macs_per_cycle.items()))
-            return (f"{spec.m} x {spec.n} array", f"{name}: {macs}/clk", f"fill {spec.fill_cycles} clk")
-        case "pe_math":
-            name, lanes = next(iter(spec.lanes.items()))
-            return (f"{lanes} lanes {name}", f"clk {pe.clock_mhz / 1000:g} GHz")
-        case "pe_ipcq":
-            return (_count(len(spec.directions), "queue"), f"{spec.slots} x {format_bytes(spec.slot_bytes)}")
-    return ()
+def _fill(kind: str) -> str:
+    """The colour of what a kind of node does."""
+    return _FILL[KINDS[kind].role]
 
 
 def _link(
@@ -413,24 +357,24 @@ def _link(
     nodes = plan.graph.nodes
     rate = _rate(edge)
     colour = _SPECIAL if plan.is_special(edge) else _LINK[edge.kind]
-    name = f"{nodes[edge.src].name} - {nodes[edge.dst].name}: {_gbps(rate)}"
+    name = f"{nodes[edge.src].name} - {nodes[edge.dst].name}: {gbps(rate)}"
     sheet.link(points, colour, width_px=width_px, name=name)
     if plan.is_special(edge):
         sheet.explain(colour, "a link that is overridden", line=True)
     else:
-        sheet.explain(colour, f"{_LINK_NAME[edge.kind]}: {_gbps(rate)}", line=True)
+        sheet.explain(colour, f"{_LINK_NAME[edge.kind]}: {gbps(rate)}", line=True)
     if label != "none":
         (x0, y0), (x1, y1) = points[-2:]
         if label == "across" and hypot(x1 - x0, y1 - y0) * sheet.px_per_mm < _LEAST_CROSSED_PX:
             return  # the label would hide the link
         is_upright = abs(y1 - y0) > abs(x1 - x0)
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-        sheet.link_label([middle], _gbps(rate), colour, turned=is_upright == (label == "along"))
+        sheet.link_label([middle], gbps(rate), colour, turned=is_upright == (label == "along"))
 
 
 def _crossing(graph: TopologyGraph, port: Node) -> str:
     """The rate of a UCIe port's link to the next die."""
-    return next((_gbps(_rate(e)) for e in graph.out_edges(port.index) if e.kind == "d2d"), "not joined")
+    return next((gbps(_rate(e)) for e in graph.out_edges(port.index) if e.kind == "d2d"), "not joined")
 
 
 def _io_box(plan: _Plan, io: Rect, node: Node) -> Rect:
@@ -443,8 +387,9 @@ def _io_box(plan: _Plan, io: Rect, node: Node) -> Rect:
 
 def _beside(plan: _Plan, node: Node) -> Rect:
     """A router or a unit beside one."""
-    sizes = {"router": (0.19, 0.19), "hbm_ctrl": (0.24, 0.1), "sram": (0.22, 0.1), "m_cpu": (0.22, 0.1)}
-    width, height = sizes[node.kind]
+    size = KINDS[node.kind].size
+    assert size is not None, node.kind
+    width, height = size
     if node.kind == "hbm_ctrl" and node.spec.channels > plan.graph.spec.cube.pes.count:
         width = 0.1
     return Rect.around(node.x_mm, node.y_mm, width * plan.pitch, height * plan.pitch)
@@ -454,7 +399,7 @@ def _pe_block(plan: _Plan, niu: Node) -> Rect:
     """The area of the PE that ``niu`` belongs to."""
     left, top, right, bottom = PE_BLOCK
     width, height = (right - left) * plan.pitch, (bottom - top) * plan.pitch
-    dx, dy = PE_COMP_OFFSETS["niu"]
+    dx, dy = KINDS["niu"].place or (0.0, 0.0)
     return Rect(niu.x_mm - dx * width, niu.y_mm - dy * height, width, height)
 
 
@@ -506,14 +451,6 @@ def _usual_rates(graph: TopologyGraph) -> dict[str, float]:
 def _rate(edge: Edge) -> float:
     assert edge.rate is not None
     return float(edge.rate)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def _gbps(bytes_per_ns: float) -> str:
-    return f"{bytes_per_ns:.4g} GB/s"
 
 
 _VIEWS: dict[str, Callable[[TopologyGraph, int], Sheet]] = {

@@ -19,7 +19,7 @@ import numpy as np
 from kernbench.analysis.breakdown import Table, column, record_at
 from kernbench.analysis.measured import MeasuredLaunch
 from kernbench.errors import UsageError
-from kernbench.messages.oplog import OpCode, OpRecord
+from kernbench.messages.oplog import OpCode, OpRecord, op_names
 from kernbench.reports.files import written_whole
 from kernbench.reports.tables import number_ranges
 from kernbench.topology.graph import Node, TopologyGraph
@@ -104,7 +104,7 @@ def trace_events(
     rounds: Sequence[HostSlice] = (),
 ) -> Iterator[str]:
     """Each event as JSON text: names of processes, then the rounds and launches, then one unit after another."""
-    by_node = _rows_by_node(table)
+    by_node, names = _rows_by_node(table), op_names(graph.spec.pe)
     processes = _processes([graph.nodes[index] for index in by_node], has_host=bool(launches or rounds))
     for order, (name, pid) in enumerate(processes.items()):
         yield _meta("process_name", pid, 0, {"name": name})
@@ -126,7 +126,7 @@ def trace_events(
             yield from _thread(pid, tid, thread)
             for row in thread_rows:
                 record = record_at(table, row)
-                name, args = OpCode(record.op).name.lower(), _args(row, record)
+                name, args = names[record.op].lower(), _args(row, record)
                 yield _slice(pid, tid, name, record.start_ps, record.end_ps, args)
 
 

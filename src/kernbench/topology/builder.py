@@ -6,7 +6,7 @@ indices are the same in every process. ``overrides`` of single nodes and links a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,68 +16,17 @@ from kernbench.config.explain import explain, line
 from kernbench.config.plain import yaml_values
 from kernbench.config.schema import LinkOverrideSpec, PeSpec, Side, Spec, TopologySpec
 from kernbench.errors import ConfigError
+from kernbench.kinds import KINDS, Kind, unit_kinds
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId
 from kernbench.units import Rate
 from kernbench.wording import quoted
 
-PE_UNITS = {
-    "niu": None,
-    "pe_cpu": "cpu",
-    "pe_scheduler": "scheduler",
-    "pe_dma": "dma",
-    "pe_mmu": "mmu",
-    "pe_tcm": "tcm",
-    "pe_fetch_store": "fetch_store",
-    "pe_gemm": "gemm",
-    "pe_math": "math",
-    "pe_ipcq": "ipcq",
-}
-"""The nodes of a PE, and the part of its spec each has (the NIU belongs to the mesh)."""
-
-PE_INTERNAL_EDGES = {
-    "niu": ("pe_dma", "pe_cpu", "pe_mmu", "pe_ipcq"),
-    "pe_cpu": ("niu", "pe_scheduler"),
-    "pe_scheduler": ("pe_cpu", "pe_dma", "pe_fetch_store", "pe_ipcq"),
-    "pe_dma": ("niu", "pe_mmu", "pe_tcm", "pe_fetch_store", "pe_ipcq", "pe_scheduler"),
-    "pe_mmu": ("niu",),
-    "pe_fetch_store": ("pe_tcm", "pe_gemm", "pe_math", "pe_dma", "pe_ipcq", "pe_scheduler"),
-    "pe_gemm": ("pe_fetch_store", "pe_scheduler"),
-    "pe_math": ("pe_fetch_store", "pe_scheduler"),
-    "pe_ipcq": ("niu", "pe_dma", "pe_scheduler"),
-}
-"""Which unit hands commands and tile tokens to which."""
-
-# Places are shares of a router's cell, from its north-west corner; a PE fills the rectangle PE_BLOCK of it.
-ROUTER_OFFSET = (0.12, 0.12)
-HBM_OFFSET, SRAM_OFFSET, M_CPU_OFFSET = (0.34, 0.28), (0.60, 0.28), (0.86, 0.28)
-HBM_STEP = 0.12
+# Places in the descriptions of kinds are shares of a router's cell, from its north-west corner; a PE fills the
+# rectangle PE_BLOCK of it, and the places of its units are shares of that.
+HBM_STEP = 0.12  # from one channel controller to the next beside a router
 PE_BLOCK = (0.21, 0.36, 0.92, 0.92)
-PE_COMP_OFFSETS = {
-    "niu": (0.10, 0.39),
-    "pe_cpu": (0.10, 0.12),
-    "pe_scheduler": (0.57, 0.12),
-    "pe_dma": (0.22, 0.62),
-    "pe_mmu": (0.10, 0.88),
-    "pe_tcm": (0.31, 0.88),
-    "pe_fetch_store": (0.60, 0.88),
-    "pe_gemm": (0.70, 0.50),
-    "pe_math": (0.90, 0.50),
-    "pe_ipcq": (0.465, 0.55),
-}
-"""Places of a PE's units, as shares of its block."""
-
-# Keys that say how the whole machine is laid out or how its links are framed: no single node can differ in them.
-_SHARED_KEYS = {
-    "router": ("kind", "routing", "vcs", "arbitration", "chunk", "packet", "header", "flit"),
-    "niu": ("kind", "routing", "vcs", "arbitration", "chunk", "packet", "header", "flit"),
-    "hbm_ctrl": ("capacity", "channels", "pseudo_channels", "attach", "org", "map"),
-    "sram": ("size", "banks", "at"),
-    "m_cpu": ("at",),
-    "pe_mmu": ("page", "miss", "walk_reads"),
-    "pe_ipcq": ("directions", "slots", "slot_size", "buffer"),
-}
 
 
 class _Wire(NamedTuple):
@@ -97,6 +46,15 @@ class _Site(NamedTuple):
 
 NOWHERE = _Site()
 _Point = tuple[float, float]
+
+
+def inner_links(units: Sequence[Kind]) -> Iterator[tuple[str, str]]:
+    """Which of a PE's ``units`` hands commands and tile tokens to which, by name, in the order of their edges."""
+    names = {unit.name for unit in units}
+    for unit in units:
+        yield from ((unit.name, to) for to in unit.gives_to if to in names)
+    for unit in units:
+        yield from ((by, unit.name) for by in unit.fed_by if by in names)
 
 
 def build_graph(spec: TopologySpec) -> TopologyGraph:
@@ -126,11 +84,10 @@ class _Builder:
         self.sip_w = self.columns * (self.cube_w + self.gap) - self.gap
         self.sip_h = self.io_depth + self.rows * (self.cube_h + self.gap)
         self.hbm = HbmLayout.of(spec.cube)
-        units = list(PE_UNITS)
+        self.units = unit_kinds(spec.pe)
+        names = [unit.name for unit in self.units]
         self.inner_edges = [
-            (units.index(src), units.index(dst), f"{src}->{dst}")
-            for src, ends in PE_INTERNAL_EDGES.items()
-            for dst in ends
+            (names.index(src), names.index(dst), f"{src}->{dst}") for src, dst in inner_links(self.units)
         ]
 
     def build(self) -> None:
@@ -164,18 +121,19 @@ class _Builder:
         """The IO die; returns its UCIe ports by the column of cubes they are joined to."""
         io, ucie, name, site = self.spec.sip.io_die, self.spec.sip.ucie, f"sip{sip}", _Site(sip)
 
-        def at(x: float, y: float) -> _Point:
+        def at(kind: str) -> _Point:
+            x, y = _place(kind)
             return corner[0] + x * self.sip_w, corner[1] + y * self.io_depth
 
-        pcie = self._add(f"{name}.pcie_ep", "pcie_ep", io.pcie_ep, at(0.15, 0.0), site)
+        pcie = self._add(f"{name}.pcie_ep", "pcie_ep", io.pcie_ep, at("pcie_ep"), site)
         self._join("pcie", host, pcie)
         sip_port = None
         if switch is not None:
             link = self.spec.system.sip_link
-            sip_port = self._add(f"{name}.sip_port", "sip_port", link, at(0.85, 0.0), site)
+            sip_port = self._add(f"{name}.sip_port", "sip_port", link, at("sip_port"), site)
             self._join("sip_link", switch, sip_port)
-        cpu = self._add(f"{name}.io_cpu", "io_cpu", io.io_cpu, at(0.3, 0.5), site)
-        noc = self._add(f"{name}.io_noc", "io_noc", io.noc, at(0.5, 0.5), site)
+        cpu = self._add(f"{name}.io_cpu", "io_cpu", io.io_cpu, at("io_cpu"), site)
+        noc = self._add(f"{name}.io_noc", "io_noc", io.noc, at("io_noc"), site)
         ports = {}
         for i, (column, _) in enumerate(io.ucie_ports.attach):
             x = corner[0] + column * (self.cube_w + self.gap) + self.cube_w / 2
@@ -199,15 +157,13 @@ class _Builder:
         ports = self._add_ports(sip, cube, corner)
         mesh: dict[tuple[int, int], Node] = {}
         cells = [(i, j) for j in range(self.height) for i in range(self.width)]
+        router_x, router_y = _place("router")
         for i, j in cells:
             mesh[i, j] = self._add(
                 f"sip{sip}.cube{cube}.r{i}_{j}",
                 "router",
                 spec.noc,
-                (
-                    corner[0] + (i + ROUTER_OFFSET[0]) * self.pitch,
-                    corner[1] + (j + ROUTER_OFFSET[1]) * self.pitch,
-                ),
+                (corner[0] + (i + router_x) * self.pitch, corner[1] + (j + router_y) * self.pitch),
                 _Site(sip, cube, column * self.width + i, row * self.height + j),
             )
         self._add_router_mesh(mesh)
@@ -215,7 +171,7 @@ class _Builder:
             for at in self._edge_of_cube(side):
                 self._join("port", mesh[at], port)
         self._add_memories(mesh)
-        self._add_beside(mesh[spec.m_cpu.at], "m_cpu", "m_cpu", spec.m_cpu, M_CPU_OFFSET)
+        self._add_beside(mesh[spec.m_cpu.at], "m_cpu", "m_cpu", spec.m_cpu)
         for pe, at in enumerate(cells):
             self._add_pe(PeId(sip, cube, pe), mesh[at])
         return ports
@@ -248,22 +204,23 @@ class _Builder:
         beside: dict[tuple[int, int], int] = {}
         for channel in range(spec.hbm.channels):
             at = self.hbm.router_of(channel)
-            offset = (HBM_OFFSET[0] + beside.get(at, 0) * HBM_STEP, HBM_OFFSET[1])
+            self._add_beside(mesh[at], f"hbm{channel}", "hbm_ctrl", spec.hbm, beside.get(at, 0) * HBM_STEP)
             beside[at] = beside.get(at, 0) + 1
-            self._add_beside(mesh[at], f"hbm{channel}", "hbm_ctrl", spec.hbm, offset)
         for bank, at in enumerate(spec.sram.at):
-            self._add_beside(mesh[at], f"sram{bank}", "sram", spec.sram, SRAM_OFFSET)
+            self._add_beside(mesh[at], f"sram{bank}", "sram", spec.sram)
 
-    def _add_beside(self, router: Node, name: str, kind: str, spec: Spec, offset: _Point) -> None:
-        """A unit in the cell of ``router``, joined to it."""
-        x, y = self._in_cell(router, offset)
+    def _add_beside(self, router: Node, name: str, kind: str, spec: Spec, east: float = 0.0) -> None:
+        """A unit in the cell of ``router``, joined to it, so far to the ``east`` of where its kind lies."""
+        x, y = _place(kind)
+        x, y = self._in_cell(router, (x + east, y))
         site = _Site(router.sip, router.cube, router.column, router.row)
         self._join(
             "port", router, self._add(f"sip{router.sip}.cube{router.cube}.{name}", kind, spec, (x, y), site)
         )
 
     def _in_cell(self, router: Node, offset: _Point) -> _Point:
-        dx, dy = offset[0] - ROUTER_OFFSET[0], offset[1] - ROUTER_OFFSET[1]
+        router_x, router_y = _place("router")
+        dx, dy = offset[0] - router_x, offset[1] - router_y
         return router.x_mm + dx * self.pitch, router.y_mm + dy * self.pitch
 
     # -- one PE ----------------------------------------------------------------------------------------------
@@ -274,11 +231,11 @@ class _Builder:
         pe_spec = self._pe_spec(name)
         left, top, right, bottom = PE_BLOCK
         site = _Site(router.sip, router.cube, router.column, router.row)
-        for unit, part in PE_UNITS.items():
-            dx, dy = PE_COMP_OFFSETS[unit]
+        for unit in self.units:
+            dx, dy = unit.place or PE_BLOCK[:2]
             place = self._in_cell(router, (left + dx * (right - left), top + dy * (bottom - top)))
-            spec = getattr(pe_spec, part) if part else self.spec.cube.noc
-            self._add(f"{name}.{unit}", unit, spec, place, site, number, pe_spec)
+            spec = getattr(pe_spec, unit.part) if unit.part else self.spec.cube.noc
+            self._add(f"{name}.{unit.name}", unit.name, spec, place, site, number, pe_spec)
         self._join("niu", router, self.nodes[first])
         self._add_pe_internal_edges(first)
 
@@ -293,10 +250,11 @@ class _Builder:
         if not self.overrides:
             return spec
         parts = {}
-        for unit, part in PE_UNITS.items():
-            changes = self.overrides.pop(f"{name}.{unit}", None) if part else None
-            if part and changes is not None:
-                parts[part] = self._changed(f"{name}.{unit}", unit, getattr(spec, part), changes)
+        for unit in self.units:
+            path = f"{name}.{unit.name}"
+            if unit.part and path in self.overrides:
+                changes = self.overrides.pop(path)
+                parts[unit.part] = self._changed(path, unit.name, getattr(spec, unit.part), changes)
         return spec.model_copy(update=parts) if parts else spec
 
     # -- nodes, links and what is special about single ones ---------------------------------------------------
@@ -330,7 +288,7 @@ class _Builder:
     def _changed(self, name: str, kind: str, spec: Spec, changes: dict[str, Any]) -> Any:
         path = ("overrides", name)
         for key in changes:
-            if key in _SHARED_KEYS.get(kind, ()):
+            if key in KINDS[kind].shared:
                 raise self._error((*path, key), "is the same for the whole machine; change it there")
         try:
             return type(spec).model_validate(_merged(yaml_values(spec), changes))
@@ -374,6 +332,12 @@ class _Builder:
 
     def _error(self, path: tuple[str, ...], message: str) -> ConfigError:
         return ConfigError(line(self._place_of(path), path, message))
+
+
+def _place(kind: str) -> _Point:
+    place = KINDS[kind].place
+    assert place is not None, kind
+    return place
 
 
 def _merged(below: Any, over: Any) -> Any:

@@ -21,11 +21,12 @@ import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.config.schema import Config, PeSpec
 from kernbench.engine import Chunk, Engine, OpLog, Server
+from kernbench.kinds import unit_kinds
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import LaunchMsg, PacketKind, PagePieces, Piece
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.messages.source_line import SourceLine
-from kernbench.topology.builder import PE_INTERNAL_EDGES, PE_UNITS
+from kernbench.topology.builder import inner_links
 from kernbench.topology.graph import Node
 from kernbench.units import Rate
 
@@ -134,7 +135,9 @@ class Pe:
         self.fabric = FakeFabric(self.engine, noc.header_bytes, noc.chunk_bytes, bytes_per_ns)
         self.graph: Any = SimpleNamespace()  # of which a test says what it needs
         self.units: dict[str, Any] = {}
-        for index, (kind, part) in enumerate(PE_UNITS.items()):
+        units = unit_kinds(spec)
+        for index, unit_kind in enumerate(units):
+            kind, part = unit_kind.name, unit_kind.part
             node = Node(
                 index, f"pe0.{kind}", kind, getattr(spec, part) if part else noc, 0.0, 0.0, pe=0, pe_spec=spec
             )
@@ -153,9 +156,8 @@ class Pe:
             unit: Component = COMPONENTS[f"{kind}_v1"](site)
             assert unit.kind == kind
             self.units[kind] = unit
-        for src, ends in PE_INTERNAL_EDGES.items():
-            for dst in ends:
-                self.units[src].ports[dst] = self.units[dst]
+        for src, dst in inner_links(units):
+            self.units[src].ports[dst] = self.units[dst]
         self.fabric.niu = self.units["niu"]
         self.units["pe_mmu"].fill(0)
         for unit in self.units.values():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kernbench.config.schema import Spec
 from kernbench.messages.oplog import OpCode
-from kernbench.messages.tokens import PipelineContext, Stage, StageType, TilePlan, TileToken
+from kernbench.messages.tokens import PipelineContext, Stage, TilePlan, TileToken
 from kernbench.units import Rate, transfer_ps
 
 FIXED_PS = 2_000 + 6_000 + 1_000
@@ -19,19 +19,19 @@ FIXED_PS = 2_000 + 6_000 + 1_000
 
 @pytest.fixture
 def token(kit):
-    def make(kind: StageType, size_bytes: int) -> TileToken:
+    def make(kind: OpCode, size_bytes: int) -> TileToken:
         plan = TilePlan((Stage(kind, size_bytes=size_bytes),))
         return TileToken(plan, PipelineContext(kit.math(kit.value((8,))), 1, 0), 0)
 
     return make
 
 
-@pytest.mark.parametrize("kind", [StageType.FETCH, StageType.STORE])
+@pytest.mark.parametrize("kind", [OpCode.FETCH, OpCode.STORE])
 def test_a_transfer_takes_its_bytes_over_the_rate_and_the_latencies(pe, token, kind):
     assert pe.pe_fetch_store.busy_ps(token(kind, 4096)) == FIXED_PS + 32_000
 
 
-@pytest.mark.parametrize(("kind", "slow_ps"), [(StageType.FETCH, 128_000), (StageType.STORE, 64_000)])
+@pytest.mark.parametrize(("kind", "slow_ps"), [(OpCode.FETCH, 128_000), (OpCode.STORE, 64_000)])
 def test_the_slowest_of_tcm_own_path_and_register_port_governs(make_pe, token, kind, slow_ps):
     """4096 bytes at 32 B/ns into the registers are 128 ns; at 64 B/ns out of them 64 ns."""
     pe = make_pe(regfile={"write_rate": Rate.of(32), "read_rate": Rate.of(64)})
@@ -40,15 +40,15 @@ def test_the_slowest_of_tcm_own_path_and_register_port_governs(make_pe, token, k
     assert slow.pe_fetch_store.busy_ps(token(kind, 4096)) == FIXED_PS + 256_000
 
 
-@pytest.mark.parametrize("kind", [StageType.FETCH, StageType.STORE])
+@pytest.mark.parametrize("kind", [OpCode.FETCH, OpCode.STORE])
 def test_nothing_to_move_takes_the_setup_alone(pe, token, kind):
     assert pe.pe_fetch_store.busy_ps(token(kind, 0)) == 2_000
     assert pe.pe_tcm.moved_bytes == 0
 
 
 def test_a_busy_port_of_tcm_is_waited_for(pe, token):
-    pe.pe_fetch_store.busy_ps(token(StageType.FETCH, 12_800))  # holds the port until 2 + 100 ns
-    assert pe.pe_fetch_store.busy_ps(token(StageType.FETCH, 1280)) == 102_000 + 10_000 + 6_000 + 1_000
+    pe.pe_fetch_store.busy_ps(token(OpCode.FETCH, 12_800))  # holds the port until 2 + 100 ns
+    assert pe.pe_fetch_store.busy_ps(token(OpCode.FETCH, 1280)) == 102_000 + 10_000 + 6_000 + 1_000
 
 
 def test_the_next_tile_is_fetched_while_one_is_computed_and_no_further(pe, kit):

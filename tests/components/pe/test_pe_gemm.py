@@ -6,7 +6,7 @@ import pytest
 
 from kernbench.dtypes import as_dtype, float16
 from kernbench.messages.oplog import OpCode
-from kernbench.messages.tokens import PipelineContext, Stage, StageType, TilePlan, TileToken
+from kernbench.messages.tokens import PipelineContext, Stage, TilePlan, TileToken
 
 FILL_PS = 32_000
 
@@ -17,7 +17,7 @@ def busy_ps(pe, kit):
 
     def cost(m: int, n: int, k: int, dtype=float16, *, dry: bool = False) -> int:
         command = kit.dot(kit.value((m, k), dtype), kit.value((k, n), dtype))
-        plan = TilePlan((Stage(StageType.GEMM, work=m * n * k),), m, n, k)
+        plan = TilePlan((Stage(OpCode.GEMM, work=m * n * k),), m, n, k)
         return pe.pe_gemm.busy_ps(TileToken(plan, PipelineContext(command, 1, 0), 0), dry=dry)
 
     return cost

@@ -7,7 +7,7 @@ import pytest
 from kernbench.components.pe.pe_math import lanes_for, widest_dtype
 from kernbench.dtypes import as_dtype, float16, float32
 from kernbench.messages.oplog import OpCode
-from kernbench.messages.tokens import PipelineContext, Stage, StageType, TilePlan, TileToken
+from kernbench.messages.tokens import PipelineContext, Stage, TilePlan, TileToken
 
 LATENCY_PS = 4_000
 
@@ -18,7 +18,7 @@ def busy_ps(pe, kit):
 
     def cost(visits, dtype=float32, *, dry=False):
         command = kit.math(kit.value((8,), dtype), visits=visits)
-        plan = TilePlan((Stage(StageType.MATH, visits=visits),))
+        plan = TilePlan((Stage(OpCode.MATH, visits=visits),))
         return pe.pe_math.busy_ps(TileToken(plan, PipelineContext(command, 1, 0), 0), dry=dry)
 
     return cost

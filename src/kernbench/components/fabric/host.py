@@ -12,6 +12,7 @@ from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Server
 from kernbench.engine.api import Chunk, Credits, ProcessBody, Signal
+from kernbench.kinds import Kind
 from kernbench.memory.mapping import TensorMapping
 from kernbench.messages.fabric import (
     DoneMsg,
@@ -65,7 +66,7 @@ class _Job:
 class Host(Component):
     """Has one copy engine per SIP, with ``max_inflight`` bytes outstanding each, and one memory they share."""
 
-    kind = "host"
+    kind = Kind("host", HostSpec, role="host").declare()
     sinks = frozenset(Vc)
 
     def __init__(self, site: Site) -> None:

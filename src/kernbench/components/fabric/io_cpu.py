@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from kernbench.components.base import COMPONENTS
 from kernbench.components.control_cpu import ControlCpu, Request, map_bytes
+from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
+from kernbench.kinds import Kind
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg
 
 
@@ -14,7 +16,7 @@ from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg
 class IoCpu(ControlCpu):
     """One per SIP, on the IO die. A page is valid in its SIP when all cubes have it, and until one is to lose it."""
 
-    kind = "io_cpu"
+    kind = Kind("io_cpu", ControlCpuSpec, role="io", place=(0.3, 0.5)).declare()
 
     def share_of(self, pe: int) -> int:
         """The M_CPU of the PE's cube."""

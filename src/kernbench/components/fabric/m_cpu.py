@@ -8,7 +8,9 @@ from itertools import chain
 from kernbench.components.base import COMPONENTS
 from kernbench.components.control_cpu import ControlCpu
 from kernbench.components.packets import packets, transaction_for
+from kernbench.config.schema import MCpuSpec
 from kernbench.engine.api import Chunk, ProcessBody, Signal
+from kernbench.kinds import Kind
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Transaction, Vc
 from kernbench.messages.oplog import OpCode
@@ -34,7 +36,9 @@ class MCpu(ControlCpu):
     tells them of an unmap, it clears the directory. It writes a packet at a time. Preloaded TLBs need no table.
     """
 
-    kind = "m_cpu"
+    kind = Kind(
+        "m_cpu", MCpuSpec, shared=("at",), role="control", place=(0.86, 0.28), size=(0.22, 0.1), title="M_CPU"
+    ).declare()
 
     def share_of(self, pe: int) -> int:
         """The PE's own network interface."""

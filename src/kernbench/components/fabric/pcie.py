@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
+from kernbench.config.schema import PcieSpec, SipLinkSpec
+from kernbench.kinds import Kind
 
 
 @COMPONENTS.register("pcie_ep_v1")
 class PcieEp(Component):
     """The end point; latency and payload rate lie on its edge to the host."""
 
-    kind = "pcie_ep"
+    kind = Kind("pcie_ep", PcieSpec, role="io", place=(0.15, 0.0)).declare()
 
 
 @COMPONENTS.register("sip_port_v1")
 class SipPort(Component):
     """The port towards other SIPs."""
 
-    kind = "sip_port"
+    kind = Kind("sip_port", SipLinkSpec, role="io", place=(0.85, 0.0)).declare()
 
 
 @COMPONENTS.register("sip_switch_v1")
 class SipSwitch(Component):
     """The switch between the ports of all SIPs."""
 
-    kind = "sip_switch"
+    kind = Kind("sip_switch", SipLinkSpec, role="host").declare()

@@ -6,6 +6,7 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.memory_controller import MemoryController
 from kernbench.config.schema import SramSpec
 from kernbench.engine import Server
+from kernbench.kinds import Kind
 from kernbench.messages.fabric import Transaction
 
 
@@ -25,7 +26,15 @@ class _Bank:
 class Sram(MemoryController):
     """One bank: latency and rate."""
 
-    kind = "sram"
+    kind = Kind(
+        "sram",
+        SramSpec,
+        shared=("size", "banks", "at"),
+        role="store",
+        place=(0.60, 0.28),
+        size=(0.22, 0.1),
+        title="SRAM bank",
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site, _Bank(site.node.spec), site.node.spec.queue)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
+from kernbench.config.schema import UcieSpec
+from kernbench.kinds import Kind
 
 
 @COMPONENTS.register("ucie_v1")
 class Ucie(Component):
     """A cube's port: all routers of its side share it."""
 
-    kind = "ucie"
+    kind = Kind("ucie", UcieSpec, role="ucie", title="UCIe port").declare()
 
 
 @COMPONENTS.register("io_ucie_v1")
 class IoUcie(Component):
     """The IO die's port to one cube."""
 
-    kind = "io_ucie"
+    kind = Kind("io_ucie", UcieSpec, role="ucie").declare()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
+from kernbench.config.schema import NocSpec
 from kernbench.engine.api import Chunk
+from kernbench.kinds import Kind
 from kernbench.messages.fabric import LaunchMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
+from kernbench.units import gbps
 
 
 @COMPONENTS.register("niu_v1")
@@ -15,7 +18,19 @@ class Niu(Component):
     Room was kept for all but a slot of a ring in memory, which PE_DMA may hold back.
     """
 
-    kind = "niu"
+    kind = Kind(
+        "niu",
+        NocSpec,
+        shared=("kind", "routing", "vcs", "arbitration", "chunk", "packet", "header", "flit"),
+        part="",
+        gives_to=("pe_dma", "pe_cpu", "pe_mmu", "pe_ipcq"),
+        role="move",
+        place=(0.10, 0.39),
+        figures=lambda noc, pe: (
+            f"{noc.niu_ps / 1000:g} ns",
+            gbps(min(noc.link_rate, pe.dma.rate, key=float)),
+        ),
+    ).declare()
     sinks = frozenset(Vc) - {Vc.COMM}
 
     def receive(self, chunk: Chunk) -> bool:

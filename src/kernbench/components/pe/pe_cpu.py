@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from kernbench.components.advice import FEWER_COMMANDS, MORE_IN_A_LAUNCH
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.pipeline import Station
 from kernbench.components.stream import CommandStream, Force, Issued, ProgramEnd, Test
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine.api import ProcessBody, Signal
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
@@ -29,7 +31,30 @@ class PeCpu(Component):
     in memory included.
     """
 
-    kind = "pe_cpu"
+    kind = Kind(
+        "pe_cpu",
+        PeCpuSpec,
+        part="cpu",
+        gives_to=("niu", "pe_scheduler"),
+        records=(
+            Op(OpCode.START, Cause("kernel start", "PE_CPU starts once per launch", MORE_IN_A_LAUNCH)),
+            Op(OpCode.ISSUE, Cause("command issue", "PE_CPU issues one command at a time", FEWER_COMMANDS)),
+            Op(
+                OpCode.READBACK,
+                Cause(
+                    "readback",
+                    "the kernel needed a value or looked for a completion",
+                    "need the value later, or keep the decision in a mask",
+                    {"test": "wait once with tl.wait"},
+                ),
+                waits="always",
+            ),
+            Op(OpCode.END, Cause("kernel end", "PE_CPU waited behind the last completion"), waits="always"),
+        ),
+        role="control",
+        place=(0.10, 0.12),
+        figures=lambda spec, pe: (f"issue {spec.issue_ps / 1000:g} ns", f"start {spec.start_ps / 1000:g} ns"),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate, takewhile
 
+from kernbench.components.advice import LOADS, NARROWER, SHORT_LOADS, SHORT_STORES, STORES
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.comm import CommChannel
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import DmaSpec
 from kernbench.engine.api import Chunk, Engine, Inlet, ProcessBody, Queue
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
-from kernbench.messages.oplog import NO_MARKS
-from kernbench.messages.tokens import Stage, StageType, TileToken
+from kernbench.messages.lines import GATHER
+from kernbench.messages.oplog import NO_MARKS, OpCode
+from kernbench.messages.tokens import Stage, TileToken
+from kernbench.units import format_bytes
 
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
 
@@ -110,6 +114,65 @@ class Channel:
         self.n_open = 0
 
 
+_SETUP = Cause(
+    "dma setup and window",
+    "PE_DMA prepares descriptors or its window is full",
+    cures={LOADS: "load larger blocks", STORES: "store larger blocks"},
+)
+_WALK = Cause(
+    "page walk", "the TLB did not hold the page", "touch fewer pages, or fit pe.mmu.page to the shards"
+)
+_REQUEST = Cause(
+    "request on the fabric",
+    "requests and acknowledgements travel",
+    cures={
+        GATHER: "let the pointers be affine in their indices",
+        LOADS: "place data nearer, load larger blocks, or load earlier",
+        STORES: "place data nearer, or store larger blocks",
+    },
+)
+_QUEUE = Cause(
+    "hbm queue",
+    "other requests are first at this memory",
+    "spread the data over more channels, or let programs touch it in different orders",
+)
+_HBM = Cause(
+    "hbm",
+    "the memory's own latency and rate",
+    cures={
+        SHORT_LOADS: f"load larger runs, load earlier, reuse what was loaded, or {NARROWER}",
+        SHORT_STORES: f"store larger runs, or {NARROWER}",
+        LOADS: f"load earlier, reuse what was loaded, or {NARROWER}",
+        STORES: NARROWER,
+    },
+)
+_DATA = Cause(
+    "data on the fabric",
+    "data travels",
+    cures={
+        SHORT_LOADS: f"place data nearer, load larger runs, or {NARROWER}",
+        SHORT_STORES: f"place data nearer, store larger runs, or {NARROWER}",
+        LOADS: f"place data nearer, or {NARROWER}",
+        STORES: f"place data nearer, or {NARROWER}",
+    },
+)
+# A read's data comes back after its request; a write's data goes out with it and an acknowledgement comes back.
+_READ = Op(OpCode.DMA_READ, _SETUP, marks=(_WALK, _REQUEST, _QUEUE, _HBM, _DATA))
+_WRITE = Op(OpCode.DMA_WRITE, _SETUP, marks=(_WALK, _DATA, _QUEUE, _HBM, _REQUEST))
+_SEND = Op(
+    OpCode.IPCQ_COPY,
+    Cause("send", "PE_DMA sets up and a slot's bytes leave", "use larger slots, or send fewer bytes"),
+)
+_DRAIN = Op(
+    OpCode.DRAIN,
+    Cause(
+        "slot to tcm",
+        "PE_DMA copies a slot to where the block lies",
+        "let the ring lie in TCM, or let it hold a whole message",
+    ),
+)
+
+
 @COMPONENTS.register("pe_dma_v1")
 class PeDma(PipelineUnit):
     """Three channels: for reads, for writes, and for slots of queues (``components/comm.py``).
@@ -120,7 +183,19 @@ class PeDma(PipelineUnit):
     one before it in its channel ended, if that is later than its own set-up: a channel retires one at a time.
     """
 
-    kind = "pe_dma"
+    kind = Kind(
+        "pe_dma",
+        DmaSpec,
+        part="dma",
+        gives_to=("niu", "pe_mmu", "pe_tcm", "pe_fetch_store", "pe_ipcq", "pe_scheduler"),
+        stages=(_READ, _WRITE, _SEND, _DRAIN),
+        role="move",
+        place=(0.22, 0.62),
+        figures=lambda spec, pe: (
+            f"set-up {spec.setup_ps / 1000:g} ns",
+            f"{format_bytes(spec.max_inflight_bytes)} in flight",
+        ),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -137,9 +212,9 @@ class PeDma(PipelineUnit):
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each channel has its own queue."""
         kind = token.stage.kind
-        if kind is StageType.DMA_READ:
+        if kind is OpCode.DMA_READ:
             return self.rd.inbox
-        return self.wr.inbox if kind is StageType.DMA_WRITE else self.comm.inbox
+        return self.wr.inbox if kind is OpCode.DMA_WRITE else self.comm.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
         """One for each channel, brought up to the present instant where that is at rest."""
@@ -216,7 +291,7 @@ class PeDma(PipelineUnit):
             record = self.log_stage(
                 token, station, start_ps, va=stage.access.va, marks=descriptor.marks(start_ps)
             )
-            if stage.kind is StageType.DMA_WRITE:
+            if stage.kind is OpCode.DMA_WRITE:
                 self.free_staging(token, stage.kind, record)
             if not descriptor.is_chained and not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
@@ -266,7 +341,7 @@ class PeDma(PipelineUnit):
     def _fill(self, descriptor: Descriptor) -> None:
         """Write what a load repeats or fills in beside the data that move."""
         stage = descriptor.stage
-        if stage.kind is StageType.DMA_READ and stage.tcm_bytes > stage.size_bytes:
+        if stage.kind is OpCode.DMA_READ and stage.tcm_bytes > stage.size_bytes:
             end_ps = self.tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
 

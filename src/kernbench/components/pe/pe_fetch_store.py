@@ -4,15 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kernbench.components.advice import ADD_IN_ARRAY, FUSE
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import PipelineUnit
 from kernbench.config.schema import FetchStoreSpec
 from kernbench.engine.api import Inlet, ProcessBody, Queue
-from kernbench.messages.oplog import NO_CAUSE, Row
-from kernbench.messages.tokens import StageType, TileToken
-from kernbench.units import transfer_ps
+from kernbench.kinds import Cause, Kind, Op
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.messages.tokens import TileToken
+from kernbench.units import gbps, transfer_ps
 
 OPERAND_HALVES = 2  # one is computed on while the other is filled: what "double buffer" means
+
+
+_FETCH = Op(
+    OpCode.FETCH,
+    Cause(
+        "fetch",
+        "TCM to register file",
+        cures={
+            **ADD_IN_ARRAY,
+            "pe_gemm": "use larger m and n that fit pe.regfile.accumulators, or a narrower dtype",
+            "pe_math": FUSE,
+        },
+    ),
+)
+_STORE = Op(
+    OpCode.STORE,
+    Cause(
+        "store",
+        "register file to TCM",
+        cures={
+            **ADD_IN_ARRAY,
+            "dot": "use m and n that fit pe.regfile.accumulators",
+            "pe_gemm": "store a narrower dtype, or use smaller blocks so that one is stored while the next is "
+            "computed",
+            "pe_math": FUSE,
+        },
+    ),
+)
 
 
 @COMPONENTS.register("pe_fetch_store_v1")
@@ -25,7 +55,16 @@ class PeFetchStore(PipelineUnit):
     (cut-through). With no bytes to move, only ``setup``.
     """
 
-    kind = "pe_fetch_store"
+    kind = Kind(
+        "pe_fetch_store",
+        FetchStoreSpec,
+        part="fetch_store",
+        gives_to=("pe_tcm", "pe_gemm", "pe_math", "pe_dma", "pe_ipcq", "pe_scheduler"),
+        stages=(_FETCH, _STORE),
+        role="move",
+        place=(0.60, 0.88),
+        figures=lambda spec, pe: (gbps(spec.rate), f"set-up {spec.setup_ps / 1000:g} ns"),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -37,7 +76,7 @@ class PeFetchStore(PipelineUnit):
 
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Fetches wait for registers first, stores do not."""
-        return self.inbox if token.stage.kind is StageType.FETCH else self.ready
+        return self.inbox if token.stage.kind is OpCode.FETCH else self.ready
 
     def free_operands(self, record: Row) -> None:
         """A computing unit has used a half of the operand registers, as ``record`` says."""
@@ -66,7 +105,7 @@ class PeFetchStore(PipelineUnit):
         while True:
             token: TileToken = yield self.ready.get()
             start_ps = self.engine.now_ps
-            is_fetch = token.stage.kind is StageType.FETCH
+            is_fetch = token.stage.kind is OpCode.FETCH
             station.begin(start_ps, token.asked_ps if is_fetch else start_ps, "registers")
             busy_ps = self.busy_ps(token)
             yield busy_ps
@@ -75,14 +114,14 @@ class PeFetchStore(PipelineUnit):
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
             if is_fetch:
-                self.free_staging(token, StageType.DMA_READ, record)
+                self.free_staging(token, OpCode.DMA_READ, record)
 
     def busy_ps(self, token: TileToken) -> int:
         """Time the transfer of the tile takes; reserves TCM's port for it."""
         stage, setup_ps = token.stage, self.params.setup_ps
         if not stage.size_bytes:
             return setup_ps
-        file, is_write = self.site.pe_spec.regfile, stage.kind is StageType.STORE
+        file, is_write = self.site.pe_spec.regfile, stage.kind is OpCode.STORE
         now_ps = self.engine.now_ps
         start_ps = now_ps + setup_ps + file.latency_ps * is_write
         tcm_ps = self.tcm_ps(is_write, stage.size_bytes, start_ps) - start_ps

@@ -6,9 +6,25 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.components.pipeline import ComputeUnit
 from kernbench.config.schema import GemmSpec
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import GemmCmd
+from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import TileToken
 from kernbench.units import ceil_div, cycles_ps
+
+_GEMM = Op(
+    OpCode.GEMM,
+    Cause(
+        "gemm",
+        "the array is at work",
+        "fill the array (multiples of pe.gemm.m and n), use a narrower dtype, or more PEs",
+    ),
+)
+
+
+def _figures(spec: GemmSpec, pe: object) -> tuple[str, ...]:
+    name, macs = next(iter(spec.macs_per_cycle.items()))
+    return f"{spec.m} x {spec.n} array", f"{name}: {macs}/clk", f"fill {spec.fill_cycles} clk"
 
 
 @COMPONENTS.register("pe_gemm_v1")
@@ -20,7 +36,16 @@ class PeGemm(ComputeUnit):
     registers.
     """
 
-    kind = "pe_gemm"
+    kind = Kind(
+        "pe_gemm",
+        GemmSpec,
+        part="gemm",
+        gives_to=("pe_fetch_store", "pe_scheduler"),
+        stages=(_GEMM,),
+        role="compute",
+        place=(0.70, 0.50),
+        figures=_figures,
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

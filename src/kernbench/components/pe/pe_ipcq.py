@@ -8,13 +8,15 @@ from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.config.schema import IpcqSpec
 from kernbench.engine.api import Engine, Inlet, ProcessBody, Queue, Signal
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, Metadata, QueueEnd, QueuesMsg, QueuesRemoveMsg
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
-from kernbench.messages.tokens import StageType, TileToken
-from kernbench.units import format_ps
+from kernbench.messages.tokens import TileToken
+from kernbench.units import format_bytes, format_ps
+from kernbench.wording import plural
 
 
 class Side:
@@ -48,6 +50,27 @@ class Rings:
         self.arrived: Queue[IpcqDmaToken] = engine.queue(None, f"{name}.arrived")
 
 
+_SLOT = Op(
+    OpCode.SLOT,
+    Cause(
+        "credit return",
+        "all slots of a queue were in use",
+        "use more slots, free received blocks earlier, let senders sleep instead of poll, "
+        "or place PEs that talk nearer",
+    ),
+    waits="for other PEs",
+)
+_RECV = Op(
+    OpCode.RECV,
+    Cause(
+        "message on the fabric",
+        "a slot's last bytes travel to the receiver",
+        "place PEs that talk nearer, send earlier, or send fewer and larger messages",
+    ),
+    waits="for other PEs",
+)
+
+
 @COMPONENTS.register("pe_ipcq_v1")
 class PeIpcq(PipelineUnit):
     """Keeps the rings of each installed queue end.
@@ -57,7 +80,20 @@ class PeIpcq(PipelineUnit):
     credits of ``credit_size`` bytes on the fast path. Installing or removing queues takes ``install`` for each end.
     """
 
-    kind = "pe_ipcq"
+    kind = Kind(
+        "pe_ipcq",
+        IpcqSpec,
+        part="ipcq",
+        shared=("directions", "slots", "slot_size", "buffer"),
+        gives_to=("niu", "pe_dma", "pe_scheduler"),
+        stages=(_SLOT, _RECV),
+        role="control",
+        place=(0.465, 0.55),
+        figures=lambda spec, pe: (
+            plural(len(spec.directions), "queue"),
+            f"{spec.slots} x {format_bytes(spec.slot_bytes)}",
+        ),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -72,7 +108,7 @@ class PeIpcq(PipelineUnit):
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each direction of each queue has its own."""
         rings = self.rings[end_of(token.context.command)]
-        return rings.send.inbox if token.stage.kind is StageType.SLOT else rings.recv.inbox
+        return rings.send.inbox if token.stage.kind is OpCode.SLOT else rings.recv.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
         """None: waiting is all it does, and the kernel's breakdown says for what."""

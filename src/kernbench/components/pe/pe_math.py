@@ -5,13 +5,31 @@ from __future__ import annotations
 from fractions import Fraction
 from math import lcm
 
+from kernbench.components.advice import ADD_IN_ARRAY
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import ComputeUnit
-from kernbench.config.schema import MathSpec
+from kernbench.config.schema import MathSpec, PeSpec
 from kernbench.dtypes import DType, as_dtype
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import Command
+from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import TileToken
 from kernbench.units import ceil_div, cycles_ps
+
+_MATH = Op(
+    OpCode.MATH,
+    Cause(
+        "math",
+        "PE_MATH is at work",
+        "use fewer or cheaper operations, a narrower dtype that needs no cast, or more PEs",
+        ADD_IN_ARRAY,
+    ),
+)
+
+
+def _figures(spec: MathSpec, pe: PeSpec) -> tuple[str, ...]:
+    name, lanes = next(iter(spec.lanes.items()))
+    return f"{lanes} lanes {name}", f"clk {pe.clock_mhz / 1000:g} GHz"
 
 
 @COMPONENTS.register("pe_math_v1")
@@ -22,7 +40,16 @@ class PeMath(ComputeUnit):
     ``latency_cycles`` more when the pipeline had run dry. Lanes are those of the widest dtype involved.
     """
 
-    kind = "pe_math"
+    kind = Kind(
+        "pe_math",
+        MathSpec,
+        part="math",
+        gives_to=("pe_fetch_store", "pe_scheduler"),
+        stages=(_MATH,),
+        role="compute",
+        place=(0.90, 0.50),
+        figures=_figures,
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

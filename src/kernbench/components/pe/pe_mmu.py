@@ -10,6 +10,7 @@ from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.config.schema import MmuSpec
 from kernbench.engine.api import Chunk, Engine, ProcessBody, Signal
+from kernbench.kinds import Kind
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import (
@@ -20,6 +21,7 @@ from kernbench.messages.fabric import (
 )
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.source_line import SourceLine
+from kernbench.units import format_bytes
 
 
 class WalkRead:
@@ -47,7 +49,20 @@ class PeMmu(Component):
     unmap message takes ``update``, and as much again for each entry of the TLB that it fills or drops.
     """
 
-    kind = "pe_mmu"
+    kind = Kind(
+        "pe_mmu",
+        MmuSpec,
+        part="mmu",
+        shared=("page", "miss", "walk_reads"),
+        gives_to=("niu",),
+        role="control",
+        place=(0.10, 0.88),
+        figures=lambda spec, pe: (
+            f"pages of {format_bytes(spec.page_bytes)}",
+            f"TLB of {spec.tlb_entries}",
+            f"hit {spec.hit_ps / 1000:g} ns",
+        ),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

@@ -7,8 +7,9 @@ from collections.abc import Generator, Hashable, Iterator
 from typing import Any
 
 from kernbench.components.accumulators import AccumulatorFile
+from kernbench.components.advice import FEWER_COMMANDS
 from kernbench.components.base import COMPONENTS, Site
-from kernbench.components.pipeline import BEHIND, UNIT_OF, PipelineUnit
+from kernbench.components.pipeline import BEHIND, PipelineUnit
 from kernbench.components.scoreboard import Flight, Scoreboard
 from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
@@ -16,6 +17,7 @@ from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.schema import SchedulerSpec
 from kernbench.engine.api import Engine, ProcessBody, Queue
 from kernbench.errors import CapacityError
+from kernbench.kinds import UNIT_OF, Cause, Kind, Op
 from kernbench.messages.commands import (
     Command,
     DmaReadCmd,
@@ -28,7 +30,7 @@ from kernbench.messages.commands import (
 )
 from kernbench.messages.ipcq import QueueEnd
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
-from kernbench.messages.tokens import PipelineContext, PipelinePlan, StageType, TileToken
+from kernbench.messages.tokens import PipelineContext, PipelinePlan, TileToken
 from kernbench.units import format_bytes
 
 LANES: dict[type[Command], str] = {
@@ -68,7 +70,20 @@ class PeScheduler(PipelineUnit):
     their route.
     """
 
-    kind = "pe_scheduler"
+    kind = Kind(
+        "pe_scheduler",
+        SchedulerSpec,
+        part="scheduler",
+        gives_to=("pe_cpu", "pe_dma", "pe_fetch_store", "pe_ipcq"),
+        records=(
+            Op(
+                OpCode.DISPATCH, Cause("dispatch", "PE_SCHEDULER plans one command at a time", FEWER_COMMANDS)
+            ),
+        ),
+        role="control",
+        place=(0.57, 0.12),
+        figures=lambda spec, pe: (f"dispatch {spec.dispatch_ps / 1000:g} ns", f"{spec.tile_queue} tiles"),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -286,7 +301,7 @@ class PeScheduler(PipelineUnit):
         """Take the TCM that a tile from memory passes through."""
         context, asked_ps = token.context, self.engine.now_ps
         yield context.staging.take(
-            staged_bytes(token.plan, StageType.DMA_READ) + staged_bytes(token.plan, StageType.DMA_WRITE)
+            staged_bytes(token.plan, OpCode.DMA_READ) + staged_bytes(token.plan, OpCode.DMA_WRITE)
         )
         if self.engine.now_ps > asked_ps:
             lane.cause, lane.turned_ps, lane.is_behind = context.freed_by, self.engine.now_ps, False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.config.schema import TcmSpec
 from kernbench.engine import Server
+from kernbench.kinds import Kind
 from kernbench.messages.tokens import TcmRequest
+from kernbench.units import format_bytes, gbps
 
 
 @COMPONENTS.register("pe_tcm_v1")
@@ -15,7 +17,18 @@ class PeTcm(Component):
     A request of ``size_bytes`` holds its port for ``size_bytes / rate``; its last byte has passed ``latency`` later.
     """
 
-    kind = "pe_tcm"
+    kind = Kind(
+        "pe_tcm",
+        TcmSpec,
+        part="tcm",
+        role="store",
+        place=(0.31, 0.88),
+        figures=lambda spec, pe: (
+            format_bytes(spec.size_bytes),
+            f"read {gbps(spec.read_rate)}",
+            f"write {gbps(spec.write_rate)}",
+        ),
+    ).declare()
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

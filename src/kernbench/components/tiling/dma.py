@@ -5,7 +5,8 @@ from __future__ import annotations
 from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.tiling.needs import Needs
 from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, Operand, Space
-from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
 
 def generate_dma_plan(command: Command, acc_state: AccumulatorFile) -> PipelinePlan:
@@ -18,7 +19,7 @@ def generate_dma_plan(command: Command, acc_state: AccumulatorFile) -> PipelineP
         assert isinstance(command, DmaWriteCmd)
         dma, source = _write_stage(command), command.operands
     stores = [needs.in_tcm(operand, acc_state) for operand in source if operand.space is Space.TCM]
-    stages = [Stage(StageType.STORE, size_bytes=size) for sizes in stores for size in sizes]
+    stages = [Stage(OpCode.STORE, size_bytes=size) for sizes in stores for size in sizes]
     return needs.plan([TilePlan((*stages, dma))])
 
 
@@ -31,7 +32,7 @@ def _read_stage(command: DmaReadCmd) -> Stage:
         active_bytes *= extent
     filled_bytes = active_bytes if command.fill is None else result.size_bytes
     return Stage(
-        StageType.DMA_READ,
+        OpCode.DMA_READ,
         size_bytes=access.size_bytes,
         access=access,
         tcm_bytes=max(filled_bytes, access.size_bytes),
@@ -44,5 +45,5 @@ def _write_stage(command: DmaWriteCmd) -> Stage:
     is_known = command.operands[0].space is Space.IMMEDIATE
     size_bytes = access.size_bytes
     return Stage(
-        StageType.DMA_WRITE, size_bytes=size_bytes, access=access, tcm_bytes=0 if is_known else size_bytes
+        OpCode.DMA_WRITE, size_bytes=size_bytes, access=access, tcm_bytes=0 if is_known else size_bytes
     )

@@ -14,7 +14,8 @@ from kernbench.config.schema import PeSpec
 from kernbench.dtypes import accumulate_type
 from kernbench.errors import CapacityError
 from kernbench.messages.commands import GemmCmd, Space
-from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
 
 def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile) -> PipelinePlan:
@@ -41,7 +42,7 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     blocks = _blocking(command, extents, pe, acc_room, operand_room)
     stores = [size for x in (command.a, command.b) for size in needs.in_tcm(x, acc_state)]
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
-    head = [TilePlan((Stage(StageType.STORE, size_bytes=size),)) for size in stores]
+    head = [TilePlan((Stage(OpCode.STORE, size_bytes=size),)) for size in stores]
     if is_streamed:
         return needs.plan([*head, *_streamed_gemm_tiles(command, extents, blocks, fetches_acc=fetches_acc)])
     sizes = _sizes(command, fetches_acc=fetches_acc)
@@ -118,9 +119,9 @@ def _gemm_tiles(
     for rows, columns, depth in tile_boxes(extents, blocks):
         m, n, k = (stop - start for start, stop in (rows, columns, depth))
         fetch_bytes = m * k * a_size + k * n * b_size + (0 if depth[0] else m * n * acc_size)
-        stages = [Stage(StageType.FETCH, size_bytes=fetch_bytes), Stage(StageType.GEMM, work=m * n * k)]
+        stages = [Stage(OpCode.FETCH, size_bytes=fetch_bytes), Stage(OpCode.GEMM, work=m * n * k)]
         if not stays and depth[1] == extents.k:
-            stages.append(Stage(StageType.STORE, size_bytes=m * n * out_size))
+            stages.append(Stage(OpCode.STORE, size_bytes=m * n * out_size))
         tiles.append(TilePlan(tuple(stages), m, n, k))
     return tuple(tiles)
 
@@ -136,7 +137,7 @@ def _streamed_gemm_tiles(
         if fetches_acc and depth[0] == 0 and command.acc is not None:
             inputs.append((command.acc, (rows, columns)))
         m, n, k = (stop - start for start, stop in (rows, columns, depth))
-        stages = [*input_stages(inputs), Stage(StageType.GEMM, work=m * n * k)]
+        stages = [*input_stages(inputs), Stage(OpCode.GEMM, work=m * n * k)]
         if depth[1] == command.k:
             stages += output_stages(command.target, (rows, columns), m * n * out.dtype.size_bytes)
         yield TilePlan(tuple(stages), m, n, k)

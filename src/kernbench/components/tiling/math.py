@@ -13,7 +13,8 @@ from kernbench.components.tiling.staging import input_stages, output_stages, sta
 from kernbench.config.schema import PeSpec
 from kernbench.errors import UnknownNameError
 from kernbench.messages.commands import MathCmd, Operand, Space
-from kernbench.messages.tokens import PipelinePlan, Stage, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
 
@@ -65,14 +66,14 @@ def _even_math_tiles(
     for i in range(n_tiles):
         done, so_far = (i, n_tiles), (i + 1, n_tiles)
         stages = [
-            Stage(StageType.FETCH, size_bytes=share(fetch_bytes, done, so_far)),
+            Stage(OpCode.FETCH, size_bytes=share(fetch_bytes, done, so_far)),
             _math_stage(visits, done, so_far),
         ]
         size_bytes = share(store_bytes, done, so_far)
         if reduces:
             size_bytes = store_bytes if i + 1 == n_tiles else 0
         if size_bytes:
-            stages.append(Stage(StageType.STORE, size_bytes=size_bytes))
+            stages.append(Stage(OpCode.STORE, size_bytes=size_bytes))
         tiles.append(TilePlan(tuple(stages)))
     return tuple(tiles)
 
@@ -83,7 +84,7 @@ def _streamed_math_tiles(
     out = command.target or command.result
     assert out is not None
     for size in (size for x in command.operands for size in needs.in_tcm(x, acc_state)):
-        yield TilePlan((Stage(StageType.STORE, size_bytes=size),))
+        yield TilePlan((Stage(OpCode.STORE, size_bytes=size),))
     space = max((*command.operands, out), key=lambda x: x.n_elem).shape
     n_elem = max(1, out.n_elem, *(x.n_elem for x in command.operands))
     row_bytes = max(out.dtype.size_bytes, sum(x.dtype.size_bytes for x in command.operands))
@@ -113,4 +114,4 @@ def _reduces(command: MathCmd) -> bool:
 
 def _math_stage(visits: Visits, done: tuple[int, int], so_far: tuple[int, int]) -> Stage:
     here = {name: share(n, done, so_far) for name, n in visits}
-    return Stage(StageType.MATH, work=sum(here.values()), visits=here)
+    return Stage(OpCode.MATH, work=sum(here.values()), visits=here)

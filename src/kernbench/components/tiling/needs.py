@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from kernbench.components.accumulators import AccumulatorFile, Eviction
 from kernbench.components.tiling.staging import staged_bytes, streams
 from kernbench.messages.commands import Command, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space
-from kernbench.messages.tokens import PipelinePlan, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import PipelinePlan, TilePlan
 
 
 class Needs:
@@ -45,13 +46,10 @@ class Needs:
             written_bytes = tiles[0].stages[-1].size_bytes
         elif isinstance(command, (GemmCmd, MathCmd)) and streams(command):
             written_bytes = sum(
-                stage.size_bytes
-                for tile in tiles
-                for stage in tile.stages
-                if stage.kind is StageType.DMA_WRITE
+                stage.size_bytes for tile in tiles for stage in tile.stages if stage.kind is OpCode.DMA_WRITE
             )
-            read = max(staged_bytes(tile, StageType.DMA_READ) for tile in tiles)
-            written = max(staged_bytes(tile, StageType.DMA_WRITE) for tile in tiles)
+            read = max(staged_bytes(tile, OpCode.DMA_READ) for tile in tiles)
+            written = max(staged_bytes(tile, OpCode.DMA_WRITE) for tile in tiles)
             staging_bytes = 2 * read + written
         self.behind.pop(command.seq, None)
         return PipelinePlan(

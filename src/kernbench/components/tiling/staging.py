@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from kernbench.components.slicing import Box, slice_access
 from kernbench.config.schema import PeSpec
 from kernbench.messages.commands import GemmCmd, MathCmd, Operand, Space
-from kernbench.messages.tokens import Stage, StageType, TilePlan
+from kernbench.messages.oplog import OpCode
+from kernbench.messages.tokens import Stage, TilePlan
 
 
 def streams(command: GemmCmd | MathCmd) -> bool:
@@ -35,24 +36,22 @@ def input_stages(inputs: Iterable[tuple[Operand, Box]]) -> list[Stage]:
             access = slice_access(operand.access, box)
             size_bytes = n_elem * operand.dtype.size_bytes
             reads.append(
-                Stage(StageType.DMA_READ, size_bytes=access.size_bytes, access=access, tcm_bytes=size_bytes)
+                Stage(OpCode.DMA_READ, size_bytes=access.size_bytes, access=access, tcm_bytes=size_bytes)
             )
-    return [*reads, Stage(StageType.FETCH, size_bytes=fetch_bytes)]
+    return [*reads, Stage(OpCode.FETCH, size_bytes=fetch_bytes)]
 
 
 def output_stages(target: Operand | None, box: Box, size_bytes: int) -> list[Stage]:
     """Store a tile's result, and write it on if it goes to memory."""
-    store = Stage(StageType.STORE, size_bytes=size_bytes)
+    store = Stage(OpCode.STORE, size_bytes=size_bytes)
     if target is None:
         return [store]
     assert target.access is not None
     access = slice_access(target.access, box)
-    write = Stage(
-        StageType.DMA_WRITE, size_bytes=access.size_bytes, access=access, tcm_bytes=access.size_bytes
-    )
+    write = Stage(OpCode.DMA_WRITE, size_bytes=access.size_bytes, access=access, tcm_bytes=access.size_bytes)
     return [store, write]
 
 
-def staged_bytes(tile: TilePlan, kind: StageType) -> int:
+def staged_bytes(tile: TilePlan, kind: OpCode) -> int:
     """TCM that a streamed ``tile`` needs for what its stages of ``kind`` (DMA_READ or DMA_WRITE) move."""
     return sum(stage.tcm_bytes for stage in tile.stages if stage.kind is kind)

@@ -32,7 +32,8 @@ from kernbench.config.rules.pe import (
     receive_rings_fit_the_tcm,
     the_register_file_holds_elements,
 )
-from kernbench.config.schema import NODE_KINDS, ComponentsSpec, Spec, TopologySpec
+from kernbench.config.schema import ComponentsSpec, PeSpec, Spec, TopologySpec
+from kernbench.kinds import kinds
 
 TopologyRule = Callable[[TopologySpec], Iterator[Clash]]
 COUNT_RULES: tuple[TopologyRule, ...] = (counts_fill_their_grids, the_pes_can_be_counted)
@@ -63,5 +64,7 @@ def broken_rules(spec: Spec) -> Iterator[Clash]:
         uncounted = [clash for rule in COUNT_RULES for clash in rule(spec)]
         yield from uncounted or (clash for rule in TOPOLOGY_RULES for clash in rule(spec))
     elif isinstance(spec, ComponentsSpec):
-        for name, message in keys_are(spec.components, NODE_KINDS):
+        known = [kind.name for kind in kinds() if not kind.part or kind.part in PeSpec.model_fields]
+        added = [kind.name for kind in kinds() if kind.name not in known]  # a machine may have no such unit
+        for name, message in keys_are(spec.components, known, added):
             yield alone(f"components.{name}", message)
