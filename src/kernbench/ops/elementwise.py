@@ -16,18 +16,7 @@ import numpy as np
 from kernbench.dtypes import DType, as_dtype, float16, float32, float64, int1, int32
 from kernbench.errors import DTypeError
 from kernbench.ops.numerics import compute_dtype, convert, promote
-from kernbench.ops.spec import (
-    OPS,
-    Array,
-    Attrs,
-    OpSpec,
-    Shape,
-    Typed,
-    Unit,
-    broadcast_shape,
-    examples,
-    visits,
-)
+from kernbench.ops.spec import Array, Attrs, Shape, Typed, broadcast_shape, examples, math_op, visits
 
 Rule = Callable[[DType], DType]
 
@@ -97,17 +86,8 @@ def elementwise(
         return convert(np.asarray(function(*met)), dtype)
 
     n_operands = getattr(function, "nin", None) or len(inspect.signature(function).parameters)
-    OPS.register(name)(
-        OpSpec(
-            unit=Unit.MATH,
-            infer=infer,
-            work=visits(**per_element),
-            evaluate=evaluate,
-            divides=divides,
-            reference=function,
-            example=examples(n_operands, np.int32 if rule is _int else np.float32),
-        )
-    )
+    example = examples(n_operands, np.int32 if rule is _int else np.float32)
+    math_op(name, infer, visits(**per_element), evaluate, function, example, divides=divides)
 
 
 def _add(a: Array, b: Array) -> Array:
@@ -189,16 +169,7 @@ def _evaluate_shr(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array
     return convert(np.asarray(np.right_shift(a, b)), dtype)
 
 
-OPS.register("shr")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer_shr,
-        work=visits(add=1),
-        evaluate=_evaluate_shr,
-        reference=np.right_shift,
-        example=examples(2, np.int32),
-    )
-)
+math_op("shr", _infer_shr, visits(add=1), _evaluate_shr, np.right_shift, examples(2, np.int32))
 
 
 # Division: integers meet in fp32.
@@ -218,17 +189,7 @@ def _evaluate_div(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array
     return convert(np.asarray(np.divide(convert(a, quotient_dtype), convert(b, quotient_dtype))), dtype)
 
 
-OPS.register("div")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer_div,
-        work=visits(div=1),
-        evaluate=_evaluate_div,
-        divides=True,
-        reference=np.divide,
-        example=examples(2),
-    )
-)
+math_op("div", _infer_div, visits(div=1), _evaluate_div, np.divide, examples(2), divides=True)
 
 
 # Largest, smallest, clamp: a NaN loses against a number unless ``propagate_nan``.
@@ -262,21 +223,9 @@ def _evaluate_clamp(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Arra
     return convert(np.asarray(_lower(nan)(_upper(nan)(x, low), high)), dtype)
 
 
-for _name, _evaluate, _reference, _n_operands in (
-    ("maximum", _evaluate_maximum, np.maximum, 2),
-    ("minimum", _evaluate_minimum, np.minimum, 2),
-    ("clamp", _evaluate_clamp, np.clip, 3),
-):
-    OPS.register(_name)(
-        OpSpec(
-            unit=Unit.MATH,
-            infer=_infer_extreme,
-            work=visits(max=_n_operands - 1),
-            evaluate=_evaluate,
-            reference=_reference,
-            example=examples(_n_operands),
-        )
-    )
+math_op("maximum", _infer_extreme, visits(max=1), _evaluate_maximum, np.maximum, examples(2))
+math_op("minimum", _infer_extreme, visits(max=1), _evaluate_minimum, np.minimum, examples(2))
+math_op("clamp", _infer_extreme, visits(max=2), _evaluate_clamp, np.clip, examples(3))
 
 
 # Fused multiply and add: one rounding (two in fp64, for which numpy has no wider type).
@@ -304,16 +253,7 @@ def _odd_sum(a: Array, b: Array) -> Array:
     return np.where(np.isfinite(lost) & (lost != 0) & is_even, nudged, total)
 
 
-OPS.register("fma")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer_fma,
-        work=visits(fma=1),
-        evaluate=_evaluate_fma,
-        reference=lambda a, b, c: a * b + c,
-        example=examples(3),
-    )
-)
+math_op("fma", _infer_fma, visits(fma=1), _evaluate_fma, lambda a, b, c: a * b + c, examples(3))
 
 
 # where(condition, x, y)
@@ -328,17 +268,7 @@ def _evaluate_where(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Arr
     return np.where(convert(condition, int1), convert(x, dtype), convert(y, dtype))
 
 
-OPS.register("where")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer_where,
-        work=visits(cmp=1),
-        evaluate=_evaluate_where,
-        n_conditions=1,
-        reference=np.where,
-        example=examples(3),
-    )
-)
+math_op("where", _infer_where, visits(cmp=1), _evaluate_where, np.where, examples(3), n_conditions=1)
 
 
 # Casts
@@ -365,24 +295,10 @@ def _evaluate_cast(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Arra
     return convert(arrays[0], dtype)
 
 
-for _name, _rule, _meaning, _expected, _dtype in (
-    ("cast", _infer_cast, _evaluate_cast, lambda x, dtype: x, float16),
-    (
-        "bitcast",
-        _infer_bitcast,
-        _evaluate_bitcast,
-        lambda x, dtype: x.astype(np.float32).view(dtype.numpy),
-        int32,
-    ),
-):
-    OPS.register(_name)(
-        OpSpec(
-            unit=Unit.MATH,
-            infer=_rule,
-            work=visits(add=1),
-            evaluate=_meaning,
-            promotes=False,
-            reference=_expected,
-            example=examples(1, dtype=_dtype),
-        )
-    )
+def _bits(x: Array, dtype: DType) -> Array:
+    return x.astype(np.float32).view(dtype.numpy)
+
+
+_IN_FP16, _IN_INT32 = examples(1, dtype=float16), examples(1, dtype=int32)
+math_op("cast", _infer_cast, visits(add=1), _evaluate_cast, lambda x, dtype: x, _IN_FP16, promotes=False)
+math_op("bitcast", _infer_bitcast, visits(add=1), _evaluate_bitcast, _bits, _IN_INT32, promotes=False)

@@ -15,7 +15,7 @@ import numpy as np
 from kernbench.dtypes import DType, as_dtype, float32, int1, int32, uint32
 from kernbench.errors import ShapeError
 from kernbench.ops.numerics import compute_dtype, convert
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Shape, Typed, Unit, examples, n_elem, visits_in
+from kernbench.ops.spec import Array, Attrs, Shape, Typed, examples, math_op, n_elem, visits_in
 
 
 def check_axis(shape: Shape, axis: int) -> int:
@@ -76,17 +76,11 @@ def _reduction(name: str, ufunc: np.ufunc, rule: Callable[[DType], DType], **per
         out = combine.reduce(wide, axis=axis, keepdims=attrs.get("keep_dims", False), dtype=compute.numpy)
         return convert(np.asarray(out), dtype)
 
-    OPS.register(name)(
-        OpSpec(
-            unit=Unit.MATH,
-            infer=infer,
-            work=visits_in(**per_element),
-            evaluate=evaluate,
-            promotes=False,
-            reference=lambda x, axis, keep_dims: ufunc.reduce(x, axis=axis, keepdims=keep_dims),
-            example=examples(1, axis=1, keep_dims=True),
-        )
-    )
+    def reference(x: Array, axis: int | None, keep_dims: bool) -> Any:
+        return ufunc.reduce(x, axis=axis, keepdims=keep_dims)
+
+    example = examples(1, axis=1, keep_dims=True)
+    math_op(name, infer, visits_in(**per_element), evaluate, reference, example, promotes=False)
 
 
 _reduction("sum", np.add, _sum_dtype, add=1)

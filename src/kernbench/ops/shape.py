@@ -13,16 +13,14 @@ from kernbench.dtypes import DType
 from kernbench.errors import ShapeError
 from kernbench.ops.numerics import convert
 from kernbench.ops.spec import (
-    OPS,
     Array,
     Attrs,
     Example,
-    OpSpec,
     Typed,
-    Unit,
     broadcast_shape,
     counted,
     examples,
+    math_op,
     visits,
 )
 
@@ -51,26 +49,15 @@ def _evaluate_permute(arrays: Sequence[Array], attrs: Attrs, _dtype: DType) -> A
     return np.transpose(arrays[0], attrs["dims"])
 
 
+def _example(n: int) -> Example:
+    return Example((counted((n, 1)),), {"shape": (n, n)})
+
+
+def _transposed(x: Array, dims: tuple[int, ...]) -> Array:
+    return x.transpose(dims)
+
+
+_MOVE, _SWAPPED = visits(add=1), examples(1, dims=(1, 0))
 for _name in ("broadcast_to", "full"):
-    OPS.register(_name)(
-        OpSpec(
-            unit=Unit.MATH,
-            infer=_infer_broadcast,
-            work=visits(add=1),
-            evaluate=_evaluate_broadcast,
-            promotes=False,
-            reference=np.broadcast_to,
-            example=lambda n: Example((counted((n, 1)),), {"shape": (n, n)}),
-        )
-    )
-OPS.register("permute")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer_permute,
-        work=visits(add=1),
-        evaluate=_evaluate_permute,
-        promotes=False,
-        reference=lambda x, dims: x.transpose(dims),
-        example=examples(1, dims=(1, 0)),
-    )
-)
+    math_op(_name, _infer_broadcast, _MOVE, _evaluate_broadcast, np.broadcast_to, _example, promotes=False)
+math_op("permute", _infer_permute, _MOVE, _evaluate_permute, _transposed, _SWAPPED, promotes=False)

@@ -13,7 +13,7 @@ from kernbench.dtypes import DType
 from kernbench.errors import DTypeError
 from kernbench.ops.numerics import compute_dtype, convert
 from kernbench.ops.reduce import check_not_empty
-from kernbench.ops.spec import OPS, Array, Attrs, OpSpec, Typed, Unit, examples, visits
+from kernbench.ops.spec import Array, Attrs, Typed, examples, math_op, visits
 
 
 def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:
@@ -32,14 +32,9 @@ def _evaluate(arrays: Sequence[Array], attrs: Attrs, dtype: DType) -> Array:
     return np.asarray(exponential / np.add.reduce(exponential, axis=axis, keepdims=True))
 
 
-OPS.register("softmax")(
-    OpSpec(
-        unit=Unit.MATH,
-        infer=_infer,
-        work=visits(max=1, add=2, exp=1, div=1),
-        evaluate=_evaluate,
-        promotes=False,
-        reference=lambda x, axis: np.exp(x) / np.exp(x).sum(axis, keepdims=True),
-        example=examples(1, axis=1),
-    )
-)
+def _reference(x: Array, axis: int) -> Array:
+    return np.asarray(np.exp(x) / np.exp(x).sum(axis, keepdims=True))
+
+
+_WORK = visits(max=1, add=2, exp=1, div=1)
+math_op("softmax", _infer, _WORK, _evaluate, _reference, examples(1, axis=1), promotes=False)

@@ -47,7 +47,7 @@ class Typed(NamedTuple):
         return f"{self.dtype}{list(self.shape)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class OpSpec:
     """One op.
 
@@ -165,6 +165,20 @@ def visits_in(**per_element: int) -> Callable[[tuple[Typed, ...], Typed, Attrs],
         return {rate_class: count * n for rate_class, count in per_element.items()}
 
     return work
+
+
+def math_op(
+    name: str,
+    infer: Callable[[tuple[Typed, ...], Attrs], Typed],
+    work: Callable[[tuple[Typed, ...], Typed, Attrs], dict[str, int]],
+    evaluate: Callable[[Sequence[Array], Attrs, DType], Array],
+    reference: Callable[..., Any],
+    example: Callable[[int], Example],
+    **rules: Any,
+) -> None:
+    """Register an op of PE_MATH: the fields of :class:`OpSpec`, ``rules`` of promotion by name."""
+    spec = OpSpec(Unit.MATH, infer, work, evaluate, reference=reference, example=example, **rules)
+    OPS.register(name)(spec)
 
 
 def examples(n_operands: int, numbers: type = np.float32, /, **attrs: Any) -> Callable[[int], Example]:
