@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kernbench.components.ports import Port
 from kernbench.config.schema import NocSpec, PeSpec
 from kernbench.engine.api import Engine, Fabric, OpLog, Process, ProcessBody, Queue
+from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
 from kernbench.messages.fabric import DoneMsg, PacketKind, Vc
 from kernbench.registry import Registry
@@ -31,60 +34,45 @@ class Meter:
             self.stalled_ps[cause] = self.stalled_ps.get(cause, 0) + spent_ps
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """What a component is given: its node, what it may know of its surroundings, and the means of one simulation.
 
-    ``pe`` is the PE's number (-1 outside of PEs); ``pe_spec`` and ``noc`` are the specs its units share;
+    ``pe`` is the PE's number (-1 outside of PEs), ``address`` the node where its packets leave and answers arrive;
+    ``pe_spec`` and ``noc`` are the specs its units share;
     ``burst_bytes`` is the granule of the memories; ``page_table`` is the one of its SIP (None outside of SIPs).
     """
 
-    __slots__ = (
-        "burst_bytes",
-        "engine",
-        "fabric",
-        "graph",
-        "log",
-        "noc",
-        "node",
-        "page_table",
-        "pe",
-        "pe_spec",
-    )
-
-    def __init__(
-        self,
-        *,
-        node: Node,
-        graph: TopologyGraph,
-        engine: Engine,
-        fabric: Fabric,
-        log: OpLog,
-        page_table: PageTable | None,
-        pe: int,
-        pe_spec: PeSpec,
-        noc: NocSpec,
-        burst_bytes: int,
-    ) -> None:
-        self.node = node
-        self.graph = graph
-        self.engine = engine
-        self.fabric = fabric
-        self.log = log
-        self.page_table = page_table
-        self.pe = pe
-        self.pe_spec = pe_spec
-        self.noc = noc
-        self.burst_bytes = burst_bytes
+    node: Node
+    graph: TopologyGraph
+    engine: Engine
+    fabric: Fabric
+    log: OpLog
+    page_table: PageTable | None
+    pe: int
+    address: int
+    pe_spec: PeSpec
+    noc: NocSpec
+    burst_bytes: int
 
 
 class Component:
-    """Base of all hardware. ``params`` is the node's spec; ``ports`` the neighbours, by kind of node.
+    """Base of all hardware. ``params`` is the node's spec; ``faces`` are the ports that it
+    declares, each an attribute of its name once it is connected.
 
     A subclass yields its processes from :meth:`processes`; they are started once, by the assembly, after the
     ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded).
     """
 
     kind: ClassVar[str]
+    faces: ClassVar[Mapping[str, Port]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Collect the ports that a class declares, and take them out of its way: a bound port is read for each tile."""
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Port)}
+        cls.faces = {**cls.faces, **own}
+        for name in own:
+            delattr(cls, name)
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -94,10 +82,27 @@ class Component:
         self.log = site.log
         self.fabric = site.fabric
         self.pe = site.pe
+        self.address = site.address
         self.rank = site.engine.port_rank(FIRST_NODE_RANK + site.node.index)
         self.meter = Meter()
         self.inbox: Queue[Any] = site.engine.queue(self.inbox_depth(), site.node.name)
-        self.ports: dict[str, Any] = {}
+
+    def connect(self, neighbours: Mapping[str, Component]) -> None:
+        """Bind the ports to ``neighbours``, which are by kind.
+
+        Raises:
+            ConfigError: no edge leads to one, or it lacks what the port asks for.
+        """
+        for kind, port in self.faces.items():
+            neighbour = neighbours.get(kind)
+            who = f"{self.node.name}: {type(self).__name__}"
+            if neighbour is None:
+                raise ConfigError(f"{who} needs a port to {kind}, and no edge leads there; add one to its PE")
+            if missing := port.missing_in(neighbour):
+                raise ConfigError(
+                    f"{who} needs {kind} to have {' and '.join(missing)}; add that to {type(neighbour).__name__}"
+                )
+            setattr(self, kind, neighbour)
 
     def waiting(self) -> Iterator[str]:
         """What waits here and for what, a line each: the map of a run in which nothing is left to happen."""
@@ -132,15 +137,14 @@ class Component:
         """``(name, generator)`` of each independent activity."""
         return iter(())
 
-    def send_control(self, message: Any, src: int, dst: int) -> None:
-        """Post a control message, whole, from the end point ``src`` to ``dst``, both node indices."""
+    def send_control(self, message: Any, dst: int) -> None:
+        """Post a control message, whole, to the node ``dst``."""
         for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
-            self.fabric.post(chunk, src, dst, Vc.CTL, self.engine.now_ps, 0)
+            self.fabric.post(chunk, self.address, dst, Vc.CTL, self.engine.now_ps, 0)
 
     def report_done(self, job: int, reply_to: int) -> None:
         """Tell the node ``reply_to`` that this PE has done its share of ``job``."""
-        done = DoneMsg(job=job, n_pes=1, size_bytes=0)
-        self.send_control(done, self.ports["niu"].node.index, reply_to)
+        self.send_control(DoneMsg(job=job, n_pes=1, size_bytes=0), reply_to)
 
     def start(self) -> list[Process]:
         """Start all activities."""

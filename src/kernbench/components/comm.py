@@ -7,7 +7,8 @@ from functools import partial
 
 from kernbench.components.base import Meter
 from kernbench.components.packets import packets, request_read, transaction_for
-from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.components.pipeline import Station, TcmUnit
+from kernbench.components.ports import IpcqPort
 from kernbench.engine.api import Chunk, ProcessBody, Queue
 from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
@@ -62,10 +63,10 @@ class Landing:
         """Send ``chunk``, ``offset`` bytes into the slot, on to memory as it came: a packet of its own."""
         comm, size_bytes = self.comm, chunk.payload_bytes
         piece = Piece(self.parcel.to.owner, self.parcel.pa + offset, size_bytes, size_bytes, 1, 0, size_bytes)
-        transaction = transaction_for(comm.dma.site, piece, self, comm.niu, is_write=True)
+        transaction = transaction_for(comm.dma.site, piece, self, comm.address, is_write=True)
         (onward,) = comm.fabric.packet(PacketKind.WRITE_REQUEST, transaction, size_bytes)
         now_ps = comm.engine.now_ps
-        comm.fabric.post(onward, comm.niu, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
+        comm.fabric.post(onward, comm.address, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
 
     def landed(self, transaction: Transaction) -> None:
         """The last bytes are in memory; the receiver learns of them by the acknowledgement."""
@@ -86,8 +87,11 @@ class CommChannel:
     to memory, of which ``max_inflight`` bytes may be unacknowledged; beyond that the wire holds them.
     """
 
-    def __init__(self, dma: PipelineUnit, window_bytes: int, setup_ps: int) -> None:
+    pe_ipcq: IpcqPort  # PE_DMA's, once that is connected
+
+    def __init__(self, dma: TcmUnit, window_bytes: int, setup_ps: int) -> None:
         self.dma = dma
+        self.address = dma.address
         self.engine = dma.engine
         self.fabric = dma.fabric
         self.setup_ps = setup_ps
@@ -105,12 +109,6 @@ class CommChannel:
     def most_bytes(self) -> int:
         """The largest packet that leaves."""
         return min(self.dma.site.noc.packet_bytes, self.window.total)
-
-    @property
-    def niu(self) -> int:
-        """The node index of the PE's network interface."""
-        index: int = self.dma.ports["niu"].node.index
-        return index
 
     # -- outbound ---------------------------------------------------------------------------------------------
 
@@ -134,7 +132,7 @@ class CommChannel:
         assert parcel is not None
         if parcel.part + 1 == parcel.metadata.n_slots:
             self.dma.commit(out.token.context)
-        here, there = self.niu, self.dma.graph.niu_of(parcel.to.pe)
+        here, there = self.address, self.dma.graph.niu_of(parcel.to.pe)
         sizes = parts_of(parcel.size_bytes, self.most_bytes)
         by_packet = [self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes) for size_bytes in sizes]
         out.n_left = sum(map(len, by_packet))
@@ -171,7 +169,7 @@ class CommChannel:
         piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
         for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
-            request_read(self.dma.site, packet, drain, self.niu)
+            request_read(self.dma.site, packet, drain, self.address)
 
     def retire(self) -> ProcessBody:
         """Wait for the oldest slot, log it, pass its token on."""
@@ -189,7 +187,7 @@ class CommChannel:
             if kind is OpCode.IPCQ_COPY:
                 parcel.record = record
             else:
-                self.dma.ports["pe_ipcq"].free(parcel.to, parcel.number, record)
+                self.pe_ipcq.free(parcel.to, parcel.number, record)
             if not self.dma.try_pass_on(token, record):
                 yield from self.dma.pass_on_late(token, station, record)
 
@@ -233,9 +231,8 @@ class CommChannel:
         self.room_bytes += size_bytes
         if self.is_refusing:
             self.is_refusing = False
-            self.fabric.resume(self.niu)
+            self.fabric.resume(self.address)
 
     def arrive(self, parcel: IpcqDmaToken, landed_ps: int) -> None:
         """All of ``parcel`` is in its ring at ``landed_ps``: bytes and metadata are visible then, both at once."""
-        ipcq = self.dma.ports["pe_ipcq"]
-        self.engine.at(landed_ps, ipcq.rank, ipcq.arrive, parcel)
+        self.engine.at(landed_ps, self.pe_ipcq.rank, self.pe_ipcq.arrive, parcel)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from kernbench.components.base import Component, Meter, Site
-from kernbench.components.pipeline import Station
+from kernbench.components.pipeline import StationUnit
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine.api import Chunk, ProcessBody
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
@@ -27,7 +26,7 @@ def queue_bytes(wiring: Wiring, pes: Iterable[int]) -> int:
     return END_BYTES * sum(len(wiring.sites[pe].ends) for pe in pes)
 
 
-class ControlCpu(Component):
+class ControlCpu(StationUnit):
     """Handles one message at a time, ``cmd_ps`` each.
 
     A launch, a map or queues are split by :meth:`share_of`, sent down, and answered upward once all that were told have
@@ -36,18 +35,9 @@ class ControlCpu(Component):
 
     sinks: frozenset[Vc] = frozenset()
 
-    def __init__(self, site: Site) -> None:
-        super().__init__(site)
-        self.station = Station(self.meter)
-
     def inbox_depth(self) -> int | None:
         """``queue_depth`` messages; more wait in the fabric."""
         return self.params.queue_depth
-
-    def meters(self) -> Iterator[tuple[str, Meter]]:
-        """The only one, brought up to the present instant."""
-        self.station.settle(self.engine.now_ps)
-        yield "", self.meter
 
     @property
     def params(self) -> ControlCpuSpec:
@@ -90,7 +80,7 @@ class ControlCpu(Component):
                     yield from self.prepare(message)
                 shares = self._split(message)
                 for node, share in shares.items():
-                    self.send_control(share, self.node.index, node)
+                    self.send_control(share, node)
                 waiting[message.job] = (message, len(shares), 0)
                 continue
             request, n_left, n_pes = waiting[message.job]
@@ -100,7 +90,7 @@ class ControlCpu(Component):
                 yield from self._spend(message.job)
                 self.conclude(request)
                 done = DoneMsg(job=message.job, n_pes=n_pes + message.n_pes, size_bytes=0)
-                self.send_control(done, self.node.index, request.reply_to)
+                self.send_control(done, request.reply_to)
 
     def _spend(self, job: int) -> ProcessBody:
         start_ps = self.engine.now_ps

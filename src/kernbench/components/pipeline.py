@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from kernbench.components.base import Component, Meter, Site
+from kernbench.components.ports import FetchStorePort, SchedulerPort, TcmPort, TilePort, port
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine.api import Inlet, ProcessBody
-from kernbench.kinds import UNIT_OF
+from kernbench.kinds import UNIT_OF, OpName
 from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpCode, Row, op_codes
 from kernbench.messages.tokens import PipelineContext, TcmRequest, TileToken
 from kernbench.units import transfer_ps
@@ -62,12 +63,33 @@ class Station:
         return self.last_record if cause is BEHIND or self.free_ps > ready_ps else cause
 
 
-class PipelineUnit(Component):
-    """Takes tile tokens, does their stage and passes them on. ``station`` is where it works."""
+class StationUnit(Component):
+    """A unit that works at one place, its ``station``; ``unit_at`` is the neighbour that does a stage of a tile."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.station = Station(self.meter)
+        self.unit_at: dict[OpName, TilePort] = {}
+
+    # Any component may be a neighbour; those that do stages have a TilePort.
+    def connect(self, neighbours: Mapping[str, Any]) -> None:
+        """Bind the ports, and find who does which stage."""
+        super().connect(neighbours)
+        self.unit_at = {stage: neighbours[kind] for stage, kind in UNIT_OF.items() if kind in neighbours}
+
+    def meters(self) -> Iterator[tuple[str, Meter]]:
+        """The only one, brought up to the present instant."""
+        self.station.settle(self.engine.now_ps)
+        yield "", self.meter
+
+
+class PipelineUnit(StationUnit):
+    """Takes tile tokens, does their stage and passes them on."""
+
+    pe_scheduler = port(SchedulerPort)
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
         self.codes = op_codes(site.pe_spec)
 
     def inbox_depth(self) -> int | None:
@@ -77,11 +99,6 @@ class PipelineUnit(Component):
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """The queue in which ``token`` waits for its stage here."""
         return self.inbox
-
-    def meters(self) -> Iterator[tuple[str, Meter]]:
-        """The only one, brought up to the present instant."""
-        self.station.settle(self.engine.now_ps)
-        yield "", self.meter
 
     def log_stage(
         self,
@@ -125,35 +142,35 @@ class PipelineUnit(Component):
     def try_pass_on(self, token: TileToken, record: Row) -> bool:
         """Hand the token to the unit of its next stage, or count its tile as done; False if that unit has no place."""
         if token.at < len(token.plan.stages):
-            return self._next_entry(token).try_put(token)
+            return self.unit_at[token.stage.kind].entry(token).try_put(token)
         if token.context.finish_tile():
             token.context.record = record
-            self.ports["pe_scheduler"].completions.put(token.context)
+            self.pe_scheduler.completions.put(token.context)
         return True
 
     def pass_on_late(self, token: TileToken, station: Station, record: Row) -> ProcessBody:
         """Wait for a place at the unit of the token's next stage."""
         now_ps = self.engine.now_ps
-        yield self._next_entry(token).put(token)
+        yield self.unit_at[token.stage.kind].entry(token).put(token)
         if self.engine.now_ps > now_ps:
             station.meter.stall("downstream", self.engine.now_ps - now_ps)
             station.free(self.engine.now_ps, record)
 
-    def _next_entry(self, token: TileToken) -> Inlet[TileToken]:
-        entry: Inlet[TileToken] = self.ports[UNIT_OF[token.stage.kind]].entry(token)
-        return entry
-
     def commit(self, context: PipelineContext) -> None:
         """The memory effect or the value of a command takes hold now, be its last tile done or not."""
         context.commit_ps = now_ps = self.engine.now_ps
-        scheduler = self.ports["pe_scheduler"].node.index
-        self.log.commit(now_ps, scheduler, context.command.seq, self.pe, context.command)
+        self.log.commit(now_ps, self.pe_scheduler.node.index, context.command.seq, self.pe, context.command)
+
+
+class TcmUnit(PipelineUnit):
+    """Moves data into TCM, or out of it."""
+
+    pe_tcm = port(TcmPort)
 
     def tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
         """When TCM has taken or given the last of ``size_bytes`` (see :class:`TcmRequest`)."""
         request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
-        end_ps: int = self.ports["pe_tcm"].access(request)
-        return end_ps
+        return self.pe_tcm.access(request)
 
     def read_out(self, size_bytes: int) -> tuple[int, int]:
         """Read ``size_bytes`` of TCM from now on: when the last one is out, and over how long they stream."""
@@ -170,6 +187,8 @@ class PipelineUnit(Component):
 
 class ComputeUnit(PipelineUnit):
     """Works from registers to registers, one tile at a time; what a tile costs is all that a unit adds."""
+
+    pe_fetch_store = port(FetchStorePort)
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The one process of the unit."""
@@ -190,7 +209,7 @@ class ComputeUnit(PipelineUnit):
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
             if is_last:
-                self.ports["pe_fetch_store"].free_operands(record)
+                self.pe_fetch_store.free_operands(record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time ``token`` occupies the unit, which had run ``dry`` or not."""

@@ -72,6 +72,7 @@ class Assembly:
             log=self.log,
             page_table=self.page_tables.by_sip[node.sip] if node.sip >= 0 else None,
             pe=node.pe,
+            address=node.index if node.pe < 0 else self.graph.niu_of(node.pe),
             pe_spec=node.pe_spec or topology.pe,
             noc=topology.cube.noc,
             burst_bytes=topology.cube.hbm.timing.burst_bytes,
@@ -83,10 +84,8 @@ class Assembly:
     def _make_pe(self, pe: int) -> None:
         units = [self._make(node) for node in self.graph.units_of(pe)]
         for unit in units:
-            for edge in self.graph.out_edges(unit.node.index):
-                if edge.rate is None:
-                    neighbour = self.components[edge.dst]
-                    unit.ports[neighbour.node.kind] = neighbour
+            inner = [edge.dst for edge in self.graph.out_edges(unit.node.index) if edge.rate is None]
+            unit.connect({self.graph.nodes[dst].kind: self.components[dst] for dst in inner})
         for unit in units:
             unit.start()
 

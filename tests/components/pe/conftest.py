@@ -149,6 +149,7 @@ class Pe:
                 log=self.log,
                 page_table=FlatPageTable(),
                 pe=0,
+                address=0,
                 pe_spec=spec,
                 noc=noc,
                 burst_bytes=32,
@@ -156,8 +157,11 @@ class Pe:
             unit: Component = COMPONENTS[f"{kind}_v1"](site)
             assert unit.kind == kind
             self.units[kind] = unit
+        ends: dict[str, dict[str, Any]] = {kind: {} for kind in self.units}
         for src, dst in inner_links(units):
-            self.units[src].ports[dst] = self.units[dst]
+            ends[src][dst] = self.units[dst]
+        for src, neighbours in ends.items():
+            self.units[src].connect(neighbours)
         self.fabric.niu = self.units["niu"]
         self.units["pe_mmu"].fill(0)
         for unit in self.units.values():

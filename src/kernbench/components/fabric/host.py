@@ -202,7 +202,7 @@ class Host(Component):
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""
         self.jobs[job] = _Job(self.engine.signal(), len(messages), finish)
         for sip, message in messages.items():
-            self.send_control(message, self.node.index, self.graph.node(f"sip{sip}.io_cpu").index)
+            self.send_control(message, self.graph.node(f"sip{sip}.io_cpu").index)
         return self.jobs[job].done
 
     def _count_done(self, message: DoneMsg) -> None:

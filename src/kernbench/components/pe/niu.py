@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
+from kernbench.components.ports import CpuPort, DmaPort, IpcqPort, MmuPort, port
 from kernbench.config.schema import NocSpec
 from kernbench.engine.api import Chunk
 from kernbench.kinds import Kind
-from kernbench.messages.fabric import LaunchMsg, PacketKind, Vc
+from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
 from kernbench.units import gbps
 
@@ -32,27 +33,29 @@ class Niu(Component):
         ),
     ).declare()
     sinks = frozenset(Vc) - {Vc.COMM}
+    pe_cpu = port(CpuPort)
+    pe_dma = port(DmaPort)
+    pe_ipcq = port(IpcqPort)
+    pe_mmu = port(MmuPort)
 
     def receive(self, chunk: Chunk) -> bool:
         """Take a chunk whose last byte is here, if there is room."""
         kind = chunk.kind
         if kind is PacketKind.QUEUE:
-            taken: bool = self.ports["pe_dma"].land(chunk)
-            return taken
+            return self.pe_dma.land(chunk)
         if kind is PacketKind.CREDIT:
-            self.ports["pe_ipcq"].credit(chunk.body)
+            self.pe_ipcq.credit(chunk.body)
         elif kind is not PacketKind.CONTROL:
             chunk.body.owner.receive(chunk)
         elif chunk.is_last:
-            self._unit_for(chunk.body).inbox.put(chunk.body)
+            self._hand_on(chunk.body)
         return True
 
-    def _unit_for(self, message: object) -> Component:
-        """Who is to act on a control message."""
-        unit = "pe_mmu"
+    def _hand_on(self, message: LaunchMsg | MmuMapMsg | QueuesMsg) -> None:
+        """Give a control message to who is to act on it."""
         if isinstance(message, LaunchMsg):
-            unit = "pe_cpu"
+            self.pe_cpu.inbox.put(message)
         elif isinstance(message, QueuesMsg):
-            unit = "pe_ipcq"
-        found: Component = self.ports[unit]
-        return found
+            self.pe_ipcq.inbox.put(message)
+        else:
+            self.pe_mmu.inbox.put(message)

@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from kernbench.components.advice import FEWER_COMMANDS, MORE_IN_A_LAUNCH
-from kernbench.components.base import COMPONENTS, Component, Meter, Site
-from kernbench.components.pipeline import Station
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.pipeline import StationUnit
+from kernbench.components.ports import CpuPort, SchedulerPort, port
 from kernbench.components.stream import CommandStream, Force, Issued, ProgramEnd, Test
 from kernbench.config.schema import PeCpuSpec
 from kernbench.engine.api import ProcessBody, Signal
@@ -21,7 +22,7 @@ LEAST_LOOK_PS = 1_000  # at a clock that stands still, where a readback costs no
 
 
 @COMPONENTS.register("pe_cpu_v1")
-class PeCpu(Component):
+class PeCpu(StationUnit):
     """Takes a launch, pays ``start``, issues each command of each program at ``issue``, and reports the end.
 
     The next program issues when the last command of the one before is issued. A forced value is waited for and read
@@ -55,11 +56,11 @@ class PeCpu(Component):
         place=(0.10, 0.12),
         figures=lambda spec, pe: (f"issue {spec.issue_ps / 1000:g} ns", f"start {spec.start_ps / 1000:g} ns"),
     ).declare()
+    pe_scheduler = port(SchedulerPort)
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.params: PeCpuSpec = site.node.spec
-        self.station = Station(self.meter)
         self.n_in_flight = 0
         self._unmade: set[int] = set()
         self._bell: Signal | None = None
@@ -83,11 +84,6 @@ class PeCpu(Component):
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The core."""
         yield "core", self.run()
-
-    def meters(self) -> Iterator[tuple[str, Meter]]:
-        """The only one, brought up to the present instant."""
-        self.station.settle(self.engine.now_ps)
-        yield "", self.meter
 
     def completed(self, command: Command, record: Row) -> None:
         """PE_SCHEDULER says: ``command`` is complete, as ``record`` says."""
@@ -113,7 +109,7 @@ class PeCpu(Component):
             self.report_done(launch.job, launch.reply_to)
 
     def _run_program(self, program: CommandStream) -> ProcessBody:
-        number, commands = -1, self.ports["pe_scheduler"].inbox
+        number, commands = -1, self.pe_scheduler.inbox
         while (asked := program.next_item()) is not None:
             if isinstance(asked, Command):
                 number, start_ps = asked.program, self.engine.now_ps
@@ -154,7 +150,7 @@ class PeCpu(Component):
         return Issued(command, record, self.engine.now_ps)
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
-        asked_ps, scheduler = self.engine.now_ps, self.ports["pe_scheduler"]
+        asked_ps, scheduler = self.engine.now_ps, self.pe_scheduler
         self._waits_for = "a place in the command queue"
         yield scheduler.inbox.put(ticket)
         self._waits_for = ""
@@ -231,3 +227,6 @@ class PeCpu(Component):
         )
         self.station.last_record = record
         return record
+
+
+_: type[CpuPort] = PeCpu  # mypy: it has the face that its neighbours see

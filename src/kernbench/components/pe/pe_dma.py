@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate, takewhile
 
 from kernbench.components.advice import LOADS, NARROWER, SHORT_LOADS, SHORT_STORES, STORES
-from kernbench.components.base import COMPONENTS, Meter, Site
+from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.comm import CommChannel
 from kernbench.components.packets import packets, transaction_for
-from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.components.pipeline import Station, TcmUnit
+from kernbench.components.ports import DmaPort, IpcqPort, MmuPort, port
 from kernbench.config.schema import DmaSpec
 from kernbench.engine.api import Chunk, Engine, Inlet, ProcessBody, Queue
 from kernbench.kinds import Cause, Kind, Op
@@ -174,7 +175,7 @@ _DRAIN = Op(
 
 
 @COMPONENTS.register("pe_dma_v1")
-class PeDma(PipelineUnit):
+class PeDma(TcmUnit):
     """Three channels: for reads, for writes, and for slots of queues (``components/comm.py``).
 
     A descriptor takes ``setup``; then PE_MMU looks up its pages, one after the other, and the packets of a page leave
@@ -196,6 +197,8 @@ class PeDma(PipelineUnit):
             f"{format_bytes(spec.max_inflight_bytes)} in flight",
         ),
     ).declare()
+    pe_ipcq = port(IpcqPort)
+    pe_mmu = port(MmuPort)
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -203,6 +206,11 @@ class PeDma(PipelineUnit):
         self.rd = self._channel("rd")
         self.wr = self._channel("wr")
         self.comm = CommChannel(self, self.params.max_inflight_bytes, self.params.setup_ps)
+
+    def connect(self, neighbours: Mapping[str, Component]) -> None:
+        """Bind the ports, those of the comm channel too."""
+        super().connect(neighbours)
+        self.comm.pe_ipcq = self.pe_ipcq
 
     def _channel(self, name: str) -> Channel:
         return Channel(
@@ -248,7 +256,7 @@ class PeDma(PipelineUnit):
                 access = stage.access
                 assert access is not None
                 line, is_write = token.context.command.line, channel is self.wr
-                pages = self.ports["pe_mmu"].translate(access, line, is_write=is_write)
+                pages = self.pe_mmu.translate(access, line, is_write=is_write)
                 yield self.params.setup_ps
                 descriptor.left_bytes = sum(piece.size_bytes for page in pages for piece in page.pieces)
                 self._fill(descriptor)
@@ -259,16 +267,16 @@ class PeDma(PipelineUnit):
     def _send_pages(
         self, descriptor: Descriptor, pages: tuple[PagePieces, ...], access: Access
     ) -> ProcessBody:
-        channel, mmu, niu = descriptor.channel, self.ports["pe_mmu"], self.ports["niu"].node.index
+        channel = descriptor.channel
         send = self._read if channel is self.rd else self._write
         before: Transaction | None = None
         for page, pieces in pages:
-            walk_ps = yield from mmu.look_up(page, descriptor.token.context.command)
+            walk_ps = yield from self.pe_mmu.look_up(page, descriptor.token.context.command)
             for packet in self._packets(pieces, access):
                 asked_ps = self.engine.now_ps
                 yield channel.window.take(packet.size_bytes)
                 is_write = channel is self.wr
-                transaction = transaction_for(self.site, packet, descriptor, niu, is_write=is_write)
+                transaction = transaction_for(self.site, packet, descriptor, self.address, is_write=is_write)
                 if self.engine.now_ps > asked_ps:
                     transaction.behind = descriptor.last
                 else:
@@ -353,3 +361,6 @@ def stages_here(token: TileToken) -> list[Stage]:
     """The stages a channel does one after the other before the token moves on."""
     first, *more = token.plan.stages[token.at :]
     return [first, *takewhile(lambda stage: stage.kind is first.kind, more)]
+
+
+_: type[DmaPort] = PeDma  # mypy: it has the face that its neighbours see

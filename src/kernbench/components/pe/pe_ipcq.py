@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.pipeline import PipelineUnit, Station
+from kernbench.components.ports import IpcqPort
 from kernbench.config.schema import IpcqSpec
 from kernbench.engine.api import Engine, Inlet, ProcessBody, Queue, Signal
 from kernbench.kinds import Cause, Kind, Op
@@ -154,7 +155,7 @@ class PeIpcq(PipelineUnit):
                 else:
                     self._install(end)
             size_bytes = message.wiring.tcm_bytes(self.pe)
-            self.ports["pe_scheduler"].reserve(-size_bytes if removes else size_bytes)
+            self.pe_scheduler.reserve(-size_bytes if removes else size_bytes)
             now_ps = self.engine.now_ps
             self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
             self.report_done(message.job, message.reply_to)
@@ -170,7 +171,7 @@ class PeIpcq(PipelineUnit):
         rings = self.rings.pop(end)
         rings.send.inbox.put(None)
         rings.recv.inbox.put(None)
-        self.ports["pe_scheduler"].forget_lanes(end)
+        self.pe_scheduler.forget_lanes(end)
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -268,9 +269,9 @@ class PeIpcq(PipelineUnit):
                 self._tell(end, rings.recv_ring.withheld, record)
 
     def _tell(self, end: QueueEnd, batch: int, record: Row) -> None:
-        src, dst = self.ports["niu"].node.index, self.graph.niu_of(end.peer.pe)
+        dst = self.graph.niu_of(end.peer.pe)
         for head in self.rings[end].recv_ring.tell(batch):
-            self.fabric.credit(CreditMsg(end.peer, head, record), src, dst, self.params.credit_bytes)
+            self.fabric.credit(CreditMsg(end.peer, head, record), self.address, dst, self.params.credit_bytes)
 
 
 def end_of(command: Command) -> QueueEnd:
@@ -291,3 +292,6 @@ def parcel_of(token: TileToken, end: QueueEnd, number: int) -> IpcqDmaToken:
         size_bytes=token.plan.stages[-1].size_bytes,
         metadata=Metadata(source.shape, source.dtype, n_slots, str(command.line)),
     )
+
+
+_: type[IpcqPort] = PeIpcq  # mypy: it has the face that its neighbours see

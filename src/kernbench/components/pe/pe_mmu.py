@@ -8,6 +8,7 @@ from typing import Any
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
+from kernbench.components.ports import MmuPort
 from kernbench.config.schema import MmuSpec
 from kernbench.engine.api import Chunk, Engine, ProcessBody, Signal
 from kernbench.kinds import Kind
@@ -148,7 +149,7 @@ class PeMmu(Component):
     def _read(self, packet: Piece) -> Signal:
         """Ask for ``packet``; what to yield until it is here."""
         read = WalkRead(self.engine, packet.size_bytes)
-        request_read(self.site, packet, read, self.ports["niu"].node.index)
+        request_read(self.site, packet, read, self.address)
         return read.answered
 
     def run(self) -> ProcessBody:
@@ -173,3 +174,6 @@ class PeMmu(Component):
         if isinstance(message, MmuUnmapMsg):
             return [page for page in self._held if page in pages]
         return list(pages) if self.params.miss == "preload" else []
+
+
+_: type[MmuPort] = PeMmu  # mypy: it has the face that its neighbours see

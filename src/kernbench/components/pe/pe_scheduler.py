@@ -9,7 +9,8 @@ from typing import Any
 from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.advice import FEWER_COMMANDS
 from kernbench.components.base import COMPONENTS, Site
-from kernbench.components.pipeline import BEHIND, PipelineUnit
+from kernbench.components.pipeline import BEHIND, StationUnit
+from kernbench.components.ports import CpuPort, IpcqPort, SchedulerPort, port
 from kernbench.components.scoreboard import Flight, Scoreboard
 from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
@@ -17,7 +18,7 @@ from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.schema import SchedulerSpec
 from kernbench.engine.api import Engine, ProcessBody, Queue
 from kernbench.errors import CapacityError
-from kernbench.kinds import UNIT_OF, Cause, Kind, Op
+from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import (
     Command,
     DmaReadCmd,
@@ -61,7 +62,7 @@ class Lane:
 
 
 @COMPONENTS.register("pe_scheduler_v1")
-class PeScheduler(PipelineUnit):
+class PeScheduler(StationUnit):
     """One feeder admits commands in program order; a lane for each kind starts them; a counter completes them.
 
     Admission: the dead values' bytes return, TCM for the command is allocated, its plan is made, and it takes
@@ -84,6 +85,8 @@ class PeScheduler(PipelineUnit):
         place=(0.57, 0.12),
         figures=lambda spec, pe: (f"dispatch {spec.dispatch_ps / 1000:g} ns", f"{spec.tile_queue} tiles"),
     ).declare()
+    pe_cpu = port(CpuPort)
+    pe_ipcq = port(IpcqPort)
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -97,6 +100,10 @@ class PeScheduler(PipelineUnit):
         self.freed_by = NO_CAUSE
         self.freed_ps = 0
         self._ends: deque[int] = deque()
+
+    def inbox_depth(self) -> int | None:
+        """``tile_queue`` commands wait before it."""
+        return self.site.pe_spec.scheduler.tile_queue
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """The feeder, the lanes, the counter."""
@@ -184,7 +191,7 @@ class PeScheduler(PipelineUnit):
             record = self._log(ticket, start_ps, cause)
             station.free(self.engine.now_ps, record)
             if flight is None:
-                self.ports["pe_cpu"].completed(command, record)
+                self.pe_cpu.completed(command, record)
             else:
                 flight.cause, flight.admitted_ps = record, self.engine.now_ps
                 lane.flights.put(flight)
@@ -250,7 +257,7 @@ class PeScheduler(PipelineUnit):
         freed = self.scoreboard.freed
         if freed:
             for version in freed:
-                self.ports["pe_ipcq"].release(version, cause)
+                self.pe_ipcq.release(version, cause)
             freed.clear()
 
     def _give_back(self, cause: Row) -> None:
@@ -258,7 +265,7 @@ class PeScheduler(PipelineUnit):
         ends = self._ends
         while ends and ends[0] < next(iter(self.scoreboard.flights), ends[0] + 1):
             ends.popleft()
-            self.ports["pe_ipcq"].give_back(cause)
+            self.pe_ipcq.give_back(cause)
 
     # -- the lanes --------------------------------------------------------------------------------------------
 
@@ -285,7 +292,7 @@ class PeScheduler(PipelineUnit):
                     yield from self._wait_for_staging(lane, token)
                 token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
                 asked_ps = self.engine.now_ps
-                yield self.ports[UNIT_OF[token.stage.kind]].entry(token).put(token)
+                yield self.unit_at[token.stage.kind].entry(token).put(token)
                 if self.engine.now_ps > asked_ps:
                     lane.turned_ps, lane.is_behind = self.engine.now_ps, True
             lane.places.give(1)
@@ -322,4 +329,7 @@ class PeScheduler(PipelineUnit):
             self._free_slots(context.record)
             self._give_back(context.record)
             flight.done.fire()
-            self.ports["pe_cpu"].completed(command, context.record)
+            self.pe_cpu.completed(command, context.record)
+
+
+_: type[SchedulerPort] = PeScheduler  # mypy: it has the face that its neighbours see

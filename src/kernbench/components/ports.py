@@ -1,0 +1,135 @@
+"""Ports: what a unit of a PE may ask of a neighbour, a protocol for each face.
+
+A class declares ``pe_tcm = port(TcmPort)``: the neighbour of kind ``pe_tcm``, to which an edge of the graph must lead.
+The assembly binds it once, and checks that the neighbour has that face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+from kernbench.components.stream import Issued, ProgramEnd
+from kernbench.engine.api import Chunk, Inlet, Timed
+from kernbench.messages.access import Access
+from kernbench.messages.commands import Command
+from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, PagePieces
+from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, QueueEnd, QueuesMsg
+from kernbench.messages.oplog import Row
+from kernbench.messages.source_line import SourceLine
+from kernbench.messages.tokens import PipelineContext, TcmRequest, TileToken
+from kernbench.topology.graph import Node
+
+Face = TypeVar("Face")
+
+
+class Port:
+    """A declared port, until its class is made: see :func:`port`."""
+
+    def __init__(self, face: type) -> None:
+        self.names = [name for name in dir(face) if name[0] != "_"]
+
+    def missing_in(self, neighbour: object) -> list[str]:
+        """Methods and properties of the face that ``neighbour`` does not have."""
+        return [name for name in self.names if not hasattr(neighbour, name)]
+
+
+def port(face: Callable[..., Face]) -> Face:
+    """Declare a port, named as the kind of its neighbour; once connected, it is that neighbour."""
+    return cast(Face, Port(face))  # type: ignore[arg-type]
+
+
+class CpuPort(Protocol):
+    """PE_CPU: takes launches, and is told of commands that are complete."""
+
+    @property
+    def inbox(self) -> Inlet[LaunchMsg]: ...
+
+    def completed(self, command: Command, record: Row) -> None:
+        """``command`` is complete, as ``record`` says."""
+
+
+class TilePort(Protocol):
+    """Any unit that does stages of tiles."""
+
+    def entry(self, token: TileToken) -> Inlet[TileToken]:
+        """The queue in which ``token`` waits for its stage there."""
+
+
+class SchedulerPort(Protocol):
+    """PE_SCHEDULER: takes commands and completions, and hands out TCM and lanes."""
+
+    @property
+    def inbox(self) -> Inlet[Issued | ProgramEnd]: ...
+    @property
+    def completions(self) -> Inlet[PipelineContext]: ...
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def last_admission(self) -> Row:
+        """The record of the command admitted last."""
+
+    def reserve(self, size_bytes: int) -> None:
+        """Take TCM for rings, or give it back (negative)."""
+
+    def forget_lanes(self, queue: QueueEnd) -> None:
+        """A queue is gone, and with it the lanes of its sends and receives."""
+
+
+class MmuPort(Protocol):
+    """PE_MMU: takes maps, and translates."""
+
+    @property
+    def inbox(self) -> Inlet[MmuMapMsg]: ...
+
+    def translate(self, access: Access, line: SourceLine | None, *, is_write: bool) -> tuple[PagePieces, ...]:
+        """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped, or not allowed."""
+
+    def look_up(self, page: int, command: Command) -> Timed[int]:
+        """Spend the time it takes to know ``page``; of that, what was more than a hit, in ps."""
+
+
+class TcmPort(Protocol):
+    """PE_TCM: a port to read and one to write."""
+
+    def access(self, request: TcmRequest) -> int:
+        """When the last byte of ``request`` has passed, in ps."""
+
+
+class DmaPort(TilePort, Protocol):
+    """PE_DMA, as the NIU sees it."""
+
+    def land(self, chunk: Chunk) -> bool:
+        """Take part of a slot; False: no room, the wire has to hold it."""
+
+
+class FetchStorePort(TilePort, Protocol):
+    """PE_FETCH_STORE, as computing units see it."""
+
+    def free_operands(self, record: Row) -> None:
+        """A half of the operand registers is used up, as ``record`` says."""
+
+
+class IpcqPort(TilePort, Protocol):
+    """PE_IPCQ: takes installations, credits and slots that have arrived or are free."""
+
+    @property
+    def inbox(self) -> Inlet[QueuesMsg]: ...
+    @property
+    def rank(self) -> int: ...
+
+    def credit(self, message: CreditMsg) -> None:
+        """Credits have come back."""
+
+    def arrive(self, parcel: IpcqDmaToken) -> None:
+        """A slot is in its ring, with its metadata."""
+
+    def release(self, version: int, record: Row) -> None:
+        """Nothing reads the value ``version`` any more: its slots are free, as ``record`` says."""
+
+    def free(self, end: QueueEnd, number: int, record: Row) -> None:
+        """Slot ``number`` of a ring is free, as ``record`` says."""
+
+    def give_back(self, record: Row) -> None:
+        """A program has ended: credits that wait for their batch to fill travel now."""
