@@ -24,7 +24,7 @@ from kernbench.config.json_schema import json_schema
 from kernbench.config.load import load_config, load_tree, preset_names
 from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
-from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
+from kernbench.memory.watch.findings import EarlyUse, ElementRange, Race, RacingAccess, UnwrittenRead
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.messages.source_line import SourceLine
 from kernbench.ops import OPS
@@ -149,8 +149,8 @@ def _run_fields(old: str) -> str:
         "max_abs_err": 0.0,
         "reference": "numpy float64 sum",
     }  # there are no values
-    line, elements = SourceLine("", 0), Elements(1, 0, 0)
-    side = Side(verb="", line=line, kernel="", program=(0, 0, 0), pe="", time_ps=0)
+    line, elements = SourceLine("", 0), ElementRange(1, 0, 0)
+    side = RacingAccess(verb="", line=line, kernel="", program=(0, 0, 0), pe="", time_ps=0)
     race = Race("", (1,), "", elements, side, side, 1, "warn")
     example["races"] = [race.to_json()]
     example["early_uses"] = [EarlyUse("", (1,), "", 0, "", line, "", line).to_json()]

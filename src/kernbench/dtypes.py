@@ -15,7 +15,7 @@ from kernbench.registry import did_you_mean
 from kernbench.wording import quoted
 
 
-class Kind(IntEnum):
+class NumberKind(IntEnum):
     """Order of promotion: a scalar of a lower or equal kind takes the tensor's dtype."""
 
     BOOL = 0
@@ -28,7 +28,7 @@ class DType:
     """An element type. ``name`` is canonical; identity is equality. In memory int1 takes one byte."""
 
     name: str
-    kind: Kind
+    kind: NumberKind
     bits: int
     numpy: np.dtype[Any]
     signed: bool = True
@@ -40,12 +40,12 @@ class DType:
     @property
     def is_float(self) -> bool:
         """True for fp64 ... fp8."""
-        return self.kind is Kind.FLOAT
+        return self.kind is NumberKind.FLOAT
 
     @property
     def is_int(self) -> bool:
         """True for signed and unsigned integers and int1."""
-        return self.kind is not Kind.FLOAT
+        return self.kind is not NumberKind.FLOAT
 
     # What kernels ask of a dtype, by Triton's names.
 
@@ -108,11 +108,11 @@ class DType:
 
 
 def _float(name: str, bits: int, numpy_type: Any) -> DType:
-    return DType(name, Kind.FLOAT, bits, np.dtype(numpy_type))
+    return DType(name, NumberKind.FLOAT, bits, np.dtype(numpy_type))
 
 
 def _int(name: str, bits: int, signed: bool) -> DType:
-    return DType(name, Kind.INT, bits, np.dtype(name), signed)
+    return DType(name, NumberKind.INT, bits, np.dtype(name), signed)
 
 
 float64 = _float("fp64", 64, np.float64)
@@ -121,7 +121,7 @@ float16 = _float("fp16", 16, np.float16)
 bfloat16 = _float("bf16", 16, ml_dtypes.bfloat16)
 float8e4nv = _float("fp8e4nv", 8, ml_dtypes.float8_e4m3fn)
 float8e5 = _float("fp8e5", 8, ml_dtypes.float8_e5m2)
-int1 = DType("int1", Kind.BOOL, 1, np.dtype(np.bool_), signed=False)
+int1 = DType("int1", NumberKind.BOOL, 1, np.dtype(np.bool_), signed=False)
 int8, int16, int32, int64 = (_int(f"int{b}", b, True) for b in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (_int(f"uint{b}", b, False) for b in (8, 16, 32, 64))
 

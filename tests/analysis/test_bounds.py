@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.analysis.bounds import Bound, Level, gemm_bound, gemm_peak, levels_used
+from kernbench.analysis.bounds import Bound, LevelUse, gemm_bound, gemm_peak, levels_used
 from kernbench.config.load import load_config
 from kernbench.topology.builder import build_graph
 from kernbench.units import Rate, transfer_ps
@@ -24,7 +24,7 @@ def link(src, dst):
 
 def test_1024_cubed_in_fp16_from_one_hbm3_stack_is_bound_by_memory():
     # Three matrices of 1024 x 1024 fp16 are 6 MiB: at 819.2 GB/s 7.68 us (reference: Williams et al., 2009).
-    hbm = Level(3 * 1024 * 1024 * 2, Rate.of("819.2"))
+    hbm = LevelUse(3 * 1024 * 1024 * 2, Rate.of("819.2"))
     bound = gemm_bound(2 * 1024**3, Rate.of(400_000), {"hbm": hbm}, time_ps=10_000_000)
     assert (bound.limit, bound.bound_ps) == ("hbm", 7_680_000)
     assert bound.share == 0.768
@@ -36,12 +36,12 @@ def test_without_bytes_the_arithmetic_is_the_bound():
 
 
 def test_at_the_ridge_compute_is_named():
-    assert gemm_bound(100, Rate.of(1), {"hbm": Level(100, Rate.of(1))}, 100_000).limit == "compute"
+    assert gemm_bound(100, Rate.of(1), {"hbm": LevelUse(100, Rate.of(1))}, 100_000).limit == "compute"
 
 
 LEVELS = st.dictionaries(
     st.sampled_from(["hbm", "niu", "ucie", "sip link"]),
-    st.builds(Level, st.integers(0, 1 << 40), st.integers(1, 1 << 20).map(Rate.of)),
+    st.builds(LevelUse, st.integers(0, 1 << 40), st.integers(1, 1 << 20).map(Rate.of)),
 )
 
 
@@ -56,7 +56,7 @@ def test_the_bound_is_the_largest_of_all_floors(flops, levels):
 
 
 def test_a_bound_rounds_up_as_no_whole_picosecond_before_it_is_enough():
-    assert Level(1, Rate.of(3)).floor_ps == 334
+    assert LevelUse(1, Rate.of(3)).floor_ps == 334
 
 
 def test_reaching_the_bound_is_a_share_of_one():
@@ -80,7 +80,7 @@ def test_only_channels_that_moved_bytes_add_their_rate():
     one, other, idle = (node(f"sip0.cube0.hbm{channel}") for channel in (0, 1, 2))
     levels = levels_used(GRAPH, {}, {one: 4096, other: 64, idle: 0})
     assert levels == {
-        "hbm": Level(4160, Rate.of("102.4"))
+        "hbm": LevelUse(4160, Rate.of("102.4"))
     }  # two channels of two pseudo-channels of 25.6 GB/s
 
 
@@ -98,8 +98,8 @@ def test_links_count_for_their_level_with_their_own_rate():
         link("host", "sip0.pcie_ep"): 9,
     }
     assert levels_used(GRAPH, links, {}) == {
-        "niu": Level(1000, Rate.of(64)),
-        "noc": Level(200, Rate.of(64)),
-        "ucie": Level(30, Rate.of(Fraction("248.32"))),  # 256 GB/s * 0.97
-        "sip link": Level(4, Rate.of(Fraction("57.33"))),  # 63 GB/s * 0.91
+        "niu": LevelUse(1000, Rate.of(64)),
+        "noc": LevelUse(200, Rate.of(64)),
+        "ucie": LevelUse(30, Rate.of(Fraction("248.32"))),  # 256 GB/s * 0.97
+        "sip link": LevelUse(4, Rate.of(Fraction("57.33"))),  # 63 GB/s * 0.91
     }

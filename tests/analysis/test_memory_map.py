@@ -7,7 +7,7 @@ slice. Physical memory begins at 1 << 47 with the four slices of 16 MiB; the one
 import pytest
 
 from kernbench import simulate
-from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, Shard, Use, memory_map
+from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, PeakUse, Shard, memory_map
 from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.ids import PeId
 
@@ -142,7 +142,7 @@ def test_use_counts_whole_bursts_of_all_memories():
     assert made.uses == (
         *bursts,
         # the directory, and for each tensor a page of 4 segments of 32 B
-        Use(kind="page_tables", name="sip0.cube0", most_bytes=DIRECTORY + 2 * 128),
+        PeakUse(kind="page_tables", name="sip0.cube0", most_bytes=DIRECTORY + 2 * 128),
         use("sram0", 4096, kind="sram"),
     )
     mib = 1 << 20
@@ -154,7 +154,7 @@ def test_use_counts_whole_bursts_of_all_memories():
 
 
 def use(part, most_bytes, kind="hbm"):
-    return Use(kind=kind, name=f"sip0.cube0.{part}", most_bytes=most_bytes)
+    return PeakUse(kind=kind, name=f"sip0.cube0.{part}", most_bytes=most_bytes)
 
 
 def kind(name, n_used, n_all, least_to_most, capacity_bytes):

@@ -17,7 +17,7 @@ from kernbench.bench import Bench, Expected, Outcome, run
 from kernbench.ccl import install_queues
 from kernbench.ending import complete_all
 from kernbench.errors import DeadlockError, KernelError, PageFaultError, UsageError
-from kernbench.machine.kernel_runner import Program
+from kernbench.machine.kernel_runner import ProgramRun
 from kernbench.runtime.placement import DPPolicy
 
 N = 64
@@ -320,8 +320,8 @@ def test_who_is_interrupted_outside_of_the_kernel_is_told_where_that_is(monkeypa
             signal.raise_signal(signal.SIGINT)
         return next_item(program)
 
-    next_item = Program.next_item
-    monkeypatch.setattr(Program, "next_item", interrupts)
+    next_item = ProgramRun.next_item
+    monkeypatch.setattr(ProgramRun, "next_item", interrupts)
     simulation = kb.simulate("tiny")
     simulation.torch.launch(kernel, (1,), (simulation.torch.zeros(4),))
     with pytest.raises(KeyboardInterrupt):

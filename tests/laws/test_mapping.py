@@ -14,7 +14,7 @@ from kernbench.messages.oplog import OpCode
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import Arrival, IdleRoute, stages
-from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps
+from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps
 from kernbench.topology.routes import Routes
 
 HEADER, RANGE, ENTRY, POINTER = 32, 16, 32, 8
@@ -182,7 +182,7 @@ def moved(simulation, kernel, x, offset, size_bytes, op, *, times=2):
 
 def pe_requester(simulation, *, is_write):
     spec = simulation.machine.spec.pe
-    return Requester(
+    return EndPoint(
         node=simulation.graph.niu_of(0),
         max_inflight_bytes=spec.dma.max_inflight_bytes,
         port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),

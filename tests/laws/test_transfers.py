@@ -13,7 +13,7 @@ from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
 from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
-from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps
+from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps
 from kernbench.topology.routes import Routes
 from kernbench.units import Rate
 
@@ -104,7 +104,7 @@ def test_loads_from_farther_memories_take_longer_on_average():
     for pe, name in enumerate(graph.pes):
         far = "other SIP" if name.sip != at.sip else "other cube" if name.cube != at.cube else "same cube"
         spec = machine.spec.pe
-        end = Requester(
+        end = EndPoint(
             node=graph.niu_of(5),
             max_inflight_bytes=spec.dma.max_inflight_bytes,
             port=IdleServer(spec.tcm.write_rate),
@@ -273,7 +273,7 @@ def test_writes_take_their_closed_form_too():
             torch.synchronize()
             _, record = dma_records(simulation, OpCode.DMA_WRITE)
             spec = machine.spec.pe
-            end = Requester(
+            end = EndPoint(
                 node=graph.niu_of(0),
                 max_inflight_bytes=spec.dma.max_inflight_bytes,
                 port=IdleServer(spec.tcm.read_rate),

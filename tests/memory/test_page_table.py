@@ -10,7 +10,7 @@ from kernbench.dtypes import as_dtype
 from kernbench.errors import PageFaultError
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.cut import cut, run_starts
-from kernbench.memory.mapping import Block
+from kernbench.memory.mapping import TableCopy
 from kernbench.memory.page_table import N_PAST
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import MmuMapMsg
@@ -291,7 +291,7 @@ def test_a_walk_reads_the_directories_and_then_the_entry_within_the_leaf(new_mac
     machine = new_machine(sips=(1, 1), cubes=(1, 1), page_bytes=1024)
     machine.tensor((64, 16), "fp32", DPPolicy())
     mapping = machine.mapping
-    mapping.blocks[0] = Block(100, 0x5000, 101, 0x9000)
+    mapping.blocks[0] = TableCopy(100, 0x5000, 101, 0x9000)
     first = VA // 1024
     place = first // 512 % 512 * 8
     assert [(p.owner, p.pa, p.size_bytes) for p in mapping.walk(first + 2, 0, 1, 3)] == [
@@ -308,7 +308,7 @@ def test_pes_with_copies_of_their_own_have_entries_of_their_own(new_machine):
     machine = new_machine(sips=(1, 1), cubes=(1, 1), page_bytes=1024)
     machine.tensor((64, 16), "fp32", DPPolicy("replicate", "replicate", "replicate"))
     mapping = machine.mapping
-    mapping.blocks[0] = Block(100, 0x5000, 101, 0x9000)
+    mapping.blocks[0] = TableCopy(100, 0x5000, 101, 0x9000)
     (entry,) = mapping.walk(VA // 1024 + 1, 0, 3, 1)
     assert entry.pa == 0x5000 + 32 * (3 * 4 + 1)
     assert mapping.leaf_bytes(4) == 4 * 4 * 32

@@ -15,7 +15,7 @@ _LEVEL_OF_EDGE = {"niu": "niu", "mesh": "noc", "d2d": "ucie", "sip_link": "sip l
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class LevelUse:
     """What one level of the machine moved, and the rate of all of it that took part."""
 
     size_bytes: int
@@ -50,7 +50,7 @@ class Bound:
         return self.bound_ps / self.time_ps
 
 
-def gemm_bound(flops: int, peak: Rate, levels: Mapping[str, Level], time_ps: int) -> Bound:
+def gemm_bound(flops: int, peak: Rate, levels: Mapping[str, LevelUse], time_ps: int) -> Bound:
     """The bound of a kernel of ``flops`` (``2 m n k`` for a GEMM) at ``peak`` flops per ns that took ``time_ps``.
 
     >>> peak, hbm = Rate.of(2048), Level(4 << 20, Rate.of(64))
@@ -70,7 +70,7 @@ def gemm_peak(macs_per_cycle: int, clock_mhz: int, n_pes: int) -> Rate:
 
 def levels_used(
     graph: TopologyGraph, links: Mapping[int, int], memories: Mapping[int, int]
-) -> dict[str, Level]:
+) -> dict[str, LevelUse]:
     """The levels that moved bytes, each with the sum of the rates of those links or channels that took part.
 
     ``links`` and ``memories`` map an edge's and a node's index to bytes. What moved nothing adds no rate, so that
@@ -92,4 +92,4 @@ def levels_used(
         edge = graph.edges[index]
         if edge.rate is not None and edge.kind in _LEVEL_OF_EDGE:
             count(_LEVEL_OF_EDGE[edge.kind], size, edge.rate.fraction)
-    return {level: Level(size, Rate.of(rates[level])) for level, size in sizes.items()}
+    return {level: LevelUse(size, Rate.of(rates[level])) for level, size in sizes.items()}

@@ -43,7 +43,7 @@ _UNITS: dict[str, str] = {
 _CHANNELS: dict[int, str] = {OpCode.DMA_READ: "pe_dma.rd", OpCode.DMA_WRITE: "pe_dma.wr"}
 
 
-class Launch(Protocol):
+class LaunchTimes(Protocol):
     """One launch as the host saw it."""
 
     @property
@@ -93,13 +93,13 @@ class KernelSpan:
         return self.begins[self.pe].start_ps - self.start_ps
 
 
-def kernel_spans(table: Table, graph: TopologyGraph, launches: Iterable[Launch]) -> list[KernelSpan]:
+def kernel_spans(table: Table, graph: TopologyGraph, launches: Iterable[LaunchTimes]) -> list[KernelSpan]:
     """The span of each of ``launches``, by the PE that ended last (of equal ones the lowest)."""
     starts, ends = _Marks(table, graph, OpCode.START), _Marks(table, graph, OpCode.END)
     return [_kernel_span(launch, starts.within(launch), ends.within(launch)) for launch in launches]
 
 
-def _kernel_span(launch: Launch, starts: Mapping[int, OpRow], ends: Mapping[int, OpRow]) -> KernelSpan:
+def _kernel_span(launch: LaunchTimes, starts: Mapping[int, OpRow], ends: Mapping[int, OpRow]) -> KernelSpan:
     if not starts or starts.keys() != ends.keys():
         raise AssertionError("a PE started and did not end, or the other way round, or no PE started")
     last = min(ends, key=lambda pe: (-ends[pe].end_ps, pe))
@@ -133,7 +133,7 @@ class _Marks:
         self._starts, self._ends = column(table, "start_ps")[rows], column(table, "end_ps")[rows]
         self._pes = [graph.nodes[node].pe for node in column(table, "node")[rows].tolist()]
 
-    def within(self, launch: Launch) -> dict[int, OpRow]:
+    def within(self, launch: LaunchTimes) -> dict[int, OpRow]:
         """The record of each PE of ``launch``, by PE."""
         found = np.flatnonzero((self._starts >= launch.sent_ps) & (self._ends <= launch.done_ps))
         mine = [i for i in found.tolist() if self._pes[i] in launch.pes]

@@ -75,7 +75,7 @@ class TensorRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class PeakUse:
     """The most bytes of one memory that were taken at one time: by tensors, or by the page tables of a cube."""
 
     kind: Kind
@@ -123,7 +123,7 @@ class MemoryMap:
 
     layout: Layout
     tensors: tuple[TensorRow, ...]
-    uses: tuple[Use, ...]
+    uses: tuple[PeakUse, ...]
 
     def kinds(self) -> Iterator[KindOfUse]:
         """The use of each kind of memory."""
@@ -232,15 +232,17 @@ def _kind_of(owner: int, graph: TopologyGraph) -> Kind:
     return "sram" if graph.nodes[owner].kind == "sram" else "hbm"
 
 
-def _uses(records: Iterable[Mapped], graph: TopologyGraph) -> Iterator[Use]:
+def _uses(records: Iterable[Mapped], graph: TopologyGraph) -> Iterator[PeakUse]:
     for (kind, at), most_bytes in sorted(_most_taken(records, graph).items()):
         if kind == "page_tables":
             first = graph.pes[at * graph.spec.cube.pes.count]
             directories = directory_bytes(graph.spec.pe.mmu)
-            yield Use(kind=kind, name=f"sip{first.sip}.cube{first.cube}", most_bytes=most_bytes + directories)
+            yield PeakUse(
+                kind=kind, name=f"sip{first.sip}.cube{first.cube}", most_bytes=most_bytes + directories
+            )
         else:
             name = str(graph.pes[at]) if kind == "hbm" else graph.nodes[at].name
-            yield Use(kind=kind, name=name, most_bytes=most_bytes)
+            yield PeakUse(kind=kind, name=name, most_bytes=most_bytes)
 
 
 def _most_taken(records: Iterable[Mapped], graph: TopologyGraph) -> Counter[tuple[Kind, int]]:

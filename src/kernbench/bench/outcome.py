@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.dtypes import DType, Kind, as_dtype
+from kernbench.dtypes import DType, NumberKind, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.given import told, whole
 from kernbench.lang.source import user_line
@@ -183,7 +183,7 @@ def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Ten
     if dtype.is_float:
         floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="cpu")
         return floats
-    low, high = {Kind.BOOL: (0, 2), Kind.INT: (-8, 8) if dtype.signed else (0, 16)}[dtype.kind]
+    low, high = {NumberKind.BOOL: (0, 2), NumberKind.INT: (-8, 8) if dtype.signed else (0, 16)}[dtype.kind]
     integers: Tensor = torch.randint(low, high, shape, dtype=dtype, name=name, device="cpu")
     return integers
 

@@ -28,7 +28,7 @@ from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages
 from kernbench.theory.idle_queue import IdleQueue, idle_queue
 from kernbench.theory.idle_transfer import (
-    Requester,
+    EndPoint,
     host_requester,
     idle_transfer_ps,
     memory_rate,
@@ -184,7 +184,7 @@ class _Probe:
             room = (room - directory_bytes(spec.pe.mmu) - ENTRY_BYTES) * page // (page + ENTRY_BYTES)
         return max(0, room // burst * burst)
 
-    def _is_held(self, size: int, pe: Requester) -> bool:
+    def _is_held(self, size: int, pe: EndPoint) -> bool:
         """Whether the TLB holds all pages of a tensor, and TCM what is in flight and two blocks more."""
         mmu, block = self.graph.unit(0, "pe_mmu").spec, pe.descriptor_bytes
         has_room = block == size or pe.max_inflight_bytes + 2 * block <= self.machine.tcm_left_bytes(0)

@@ -54,7 +54,7 @@ def folded(comments: Iterable[str], width: int) -> Iterator[str]:
             yield from textwrap.wrap(comment, width, subsequent_indent="#   ", break_long_words=False)
 
 
-class Group(NamedTuple):
+class ColumnGroup(NamedTuple):
     """Columns that stay together, from number ``first`` of a row's cells on, under a common ``title``."""
 
     first: int
@@ -67,10 +67,10 @@ class Group(NamedTuple):
         return sum(column.width for column in self.columns)
 
 
-_SIZE, _KIND = Group(0, SIZE), Group(1, KIND)
-_OUT = Group(5, HALF, "           out-of-place         ")
-_IN = Group(9, HALF, "              in-place          ")
-_OURS = tuple(Group(13 + i, (column,)) for i, column in enumerate(OURS))
+_SIZE, _KIND = ColumnGroup(0, SIZE), ColumnGroup(1, KIND)
+_OUT = ColumnGroup(5, HALF, "           out-of-place         ")
+_IN = ColumnGroup(9, HALF, "              in-place          ")
+_OURS = tuple(ColumnGroup(13 + i, (column,)) for i, column in enumerate(OURS))
 
 
 class Table:
@@ -105,10 +105,10 @@ class Table:
             yield from (_line(block, row) for row in rows)
 
 
-def _head(block: Sequence[Group]) -> list[str]:
+def _head(block: Sequence[ColumnGroup]) -> list[str]:
     """Titles of groups if there are any, of columns, and their units; a line ends with the last group that has some."""
 
-    def line(text_of: Callable[[Group], str]) -> str:
+    def line(text_of: Callable[[ColumnGroup], str]) -> str:
         texts = [text_of(group) for group in block]
         last = max((i for i, text in enumerate(texts) if text.strip()), default=-1)
         return "".join(texts[: last + 1])
@@ -121,7 +121,7 @@ def _head(block: Sequence[Group]) -> list[str]:
     return [f"# {text[2:]}" for text in lines if text]
 
 
-def _line(block: Sequence[Group], row: CclRow) -> str:
+def _line(block: Sequence[ColumnGroup], row: CclRow) -> str:
     cells = cells_of(row)
     columns = [
         (cells[group.first + i], column.width) for group in block for i, column in enumerate(group.columns)

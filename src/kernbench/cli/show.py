@@ -245,14 +245,14 @@ def _ranks(
 
 def _as_json(limits: Peaks) -> dict[str, Any]:
     """Peaks as JSON; rates as numbers of bytes or FLOP per ns. Of a level two: what it gives, and can be reached."""
-    from kernbench.theory.peaks import Level
+    from kernbench.theory.peaks import LevelPeak
 
     found: dict[str, float | None] = {}
     for field in fields(limits):
         value = getattr(limits, field.name)
         if field.name in ("bisection", "sip_link") and value is None:
             found |= {f"{field.name}_rate": None, f"{field.name}_reachable_rate": None}
-        elif isinstance(value, Level):
+        elif isinstance(value, LevelPeak):
             found |= {
                 f"{field.name}_rate": float(value.rate),
                 f"{field.name}_reachable_rate": float(value.reachable),

@@ -205,7 +205,7 @@ def grid_of(grid: Grid, named: Mapping[str, Any]) -> tuple[int, int, int]:
     return x, y, z
 
 
-class _Written(str):
+class _TextAnnotation(str):
     """An annotation that shows as its text."""
 
     __slots__ = ()
@@ -214,8 +214,8 @@ class _Written(str):
 
 def _as_written(annotation: Any) -> Any:
     if is_constexpr(annotation):
-        return _Written(annotation if isinstance(annotation, str) else "tl.constexpr")
-    return _Written(annotation) if isinstance(annotation, str) else annotation
+        return _TextAnnotation(annotation if isinstance(annotation, str) else "tl.constexpr")
+    return _TextAnnotation(annotation) if isinstance(annotation, str) else annotation
 
 
 def _runs_when_called(fn: Callable[..., Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.dtypes import DTYPES, DType, Kind, int1, int32
+from kernbench.dtypes import DTYPES, DType, NumberKind, int1, int32
 from kernbench.errors import ShapeError, UsageError
 from kernbench.lang.affine import (
     Box,
@@ -38,7 +38,7 @@ from kernbench.ops.spec import Shape
 LIMITS = {
     dtype: (int_limits(dtype)[0], min(int_limits(dtype)[1], (1 << 63) - 1))
     for dtype in DTYPES
-    if dtype.kind is Kind.INT
+    if dtype.kind is NumberKind.INT
 }
 
 
@@ -230,7 +230,7 @@ class Known(Block):
     def item(self) -> Number:
         """The only element, as a Python number."""
         value = self._scalar(".item()")
-        if self.dtype.kind is Kind.BOOL:
+        if self.dtype.kind is NumberKind.BOOL:
             return bool(value)
         return float(value) if self.dtype.is_float else int(value)
 

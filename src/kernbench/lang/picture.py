@@ -57,7 +57,7 @@ _PLAIN_LIBRARIES = {
 _ENTROPY = {"SystemRandom", "default_rng", "PCG64", "SeedSequence"}  # ask the computer for chance
 
 
-class Values(Protocol):
+class TcmValues(Protocol):
     """What is in TCM."""
 
     def get(self, version: int, /) -> Any:
@@ -79,7 +79,7 @@ class Pictures:
     A part that was met before is its number, so circles end, and two names of one list are told from two equal lists.
     """
 
-    def __init__(self, values: Values | None) -> None:
+    def __init__(self, values: TcmValues | None) -> None:
         self._values = values
         self._n_left = MOST_PARTS
         self._met: dict[int, tuple[int, Any]] = {}  # with the part itself, which keeps its id

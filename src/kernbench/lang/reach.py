@@ -33,7 +33,7 @@ MISSING: Any = object()
 _DOES = ("__code__", "__defaults__", "__kwdefaults__")  # attributes of a function that say what it does
 
 
-class Slot:
+class Binding:
     """A place that holds the value of a name; ``is_written`` if the code of a kernel assigns it.
 
     ``place`` is a namespace, or the cell of a closure.
@@ -58,7 +58,7 @@ class Slot:
             self.place[self.name] = value
 
 
-class CellSlot(Slot):
+class CellBinding(Binding):
     """A variable of an enclosing function."""
 
     __slots__ = ()
@@ -80,7 +80,7 @@ class CellSlot(Slot):
             cell.cell_contents = value
 
 
-class ClassSlot(Slot):
+class ClassBinding(Binding):
     """An attribute of a class, whose namespace Python lets nobody write."""
 
     __slots__ = ()
@@ -97,7 +97,7 @@ class ClassSlot(Slot):
             type.__delattr__(self.place, self.name)
 
 
-class MemberSlot(Slot):
+class MemberBinding(Binding):
     """An attribute of an object whose class keeps it in one of its ``__slots__``."""
 
     __slots__ = ()
@@ -117,7 +117,7 @@ class MemberSlot(Slot):
             object.__delattr__(self.place, self.name)
 
 
-class FunctionSlot(Slot):
+class FunctionBinding(Binding):
     """What a function does: its code, or a default."""
 
     __slots__ = ()
@@ -131,7 +131,7 @@ class FunctionSlot(Slot):
         setattr(self.place, self.name, value)
 
 
-class VariableSlot(Slot):
+class VariableBinding(Binding):
     """A variable of the environment, whose text is made anew whenever it is read."""
 
     __slots__ = ()
@@ -142,17 +142,17 @@ class VariableSlot(Slot):
         return MISSING if text is None else sys.intern(text)
 
 
-class Space(NamedTuple):
+class Namespace(NamedTuple):
     """A namespace with its ``names``, of which another one that appears is a slot of ``kind`` in ``place``."""
 
-    kind: type[Slot]
+    kind: type[Binding]
     place: Any
     names: frozenset[str]
 
     @property
     def now(self) -> Mapping[str, Any]:
         """The namespace."""
-        names: Mapping[str, Any] = vars(self.place) if self.kind is ClassSlot else self.place
+        names: Mapping[str, Any] = vars(self.place) if self.kind is ClassBinding else self.place
         return names
 
 
@@ -166,7 +166,7 @@ class Reach:
 
     def __init__(self, functions: Iterable[FunctionType], held: Held, known: Reach | None = None) -> None:
         """Find what ``functions`` and those in ``held`` read and reach, beside what is ``known``."""
-        self.slots: list[Slot] = [] if known is None else list(known.slots)
+        self.slots: list[Binding] = [] if known is None else list(known.slots)
         self.values: list[Any] = [] if known is None else list(known.values)
         self.held: dict[int, Held] = {} if known is None else dict(known.held)
         self.given: Held = list(held) if known is None else list(known.given)
@@ -174,7 +174,7 @@ class Reach:
         self._names: Names = Names() if known is None else known._names
         self._numbers = {(id(slot.place), slot.name): number for number, slot in enumerate(self.slots)}
         self._seen = {id(thing) for thing in self.objects}
-        self.spaces: dict[int, Space] = {} if known is None else dict(known.spaces)
+        self.spaces: dict[int, Namespace] = {} if known is None else dict(known.spaces)
         self._follow([*functions, *self._new_in(held)])
         self.watched = [
             (path, thing)
@@ -209,15 +209,15 @@ class Reach:
                 read = names_in(function.__code__)
                 self._names = self._names.joined(read)
                 todo += self._new_in([("", module) for module in _imported(read)])
-                todo += self._enter(FunctionSlot(function, name, is_written=False) for name in _DOES)
+                todo += self._enter(FunctionBinding(function, name, is_written=False) for name in _DOES)
                 todo += self._enter(self._slots_of(function, read))
             # Every function that is reached may read every attribute: which object it is given, nobody knows.
             for thing in self.objects:
                 todo += self._enter(self._attributes_of(thing))
         if self._names.has_any_variable or id(os.environ) in self._seen:
-            self._enter_space(VariableSlot, os.environ, os.environ)
+            self._enter_space(VariableBinding, os.environ, os.environ)
             variables = dict.fromkeys(chain(os.environ, self._names.words))
-            self._enter(VariableSlot(os.environ, name, is_written=False) for name in variables)
+            self._enter(VariableBinding(os.environ, name, is_written=False) for name in variables)
 
     def _new_in(self, held: Held) -> list[FunctionType]:
         """Note what is new in ``held``, and the functions of objects' classes; the functions among it."""
@@ -236,7 +236,7 @@ class Reach:
             todo += inner
         return found
 
-    def _enter(self, slots: Iterable[Slot]) -> list[FunctionType]:
+    def _enter(self, slots: Iterable[Binding]) -> list[FunctionType]:
         """Enter ``slots``; the functions to which those lead that are new."""
         found: list[FunctionType] = []
         for slot in slots:
@@ -253,25 +253,25 @@ class Reach:
             found += self._new_in(held)
         return found
 
-    def _slots_of(self, function: FunctionType, read: Names) -> Iterator[Slot]:
+    def _slots_of(self, function: FunctionType, read: Names) -> Iterator[Binding]:
         """The globals and closures that ``function`` names."""
         names = function.__globals__
         if read.has_any_name:
-            self._enter_space(Slot, names, names)
+            self._enter_space(Binding, names, names)
         for name in [*names] if read.has_any_name else read.names:
             if (name in names or name not in KERNEL_BUILTINS) and not _is_pythons(name):
-                yield Slot(names, name, is_written=self._writes(name))
+                yield Binding(names, name, is_written=self._writes(name))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            yield CellSlot(cell, name, is_written=self._writes(name))
+            yield CellBinding(cell, name, is_written=self._writes(name))
 
-    def _attributes_of(self, thing: Any) -> Iterator[Slot]:
+    def _attributes_of(self, thing: Any) -> Iterator[Binding]:
         """The attributes of a module, a class or an object of the user's that functions name."""
         kinds = list(_users_classes_of(thing))
         own = None if isinstance(thing, type) else getattr(thing, "__dict__", None)
         for kind in kinds:
-            self._enter_space(ClassSlot, kind, vars(kind))
+            self._enter_space(ClassBinding, kind, vars(kind))
         if own is not None:
-            self._enter_space(Slot, own, own)
+            self._enter_space(Binding, own, own)
         names: Iterable[str] = self._names.attributes
         if self.looks_up or isinstance(thing, INHERITED):
             names = dict.fromkeys(chain(own or (), *map(vars, kinds)))
@@ -281,15 +281,15 @@ class Reach:
             holders = [kind for kind in kinds if name in vars(kind)]
             if holders and isinstance(vars(holders[0])[name], MemberDescriptorType):
                 if not isinstance(thing, type):
-                    yield MemberSlot(thing, name, is_written=self._writes(name))
+                    yield MemberBinding(thing, name, is_written=self._writes(name))
                 continue
             for kind in holders:
-                yield ClassSlot(kind, name, is_written=self._writes(name))
+                yield ClassBinding(kind, name, is_written=self._writes(name))
             if own is not None and (holders or name in own):  # what a class has, an object may get of its own
-                yield Slot(own, name, is_written=self._writes(name))
+                yield Binding(own, name, is_written=self._writes(name))
 
-    def _enter_space(self, kind: type[Slot], place: Any, names: Iterable[str]) -> None:
-        self.spaces[id(place)] = Space(kind, place, frozenset(names))
+    def _enter_space(self, kind: type[Binding], place: Any, names: Iterable[str]) -> None:
+        self.spaces[id(place)] = Namespace(kind, place, frozenset(names))
 
     def _writes(self, name: str) -> bool:
         return name in self._names.written or self.looks_up

@@ -15,7 +15,7 @@ from typing import Any
 from kernbench.errors import UsageError
 from kernbench.lang.held import Held, State, held_in, is_kept, is_object, is_opaque, is_plain, state_of
 from kernbench.lang.jit import JITFunction
-from kernbench.lang.reach import MISSING, Reach, Slot, is_number, reach_of
+from kernbench.lang.reach import MISSING, Binding, Reach, is_number, reach_of
 from kernbench.lang.source import defined_at
 from kernbench.lang.turn import Turn
 
@@ -50,7 +50,7 @@ class Scope:
             if (state := state_of(thing)) is not None
         ]
         self._added: list[Watched] = []
-        self._replaced: list[tuple[Slot, Any]] = []
+        self._replaced: list[tuple[Binding, Any]] = []
 
     def resume(self) -> None:
         """Note what the host has done since the launch, or since the last :meth:`pause`.

@@ -19,7 +19,7 @@ from typing import Any
 
 from kernbench.dtypes import (
     DType,
-    Kind,
+    NumberKind,
     as_dtype,
     bfloat16,
     float8e4nv,
@@ -136,7 +136,7 @@ def full(shape: Any, value: Any, dtype: Any) -> Any:
         return program.broadcast_to(program.cast(value, kind), extents)
     if not isinstance(value, (bool, int, float)):
         value = program.block(value, "the value of tl.full").item()
-    if value and kind.kind is Kind.INT:
+    if value and kind.kind is NumberKind.INT:
         _check_fill(value, kind)
     return constant(known_number(value, kind).base, kind, extents)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
-from kernbench.lang.picture import OpaqueError, Pictures, Values
+from kernbench.lang.picture import OpaqueError, Pictures, TcmValues
 from kernbench.lang.source import in_program, is_of_library
 from kernbench.messages.source_line import SourceLine
 
@@ -28,7 +28,7 @@ class Visible(NamedTuple):
     variables: tuple[Any, ...]
 
 
-def look(values: Values | None) -> Visible | None:
+def look(values: TcmValues | None) -> Visible | None:
     """See the program that calls, from the innermost of its frames outwards; None if something of it is hidden."""
     places, variables, pictures = [], [], Pictures(values)
     try:

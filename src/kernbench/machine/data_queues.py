@@ -14,7 +14,7 @@ from kernbench.messages.ipcq import Metadata, QueueEnd, Wiring
 from kernbench.topology.ids import PeId
 
 
-class Transfer:
+class SlotTransfer:
     """A send or receive, and how many of its slots are still to do."""
 
     __slots__ = ("command", "n_left")
@@ -32,8 +32,8 @@ class Direction:
         self.to = end.peer
         self.send_ring = SendRing(ring.slots, ring.first)
         self.recv_ring = ReceiveRing(ring.slots, ring.first)
-        self.sends: deque[Transfer] = deque()
-        self.recvs: deque[Transfer] = deque()
+        self.sends: deque[SlotTransfer] = deque()
+        self.recvs: deque[SlotTransfer] = deque()
         self.arrived: deque[tuple[Metadata, bool]] = deque()  # and whether it is a message's first slot
 
     def free(self, number: int, batch: int) -> None:
@@ -54,7 +54,7 @@ class DataQueues:
         self.executor = executor
         self.pes = pes
         self.into: dict[QueueEnd, Direction] = {}
-        self.unfinished: dict[int, Transfer] = {}
+        self.unfinished: dict[int, SlotTransfer] = {}
         self._seqs: defaultdict[int, dict[int, None]] = defaultdict(dict)  # unfinished, by PE
         self._ended: defaultdict[int, deque[tuple[int, list[QueueEnd]]]] = defaultdict(deque)
         self._held: dict[int, tuple[Direction, list[int]]] = {}
@@ -91,12 +91,12 @@ class DataQueues:
         if isinstance(command, IpcqSendCmd):
             self.executor.execute(command.queue.pe, command)
             source = command.operands[0]
-            transfer = Transfer(command, command.queue.ring.n_slots(source.size_bytes))
+            transfer = SlotTransfer(command, command.queue.ring.n_slots(source.size_bytes))
             self._readers[source.version] = self._readers.get(source.version, 0) + 1
             direction = self.into[command.queue.peer]
             direction.sends.append(transfer)
         else:
-            transfer = Transfer(command, command.n_slots)
+            transfer = SlotTransfer(command, command.n_slots)
             direction = self.into[command.queue]
             direction.recvs.append(transfer)
         self.unfinished[command.result.version] = transfer
@@ -152,7 +152,7 @@ class DataQueues:
             self.executor.execute(command.queue.pe, command)
             self._finish(transfer)
 
-    def _finish(self, transfer: Transfer) -> None:
+    def _finish(self, transfer: SlotTransfer) -> None:
         result = transfer.command.result
         assert result is not None
         del self.unfinished[result.version]

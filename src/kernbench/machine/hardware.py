@@ -20,7 +20,7 @@ from kernbench.machine.underway import Launches
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.replay import DataExecutor, ImmediateExecutor
 from kernbench.memory.store import MemoryStore
-from kernbench.memory.watch import RACES, Launch, Watch, require_known
+from kernbench.memory.watch import RACES, Watch, WatchedLaunch, require_known
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import LaunchId
 from kernbench.topology.address_map import AddressMap, Region
@@ -93,7 +93,7 @@ class Hardware:
         """Give it back."""
         self.ring_bytes.subtract({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
 
-    def watched_launch(self, name: str, races: str | None) -> Launch | None:
+    def watched_launch(self, name: str, races: str | None) -> WatchedLaunch | None:
         """A launch of the kernel ``name`` as the watch knows it; None where nobody looks for its races."""
         if races is not None:
             require_known("races", races, RACES)
@@ -109,7 +109,7 @@ class Hardware:
         grid: tuple[int, int, int],
         wiring: Wiring | None,
         launch: LaunchId,
-        watched: Launch | None,
+        watched: WatchedLaunch | None,
     ) -> Identity:
         """Who a program of ``launch`` is; ``watched`` is its launch as the watch knows it."""
         pe, pe_name = program.pe, str(self.graph.pes[program.pe])

@@ -15,7 +15,7 @@ from typing import Any
 
 from kernbench.config.schema import Config
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
-from kernbench.machine.data_queues import DataQueues, Transfer
+from kernbench.machine.data_queues import DataQueues, SlotTransfer
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.watch import Watch
 from kernbench.messages.access import Access
@@ -36,7 +36,7 @@ from kernbench.topology.ids import PeId
 ZERO = Fraction(0)
 
 
-class Written:
+class StoredBytes:
     """When each byte that a rank has stored exists: disjoint intervals ``[low, high)`` in order."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class RankTimes:
         self.last = ZERO
         self.link_free: defaultdict[QueueEnd | None, Fraction] = defaultdict(Fraction)
         self.done: dict[int, Fraction] = {}
-        self.written = Written()
+        self.written = StoredBytes()
 
     def end(self, when: Fraction) -> Fraction:
         """Note that something ends at ``when``."""
@@ -123,7 +123,7 @@ class IdealQueues(DataQueues):
             self._arrivals[queue.peer].append(left + way.alpha)
         super().issue(command)
 
-    def _finish(self, transfer: Transfer) -> None:
+    def _finish(self, transfer: SlotTransfer) -> None:
         command = transfer.command
         if isinstance(command, IpcqRecvCmd):
             assert command.result is not None

@@ -115,7 +115,7 @@ class ProgramPort:
         )
 
 
-class Program(ProgramPort):
+class ProgramRun(ProgramPort):
     """One program of a launch in simulated time.
 
     ``body(port)`` runs the kernel, within the ``scope`` of its launch; ``executor`` computes values (None in mode
@@ -127,12 +127,12 @@ class Program(ProgramPort):
         self,
         who: Identity,
         *,
-        body: Callable[[Program], None],
+        body: Callable[[ProgramRun], None],
         scope: Scope,
         executor: DataExecutor | None,
         lines: CommandLines,
         now_ps: Callable[[], int],
-        require_change: Callable[[Program], None],
+        require_change: Callable[[ProgramRun], None],
     ) -> None:
         super().__init__(who)
         self.scope = scope

@@ -23,7 +23,7 @@ from kernbench.machine import counters, stuck
 from kernbench.machine.assemble import Assembly
 from kernbench.machine.counters import NOTHING_MOVED, Moved
 from kernbench.machine.hardware import Hardware
-from kernbench.machine.kernel_runner import Program
+from kernbench.machine.kernel_runner import ProgramRun
 from kernbench.machine.queue_ends import credits_travel, require_received, slots_travel
 from kernbench.machine.underway import LaunchSpan, Underway
 from kernbench.memory.mapping import TensorMapping, TensorRange
@@ -156,10 +156,10 @@ class Machine(Hardware):
         launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
         self.page_tables.begin(launch, pes)
         scope = Scope(as_kernel(kernel), args, meta)
-        by_pe: dict[int, list[Program]] = {}
+        by_pe: dict[int, list[ProgramRun]] = {}
         for program in programs:
             by_pe.setdefault(program.pe, []).append(
-                Program(
+                ProgramRun(
                     self.identity(program, grid, wiring, launch, watched),
                     body=lambda port: run_program(kernel, args, meta, port),
                     scope=scope,
@@ -314,7 +314,7 @@ class Machine(Hardware):
         done = f", {n_programs - n_left:,} of {n_programs:,} programs done" if n_programs else ""
         return f"{format_ps(self.now_ps)} simulated{done}"
 
-    def _require_change(self, program: Program) -> None:
+    def _require_change(self, program: ProgramRun) -> None:
         """DeadlockError if nothing can change what ``program`` polls: all else stood still when it looked last, too."""
         before = program.standstill
         found = stuck.standstill(self.launches, self.assembly)

@@ -10,7 +10,7 @@ from kernbench.engine.api import Signal
 from kernbench.errors import UsageError
 from kernbench.lang.scope import Scope
 from kernbench.machine.counters import Moved
-from kernbench.machine.kernel_runner import Program
+from kernbench.machine.kernel_runner import ProgramRun
 from kernbench.memory.mapping import TensorRange
 
 
@@ -43,7 +43,7 @@ class Underway:
     stream: Hashable
     pes: frozenset[int]
     operands: tuple[TensorRange, ...]
-    programs: Mapping[int, Sequence[Program]] = field(default_factory=dict)
+    programs: Mapping[int, Sequence[ProgramRun]] = field(default_factory=dict)
     scope: Scope | None = None
 
     @property
@@ -58,7 +58,7 @@ class Underway:
             return False
         return not any(mine.overlaps(other) for mine in self.operands for other in operands)
 
-    def left(self) -> Iterator[tuple[int, list[Program]]]:
+    def left(self) -> Iterator[tuple[int, list[ProgramRun]]]:
         """Each PE with the programs that have not ended there, in order: the PE is at the first."""
         for pe, programs in self.programs.items():
             left = [program for program in programs if not program.has_ended]

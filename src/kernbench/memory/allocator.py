@@ -17,7 +17,7 @@ VA_BASE, VA_END = 1 << 30, PA_BASE
 N_NAMED = 4  # allocations that a capacity error names
 
 
-class Block(NamedTuple):
+class Allocation(NamedTuple):
     """An allocation: what was asked for, what it takes after alignment, and for whom."""
 
     size_bytes: int
@@ -42,7 +42,7 @@ class FreeList:
         self.size_bytes = size_bytes
         self.align_bytes = align_bytes
         self.fit = fit
-        self.blocks: dict[int, Block] = {}
+        self.blocks: dict[int, Allocation] = {}
         self.holes: list[tuple[int, int]] = []
         self._by_room: list[tuple[int, int]] = []
         self._add_hole(base, size_bytes)
@@ -61,7 +61,7 @@ class FreeList:
             raise CapacityError(self._exhausted(size_bytes, label))
         start, room = self._remove_hole(self._index_with_room(taken))
         self._add_hole(start + taken, room - taken)
-        self.blocks[start] = Block(size_bytes, taken, label)
+        self.blocks[start] = Allocation(size_bytes, taken, label)
         return start
 
     def free(self, address: int, size_bytes: int) -> None:

@@ -36,7 +36,7 @@ class TensorRange(NamedTuple):
         return self.va < other.end and other.va < self.end
 
 
-class Block(NamedTuple):
+class TableCopy(NamedTuple):
     """Where a cube keeps its copy of a tensor's entries: the leaf, and the directory that leads to it."""
 
     owner: int
@@ -86,7 +86,7 @@ class TensorMapping:
         self.shards = shards
         self.entries = PageEntries(shards, page_bytes)
         self.first_page = shards.va // page_bytes
-        self.blocks: dict[int, Block] = {}
+        self.blocks: dict[int, TableCopy] = {}
 
     @property
     def n_pages(self) -> int:

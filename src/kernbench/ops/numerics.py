@@ -14,7 +14,7 @@ import numpy as np
 
 from kernbench.dtypes import (
     DType,
-    Kind,
+    NumberKind,
     as_dtype,
     bfloat16,
     float8e4nv,
@@ -128,7 +128,7 @@ def promote_numbers(dtype: DType | None, values: Sequence[Number], *, divides: b
     if dtype is not None:
         is_weak = meeting.kind <= dtype.kind
         meeting = promote(dtype, dtype if is_weak else meeting, divides=divides)
-    if meeting.kind is Kind.INT:
+    if meeting.kind is NumberKind.INT:
         low, high = int_limits(meeting)
         for value in values:
             if not low <= value <= high:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Protocol
 
 from kernbench.config.schema import TopologySpec
-from kernbench.theory.peaks import Level, Peaks
+from kernbench.theory.peaks import LevelPeak, Peaks
 from kernbench.units import Rate, format_bytes, format_ps, percent
 from kernbench.wording import plural
 
@@ -136,7 +136,7 @@ def peak_rows(peaks: Peaks) -> list[tuple[str, str]]:
     ]
 
 
-def _level(level: Level, n: int) -> str:
+def _level(level: LevelPeak, n: int) -> str:
     """What ``n`` of a level give, and can be reached."""
     rate = _rate(level.rate.scaled(n))
     if level.reachable == level.rate:

@@ -10,8 +10,8 @@ from kernbench.config.rules.memory import directory_bytes
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.memory.allocator import PEMemAllocator, VirtualAllocator
-from kernbench.memory.cut import Grid
-from kernbench.memory.mapping import Block, TensorMapping
+from kernbench.memory.cut import Cells
+from kernbench.memory.mapping import TableCopy, TensorMapping
 from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.messages.ipcq import Wiring
@@ -160,7 +160,7 @@ class Heap:
             leaf_pa = memory.allocate(size_bytes, label)
             undo.callback(memory.release, leaf_pa, size_bytes)
             first = self._memory(cube * self._pes_per_cube, "hbm")
-            mapping.blocks[cube] = Block(memory.owner, leaf_pa, first.owner, self._directories[first])
+            mapping.blocks[cube] = TableCopy(memory.owner, leaf_pa, first.owner, self._directories[first])
 
     def _free_entries(self, mapping: TensorMapping) -> None:
         size_bytes = mapping.leaf_bytes(self._pes_per_cube)
@@ -193,7 +193,7 @@ class Heap:
                 copies[cell].append(Copy(pe, memory.owner, pa))
         return copies
 
-    def _free(self, copies: Sequence[Sequence[Copy]], grid: Grid, space: str) -> None:
+    def _free(self, copies: Sequence[Sequence[Copy]], grid: Cells, space: str) -> None:
         for cell, of_cell in enumerate(copies):
             size_bytes = grid.cell_bytes(cell)
             for copy in of_cell:

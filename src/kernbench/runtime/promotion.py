@@ -7,7 +7,7 @@ from functools import reduce
 
 from kernbench.dtypes import (
     DType,
-    Kind,
+    NumberKind,
     bfloat16,
     float16,
     float32,
@@ -153,4 +153,4 @@ def number_type(number: Number) -> DType:
 
 def is_castable(source: DType, target: DType) -> bool:
     """Whether a result of dtype ``source`` may be written to a tensor of ``target``: to its kind or a higher one."""
-    return source.kind <= target.kind or (source.kind is Kind.INT and target.is_float)
+    return source.kind <= target.kind or (source.kind is NumberKind.INT and target.is_float)

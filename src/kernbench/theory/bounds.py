@@ -153,30 +153,30 @@ def _ways(peers: Sequence[Sequence[int]], alpha: Fraction) -> dict[tuple[int, in
     return found
 
 
-class Needs(NamedTuple):
+class BytesNeeded(NamedTuple):
     """Bytes that must be sent in all, and that must be reduced in all."""
 
     sent: int
     reduced: int = 0
 
 
-def needs(collective: Collective, problem: Problem) -> Needs:
+def needs(collective: Collective, problem: Problem) -> BytesNeeded:
     """What a collective must move at least. ``problem.n_elem`` are those of the smaller buffer of a rank."""
     p, n = problem.n_ranks, problem.size_bytes
     match collective:
         case "barrier":
-            return Needs(0)
+            return BytesNeeded(0)
         case "all_reduce":
-            return Needs(2 * (p - 1) * n, (p - 1) * n)
+            return BytesNeeded(2 * (p - 1) * n, (p - 1) * n)
         case "reduce_scatter":
-            return Needs(p * (p - 1) * n, p * (p - 1) * n)
+            return BytesNeeded(p * (p - 1) * n, p * (p - 1) * n)
         case "all_gather":
-            return Needs(p * (p - 1) * n)
+            return BytesNeeded(p * (p - 1) * n)
         case "reduce":
-            return Needs((p - 1) * n, (p - 1) * n)
+            return BytesNeeded((p - 1) * n, (p - 1) * n)
         case "send_recv":
-            return Needs(n)
-    return Needs((p - 1) * n)
+            return BytesNeeded(n)
+    return BytesNeeded((p - 1) * n)
 
 
 def crossing(collective: Collective, problem: Problem, ranks: frozenset[int]) -> tuple[Fraction, Fraction]:

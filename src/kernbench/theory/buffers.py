@@ -13,7 +13,7 @@ from math import ceil
 
 from kernbench.config.schema import NocSpec
 from kernbench.theory.idle_path import stages
-from kernbench.theory.idle_transfer import IdleServer, Requester, idle_transfer_ps, memory_rate
+from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps, memory_rate
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
 from kernbench.units import PS_PER_NS, Rate, ceil_div
@@ -62,7 +62,7 @@ def _chunk_sizes(noc: NocSpec) -> list[int]:
 
 
 def full_rate_window(
-    graph: TopologyGraph, routes: Routes, requester: Requester, memory: int, *, is_write: bool
+    graph: TopologyGraph, routes: Routes, requester: EndPoint, memory: int, *, is_write: bool
 ) -> int:
     """A window in which the way of ``requester`` to ``memory`` never runs dry.
 

@@ -38,7 +38,7 @@ class IdleServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requester:
+class EndPoint:
     """One end of a transfer: its window, and how its own memory takes or gives a chunk.
 
     If it has pages (of ``page_bytes``, 0: none), it looks each up before the first packet from it; the transfer begins
@@ -69,10 +69,10 @@ class Requester:
                     at, before_ps = at + packet, 0
 
 
-def host_requester(graph: TopologyGraph) -> Requester:
+def host_requester(graph: TopologyGraph) -> EndPoint:
     """The host, whose copies have one window for each SIP."""
     spec = graph.spec.host
-    return Requester(
+    return EndPoint(
         node=graph.node("host").index,
         max_inflight_bytes=spec.max_inflight_bytes,
         port=IdleServer(spec.dram_rate),
@@ -82,12 +82,12 @@ def host_requester(graph: TopologyGraph) -> Requester:
 
 def pe_requester(
     graph: TopologyGraph, pe: int, *, descriptor_bytes: int = 0, is_write: bool = False
-) -> Requester:
+) -> EndPoint:
     """PE number ``pe``, about to load from the beginning of a tensor, or to store there."""
     node = graph.nodes[graph.niu_of(pe)]
     spec = node.pe_spec
     assert spec is not None
-    return Requester(
+    return EndPoint(
         node=node.index,
         max_inflight_bytes=spec.dma.max_inflight_bytes,
         port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),
@@ -102,7 +102,7 @@ def pe_requester(
 def idle_transfer_ps(
     graph: TopologyGraph,
     routes: Routes,
-    requester: Requester,
+    requester: EndPoint,
     memory: int,
     size_bytes: int,
     *,
@@ -134,7 +134,7 @@ def _memory(graph: TopologyGraph, node: int) -> tuple[IdleServer, int]:
 
 def _read(
     graph: TopologyGraph,
-    requester: Requester,
+    requester: EndPoint,
     there: IdleRoute,
     back: IdleRoute,
     memory: IdleServer,
@@ -142,7 +142,7 @@ def _read(
     size_bytes: int,
 ) -> int:
     noc = graph.spec.cube.noc
-    window = _Window(requester.max_inflight_bytes)
+    window = _InFlight(requester.max_inflight_bytes)
     now_ps = done_ps = 0
     for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
         now_ps = window.take(packet, now_ps + look_up_ps)
@@ -160,7 +160,7 @@ def _read(
 
 def _write(
     graph: TopologyGraph,
-    requester: Requester,
+    requester: EndPoint,
     there: IdleRoute,
     back: IdleRoute,
     memory: IdleServer,
@@ -168,7 +168,7 @@ def _write(
     size_bytes: int,
 ) -> int:
     noc = graph.spec.cube.noc
-    window = _Window(requester.max_inflight_bytes)
+    window = _InFlight(requester.max_inflight_bytes)
     now_ps = done_ps = 0
     for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
         now_ps = window.take(packet, now_ps + look_up_ps)
@@ -184,7 +184,7 @@ def _write(
     return done_ps
 
 
-class _Window:
+class _InFlight:
     """Bytes in flight: when the next request may go."""
 
     def __init__(self, total_bytes: int) -> None:

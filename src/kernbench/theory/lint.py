@@ -9,7 +9,7 @@ from math import ceil
 from kernbench.config.schema import HbmSpec, TopologySpec
 from kernbench.theory.buffers import full_rate_bytes, full_rate_queue, full_rate_window, under_way_bytes
 from kernbench.theory.idle_transfer import host_requester, memory_rate, pe_requester
-from kernbench.theory.peaks import Level, Peaks
+from kernbench.theory.peaks import LevelPeak, Peaks
 from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.routes import Routes
@@ -90,7 +90,7 @@ def _levels_held_back(spec: TopologySpec, limits: Peaks) -> Told:
     """Levels of which less can be reached than they give, beside ports and memories, which are told one by one."""
     cube, link = spec.cube, spec.cube.noc.link_rate
     n_channels = min(cube.hbm.channels, cube.pes.count)
-    given: list[tuple[str, Level | None, Rate | None]] = [
+    given: list[tuple[str, LevelPeak | None, Rate | None]] = [
         ("HBM of a cube", limits.cube_hbm, _least(cube.hbm.sustained_rate, link).scaled(n_channels)),
         ("SRAM of a cube", limits.cube_sram, _least(cube.sram.bank_rate, link).scaled(cube.sram.banks)),
         ("TCM of a PE, reading", limits.tcm_read, None),

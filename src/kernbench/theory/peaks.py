@@ -32,7 +32,7 @@ _KEY_OF_END = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class LevelPeak:
     """One level of a machine: the ``rate`` of its pins or wires, and what traffic can reach of it.
 
     ``limited_by`` are the keys whose rates hold the traffic at that.
@@ -61,15 +61,15 @@ class Peaks:
     pe_flops_per_ns: Fraction
     cube_flops_per_ns: Fraction
     system_flops_per_ns: Fraction
-    cube_hbm: Level
-    cube_sram: Level
-    tcm_read: Level
-    niu: Level
-    bisection: Level | None
-    ucie_port: Level
-    io_noc: Level
-    host: Level
-    sip_link: Level | None
+    cube_hbm: LevelPeak
+    cube_sram: LevelPeak
+    tcm_read: LevelPeak
+    niu: LevelPeak
+    bisection: LevelPeak | None
+    ucie_port: LevelPeak
+    io_noc: LevelPeak
+    host: LevelPeak
+    sip_link: LevelPeak | None
     ridge: Fraction
 
 
@@ -125,7 +125,7 @@ class _Ways:
         self.spec = graph.spec
         self.routes = Routes(graph)
 
-    def hbm(self) -> Level:
+    def hbm(self) -> LevelPeak:
         """The first cube's PEs load from their own slices."""
         cube = self.spec.cube
         layout = HbmLayout.of(cube)
@@ -137,14 +137,14 @@ class _Ways:
         found = flow(self.routes, {memory: channel for memory, _ in pairs}, self._pes(), pairs)
         return self._level(cube.hbm.channel_rate.scaled(cube.hbm.channels), found)
 
-    def sram(self) -> Level:
+    def sram(self) -> LevelPeak:
         """The first cube's PEs load from all its banks."""
         sram = self.spec.cube.sram
         banks = {self._node(f"sram{bank}").index: sram.bank_rate for bank in range(sram.banks)}
         found = flow(self.routes, banks, self._pes(), product(banks, self._pes()))
         return self._level(sram.bank_rate.scaled(sram.banks), found)
 
-    def niu(self) -> Level:
+    def niu(self) -> LevelPeak:
         """A PE loads: through the link from its router, into TCM."""
         pe = self.spec.pe
         rates = {
@@ -154,7 +154,7 @@ class _Ways:
         }
         return _slowest(pe.dma.rate, rates)
 
-    def ucie_port(self) -> Level:
+    def ucie_port(self) -> LevelPeak:
         """From one cube to the next; from the IO die to a cube, if there is one only."""
         ports = self.graph.of_kind("ucie")
         between = [edge for port in ports for edge in self._from_cube(port)]
@@ -168,18 +168,18 @@ class _Ways:
         ports = self.graph.of_kind("io_ucie")
         return [edge for port in ports for edge in self.graph.out_edges(port.index) if edge.kind == "d2d"]
 
-    def _crossing(self, link: Edge) -> Level:
+    def _crossing(self, link: Edge) -> LevelPeak:
         """A die-to-die link with what feeds it and what drains it."""
         feeders = [e for e in self.graph.in_edges(link.src) if e.kind != "d2d"]
         drains = [e for e in self.graph.out_edges(link.dst) if e.kind != "d2d"]
         cut = min(([link], feeders, drains), key=_sum)
-        return Level(rate=_rate_of(link), reachable=Rate.of(_sum(cut)), limited_by=self._keys(cut))
+        return LevelPeak(rate=_rate_of(link), reachable=Rate.of(_sum(cut)), limited_by=self._keys(cut))
 
-    def io_noc(self) -> Level:
+    def io_noc(self) -> LevelPeak:
         """From the IO die's crossbar to a column of cubes."""
         return replace(self._crossing(self._into_cubes()[0]), rate=self.spec.sip.io_die.noc.link_rate)
 
-    def host(self) -> Level:
+    def host(self) -> LevelPeak:
         """The host writes to all memory of the first SIP."""
         host, spec = self.graph.node("host").index, self.spec
         memories = self._memories(0)
@@ -189,7 +189,7 @@ class _Ways:
         end_point = spec.sip.io_die.pcie_ep
         return self._level(end_point.rate.scaled(end_point.payload_eff), found)
 
-    def sip_link(self) -> Level:
+    def sip_link(self) -> LevelPeak:
         """The PEs of the first SIP load from all memory of the second."""
         memories = self._memories(1)
         pes = {self.graph.niu_of(pe): self.spec.pe.tcm.write_rate for pe in self.graph.pes_of_sip(0)}
@@ -198,9 +198,9 @@ class _Ways:
         link = self.spec.system.sip_link
         return self._level(link.rate.scaled(link.payload_eff), flow(self.routes, memories, pes, pairs))
 
-    def _level(self, rate: Rate, found: Flow) -> Level:
+    def _level(self, rate: Rate, found: Flow) -> LevelPeak:
         ends = dict.fromkeys(_KEY_OF_END[self.graph.nodes[node].kind] for node in found.ends)
-        return Level(rate=rate, reachable=found.rate, limited_by=(*self._keys(found.cut), *ends))
+        return LevelPeak(rate=rate, reachable=found.rate, limited_by=(*self._keys(found.cut), *ends))
 
     def _keys(self, cut: Iterable[Edge]) -> tuple[str, ...]:
         """The keys that set the rates of these links."""
@@ -230,7 +230,7 @@ def _sum(edges: Iterable[Edge]) -> Fraction:
     return sum((_rate_of(edge).fraction for edge in edges), Fraction(0))
 
 
-def _slowest(rate: Rate, rates: Mapping[str, Rate]) -> Level:
+def _slowest(rate: Rate, rates: Mapping[str, Rate]) -> LevelPeak:
     """A level of which the slowest of ``rates``, by key, can be reached."""
     key = min(rates, key=lambda key: rates[key].fraction)
-    return Level(rate=rate, reachable=rates[key], limited_by=(key,))
+    return LevelPeak(rate=rate, reachable=rates[key], limited_by=(key,))

@@ -10,7 +10,7 @@ import pytest
 
 from kernbench.memory.watch import races
 from kernbench.memory.watch.lanes import Lanes
-from kernbench.memory.watch.order import Epoch, Launch, Thread
+from kernbench.memory.watch.order import Epoch, Thread, WatchedLaunch
 from kernbench.memory.watch.races import Accesses
 from kernbench.messages.access import Access
 from kernbench.messages.source_line import SourceLine
@@ -40,7 +40,9 @@ class History:
 
     def __init__(self, seed, n_threads=4):
         self.rng = random.Random(seed)
-        self.threads = [Thread(i, Launch("k", "warn"), (i, 0, 0), f"pe{i}", {}) for i in range(n_threads)]
+        self.threads = [
+            Thread(i, WatchedLaunch("k", "warn"), (i, 0, 0), f"pe{i}", {}) for i in range(n_threads)
+        ]
         self.epochs = [thread.epoch for thread in self.threads]
         self.n_over = [[0] * n_threads for _ in self.threads]  # a vector clock for each
         self.memory = np.zeros(SIZE, np.uint8)
@@ -157,7 +159,7 @@ def test_whatever_races_is_found_and_nothing_else_is(part, most_noted, monkeypat
 
 
 def test_memory_does_not_grow_with_the_number_of_accesses():
-    threads = [Thread(i, Launch("k", "warn"), (i, 0, 0), f"pe{i}", {}) for i in range(3)]
+    threads = [Thread(i, WatchedLaunch("k", "warn"), (i, 0, 0), f"pe{i}", {}) for i in range(3)]
     accesses = Accesses(VA, SIZE, ITEM, lambda *found: None)
     rng = random.Random(0)
 

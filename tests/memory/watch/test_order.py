@@ -5,7 +5,7 @@ import random
 import sys
 
 from kernbench.dtypes import float32
-from kernbench.memory.watch.order import Launch, Thread
+from kernbench.memory.watch.order import Thread, WatchedLaunch
 from kernbench.messages.commands import DmaReadCmd, IpcqRecvCmd, IpcqSendCmd, Operand, Space, WaitCmd
 from kernbench.messages.ipcq import QueueEnd, RingSpec
 from kernbench.messages.source_line import SourceLine
@@ -19,7 +19,9 @@ class World:
 
     def __init__(self, n):
         self.messages = {}
-        self.threads = [Thread(i, Launch("k", "warn"), (i, 0, 0), f"pe{i}", self.messages) for i in range(n)]
+        self.threads = [
+            Thread(i, WatchedLaunch("k", "warn"), (i, 0, 0), f"pe{i}", self.messages) for i in range(n)
+        ]
         self.end = QueueEnd(name="W", pe=0, rank=0, ring=RING)
         self.version = 0
 
@@ -115,7 +117,7 @@ def test_a_program_that_began_later_knows_and_is_known():
     world = World(1)
     first = world.access(0)
     message = world.send(0)
-    late = Thread(7, Launch("k", "warn"), (0, 0, 0), "pe7", world.messages)
+    late = Thread(7, WatchedLaunch("k", "warn"), (0, 0, 0), "pe7", world.messages)
     world.threads.append(late)
     world.recv(1, message)
     world.recv(0, late.epoch)

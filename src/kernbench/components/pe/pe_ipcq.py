@@ -20,7 +20,7 @@ from kernbench.units import format_bytes, format_ps
 from kernbench.wording import plural
 
 
-class Side:
+class QueueSide:
     """One direction of a queue end. ``waiting`` is the command of the token that waits here, if any.
 
     ``moved_ps`` is when anything last happened in this direction.
@@ -44,9 +44,9 @@ class Rings:
 
     def __init__(self, engine: Engine, end: QueueEnd, name: str, depth: int) -> None:
         ring = end.ring
-        self.send = Side(engine, f"{name}.send", depth)
+        self.send = QueueSide(engine, f"{name}.send", depth)
         self.send_ring = SendRing(ring.slots, ring.first)
-        self.recv = Side(engine, f"{name}.recv", depth)
+        self.recv = QueueSide(engine, f"{name}.recv", depth)
         self.recv_ring = ReceiveRing(ring.slots, ring.first)
         self.arrived: Queue[IpcqDmaToken] = engine.queue(None, f"{name}.arrived")
 
@@ -191,7 +191,7 @@ class PeIpcq(PipelineUnit):
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, side.station, record)
 
-    def _wait_for_credit(self, side: Side, ring: SendRing, end: QueueEnd) -> ProcessBody:
+    def _wait_for_credit(self, side: QueueSide, ring: SendRing, end: QueueEnd) -> ProcessBody:
         asked_ps = self.engine.now_ps
         while not ring.credits:
             side.changed = self.engine.signal()

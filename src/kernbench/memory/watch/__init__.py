@@ -4,17 +4,17 @@
 keep what happened to one tensor, ``findings`` are what is told of it, and ``watch`` is what the machine talks to.
 """
 
-from kernbench.memory.watch.findings import EarlyUse, Race, Side, UnwrittenRead
-from kernbench.memory.watch.order import Launch, Thread
+from kernbench.memory.watch.findings import EarlyUse, Race, RacingAccess, UnwrittenRead
+from kernbench.memory.watch.order import Thread, WatchedLaunch
 from kernbench.memory.watch.watch import RACES, UNINITIALISED, Watch, require_known, watch_of
 
 __all__ = [
     "RACES",
     "UNINITIALISED",
     "EarlyUse",
-    "Launch",
+    "WatchedLaunch",
     "Race",
-    "Side",
+    "RacingAccess",
     "Thread",
     "UnwrittenRead",
     "Watch",

@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Elements:
+class ElementRange:
     """Elements of a tensor, by their flat numbers: how many, the first and the last."""
 
     count: int
@@ -24,14 +24,14 @@ class Elements:
     last: int
 
     @classmethod
-    def of(cls, numbers: Ints) -> Elements:
+    def of(cls, numbers: Ints) -> ElementRange:
         """Elements of these flat numbers, rising, each once."""
         return cls(len(numbers), int(numbers[0]), int(numbers[-1]))
 
     def text(self, shape: tuple[int, ...]) -> str:
         """In words.
 
-        >>> Elements(1, 5, 5).text((2, 4)), Elements(3, 0, 7).text((8,))
+        >>> ElementRange(1, 5, 5).text((2, 4)), ElementRange(3, 0, 7).text((8,))
         ('element [1, 1]', '3 elements from [0] to [7]')
         """
         first, last = (_index(number, shape) for number in (self.first, self.last))
@@ -45,7 +45,7 @@ def _index(number: int, shape: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RacingAccess:
     """One of the two accesses of a race: what, where in the kernel, by which program of which launch, and when.
 
     ``time_ps`` is when that program first did it there: simulated time, 0 in mode ``data``.
@@ -86,9 +86,9 @@ class Race:
     tensor: str
     shape: tuple[int, ...]
     dtype: str
-    elements: Elements
-    first: Side
-    second: Side
+    elements: ElementRange
+    first: RacingAccess
+    second: RacingAccess
     n_pairs: int
     level: str
 
@@ -133,7 +133,7 @@ class UnwrittenRead:
     tensor: str
     shape: tuple[int, ...]
     dtype: str
-    elements: Elements
+    elements: ElementRange
     line: SourceLine
     pe: str
     is_float: bool

@@ -20,7 +20,7 @@ Clock = npt.NDArray[np.int32]
 MOST_BEHIND = 64  # messages, each received before the next was sent, whose clocks are not added up
 
 
-class Launch:
+class WatchedLaunch:
     """One launch as races see it: its kernel's name, and how what it does is told ("warn" or "error")."""
 
     __slots__ = ("level", "name")
@@ -42,7 +42,7 @@ class Thread:
     def __init__(
         self,
         number: int,
-        launch: Launch,
+        launch: WatchedLaunch,
         ids: tuple[int, int, int],
         pe_name: str,
         messages: dict[int, Epoch],
@@ -91,9 +91,9 @@ class Epoch:
         self.n_sends = n_sends
         self._before = before
         self._taken = taken
-        self._known: Known | None = None
+        self._known: VectorClock | None = None
 
-    def known(self) -> Known | None:
+    def known(self) -> VectorClock | None:
         """The knowledge of the thread in this epoch; None behind no message. The messages have been received."""
         if self._before is None:
             return self._known
@@ -106,7 +106,7 @@ class Epoch:
         for epoch in reversed(waiting):
             if epoch._taken:
                 taken = [messages.pop(version) for version in epoch._taken if version in messages]
-                known = Known(known, taken) if taken else known
+                known = VectorClock(known, taken) if taken else known
             epoch._known, epoch._before = known, None
         return known
 
@@ -118,7 +118,7 @@ class Epoch:
         return known is not None and known.n_over(thread.number) > n_sends
 
 
-class Known:
+class VectorClock:
     """What a thread knows to be over when it has received messages: how many epochs of each thread, its vector clock.
 
     ``messages`` are the epochs at whose ends they were sent. The clock is added up only when it is asked for, for most
@@ -128,7 +128,7 @@ class Known:
 
     __slots__ = ("_before", "_clock", "_depth", "_messages")
 
-    def __init__(self, before: Known | None, messages: Sequence[Epoch]) -> None:
+    def __init__(self, before: VectorClock | None, messages: Sequence[Epoch]) -> None:
         self._before = before
         self._messages = messages
         self._clock: Clock | None = None
@@ -160,7 +160,7 @@ class Known:
         assert self._clock is not None
         return self._clock
 
-    def _behind(self) -> list[Known]:
+    def _behind(self) -> list[VectorClock]:
         """The knowledge of others that this one is added up from."""
         every = [self._before, *[epoch.known() for epoch in self._messages]]
         return [known for known in every if known is not None]

@@ -16,9 +16,9 @@ from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTable
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
-from kernbench.memory.watch.findings import EarlyUse, Elements, Race, Side, UnwrittenRead
+from kernbench.memory.watch.findings import EarlyUse, ElementRange, Race, RacingAccess, UnwrittenRead
 from kernbench.memory.watch.lanes import Ints, Lanes, lanes_of
-from kernbench.memory.watch.order import Epoch, Launch, Thread
+from kernbench.memory.watch.order import Epoch, Thread, WatchedLaunch
 from kernbench.memory.watch.races import Accesses, Act
 from kernbench.memory.watch.written import Written
 from kernbench.messages.access import Access
@@ -66,12 +66,12 @@ class Watch:
 
     # -- programs and messages ----------------------------------------------------------------------------
 
-    def begin(self, name: str, races: str | None) -> Launch | None:
+    def begin(self, name: str, races: str | None) -> WatchedLaunch | None:
         """A launch of kernel ``name`` begins, watched as ``races`` says (None: as everything); None if it is not."""
         level = self.races if races is None else require_known("races", races, RACES)
-        return None if level == "off" else Launch(name, level)
+        return None if level == "off" else WatchedLaunch(name, level)
 
-    def thread(self, launch: Launch, ids: tuple[int, int, int], pe_name: str) -> Thread:
+    def thread(self, launch: WatchedLaunch, ids: tuple[int, int, int], pe_name: str) -> Thread:
         """A program of ``launch``."""
         self._n_threads += 1
         return Thread(self._n_threads - 1, launch, ids, pe_name, self._messages)
@@ -234,7 +234,7 @@ class Watch:
             tensor=shards.name,
             shape=shards.shape,
             dtype=str(shards.dtype),
-            elements=Elements.of(numbers),
+            elements=ElementRange.of(numbers),
             first=_side(earlier),
             second=_side(later),
             n_pairs=1,
@@ -246,7 +246,7 @@ class Watch:
             numbers = np.union1d(numbers, self._numbers[key])
             race = replace(
                 known,
-                elements=Elements.of(numbers),
+                elements=ElementRange.of(numbers),
                 n_pairs=known.n_pairs + 1,
                 level="error" if is_error else known.level,
             )
@@ -266,7 +266,7 @@ class Watch:
             tensor=shards.name,
             shape=shards.shape,
             dtype=str(shards.dtype),
-            elements=Elements.of(_elements(cells, cell_bytes, shards)),
+            elements=ElementRange.of(_elements(cells, cell_bytes, shards)),
             line=line,
             pe=pe,
             is_float=shards.dtype.is_float,
@@ -337,7 +337,7 @@ def _elements(cells: Ints, cell_bytes: int, shards: ShardMap) -> Ints:
     return np.unique(cells * cell_bytes // shards.dtype.size_bytes)
 
 
-def _side(act: Act) -> Side:
+def _side(act: Act) -> RacingAccess:
     verb = "tl.store" if act.is_store else "tl.load"
     thread = act.thread
-    return Side(verb, act.line, thread.launch.name, thread.ids, thread.pe_name, act.time_ps)
+    return RacingAccess(verb, act.line, thread.launch.name, thread.ids, thread.pe_name, act.time_ps)
