@@ -118,9 +118,9 @@ def simulate(case: Case) -> Measured:
     from kernbench.bench.collectives.inputs import Inputs, expected
     from kernbench.bench.collectives.volume import bus_factor
     from kernbench.ccl.communicator import Communicator
+    from kernbench.device.placement import DPPolicy
     from kernbench.dtypes import float32
     from kernbench.garbage import rarely_collected
-    from kernbench.runtime.placement import DPPolicy
     from kernbench.simulation import Simulation
     from kernbench.theory.ceilings import lines_of
 
@@ -128,7 +128,7 @@ def simulate(case: Case) -> Measured:
     with rarely_collected():
         simulation = Simulation.of("default", mode=case.mode, keep_log=False)
         torch, machine = simulation.torch, simulation.machine
-        communicator = Communicator(torch, ranks)
+        communicator = Communicator(torch.ahbm, ranks)
         communicator.install(case.algorithm)
         sources, results = (
             [torch.empty(n_elem, policy=DPPolicy(only=rank)) for rank in ranks] for _ in range(2)

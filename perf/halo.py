@@ -73,7 +73,7 @@ def exchange(torch: Any, steps: int) -> Check:
 
 def stencil(torch: Any, steps: int) -> Check:
     """Launch it."""
-    outcome = halo_exchange(torch, block=N, steps=steps, pes=len(torch.machine.pes))
+    outcome = halo_exchange(torch, block=N, steps=steps, pes=len(torch.ahbm.machine.pes))
 
     def is_right() -> bool:
         (tiles,), (expected,) = outcome.outputs, outcome.expected()
@@ -129,15 +129,15 @@ def simulate(name: str, steps: int) -> Measured:
         cpu_s, most_mb = time.process_time() - cpu_from, peak_mb()
         if not is_right():
             raise SystemExit(f"{name}: after {steps} steps a value is wrong")
-    (wiring,) = torch.wirings
+    (wiring,) = torch.ahbm.wirings
     messages = steps * sum(len(site.ends) for site in wiring.sites.values())
-    engine = torch.machine.engine
+    engine = torch.ahbm.machine.engine
     return Measured(
         case=name,
         steps=steps,
         messages=messages,
         events=engine.events,
-        simulated_us=torch.machine.now_ps / 1e6,
+        simulated_us=torch.ahbm.machine.now_ps / 1e6,
         cpu_s=cpu_s,
         bar_cpu_s=case.bars_cpu_s.get(steps),
         us_per_message=cpu_s / messages * 1e6,

@@ -481,7 +481,7 @@ def test_the_end_of_a_simulation_frees_its_tensors_and_reports_remain(mode):
         line = sys._getframe().f_lineno - 1
         x = simulation.torch.zeros(64, name="x")
         increment[(4,)](x, 16)
-    assert simulation.torch.heap.virtual.blocks == {}
+    assert simulation.device.heap.virtual.blocks == {}
     assert (simulation.report().kernel_time_ps > 0) == (mode != "data")
     with pytest.raises(UsageError) as error:
         x.fetch()
@@ -591,7 +591,7 @@ def test_the_context_knows_what_it_has():
     torch = kb.simulate("tiny").torch
     assert hasattr(torch, "zeros")
     assert not hasattr(torch, "nn")
-    assert torch.memory_bytes() == 64 * MIB
+    assert torch.ahbm.memory_bytes() == 64 * MIB
 
 
 def test_random_numbers_follow_from_the_seed_alone():

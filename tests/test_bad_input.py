@@ -28,7 +28,7 @@ FULL = Path("/dev/full")
 BENCH = '''\
 from kernbench.bench import Expected, Outcome, bench
 from kernbench.lang import jit, tl
-from kernbench.runtime.placement import DPPolicy
+from kernbench.device.placement import DPPolicy
 import numpy as np
 
 @jit

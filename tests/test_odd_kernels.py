@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import CapacityError, PageFaultError, ShapeError
 from kernbench.lang import jit, tl
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.testing import run
 

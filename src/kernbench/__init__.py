@@ -30,15 +30,15 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     )
     from kernbench.bench.probe import run_probe
     from kernbench.ccl import QueuePair, install_queues
+    from kernbench.device.placement import DPPolicy
     from kernbench.dtypes import accumulate_type, as_dtype
     from kernbench.errors import UsageError
     from kernbench.lang import tl
     from kernbench.lang.jit import jit
     from kernbench.limits import limited
-    from kernbench.runtime.context import Context
-    from kernbench.runtime.placement import DPPolicy
-    from kernbench.runtime.tensor import Tensor
     from kernbench.simulation import Simulation, simulate
+    from kernbench.torch.context import Context
+    from kernbench.torch.tensor import Tensor
 
     __version__: str
 else:
@@ -57,14 +57,14 @@ force_one_blas_thread()
 wait_at_exit()
 
 _PUBLIC = {
-    "Context": "kernbench.runtime.context",
-    "DPPolicy": "kernbench.runtime.placement",
+    "Context": "kernbench.torch.context",
+    "DPPolicy": "kernbench.device.placement",
     "Expected": "kernbench.bench",
     "Outcome": "kernbench.bench",
     "QueuePair": "kernbench.ccl",
     "Room": "kernbench.bench",
     "Simulation": "kernbench.simulation",
-    "Tensor": "kernbench.runtime.tensor",
+    "Tensor": "kernbench.torch.tensor",
     "UsageError": "kernbench.errors",
     "accumulate_type": "kernbench.dtypes",
     "as_dtype": "kernbench.dtypes",

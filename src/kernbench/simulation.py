@@ -21,6 +21,8 @@ from kernbench.analysis.measures import Measure, added
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
+from kernbench.device.measures import Measures
+from kernbench.device.open_device import OpenDevice
 from kernbench.dist.facade import add_distributed
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
@@ -36,17 +38,16 @@ from kernbench.memory.watch import watch_of
 from kernbench.registry import did_you_mean, registering_from
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
-from kernbench.runtime.context import Context
-from kernbench.runtime.measures import Measures
 from kernbench.theory.ideal import IdealModel
 from kernbench.topology.builder import build_graph
+from kernbench.torch.context import Context
 from kernbench.wording import quoted
 
 MODES = ("timed", "data", "timing")
 
 
 class Simulation:
-    """One machine and its host context, ``torch``. Two of them in one process do not see each other.
+    """One machine, its ``device``, and ``torch`` on it. Two of them in one process do not see each other.
 
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
     ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``ideal``
@@ -110,9 +111,10 @@ class Simulation:
                     tie_seed=tie_seed,
                     watch=watch,
                 )
-        self.torch = Context(self.machine, seed=seed)
+        self.device = OpenDevice(self.machine)
+        self.torch = Context(self.device, seed=seed)
         add_distributed(self.torch)
-        self.torch.measures = Measures(self.machine, self._open_part)
+        self.device.measures = Measures(self.machine, self._open_part)
         self.keeps_rows = (
             True  # of the op log from before a measure, for reports and traces of the whole window
         )
@@ -150,23 +152,23 @@ class Simulation:
     @property
     def turn(self) -> Turn:
         """Which thread uses it."""
-        return self.torch.turn
+        return self.device.turn
 
     def close(self) -> None:
-        """Close ``torch``: see :meth:`Context.close`. Reports can still be made."""
-        self.torch.close()
+        """Close ``torch``: see :meth:`OpenDevice.close`. Reports can still be made."""
+        self.device.close()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.torch.__reduce_ex__(protocol)
+        return self.device.__reduce_ex__(protocol)
 
     def __enter__(self) -> Simulation:
-        self.torch.__enter__()
+        self.device.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.torch.__exit__(kind, error, trace)
+        self.device.__exit__(kind, error, trace)
 
     @in_turn
     def begin_window(self) -> None:
@@ -174,14 +176,14 @@ class Simulation:
 
         Mode ``data`` has no times.
         """
-        self.torch.complete_launches()
+        self.device.complete_launches()
         if isinstance(self.machine, Machine):
             self._part = _Part(self, Window(self.machine))
         else:
             self.machine.failure = ""
         if self.machine.watch is not None:
             self.machine.watch.begin_window()
-        self.torch.measures.begin(self._part)
+        self.device.measures.begin(self._part)
 
     @in_turn
     def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
@@ -210,17 +212,17 @@ class Simulation:
         """
         flops = whole(flops, "measures(): flops")
         self._require_complete("measures()")
-        return self.torch.measures.found(flops, None if gemm is None else as_dtype(gemm))
+        return self.device.measures.found(flops, None if gemm is None else as_dtype(gemm))
 
     @in_turn
     def apart(self) -> Measured:
         """What happened since :meth:`begin_window` before, between and after what was measured."""
         self._require_complete("apart()")
-        return added(self.torch.measures.apart())
+        return added(self.device.measures.apart())
 
     def _require_complete(self, what: str) -> None:
         """Complete what was launched; UsageError if an error stopped something since the window began."""
-        self.torch.complete_launches()
+        self.device.complete_launches()
         if self.machine.failure:
             raise UsageError(
                 f"{what}: a launch failed {self.machine.failure}, and what came before it says nothing about it; "
@@ -258,7 +260,7 @@ class Simulation:
         if not isinstance(self.machine, Machine):
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
         if not self.machine.is_stopped:
-            self.torch.complete_launches()
+            self.device.complete_launches()
         table = self.machine.log.table()
         rounds = [
             HostSlice(
@@ -267,7 +269,7 @@ class Simulation:
                 one.opened_ps + one.device_time_ps,
                 {"kernel_time_ps": one.kernel_time_ps},
             )
-            for name, one in self.torch.measures.rounds().items()
+            for name, one in self.device.measures.rounds().items()
         ]
         write_trace(path, table, self.graph, _launch_slices(self.machine, table), rounds)
 

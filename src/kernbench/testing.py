@@ -16,13 +16,13 @@ from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.config.load import Overrides, load_config
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import UsageError
 from kernbench.given import whole
 from kernbench.lang.program import PerProgram
 from kernbench.registry import did_you_mean
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation
+from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
 
 MOST_RANKS = 1 << 17  # as many as a machine has PEs
@@ -176,7 +176,7 @@ def run_collective(
     n_elem = n_source // n_ranks if is_cut else n_source
     simulation = _machine(grid or n_ranks, overrides, mode=mode, races=races, uninitialised=uninitialised)
     torch: Any = simulation.torch
-    communicator = Communicator(torch, range(n_ranks), **_settings(rings))
+    communicator = Communicator(simulation.device, range(n_ranks), **_settings(rings))
     given = _placed(torch, "source", list(sources))
     n_made = n_elem * n_ranks if is_joined else n_elem
     made = [torch.zeros(n_made, dtype=sources[0].dtype, policy=DPPolicy(only=r)) for r in range(n_ranks)]

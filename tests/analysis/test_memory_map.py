@@ -8,7 +8,7 @@ import pytest
 
 from kernbench import simulate
 from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, PeakUse, Shard, memory_map
-from kernbench.runtime.placement import DPPolicy
+from kernbench.device.placement import DPPolicy
 from kernbench.topology.ids import PeId
 
 VA = 0x4000_0000
@@ -21,7 +21,7 @@ STARTS = (SLICES[0] + DIRECTORY, *SLICES[1:])  # of what is mapped first
 def map_of(program, *overrides):
     """The map of what ``program(torch)`` makes."""
     simulation = simulate("tiny", mode="data", overrides=overrides)
-    heap, records = simulation.torch.heap, []
+    heap, records = simulation.device.heap, []
     heap.mapped = lambda mapping, policy: records.append(
         Mapped(mapping=mapping, policy=str(policy), others=tuple(heap.mappings.values()))
     )

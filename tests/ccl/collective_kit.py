@@ -9,11 +9,12 @@ import numpy as np
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation, simulate
 from kernbench.theory.group import Group
 from kernbench.topology.ids import PeId
+from kernbench.torch.context import Context
 
 load_algorithms()
 DTYPES = ("fp32", "fp16", "bf16", "int32")
@@ -69,7 +70,7 @@ class Run:
         root: int = 0,
         in_place: bool = False,
     ) -> None:
-        torch, p = communicator.torch, communicator.group.n_ranks
+        torch, p = Context(communicator.device, seed=0), communicator.group.n_ranks
         out = n_out(name, n_elem, p)
 
         def put(array: np.ndarray, rank: int):

@@ -87,7 +87,7 @@ def worlds_of(name):
 
 @pytest.mark.parametrize(("name", "p"), [(name, p) for name in NAMES for p in worlds_of(name)])
 def test_every_rank_has_the_result_of_the_algorithms_own_order(name, p, sent, all_mixes):
-    communicator = Communicator(machine(p).torch, range(p))
+    communicator = Communicator(machine(p).device, range(p))
     world = worlds_of(name).index(p)
     for size, n_elem in enumerate(SIZES):
         n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
@@ -125,7 +125,7 @@ def come_and_look(come_ptr, seen_ptr, BARRIER: tl.constexpr, P: tl.constexpr):
 @pytest.mark.parametrize("p", WORLDS)
 def test_behind_a_barrier_everybody_sees_that_everybody_has_come(p, mode):
     torch, barrier = machine(p, mode).torch, ALGORITHMS["dissemination_barrier"]
-    communicator = Communicator(torch, range(p))
+    communicator = Communicator(torch.ahbm, range(p))
     come, seen = torch.zeros(p, dtype="int32"), torch.zeros(p, p, dtype="int32")
     wiring = communicator.install("dissemination_barrier")
     torch.launch(come_and_look, (p,), (come, seen, barrier.kernel, p), queues=wiring)
@@ -167,7 +167,7 @@ def busiest(name, monkeypatch, key):
         issue(self, command)
 
     monkeypatch.setattr(DataQueues, "issue", counting)
-    communicator = Communicator(machine(P).torch, range(P))
+    communicator = Communicator(machine(P).device, range(P))
     check(communicator, name, N, "fp32", "sum")
     communicator.remove()
     return max(counted.values())
@@ -189,7 +189,7 @@ def test_two_trees_share_the_load_of_a_rank(name, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_random_floats_are_rounded_in_the_algorithms_own_order(name):
     p, n_elem = 8, 40
-    communicator = Communicator(machine(p).torch, range(p))
+    communicator = Communicator(machine(p).device, range(p))
     random = np.random.default_rng(1)
     for dtype, op in product(("fp32", "fp16", "bf16"), ("sum", "avg", "prod")):
         values = random.normal(size=(p, n_in(name, n_elem, p))).astype(as_dtype(dtype).numpy)
@@ -206,7 +206,7 @@ def test_a_nan_is_kept_and_zeros_of_both_signs_and_nans_are_the_same_on_all_rank
     p = 8
     values = np.random.default_rng(2).choice([0.0, -0.0, 1.0, np.nan], (p, 48), p=[0.3, 0.3, 0.3, 0.1])
     vectors = list(values.astype(np.float32))
-    communicator = Communicator(machine(p).torch, range(p))
+    communicator = Communicator(machine(p).device, range(p))
     run = check(communicator, name, 48 // p if n_in(name, 1, p) == p else 48, "fp32", op, vectors=vectors)
     assert np.isnan(np.concatenate(run.results)).any()
     if ALGORITHMS[name].collective == "all_reduce":
@@ -224,7 +224,7 @@ def test_bools_are_reduced_as_truths_and_integers_bit_by_bit(name, dtype, op):
     p, n_elem = 3 if serves(name, 3) else 4, 7
     bits = np.random.default_rng(5).integers(0, 256, (p, n_in(name, n_elem, p)))
     vectors = list((bits % 2 if dtype == "int1" else bits * 0x0102_0301).astype(as_dtype(dtype).numpy))
-    communicator = Communicator(machine(p).torch, range(p))
+    communicator = Communicator(machine(p).device, range(p))
     check(communicator, name, n_elem, dtype, op, vectors=vectors)
     communicator.remove()
 
@@ -244,7 +244,7 @@ def test_bools_are_reduced_as_truths_and_integers_bit_by_bit(name, dtype, op):
 )
 def test_rings_of_any_depth_and_kind_do(name, p, n_elem, slots, slot_bytes, kind, batch, dtype, op, in_place):
     rings = {"slots": slots, "slot_bytes": slot_bytes, "buffer_kind": kind, "credit_batch": min(batch, slots)}
-    communicator = Communicator(machine(p).torch, range(p), **rings)
+    communicator = Communicator(machine(p).device, range(p), **rings)
     if is_served(name, communicator.group, n_elem):
         in_place = in_place and ALGORITHMS[name].collective not in ("reduce_scatter", "all_gather")
         for _ in range(2):  # the second begins where the first left the rings
@@ -268,7 +268,7 @@ GROUPS = {
 @pytest.mark.parametrize("pes", GROUPS)
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_of_any_pes_in_any_order(name, pes):
-    communicator = Communicator(simulate(FOUR_CUBES, mode="data").torch, GROUPS[pes])
+    communicator = Communicator(simulate(FOUR_CUBES, mode="data").device, GROUPS[pes])
     if is_served(name, communicator.group):
         check(communicator, name, 48, "fp32", "sum", root=1)
 
@@ -319,13 +319,13 @@ def test_what_no_algorithm_can_do_is_refused_before_it_begins():
     torch = machine(4).torch
     vectors = numbers(0, 4, 6, "fp32")
     with pytest.raises(UsageError) as raised:
-        Run(Communicator(torch, range(4)), "pairwise_all_to_all", vectors, 6)
+        Run(Communicator(torch.ahbm, range(4)), "pairwise_all_to_all", vectors, 6)
     assert str(raised.value) == "6 elements are no even blocks for 4 ranks; give a multiple of 4 elements"
     with pytest.raises(UsageError) as raised:
-        Run(Communicator(torch, range(4), slot_bytes=2), "ring_allreduce", vectors, 6)
+        Run(Communicator(torch.ahbm, range(4), slot_bytes=2), "ring_allreduce", vectors, 6)
     assert str(raised.value) == "ring_allreduce: a slot of 2 B holds no element of 4 B"
     with pytest.raises(UsageError) as raised:
-        Run(Communicator(torch, range(4), slots=2, credit_batch=3), "ring_allreduce", vectors, 6)
+        Run(Communicator(torch.ahbm, range(4), slots=2, credit_batch=3), "ring_allreduce", vectors, 6)
     assert str(raised.value) == (
         "ring_allreduce: 2 slots cannot fill a batch of 3 credits; give credit_batch 2 or less"
     )
@@ -356,7 +356,7 @@ def test_a_ring_has_all_ranks_and_is_a_cycle_of_neighbours_where_there_is_one(a,
 @pytest.mark.parametrize("n_left_out", [0, 1])
 def test_a_ring_over_two_sips_leaves_each_once(topology, n_left_out):
     torch = simulate(topology, mode="data").torch
-    ranks = Communicator(torch, range(len(torch.machine.pes) - n_left_out)).group
+    ranks = Communicator(torch.ahbm, range(len(torch.ahbm.machine.pes) - n_left_out)).group
     ring = ring_order(ranks)
     assert sorted(ring) == list(range(ranks.n_ranks))
     sips = [ranks.pes[rank].sip for rank in ring]
@@ -374,7 +374,7 @@ def test_a_mesh_is_folded_and_a_torus_is_not(a, b):
 
 
 def test_levels_are_pes_cubes_and_sips():
-    communicator = Communicator(simulate(FOUR_CUBES, mode="data").torch, range(16))
+    communicator = Communicator(simulate(FOUR_CUBES, mode="data").device, range(16))
     places = level_places(communicator.group)
     assert sorted(places) == sorted(product(range(4), range(2), range(2)))
     for pe, place in zip(communicator.group.pes, places, strict=True):

@@ -6,8 +6,8 @@ import pytest
 
 from kernbench.ccl.algorithm import ALGORITHMS
 from kernbench.ccl.communicator import Communicator
+from kernbench.device.placement import DPPolicy
 from kernbench.lang import jit, tl
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 from tests.ccl.collective_kit import Run, machine, n_in, numbers, serves
 from tests.ccl.test_algorithms import MIXES, NAMES, check
@@ -24,7 +24,7 @@ SIZES = (3, 200)
 def test_in_simulated_time_too_every_rank_has_the_result_of_the_algorithms_own_order(name):
     worlds = [p for p in WORLDS if serves(name, p)]
     for n_cases, (p, n_elem) in enumerate(product(worlds, SIZES), start=NAMES.index(name)):
-        communicator = Communicator(machine(p, "timed").torch, range(p))
+        communicator = Communicator(machine(p, "timed").device, range(p))
         n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
         dtype, op = MIXES[n_cases % len(MIXES)]
         check(communicator, name, n_elem, dtype, op, root=n_cases % p, seed=n_cases)
@@ -47,7 +47,9 @@ def test_no_depth_of_the_rings_makes_it_stand_still(name, rings):
     p, n_elem = 4, 160
     vectors = numbers(0, p, n_in(name, n_elem, p), "fp32")
     settings = {"slot_bytes": 32, **SHALLOW[rings]}
-    communicators = [Communicator(machine(p, mode).torch, range(p), **settings) for mode in ("data", "timed")]
+    communicators = [
+        Communicator(machine(p, mode).device, range(p), **settings) for mode in ("data", "timed")
+    ]
     data, timed = (Run(c, name, vectors, n_elem) for c in communicators)
     assert [x.tobytes() for x in timed.results] == [x.tobytes() for x in data.results]
     for communicator in communicators:
@@ -67,7 +69,7 @@ def waiting_for_all(zero_ptr, before_ptr, after_ptr, COME: tl.constexpr, LATE: t
 @pytest.mark.parametrize("p", WORLDS)
 def test_nobody_leaves_a_barrier_before_everybody_has_come(p):
     torch, barrier = machine(p, "timed").torch, ALGORITHMS["dissemination_barrier"]
-    communicator = Communicator(torch, range(p))
+    communicator = Communicator(torch.ahbm, range(p))
     communicator.run("dissemination_barrier", [], [], n_elem=0)
     wiring = communicator.install("dissemination_barrier")
     for late in {0, p // 2, p - 1}:
@@ -82,7 +84,7 @@ def test_two_windows_in_opposite_phases_are_faster_than_one_after_the_other():
     p, n_elem, times_ps = 4, 1 << 16, {}
     for name in ("ring_allreduce", "ring_sliced_allreduce"):
         simulation = simulate("default", mode="timing", keep_log=False)
-        torch, communicator = simulation.torch, Communicator(simulation.torch, range(p))
+        torch, communicator = simulation.torch, Communicator(simulation.device, range(p))
         vectors = [torch.empty(n_elem, policy=DPPolicy(only=rank)) for rank in range(p)]
         communicator.install(name)
         begin_ps = simulation.machine.now_ps

@@ -13,7 +13,7 @@ import pytest
 
 from kernbench.benches.ccl_allreduce import worker
 from kernbench.ccl.communicator import Communicator
-from kernbench.runtime.placement import DPPolicy
+from kernbench.device.placement import DPPolicy
 from kernbench.simulation import simulate
 from tests.ccl.collective_kit import REFERENCES
 
@@ -63,7 +63,7 @@ def ran(case):
     for span in machine.spans:
         for node, size_bytes in span.moved.memories.items():
             moved[machine.graph.nodes[node].kind] += size_bytes
-    group = Communicator(torch, range(p)).group
+    group = Communicator(torch.ahbm, range(p)).group
     return Ran(vectors, results, REFERENCES[case.algorithm](group, vectors, "sum", 0), moved)
 
 

@@ -16,18 +16,19 @@ from kernbench.bench.collectives.request import Request
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator, usable_slots
 from kernbench.config.load import load_config
+from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealQueues
 from kernbench.messages.commands import IpcqSendCmd
 from kernbench.messages.fabric import Vc
 from kernbench.messages.ipcq import parts_of
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Send, evaluate
 from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.topology.routes import Routes
+from kernbench.torch.context import Context
 from kernbench.units import ceil_div
 from tests.ccl.collective_kit import cube_of, n_in, n_out, serves, sides
 from tests.ccl.cost_table import COSTS, cost
@@ -65,7 +66,7 @@ def schedule(communicator, name, n_elem):
 
 def run(communicator, name, n_elem):
     """One launch on empty tensors; waits for its end."""
-    torch = communicator.torch
+    torch = Context(communicator.device, seed=0)
     sources, results = (
         [
             torch.empty(n(name, n_elem, len(communicator.pes)), policy=DPPolicy(only=pe))
@@ -112,7 +113,7 @@ def test_kernel_schedule_and_table_agree_on_what_each_link_of_the_ideal_machine_
     n_elem, is_crossbar = even_elems(p), ALGORITHMS[name].is_crossbar
     model = IdealModel(F(11), F(3, 2), F(1, 3), is_crossbar)
     simulation = simulate("tiny", mode="data", overrides=cube_of(p), ideal=model)
-    communicator = Communicator(simulation.torch, range(p))
+    communicator = Communicator(simulation.device, range(p))
     run(communicator, name, n_elem)
     scheduled = evaluate(schedule(communicator, name, n_elem), model)
     carried = {(end.rank, end.peer.rank, end.name): size_bytes for end, size_bytes in sent.items()}
@@ -202,7 +203,7 @@ class Carried(NamedTuple):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_machine_carries_the_tables_total_and_on_each_link_the_sum_of_messages_over_the_routes(name, where):
     simulation, _, _, pes, n_elem, rings = machine(where), *MACHINES[where]
-    communicator = Communicator(simulation.torch, pes, **rings)
+    communicator = Communicator(simulation.device, pes, **rings)
     if reason := ALGORITHMS[name].refuses(communicator.group):
         pytest.skip(reason)
     p = len(pes)

@@ -263,12 +263,12 @@ def test_a_thousand_mixed_collectives_end_with_all_credits_home_and_flat_memory(
         do(torch.distributed._backend._queue_cache.clear)
         machine.log.forget() if mode == "timed" else None
         assert kept_by(machine) == 0
-        assert (torch.wirings, torch.heap.mappings) == ([], {})
+        assert (torch.ahbm.wirings, torch.ahbm.heap.mappings) == ([], {})
         blocks[number] = blocks_of(machine)
 
     with simulate("tiny", mode=mode, keep_log=False) as simulation:
         torch = spawn(simulation, N, mixed, 1000, MEMBERS, watch, 2)
-        assert torch.wirings == []
+        assert torch.ahbm.wirings == []
     assert all(have == slots for number in credits for have, slots in credits[number])
     assert all(credits.values())
     assert blocks[1000] - blocks[500] < 250  # of 500 calls: less than half a block for each
@@ -296,7 +296,7 @@ def test_queues_of_a_mixed_program_leave_half_of_each_tcm_to_kernels(n_ranks):
     left_bytes = []
 
     def watch(number, torch):
-        left_bytes.extend(torch.machine.tcm_left_bytes(pe) for pe in range(n_ranks))
+        left_bytes.extend(torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(n_ranks))
 
     evens, first = range(0, n_ranks, 2), range(n_ranks // 2)
     with simulate("default", mode="data", keep_log=False) as simulation:
@@ -317,7 +317,7 @@ def test_queues_that_would_fill_tcm_give_way_to_new_ones():
         dist.init_process_group("ahbm")
         for call in (dist.barrier, partial(dist.all_reduce, x), partial(dist.all_gather_single, y, x)):
             call()
-            installed.append((rank, [wiring.ring_bytes(0) for wiring in torch.wirings]))
+            installed.append((rank, [wiring.ring_bytes(0) for wiring in torch.ahbm.wirings]))
         assert x.numpy().tolist() == [10.0] * 6
         assert y.numpy().tolist() == [10.0] * 6 * N
         dist.destroy_process_group()
@@ -348,7 +348,7 @@ def test_queues_that_give_way_and_come_back_do_so_in_the_same_order_each_time():
     hashes, n_installed = [], []
 
     def watch(number, torch):
-        n_installed.append(len(torch.wirings))
+        n_installed.append(len(torch.ahbm.wirings))
 
     for _ in range(2):
         with simulate("tiny", mode="timed", overrides=LITTLE_ROOM) as simulation:

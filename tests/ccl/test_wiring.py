@@ -376,7 +376,7 @@ def test_rings_that_cannot_be_are_refused(options, text):
     torch = simulate("tiny", mode="data").torch
     with pytest.raises(UsageError, match=f"^{re.escape('install_queues: ' + text)}$"):
         install_queues(torch, **options)
-    assert torch.wirings == []
+    assert torch.ahbm.wirings == []
 
 
 # -- where they lie ---------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_a_ring_in_tcm_takes_its_bytes_from_kernels(mode):
     )
     assert capacity_error(torch(), room + 1) is not None
     removed = torch()
-    removed.remove_queues(removed.wirings[0])
+    removed.ahbm.remove_queues(removed.ahbm.wirings[0])
     assert capacity_error(removed, 65536) is None
 
 
@@ -430,7 +430,7 @@ def test_a_ring_in_memory_takes_no_tcm(mode, kind):
 
 def free_bytes(torch):
     """What is free, by memory; of those that were ever used."""
-    return {memory.where: memory.free_bytes for memory in torch.heap.memories()}
+    return {memory.where: memory.free_bytes for memory in torch.ahbm.heap.memories()}
 
 
 @MODES
@@ -447,10 +447,10 @@ def test_rings_that_do_not_fit_the_tcm_are_refused_with_their_sum(mode):
     one_ring = {"queues": [one("a", "b", 0, 1)], "pes": [0, 1], "directions": (), "slots": 1}
     with pytest.raises(CapacityError):
         install_queues(torch, **one_ring, slot_bytes=(48 << 10) + 1)
-    assert torch.wirings == [first]
-    torch.remove_queues(install_queues(torch, **one_ring, slot_bytes=48 << 10))
-    torch.remove_queues(install_queues(torch, slots=2, slot_bytes=12 << 10))
-    assert [torch.machine.tcm_left_bytes(pe) for pe in range(4)] == [48 << 10] * 4
+    assert torch.ahbm.wirings == [first]
+    torch.ahbm.remove_queues(install_queues(torch, **one_ring, slot_bytes=48 << 10))
+    torch.ahbm.remove_queues(install_queues(torch, slots=2, slot_bytes=12 << 10))
+    assert [torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(4)] == [48 << 10] * 4
 
 
 @MODES
@@ -474,12 +474,12 @@ def test_rings_that_do_not_fit_the_tcm_are_refused_with_their_sum(mode):
 def test_rings_that_do_not_fit_a_memory_are_refused_and_take_nothing(mode, kind, slot_bytes, text):
     """A PE's slice of HBM is 16 MiB; in the SRAM of 1 MiB, of four PEs two have room."""
     torch = simulate("tiny", mode=mode).torch
-    torch.remove_queues(install_queues(torch, buffer_kind=kind))
+    torch.ahbm.remove_queues(install_queues(torch, buffer_kind=kind))
     before = free_bytes(torch)
     with pytest.raises(CapacityError, match=f"^{re.escape(text)}"):
         install_queues(torch, buffer_kind=kind, slot_bytes=slot_bytes)
     assert free_bytes(torch) == before
-    assert torch.wirings == []
+    assert torch.ahbm.wirings == []
 
 
 @pytest.mark.parametrize("kind", ["sram", "hbm"])
@@ -491,7 +491,7 @@ def test_the_rings_of_a_pe_lie_side_by_side_in_one_memory(kind):
         pas = [end.pa for end in site.ends.values()]
         assert np.diff(pas).tolist() == [1024] * 3
         taken += pas
-        region = torch.machine.slice_of(pe) if kind == "hbm" else torch.machine.sram_banks(pe)[0]
+        region = torch.ahbm.machine.slice_of(pe) if kind == "hbm" else torch.ahbm.machine.sram_banks(pe)[0]
         assert {end.owner for end in site.ends.values()} == {region[0]}
         assert region[1] <= min(pas)
         assert max(pas) + 1024 <= region[1] + region[2]
@@ -502,14 +502,14 @@ def test_the_rings_of_a_pe_lie_side_by_side_in_one_memory(kind):
 @pytest.mark.parametrize("kind", ["tcm", "sram", "hbm"])
 def test_removing_queues_gives_all_back(mode, kind):
     torch = simulate("tiny", mode=mode).torch
-    torch.remove_queues(install_queues(torch, buffer_kind=kind))
-    before = free_bytes(torch), [torch.machine.tcm_left_bytes(pe) for pe in range(4)]
+    torch.ahbm.remove_queues(install_queues(torch, buffer_kind=kind))
+    before = free_bytes(torch), [torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(4)]
     assert before[1] == [65536] * 4
     wirings = [install_queues(torch, buffer_kind=kind) for _ in range(3)]
-    assert (free_bytes(torch), [torch.machine.tcm_left_bytes(pe) for pe in range(4)]) != before
+    assert (free_bytes(torch), [torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(4)]) != before
     for wiring in (wirings[1], wirings[0], wirings[2]):
-        torch.remove_queues(wiring)
-    assert (free_bytes(torch), [torch.machine.tcm_left_bytes(pe) for pe in range(4)]) == before
+        torch.ahbm.remove_queues(wiring)
+    assert (free_bytes(torch), [torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(4)]) == before
 
 
 @MODES
@@ -520,9 +520,9 @@ def test_closing_the_context_frees_the_rings(mode, kind):
         torch = simulation.torch
         install_queues(torch, buffer_kind=kind)
         install_queues(torch, [RING_OF_RANKS], buffer_kind=kind)
-    assert torch.wirings == []
-    assert all(memory.free_bytes == memory.size_bytes for memory in torch.heap.memories())
-    assert [torch.machine.tcm_left_bytes(pe) for pe in range(4)] == [65536] * 4
+    assert torch.ahbm.wirings == []
+    assert all(memory.free_bytes == memory.size_bytes for memory in torch.ahbm.heap.memories())
+    assert [torch.ahbm.machine.tcm_left_bytes(pe) for pe in range(4)] == [65536] * 4
 
 
 def test_rings_of_a_context_that_a_deadlock_stopped_are_freed_too():
@@ -536,8 +536,8 @@ def test_rings_of_a_context_that_a_deadlock_stopped_are_freed_too():
     with pytest.raises(DeadlockError):
         torch.synchronize()
     torch.close()
-    assert torch.wirings == []
-    assert all(memory.free_bytes == memory.size_bytes for memory in torch.heap.memories())
+    assert torch.ahbm.wirings == []
+    assert all(memory.free_bytes == memory.size_bytes for memory in torch.ahbm.heap.memories())
 
 
 # -- installed and removed --------------------------------------------------------------------------------
@@ -566,7 +566,7 @@ def test_removing_costs_what_installing_does():
     for _ in range(2):
         wiring = install_queues(torch)
         marks.append(machine.now_ps)
-        torch.remove_queues(wiring)
+        torch.ahbm.remove_queues(wiring)
         marks.append(machine.now_ps)
     spans = [after - before for before, after in zip(marks, marks[1:], strict=False)]
     assert len(set(spans)) == 1
@@ -576,13 +576,13 @@ def test_removing_costs_what_installing_does():
 def test_queues_that_are_not_installed_any_more_are_refused(mode):
     torch = simulate("tiny", mode=mode).torch
     wiring = install_queues(torch)
-    torch.remove_queues(wiring)
+    torch.ahbm.remove_queues(wiring)
     out = torch.zeros(1)
     text = "^these queues are not installed here, or not any more; install them again$"
     with pytest.raises(UsageError, match=text):
         torch.launch(rank_kernel, (1,), (out,), queues=wiring)
     with pytest.raises(UsageError, match=text):
-        torch.remove_queues(wiring)
+        torch.ahbm.remove_queues(wiring)
     other = install_queues(simulate("tiny", mode=mode).torch)
     with pytest.raises(UsageError, match=text):
         torch.launch(rank_kernel, (1,), (out,), queues=other)
@@ -601,8 +601,8 @@ def test_queues_that_were_removed_may_be_installed_again(mode):
         out = torch.zeros(2)
         torch.launch(pass_kernel, (2,), (out,), queues=wiring)
         assert out.numpy().tolist() == [1.0, 7.0]
-        torch.remove_queues(wiring)
-        torch.install_queues(wiring)
+        torch.ahbm.remove_queues(wiring)
+        torch.ahbm.install_queues(wiring)
 
 
 @jit
@@ -623,8 +623,8 @@ def test_queues_that_are_installed_are_not_installed_again(mode):
     wiring = install_queues(torch)
     text = "these queues are installed already; remove them first, or wire others"
     with pytest.raises(UsageError, match=f"^{text}$"):
-        torch.install_queues(wiring)
-    assert torch.wirings == [wiring]
+        torch.ahbm.install_queues(wiring)
+    assert torch.ahbm.wirings == [wiring]
 
 
 @MODES
@@ -642,7 +642,7 @@ def test_programs_run_on_the_ranks_and_see_the_queues_named_or_those_installed_l
     assert ranks(4, queues=pair) == [2.0, 2.0, 12.0, 12.0]
     assert ranks(1, queues=alone) == [1.0, 0.0, 0.0, 0.0]
     assert ranks(1, place=[2]) == [1.0, 0.0, 0.0, 0.0]
-    torch.remove_queues(alone)
+    torch.ahbm.remove_queues(alone)
     assert ranks(1, place=[1]) == [12.0, 0.0, 0.0, 0.0]
 
 
@@ -670,7 +670,7 @@ def test_credits_that_are_still_on_their_way_arrive_before_the_queues_are_remove
     out = torch.zeros(2)
     torch.launch(pass_kernel, (2,), (out,), queues=wiring)
     torch.synchronize()
-    torch.remove_queues(wiring)
+    torch.ahbm.remove_queues(wiring)
     for _ in range(10):
         assert out.numpy().tolist() == [1.0, 7.0]
     torch.close()

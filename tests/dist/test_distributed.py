@@ -178,7 +178,7 @@ def test_what_a_worker_raises_ends_all_and_is_raised():
         with pytest.raises(ZeroDivisionError, match="mine"):
             torch.multiprocessing.spawn(joined(body), args=(N, torch), nprocs=N)
         assert sorted(ended) == [0, 1, 2, 3]
-        assert torch.wirings == []  # and the machine goes on
+        assert torch.ahbm.wirings == []  # and the machine goes on
         torch.multiprocessing.spawn(joined(lambda rank, n, torch: None), args=(N, torch), nprocs=N)
 
 
@@ -243,7 +243,7 @@ def test_the_host_reduces_copies_too():
         assert listed(x, y) == [[8.0] * 3, list(range(12))]
         assert (dist.get_rank(), dist.get_world_size(), dist.get_backend()) == (0, N, "ahbm")
         dist.destroy_process_group()
-        assert torch.wirings == []
+        assert torch.ahbm.wirings == []
 
 
 @pytest.mark.parametrize(
@@ -336,9 +336,9 @@ EAGER_RING = ["ccl.eager=[all_reduce]", "ccl.selection.all_reduce=ring_allreduce
 def test_groups_of_the_same_ranks_share_queues_and_the_last_one_removes_them():
     def body(rank, n, torch):
         dist = torch.distributed
-        n_before = len(torch.wirings)
+        n_before = len(torch.ahbm.wirings)
         group = dist.new_group()
-        n_with = len(torch.wirings)
+        n_with = len(torch.ahbm.wirings)
         dist.destroy_process_group(group)
         dist.barrier()
         return n_before, n_with
@@ -347,7 +347,7 @@ def test_groups_of_the_same_ranks_share_queues_and_the_last_one_removes_them():
     found = spawned(
         joined(body),
         overrides=EAGER_RING,
-        after=lambda simulation: counts.append(len(simulation.torch.wirings)),
+        after=lambda simulation: counts.append(len(simulation.device.wirings)),
     )
     assert set(found) == {(1, 1)}  # those of all_reduce, which are eager
     assert counts == [0]
@@ -359,7 +359,7 @@ def test_who_leaves_without_destroying_its_group_leaves_no_queues():
         torch.distributed.barrier()
 
     counts = []
-    spawned(body, after=lambda simulation: counts.append(len(simulation.torch.wirings)))
+    spawned(body, after=lambda simulation: counts.append(len(simulation.device.wirings)))
     assert counts == [0]
 
 
@@ -666,7 +666,7 @@ def test_a_pair_gets_its_queue_at_its_first_message_and_all_others_give_way_wher
                 dist.recv(x, a)
             dist.barrier()
             if rank == 0:
-                counts.append(sorted(w.pes for w in torch.wirings if len(w.pes) == 2))
+                counts.append(sorted(w.pes for w in torch.ahbm.wirings if len(w.pes) == 2))
         return listed(x)
 
     # Half of 24 KiB are six rings of 2 KiB: a barrier has four of each PE, a pair one, and the eager all_reduce two.
@@ -701,7 +701,7 @@ def test_mode_timing_runs_the_same_calls_in_the_same_time():
         dist.all_reduce(x)
         dist.all_gather_single(y, x)
         torch.synchronize()
-        return torch.machine.now_ps
+        return torch.ahbm.machine.now_ps
 
     assert spawned(joined(body), mode="timing") == spawned(joined(body), mode="timed")
 

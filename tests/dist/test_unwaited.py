@@ -147,7 +147,7 @@ def test_the_report_says_it_too_and_a_tensor_is_not_kept_for_it():
     def after(simulation):
         found.extend(simulation.report().early_uses)
         simulation.torch.synchronize()
-        assert simulation.torch.heap.mappings == {}
+        assert simulation.device.heap.mappings == {}
 
     told(joined(worker), after=after)
     (use,) = found

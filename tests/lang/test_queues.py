@@ -269,9 +269,9 @@ def test_a_received_accumulator_keeps_its_slots_and_the_sum_gets_bytes_of_its_ow
     out = machine.run(kernel, a.reshape(-1))[1, :16]
     assert out.tolist() == (2 * (a @ a) + 3 * a + 3).reshape(-1).tolist()
     if machine.simulation.mode == "timed":
-        log = list(machine.torch.machine.log)
+        log = list(machine.torch.ahbm.machine.log)
         gemms = {(r.node, r.command) for r in log if r.op == OpCode.GEMM}
-        pe = machine.torch.machine.graph.nodes
+        pe = machine.torch.ahbm.machine.graph.nodes
         gemms = {(pe[node].pe, command) for node, command in gemms}
         sizes = [r.size_bytes for r in log if r.op == OpCode.DISPATCH and (pe[r.node].pe, r.command) in gemms]
         assert sizes == [64, 0]
@@ -376,10 +376,10 @@ def test_a_future_that_dies_unwaited_gives_its_slots_back(world):
 
     machine = world()
     assert machine.run(kernel, F32)[:, 0].tolist() == [1, 1]
-    executor = machine.torch.machine.executor
+    executor = machine.torch.ahbm.machine.executor
     assert len(executor.values) == 0
     if machine.simulation.mode == "data":
-        queues = machine.torch.machine.queues
+        queues = machine.torch.ahbm.machine.queues
         assert not any((queues.unfinished, queues._held, queues._readers, queues._dead))
     machine.torch.close()
 
@@ -953,7 +953,7 @@ def test_without_time_a_failed_launch_leaves_nothing_behind():
     machine = World("data")
     with pytest.raises(DeadlockError) as kept:
         machine.run(stuck_kernel)
-    assert len(machine.torch.machine.executor.values) == 0
+    assert len(machine.torch.ahbm.machine.executor.values) == 0
     assert machine.run(pass_kernel, F32, n=100, dtype="fp32")[1, :100].tolist() == list(range(100))
     del kept
     assert machine.run(pass_kernel, F32, n=100, dtype="fp32")[1, :100].tolist() == list(range(100))

@@ -11,8 +11,8 @@ from kernbench import tl
 from kernbench.analysis.causes import DEVICE_CAUSES, causes
 from kernbench.analysis.measured import Measured
 from kernbench.ccl import QueuePair, install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.messages.lines import ADD_OF_DOT, GATHER
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 LOADS, STORES, GEMM, MATH = "pe_dma.rd", "pe_dma.wr", "pe_gemm", "pe_math"
@@ -537,7 +537,7 @@ def install(torch, times=1, pes=None, directions="NSEW"):
     for _ in range(times):
         wiring = install_queues(torch, (), pes=pes, directions=directions, slots=1, slot_bytes=256)
         if times > 1:
-            torch.remove_queues(wiring)
+            torch.ahbm.remove_queues(wiring)
 
 
 def copy(torch, times=1, n=4096, back=False):

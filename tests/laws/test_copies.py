@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import PageFaultError
 from kernbench.lang import jit, tl
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 
 HERE = "test_copies.py"

@@ -12,10 +12,10 @@ import pytest
 
 from kernbench.bench import load_bench, run
 from kernbench.config.load import load_config
+from kernbench.device.placement import DPPolicy
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.machine import kernel_runner
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 GEMM = {"m": 256, "n": 128, "k": 128, "block_m": 32, "block_n": 64, "block_k": 64}

@@ -17,10 +17,10 @@ from kernbench.ccl import QueuePair, install_queues
 from kernbench.ccl.communicator import Communicator
 from kernbench.config.load import load_config, preset_names
 from kernbench.config.plain import yaml_values
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import CapacityError, ConfigError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 # -- workloads ---------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def collective(name, n_elem=2048):
     def run(simulation):
         torch = simulation.torch
         tensors = [torch.zeros(n_elem, policy=DPPolicy(only=pe)) for pe in range(simulation.graph.n_pes)]
-        Communicator(torch, range(simulation.graph.n_pes)).run(name, tensors, tensors, n_elem=n_elem)
+        Communicator(torch.ahbm, range(simulation.graph.n_pes)).run(name, tensors, tensors, n_elem=n_elem)
 
     return run
 

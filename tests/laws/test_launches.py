@@ -15,10 +15,10 @@ import kernbench as kb
 from kernbench import tl
 from kernbench.bench import Bench, Expected, Outcome, run
 from kernbench.ccl import install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.ending import complete_all
 from kernbench.errors import DeadlockError, KernelError, PageFaultError, UsageError
 from kernbench.machine.kernel_runner import ProgramRun
-from kernbench.runtime.placement import DPPolicy
 
 N = 64
 
@@ -99,7 +99,7 @@ def test_a_report_and_a_trace_leave_the_times_of_what_follows_as_they_are(wait, 
         "report": lambda simulation: simulation.report(),
         "write_trace": lambda simulation: simulation.write_trace(tmp_path / "trace.json"),
     }
-    assert run(asks[wait]) == run(lambda simulation: simulation.torch.complete_launches())
+    assert run(asks[wait]) == run(lambda simulation: simulation.device.complete_launches())
 
 
 # -- a row for each -----------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_memory_is_flat_without_the_log(monkeypatch):
     x = simulation.torch.zeros(N)
     for _ in range(10):
         double[(1,)](x, N=N)
-        simulation.torch.complete_launches()
+        simulation.device.complete_launches()
     assert (len(simulation.machine.spans), len(simulation.machine.under_way)) == (0, 0)
 
 

@@ -8,10 +8,10 @@ from math import floor
 import pytest
 
 from kernbench.analysis.causes import DEVICE_CAUSES
+from kernbench.device.placement import DPPolicy
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import Arrival, IdleRoute, stages
 from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps
@@ -106,7 +106,7 @@ def table_write_ps(legs, mapping, cube, n_entries):
 def test_mapping_a_tensor_on_tiny_takes_its_sum_by_hand():
     """64 fp32 on 4 PEs: one page of 4 segments, told to one IO_CPU, one M_CPU and 4 PE_MMUs."""
     simulation, x, record = mapped("tiny", 64)
-    legs, mapping = Legs(simulation.graph), simulation.torch.heap.mappings[x.data_ptr()]
+    legs, mapping = Legs(simulation.graph), simulation.device.heap.mappings[x.data_ptr()]
     by_hand = (
         down_and_up_ps(legs, 0, RANGE + 4 * ENTRY)
         + table_write_ps(legs, mapping, 0, 4)
@@ -119,7 +119,7 @@ def test_mapping_a_tensor_on_tiny_takes_its_sum_by_hand():
 def test_mapping_a_tensor_on_default_takes_its_sum_by_hand():
     """One fp32 on one PE: one segment. The last cube of the last SIP is told last, is farthest, and so ends last."""
     simulation, x, record = mapped("default", 1)
-    legs, mapping = Legs(simulation.graph), simulation.torch.heap.mappings[x.data_ptr()]
+    legs, mapping = Legs(simulation.graph), simulation.device.heap.mappings[x.data_ptr()]
     by_hand = (
         down_and_up_ps(legs, 3, RANGE + ENTRY)
         + table_write_ps(legs, mapping, 3, 1)
@@ -144,7 +144,7 @@ def test_unmapping_clears_the_directory_and_then_the_tlbs():
     torch = simulation.torch
     torch.launch(load_kernel, (4,), (x, 0), {"BYTES": 64}, place=[0, 1, 2, 3])
     torch.synchronize()
-    legs, mapping = Legs(simulation.graph), torch.heap.mappings[x.data_ptr()]
+    legs, mapping = Legs(simulation.graph), torch.ahbm.heap.mappings[x.data_ptr()]
     x.free()
     torch.synchronize()
     (record,) = (r for r in simulation.machine.log if r.op == OpCode.HOST_UNMAP)
@@ -204,7 +204,7 @@ def test_a_first_touch_costs_a_walk_of_dependent_hbm_reads(topology, reads):
     simulation = Simulation.of(topology, mode="timing", overrides=(f"pe.mmu.walk_reads={reads}",))
     x = simulation.torch.empty(64, dtype="int8")
     cold, warm = moved(simulation, load_kernel, x, 0, 16, OpCode.DMA_READ)
-    legs, mapping = Legs(simulation.graph), simulation.torch.heap.mappings[x.data_ptr()]
+    legs, mapping = Legs(simulation.graph), simulation.device.heap.mappings[x.data_ptr()]
     niu, block = simulation.graph.niu_of(0), mapping.blocks[0]
     n_entries = mapping.entries.segments(0)
     by_hand = (reads - 1) * legs.read(niu, block.directory_owner, POINTER, BURST)

@@ -99,7 +99,7 @@ def test_what_is_measured_is_apart_from_copies_and_maps(host):
 def test_every_picosecond_is_in_one_part_of_the_run():
     found = ran(two_of_them, iters=3)
     simulation = kb.simulate("tiny")
-    simulation.torch.measures.iters = 3
+    simulation.device.measures.iters = 3
     two_of_them(simulation.torch).outputs[0].numpy()
     whole = simulation.report()
     rounds = [one for measure in found.measures for one in measure.rounds]
@@ -184,7 +184,7 @@ def test_a_name_that_is_measured_again_has_one_round_more():
     for _ in range(3):
         with torch.measure("layer"):
             double(x, y)
-    (measure,) = torch.measures.found(0, None)
+    (measure,) = torch.ahbm.measures.found(0, None)
     assert len(measure.rounds) == 3
 
 

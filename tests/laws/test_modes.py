@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kernbench.bench import run
+from kernbench.device.placement import WAYS, DPPolicy
 from kernbench.errors import DTypeError, ForcedValueError, UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import WAYS, DPPolicy
 from kernbench.simulation import Simulation
 
 DTYPES = ("fp64", "fp32", "fp16", "bf16", "fp8", "fp8e5", "int8")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from kernbench.analysis.breakdown import column
 from kernbench.bench.probe import run_probe
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import int8
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.peaks import peaks
 from kernbench.units import KIB

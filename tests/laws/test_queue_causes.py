@@ -4,10 +4,10 @@ import pytest
 
 from kernbench.analysis.causes import causes
 from kernbench.ccl import QueuePair, install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 

@@ -1142,7 +1142,7 @@ def test_launches_and_installations_one_after_the_other_start_clean(kind):
                 assert (y.numpy()[:n] == numbers(5, 16)[:n]).all()
             simulation.machine.engine.run()
             audit.settled()
-            torch.remove_queues(wiring)
+            torch.ahbm.remove_queues(wiring)
             assert audit.depth == {}
     assert sum(audit.pushed.values()) == 3 * 11
 

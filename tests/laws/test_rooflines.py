@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from kernbench.bench import load_bench
 from kernbench.benches.gemm import gemm_kernel
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import float16, float32
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 SIZE = 2  # bytes of an fp16

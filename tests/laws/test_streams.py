@@ -8,10 +8,10 @@ import pytest
 from kernbench.analysis.breakdown import kernel_breakdown, kernel_spans
 from kernbench.analysis.causes import by_cause
 from kernbench.ccl import QueuePair, install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import QueueError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 N, ROUNDS = 1024, 4

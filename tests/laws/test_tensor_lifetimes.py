@@ -3,9 +3,9 @@
 import gc
 import sys
 
+from kernbench.device.placement import WAYS, DPPolicy
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import WAYS, DPPolicy
 from kernbench.simulation import Simulation
 
 N_TENSORS = 10_000
@@ -20,7 +20,7 @@ def touch_kernel(x_ptr, BLOCK: tl.constexpr):
 
 def is_all_home(simulation):
     """Empty page tables, and nothing allocated but the page directories."""
-    heap = simulation.torch.heap
+    heap = simulation.device.heap
     assert not any(len(table) for table in simulation.machine.page_tables.by_sip)
     assert heap.mappings == {}
     assert heap.virtual.blocks == {}
@@ -58,4 +58,4 @@ def test_ten_thousand_tensors_end_with_empty_tables_full_free_lists_and_flat_mem
         if unit.node.kind == "pe_mmu":
             assert len(unit._held) == 0
     torch.close()
-    assert [memory.blocks for memory in torch.heap.memories()] == [{}] * 4
+    assert [memory.blocks for memory in torch.ahbm.heap.memories()] == [{}] * 4

@@ -188,7 +188,7 @@ def test_calls_of_threads_in_any_order_give_what_one_thread_gives():
 def test_memory_that_another_thread_frees_returns():
     simulation = kb.simulate("tiny", keep_log=False)
     torch = simulation.torch
-    bytes_each = simulation.torch.memory_bytes() // 8
+    bytes_each = simulation.device.memory_bytes() // 8
 
     def work(_):
         for _ in range(4):

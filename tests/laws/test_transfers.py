@@ -7,11 +7,11 @@ import pytest
 
 from kernbench.bench.probe import CASES, run_probe
 from kernbench.config.load import load_config
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps
 from kernbench.topology.routes import Routes

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import kernbench as kb
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import UninitialisedError, UninitialisedWarning
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 
 MODES = ("timed", "data")

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from kernbench.device.placement import place
 from kernbench.dtypes import as_dtype
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.shards import Copy, ShardMap
 from kernbench.memory.store import MemoryStore
-from kernbench.runtime.placement import place
 from kernbench.topology.ids import PeId
 
 PE_BYTES = 1 << 16

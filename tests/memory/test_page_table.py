@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernbench.components.control_cpu import map_bytes
+from kernbench.device.placement import WAYS, DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.errors import PageFaultError
 from kernbench.memory.blocks import block_of, bytes_of, upward
@@ -16,7 +17,6 @@ from kernbench.messages.access import Access
 from kernbench.messages.fabric import MmuMapMsg
 from kernbench.messages.owners import LaunchId
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.placement import WAYS, DPPolicy
 
 VA = 0x4000_0000
 DTYPES = ("fp64", "fp32", "fp16", "bf16", "fp8e4nv", "fp8e5", "int8", "int32", "int64", "int1")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype, float16, float32, int32
 from kernbench.engine import OpLog
 from kernbench.memory.blocks import block_of, bytes_of
@@ -19,7 +20,6 @@ from kernbench.messages.commands import (
     WaitCmd,
 )
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.placement import DPPolicy
 
 LINE = SourceLine("kernel.py", 1)
 NODE = 9

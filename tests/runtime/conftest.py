@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from kernbench.device.open_device import OpenDevice
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
-from kernbench.runtime.context import Context
 from kernbench.topology.ids import PeId
+from kernbench.torch.context import Context
 
 SLICE_BYTES = 1 << 14
 BANK_BYTES = 1 << 12
@@ -132,7 +133,7 @@ class FakeDevice:
 @pytest.fixture(scope="session")
 def new_torch():
     """Makes a context on a fake device with the given grids of SIPs, cubes and PEs."""
-    return lambda *grids, seed=0: Context(FakeDevice(*grids), seed=seed)
+    return lambda *grids, seed=0: Context(OpenDevice(FakeDevice(*grids)), seed=seed)
 
 
 @pytest.fixture

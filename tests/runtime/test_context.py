@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from kernbench.device.placement import ROW_WISE, DPPolicy
 from kernbench.errors import DTypeError, KernelError, ShapeError, UsageError
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import ROW_WISE, DPPolicy
 
 US = 1_000_000
 
@@ -79,13 +79,13 @@ def test_arange(torch, bounds):
 
 def test_empty_costs_no_time_and_what_has_values_is_copied_over(torch):
     torch.empty(64, 64)
-    assert torch.machine.now_ps == 0
+    assert torch.ahbm.machine.now_ps == 0
     torch.zeros(64, 64)
-    assert torch.machine.now_ps == 1 * US
-    assert torch.machine.written == [64 * 64 * 4]
+    assert torch.ahbm.machine.now_ps == 1 * US
+    assert torch.ahbm.machine.written == [64 * 64 * 4]
     torch.zeros(64, 64, device="host")
     torch.from_numpy(np.zeros(64))
-    assert torch.machine.now_ps == 1 * US
+    assert torch.ahbm.machine.now_ps == 1 * US
 
 
 def test_a_tensor_is_row_wise_on_every_level_without_a_policy(torch):
@@ -167,12 +167,12 @@ def test_host_copies_wait_for_the_kernels_before_them(torch):
     x = torch.zeros(4)
     torch.launch(lambda x: None, 1, (x,))
     x.numpy()
-    assert len(torch.machine.launched) == 1
-    assert torch.machine.now_ps == (1 + 5 + 1) * US
+    assert len(torch.ahbm.machine.launched) == 1
+    assert torch.ahbm.machine.now_ps == (1 + 5 + 1) * US
 
 
 def test_the_device_counts_its_sips(torch):
-    assert torch.device_count() == 2
+    assert torch.ahbm.device_count() == 2
 
 
 def test_cdiv(torch):
@@ -187,10 +187,10 @@ def test_closing_waits_for_what_was_launched_and_returns_all_memory(torch):
     view = x.view(2, 2)
     torch.launch(lambda x: None, 1, (x,))
     torch.close()
-    assert len(torch.machine.launched) == 1
+    assert len(torch.ahbm.machine.launched) == 1
     assert [tensor.is_freed for tensor in (x, y, view)] == [True] * 3
-    assert torch.heap.virtual.blocks == {}
-    assert torch.heap.n_buried == 0
+    assert torch.ahbm.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.n_buried == 0
 
 
 def test_closing_twice_is_closing_once(torch):
@@ -209,7 +209,7 @@ def test_the_end_of_a_with_block_closes(torch):
 
 def test_tensors_are_freed_at_the_end_in_the_order_of_their_addresses(torch):
     buried = []
-    torch.heap.bury = lambda shards, space: buried.append(shards.name)
+    torch.ahbm.heap.bury = lambda shards, space: buried.append(shards.name)
     tensors = [torch.empty(4, name=f"t{i}") for i in range(20)]
     tensors.pop(7).free()
     torch.close()
@@ -222,7 +222,7 @@ def test_a_tensor_that_waits_for_the_garbage_collector_is_freed_at_the_end_and_o
     del x
     torch.close()
     gc.collect()
-    assert (torch.heap.virtual.blocks, torch.heap.n_buried) == ({}, 0)
+    assert (torch.ahbm.heap.virtual.blocks, torch.ahbm.heap.n_buried) == ({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ KERNEL_FAILED, STOPPED = KernelError("a kernel failed"), UsageError("this simula
 
 def test_what_a_kernel_raised_comes_out_of_closing(torch):
     x = torch.zeros(4)
-    torch.machine.synchronize = fails(KERNEL_FAILED, STOPPED)
+    torch.ahbm.machine.synchronize = fails(KERNEL_FAILED, STOPPED)
     with pytest.raises(KernelError, match=r"^a kernel failed$"):
         torch.close()
     assert x.is_freed
@@ -306,21 +306,21 @@ def test_what_a_kernel_raised_comes_out_of_closing(torch):
 
 
 def test_a_mistake_of_a_kernel_comes_out_of_closing(torch):
-    torch.machine.synchronize = fails(UsageError("kernel.py:3: a mistake"), STOPPED)
+    torch.ahbm.machine.synchronize = fails(UsageError("kernel.py:3: a mistake"), STOPPED)
     with pytest.raises(UsageError, match=r"^kernel\.py:3: a mistake$"):
         torch.close()
 
 
 def test_a_machine_that_was_stopped_before_closes_without_a_word(torch):
     x = torch.zeros(4)
-    torch.machine.synchronize, torch.machine.is_stopped = fails(STOPPED), True
+    torch.ahbm.machine.synchronize, torch.ahbm.machine.is_stopped = fails(STOPPED), True
     torch.close()
     assert x.is_freed
 
 
 def test_an_error_while_memory_returns_comes_out_of_closing(torch):
     x = torch.zeros(4)
-    torch.heap.reap = fails(UsageError("it is not allocated"))
+    torch.ahbm.heap.reap = fails(UsageError("it is not allocated"))
     with pytest.raises(UsageError, match=r"^it is not allocated$"):
         torch.close()
     assert x.is_freed
@@ -333,7 +333,7 @@ def test_an_error_in_the_block_comes_through_whatever_closing_meets(torch, at_th
     def fail():
         with torch:
             tensors.append(torch.zeros(4))
-            torch.machine.synchronize = fails(*at_the_end)
+            torch.ahbm.machine.synchronize = fails(*at_the_end)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
+from kernbench.device.heap import Heap
+from kernbench.device.placement import SPACES, WAYS, DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.errors import CapacityError, PageFaultError
 from kernbench.messages.access import Access
-from kernbench.runtime.heap import Heap
-from kernbench.runtime.placement import SPACES, WAYS, DPPolicy
 
 DTYPES = ("fp64", "fp32", "fp16", "int8", "int1")
 N_STEPS = 10_000
@@ -88,7 +88,7 @@ class Host:
 @pytest.mark.parametrize("fit", ["first", "best"])
 @pytest.mark.parametrize("miss", ["walk", "preload"])
 def test_ten_thousand_random_steps_hold_the_invariants(new_torch, fit, miss):
-    device = new_torch().machine
+    device = new_torch().ahbm.machine
     device.spec.host.fit, device.spec.pe.mmu.miss, device.tlb_entries = fit, miss, 48
     host = Host(device, seed=7)
     for step in range(N_STEPS):
@@ -134,7 +134,7 @@ def no_table(heap, monkeypatch):
 
 @pytest.mark.parametrize("obstacle", [no_shard, no_virtual_range, no_table])
 def test_what_was_taken_for_a_tensor_is_given_back_whatever_refuses_it(new_torch, monkeypatch, obstacle):
-    heap = Heap(new_torch().machine)
+    heap = Heap(new_torch().ahbm.machine)
     everywhere = DPPolicy("replicate", "replicate", "replicate")
     heap.allocate("first", (16,), as_dtype("int8"), everywhere)
     before = allocated(heap)
@@ -146,7 +146,7 @@ def test_what_was_taken_for_a_tensor_is_given_back_whatever_refuses_it(new_torch
 
 
 def test_a_preloaded_tlb_that_is_full_refuses_a_tensor_before_it_is_mapped(new_torch):
-    device = new_torch().machine
+    device = new_torch().ahbm.machine
     device.spec.pe.mmu.miss, device.tlb_entries = "preload", 4
     heap = Heap(device)
     heap.allocate("x", (4096,), as_dtype("int8"), DPPolicy())

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import KernBenchError, RefusedError, UnknownAttributeError, UsageError
-from kernbench.runtime.host_functions import FUNCTIONS, METHODS
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.tensor_base import PROPERTIES
+from kernbench.torch.names import FUNCTIONS, METHODS
+from kernbench.torch.tensor_base import PROPERTIES
 
 HOST_ONLY = "is on the device, and the host computes nothing there; give a copy on the host, as in x.cpu(), or compute"
 ANYWHERE = {"numel", "is_tensor"}
@@ -48,7 +48,7 @@ def test_each_method_of_a_tensor_on_the_device_is_an_error_with_the_cure(torch, 
     with pytest.raises(RefusedError) as caught:
         getattr(x, name)()
     assert str(caught.value).startswith(f"x.{name}(): 'x'[4] {HOST_ONLY}")
-    assert torch.machine.read == []
+    assert torch.ahbm.machine.read == []
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
@@ -60,7 +60,7 @@ def test_each_function_given_a_tensor_on_the_device_is_an_error_with_the_cure(to
     with pytest.raises(KernBenchError) as caught:
         FUNCTIONS[name](*args) if args else call_with(FUNCTIONS[name], x)
     assert f"'x'[4] {HOST_ONLY}" in str(caught.value)
-    assert torch.machine.read == []
+    assert torch.ahbm.machine.read == []
 
 
 def call_with(function, x):
@@ -228,7 +228,7 @@ def test_a_read_only_array_is_not_written(torch):
 def test_conversions_go_by_way_of_the_host_and_cost_what_the_copies_cost(torch):
     there = torch.tensor([1.7, -1.7]).to("cpu", torch.int32).to("ahbm", torch.float16, name="y")
     assert (there.tolist(), there.dtype, there.name) == ([1, -1], torch.float16, "y")
-    assert (torch.machine.written, torch.machine.read) == ([8, 4], [8, 4])
+    assert (torch.ahbm.machine.written, torch.ahbm.machine.read) == ([8, 4], [8, 4])
     assert host(torch, [1, 2]).to("ahbm", torch.int8, policy=DPPolicy(only=2)).holders == (2,)
 
 
@@ -353,7 +353,7 @@ def test_a_number_beyond_a_dtype_is_refused(torch, make, text):
     with pytest.raises(KernBenchError) as caught:
         make(torch)
     assert str(caught.value) == text
-    assert torch.machine.written == []
+    assert torch.ahbm.machine.written == []
 
 
 @given(

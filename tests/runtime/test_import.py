@@ -28,7 +28,7 @@ print(*sorted(name for name in sys.modules if name == "numpy" or name.startswith
 
 
 def test_public_names_are_looked_up_when_used():
-    from kernbench.runtime.placement import DPPolicy
+    from kernbench.device.placement import DPPolicy
 
     assert kernbench.DPPolicy is DPPolicy
     assert {"DPPolicy", "Tensor", "__version__"} <= set(dir(kernbench))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench import tl
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import ShapeError, UsageError
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.ids import PeId
 
 REPLICATED = DPPolicy("replicate", "replicate", "replicate")
@@ -23,7 +23,7 @@ def kernel(x=None, y=None, n=0, BLOCK=0):
 def launched(torch, *args, **kwargs):
     torch.launch(kernel, *args, **kwargs)
     torch.synchronize()
-    return torch.machine.launched[-1]
+    return torch.ahbm.machine.launched[-1]
 
 
 def pes(torch, *args, **kwargs):
@@ -67,7 +67,7 @@ def test_the_first_argument_that_lies_on_certain_pes_decides_sharded_or_not(torc
 
 
 def test_without_such_an_argument_programs_spread_over_the_pes_of_the_default_policy(torch):
-    torch.default_policy = DPPolicy(only=[4, 6])
+    torch.ahbm.default_policy = DPPolicy(only=[4, 6])
     assert pes(torch, 4, (torch.empty(4, policy=REPLICATED),)) == [4, 4, 6, 6]
     assert pes(torch, 3, place="cyclic") == [4, 6, 4]
 
@@ -215,7 +215,7 @@ def test_a_constant_may_be_a_list_and_an_array_without_dimensions_is_a_number(to
 
     torch.launch(constant, 1, (np.array(3), [4, 5]))
     torch.synchronize()
-    (call,) = torch.machine.launched
+    (call,) = torch.ahbm.machine.launched
     assert call.args == (np.array(3), [4, 5])
 
 
@@ -237,7 +237,7 @@ def test_a_jit_kernel_runs_on_the_device_of_its_first_tensor(new_torch):
         compiled[(lambda meta: (meta["BLOCK"],))](torch.empty(4), 3, BLOCK=2)
     for torch in (first, second):
         torch.synchronize()
-        (call,) = torch.machine.launched
+        (call,) = torch.ahbm.machine.launched
         assert (call.kernel, call.grid, call.args[1:], call.meta) == (compiled, (2, 1, 1), (3,), {"BLOCK": 2})
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.device.placement import ROW_WISE, WAYS, DPPolicy, place
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
-from kernbench.runtime.placement import ROW_WISE, WAYS, DPPolicy, place
 
 GRIDS = st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)])
 POLICIES = st.builds(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.device.placement import SPACES, WAYS, DPPolicy
 from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
-from kernbench.runtime.placement import SPACES, WAYS, DPPolicy
-from kernbench.runtime.tensor import Tensor
+from kernbench.torch.tensor import Tensor
 
 POLICIES = st.builds(
     DPPolicy,
@@ -78,7 +78,7 @@ def test_slicing_is_numpys_and_moves_only_what_it_touches(new_torch, where, dtyp
     got = tensor[index]
     assert same_bits(got.numpy(), np.asarray(expected))
     assert got.device == "cpu"
-    assert torch.machine.read == ([expected.nbytes] if expected.nbytes else [])
+    assert torch.ahbm.machine.read == ([expected.nbytes] if expected.nbytes else [])
 
 
 def test_one_element_of_a_tensor_is_a_number(torch):
@@ -89,8 +89,8 @@ def test_a_replicated_tensor_is_written_to_every_copy_and_read_from_one(torch):
     torch.from_numpy(np.zeros((4, 8), np.float32)).to(
         "ahbm", policy=DPPolicy("replicate", "replicate", "row_wise")
     ).numpy()
-    assert torch.machine.written == [4 * 128]
-    assert torch.machine.read == [128]
+    assert torch.ahbm.machine.written == [4 * 128]
+    assert torch.ahbm.machine.read == [128]
 
 
 def test_repr_moves_nothing(torch):
@@ -101,7 +101,7 @@ def test_repr_moves_nothing(torch):
     x.free()
     assert repr(x) == "Tensor('x', [64, 32], bf16, ahbm: freed)"
     assert repr(torch.tensor([1, 2], name="z", device="host")) == "Tensor('z', [2], int64, cpu, [1, 2])"
-    assert torch.machine.read == []
+    assert torch.ahbm.machine.read == []
 
 
 def test_a_tensor_describes_itself_in_pytorchs_words(torch):
@@ -191,13 +191,13 @@ def test_a_tensor_that_cannot_fit_says_what_is_there(new_torch):
         "3.938 KiB in one piece; allocated: 'weights' 8 KiB, page directory 4 KiB, page table of 'weights' 64 B; "
         "free a tensor, make it smaller or shard it over more PEs"
     )
-    assert len(torch.heap.virtual.blocks) == 1
+    assert len(torch.ahbm.heap.virtual.blocks) == 1
     del weights
 
 
 def test_what_was_allocated_for_a_tensor_that_does_not_fit_is_given_back(torch):
-    slice_of = torch.machine.slice_of
-    torch.machine.slice_of = lambda pe: slice_of(pe) if pe < 15 else (115, slice_of(15)[1], 64)
+    slice_of = torch.ahbm.machine.slice_of
+    torch.ahbm.machine.slice_of = lambda pe: slice_of(pe) if pe < 15 else (115, slice_of(15)[1], 64)
     everywhere = DPPolicy("replicate", "replicate", "replicate")
     with pytest.raises(CapacityError, match=r"^sip1.cube1.pe3: its slice of HBM: no room for 'x'"):
         torch.empty(100, dtype="int8", policy=everywhere, name="x")
@@ -222,7 +222,7 @@ def test_the_end_of_a_tensor_gives_its_memory_back(new_torch, end):
             with x as inside:
                 assert inside is x
     torch.synchronize()
-    assert torch.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.virtual.blocks == {}
 
 
 def test_a_cycle_of_references_is_freed_by_the_garbage_collector(new_torch):
@@ -241,9 +241,9 @@ def test_memory_is_kept_until_the_kernels_that_may_use_it_are_complete(new_torch
     torch.launch(lambda x: None, 1, (x,))
     del x
     torch.empty(64, name="y")
-    assert torch.machine.page_tables.by_sip[0].resolve(va).name == "x"
+    assert torch.ahbm.machine.page_tables.by_sip[0].resolve(va).name == "x"
     torch.synchronize()
-    assert torch.machine.page_tables.by_sip[0].resolve(va) is None
+    assert torch.ahbm.machine.page_tables.by_sip[0].resolve(va) is None
 
 
 def test_an_allocation_waits_for_kernels_when_only_freed_tensors_stand_in_its_way(new_torch):
@@ -252,7 +252,7 @@ def test_an_allocation_waits_for_kernels_when_only_freed_tensors_stand_in_its_wa
     torch.launch(lambda x: None, 1, (x,))
     del x
     torch.empty(1 << 13, dtype="int8", name="y")
-    assert len(torch.machine.launched) == 1
+    assert len(torch.ahbm.machine.launched) == 1
 
 
 def test_freed_memory_reads_as_unwritten(new_torch):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernbench.device.placement import WAYS, DPPolicy
 from kernbench.errors import ShapeError, UsageError
 from kernbench.messages.fabric import Piece
-from kernbench.runtime.placement import WAYS, DPPolicy
-from kernbench.runtime.tensor import DEVICE, HOST
+from kernbench.torch.tensor import DEVICE, HOST
 
 POLICIES = st.builds(
     DPPolicy, sip=st.sampled_from(WAYS), cube=st.sampled_from(WAYS), pe=st.sampled_from(WAYS)
@@ -214,9 +214,9 @@ def test_a_view_is_the_same_memory_as_numpys_view(new_torch, chain, policy):
     view = base
     for method, args in steps:
         view = getattr(view, method)(*args)
-    torch.machine.written.clear()
+    torch.ahbm.machine.written.clear()
     np.testing.assert_array_equal(view.numpy(), expected, strict=True)
-    assert torch.machine.read == ([expected.nbytes] if expected.size else [])
+    assert torch.ahbm.machine.read == ([expected.nbytes] if expected.size else [])
     assert view.nbytes == expected.nbytes
     view.copy_(-1 - expected)
     after = numbered(*shape)
@@ -229,11 +229,11 @@ def test_a_view_is_the_same_memory_as_numpys_view(new_torch, chain, policy):
 
 def test_a_view_is_written_to_every_copy_and_read_from_one(torch):
     x = torch.zeros(4, 8, policy=DPPolicy("replicate", "replicate", "row_wise"))
-    torch.machine.written.clear()
+    torch.ahbm.machine.written.clear()
     half = x.narrow(0, 0, 2)
     half.copy_(numbered(2, 8))
     half.numpy()
-    assert (torch.machine.written, torch.machine.read) == ([4 * 64], [64])
+    assert (torch.ahbm.machine.written, torch.ahbm.machine.read) == ([4 * 64], [64])
 
 
 def test_only_the_bytes_of_a_part_of_a_view_move(torch):
@@ -241,7 +241,7 @@ def test_only_the_bytes_of_a_part_of_a_view_move(torch):
     assert view[1:7:2, 1].tolist() == [11, 15, 19]
     assert view[-1, -1] == 23
     view.fetch()
-    assert torch.machine.read == [3 * ITEM_BYTES, ITEM_BYTES, view.nbytes]
+    assert torch.ahbm.machine.read == [3 * ITEM_BYTES, ITEM_BYTES, view.nbytes]
 
 
 def test_a_view_describes_itself_and_has_the_name_of_its_base(torch):
@@ -262,7 +262,7 @@ def test_a_kernel_is_given_the_bytes_of_the_view(torch):
     x = torch.empty(4, 6, name="x")
     torch.launch(lambda x: None, 1, (x.narrow(0, 1, 2).flatten(),))
     torch.synchronize()
-    ((pointer,),) = (call.args for call in torch.machine.launched)
+    ((pointer,),) = (call.args for call in torch.ahbm.machine.launched)
     assert pointer[:5] == ("x", x.data_ptr() + 24, x.dtype, (12,), 48)
 
 
@@ -288,13 +288,13 @@ def test_the_holders_of_a_view_are_the_pes_with_its_bytes(new_torch, shape, boun
     first, last = sorted(min(bound, x.numel()) for bound in bounds)
     view = x.flatten().narrow(0, first, last - first)
     view.copy_(np.ones(view.shape, np.int8))
-    assert view.holders == pes_of_ones(torch.machine)
+    assert view.holders == pes_of_ones(torch.ahbm.machine)
 
 
 def placed(torch, n_programs, *args):
     torch.launch(lambda *tensors: None, n_programs, args)
     torch.synchronize()
-    return [program.pe for program in torch.machine.launched[-1].programs]
+    return [program.pe for program in torch.ahbm.machine.launched[-1].programs]
 
 
 def test_programs_go_to_the_holders_of_a_view(torch):
@@ -335,10 +335,10 @@ def test_memory_returns_when_the_last_of_base_and_views_is_gone(torch, last):
     survivor = tensors.pop(last)
     del tensors
     torch.synchronize()
-    assert len(torch.heap.virtual.blocks) == 1
+    assert len(torch.ahbm.heap.virtual.blocks) == 1
     del survivor
     torch.synchronize()
-    assert torch.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.virtual.blocks == {}
 
 
 def test_base_and_views_in_a_cycle_are_freed_by_the_garbage_collector(torch):
@@ -348,7 +348,7 @@ def test_base_and_views_in_a_cycle_are_freed_by_the_garbage_collector(torch):
     del base, view
     gc.collect()
     torch.synchronize()
-    assert torch.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.virtual.blocks == {}
 
 
 def test_memory_is_kept_until_the_kernel_that_was_given_a_view_is_complete(torch):
@@ -357,9 +357,9 @@ def test_memory_is_kept_until_the_kernel_that_was_given_a_view_is_complete(torch
     torch.launch(lambda x: None, 1, (x.view(8),))
     del x
     torch.empty(4, name="y")
-    assert torch.heap.virtual.blocks[va].label == "'x'"
+    assert torch.ahbm.heap.virtual.blocks[va].label == "'x'"
     torch.synchronize()
-    assert torch.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.virtual.blocks == {}
 
 
 @pytest.mark.parametrize("end", ["free", "with"])
@@ -374,7 +374,7 @@ def test_a_view_that_is_freed_takes_the_memory_from_all(torch, end):
     assert base.is_freed
     assert view.is_freed
     torch.synchronize()
-    assert torch.heap.virtual.blocks == {}
+    assert torch.ahbm.heap.virtual.blocks == {}
     for use in (base.numpy, base.data_ptr, lambda: base.view(8), lambda: base.narrow(0, 0, 1)):
         with pytest.raises(
             UsageError, match=r"^'x'\[4, 2\] was freed at .*test_views.py:\d+; make a new tensor"

@@ -3,10 +3,10 @@
 import numpy as np
 
 from kernbench.bench import Expected, Outcome, bench, block_of, random_values, rounding
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 
 
 @jit

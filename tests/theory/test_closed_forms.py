@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
 from kernbench.ccl.communicator import Communicator
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import simulate
 from kernbench.theory.bounds import ideal_network, lower_bound
 from kernbench.theory.closed_forms import FORMS, Oracle, closed_form, oracle, outcome
@@ -22,6 +22,7 @@ from kernbench.theory.ideal import IdealModel, Way
 from kernbench.theory.max_plus import Evaluation, Recv, Schedule, Send, Store, evaluate
 from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.theory.traffic import busiest
+from kernbench.torch.context import Context
 from tests.ccl.collective_kit import DTYPES, cube_of, group_of, n_in, n_out, serves
 
 pytestmark = pytest.mark.usefixtures("rare_garbage")
@@ -192,13 +193,13 @@ def test_twice_as_slow_takes_twice_as_long_and_slower_is_never_faster(case):
 def ran(name, p, n_elem, model, *, slots, slot_bytes, **how):
     """The time on the ideal machine, and its communicator."""
     simulation = simulate("tiny", mode="data", overrides=[*cube_of(p), "pe.tcm.size=1 MiB"], ideal=model)
-    communicator = Communicator(simulation.torch, range(p), slots=slots, slot_bytes=slot_bytes)
+    communicator = Communicator(simulation.device, range(p), slots=slots, slot_bytes=slot_bytes)
     launch(communicator, name, n_elem, **how)
     return simulation.machine.time, communicator
 
 
 def launch(communicator, name, n_elem, *, root=0, dtype="fp32", op="sum", is_in_place=False):
-    torch, p = communicator.torch, communicator.group.n_ranks
+    torch, p = Context(communicator.device, seed=0), communicator.group.n_ranks
     sources, results = (
         [torch.empty(n(name, n_elem, p), dtype=dtype, policy=DPPolicy(only=pe)) for pe in communicator.pes]
         for n in (n_in, n_out)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernbench.config.load import load_config
+from kernbench.device.placement import DPPolicy, place
 from kernbench.dtypes import int8
 from kernbench.errors import PageFaultError
 from kernbench.memory.allocator import VirtualAllocator
@@ -14,7 +15,6 @@ from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import PageTable
 from kernbench.memory.shards import Copy, ShardMap
 from kernbench.messages.access import Access
-from kernbench.runtime.placement import DPPolicy, place
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.builder import build_graph
 from kernbench.units import GIB, KIB, MIB

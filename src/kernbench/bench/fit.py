@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, told, whole
-from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.graph import TopologyGraph
 from kernbench.wording import plural, quoted
 
@@ -117,8 +117,8 @@ def on_first(pes: int, torch: Any, policy: DPPolicy) -> DPPolicy:
     Raises:
         UsageError: the machine does not have so many.
     """
-    _require_has(len(torch.machine.pes), pes)
-    return policy if pes == len(torch.machine.pes) else DPPolicy(only=range(pes))
+    _require_has(len(torch.ahbm.pes), pes)
+    return policy if pes == len(torch.ahbm.pes) else DPPolicy(only=range(pes))
 
 
 @told()

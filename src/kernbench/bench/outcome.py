@@ -16,7 +16,7 @@ from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.given import told, whole
 from kernbench.lang.source import user_line
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.tensor import DeviceTensor, Tensor
+from kernbench.torch.tensor import DeviceTensor, Tensor
 from kernbench.units import format_bytes
 from kernbench.wording import plural, quoted
 
@@ -175,10 +175,10 @@ def random_values(torch: Any, *shape: int, dtype: DType | str, name: str) -> Ten
     """
     dtype = as_dtype(dtype)
     size_bytes = math.prod(shape) * dtype.size_bytes
-    if size_bytes > torch.memory_bytes():
+    if size_bytes > torch.ahbm.memory_bytes():
         raise CapacityError(
             f"{name!r} {list(shape)} {dtype} is {format_bytes(size_bytes)}, and the device has "
-            f"{format_bytes(torch.memory_bytes())} of HBM in all; make it smaller"
+            f"{format_bytes(torch.ahbm.memory_bytes())} of HBM in all; make it smaller"
         )
     if dtype.is_float:
         floats: Tensor = torch.randn(*shape, dtype=dtype, name=name, device="cpu")

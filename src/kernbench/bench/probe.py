@@ -13,6 +13,7 @@ from kernbench.analysis.breakdown import column
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.config.load import Overrides
 from kernbench.config.rules.memory import directory_bytes
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import int8
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.given import whole
@@ -23,7 +24,6 @@ from kernbench.memory.mapping import ENTRY_BYTES
 from kernbench.messages.fabric import Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.registry import did_you_mean
-from kernbench.runtime.placement import DPPolicy
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages
 from kernbench.theory.idle_queue import IdleQueue, idle_queue
@@ -352,5 +352,5 @@ def _stream(simulation: Simulation, pes: tuple[int, int], size: int, depth: int,
     torch.synchronize()
     table = machine.log.table()
     received_ps = column(table, "end_ps")[column(table, "op") == OpCode.RECV]
-    torch.remove_queues(wiring)
+    torch.ahbm.remove_queues(wiring)
     return int(received_ps[-1] - received_ps[-1 - n_messages])

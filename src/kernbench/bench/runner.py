@@ -27,8 +27,8 @@ from kernbench.limits import limited
 from kernbench.messages.source_line import SourceLine
 from kernbench.registry import did_you_mean
 from kernbench.runs.result import Check, RunResult
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.simulation import Simulation, load_plugin
+from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
 
 
@@ -86,7 +86,7 @@ def run(
         )
         values = bench.fitted(known, Room.of(simulation.graph))
         simulation.keeps_rows = trace is not None
-        measures = simulation.torch.measures
+        measures = simulation.device.measures
         measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
         outcome: Outcome
         for i in range(iters):
@@ -178,7 +178,7 @@ def _outcome_of(bench: Bench, returned: Any) -> Outcome:
 
 
 def _read_back(tensor: DeviceTensor, mode: str, line: SourceLine) -> Any:
-    return tensor.fetch() if mode == "timing" else tensor.numpy_for(line)
+    return tensor.fetch() if mode == "timing" else tensor.read(line=line)
 
 
 def _peak_mb() -> float:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from kernbench.bench import Array, Expected, Outcome, bench, random_values, rounding
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import UsageError
-from kernbench.runtime.placement import DPPolicy
 from kernbench.wording import quoted
 
 OPS = {"SUM": np.add, "AVG": np.add, "PRODUCT": np.multiply, "MIN": np.minimum, "MAX": np.maximum}
@@ -39,7 +39,7 @@ def run(torch: Any, *, world_size: int, n: int = 4096, dtype: str = "fp32", op: 
     """Ranks on the first world_size PEs reduce n elements each; every rank gets the result."""
     if op not in OPS:
         raise UsageError(f"ccl_allreduce: op {quoted(op)} is none of {', '.join(OPS)}")
-    n_pes = len(torch.machine.pes)
+    n_pes = len(torch.ahbm.pes)
     if not 1 <= world_size <= n_pes:
         raise UsageError(
             f"ccl_allreduce: world_size={world_size}; the machine has {n_pes} PEs, and each rank is one: give 1 to "

@@ -17,10 +17,10 @@ from kernbench.bench import (
     random_values,
     side,
 )
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, accumulate_type, as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.units import ceil_div
 
 

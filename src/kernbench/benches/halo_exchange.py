@@ -10,11 +10,11 @@ import numpy as np
 from kernbench.bench import Array, Expected, Outcome, bench, on_first, random_values
 from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import TopologySpec
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import float32
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.topology.grid import coords_of, grid_extents
 from kernbench.topology.ids import PeId
 
@@ -69,7 +69,7 @@ def run(torch: Any, *, block: int = 32, steps: int = 4, pes: int) -> Outcome:
     torch.launch(jacobi_kernel, (pes,), (x,), {"STEPS": steps, "BLOCK": block}, queues=queues)
 
     def expected() -> tuple[Expected, ...]:
-        tiles = jacobi(torch.machine.spec, torch.machine.pes[:pes], x_host.numpy(), block, steps)
+        tiles = jacobi(torch.ahbm.spec, torch.ahbm.pes[:pes], x_host.numpy(), block, steps)
         return (Expected(values=tiles, tolerance=0.0),)
 
     return Outcome(

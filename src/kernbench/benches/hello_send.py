@@ -6,10 +6,10 @@ from typing import Any
 
 from kernbench.bench import Expected, Outcome, bench, on_first, random_values
 from kernbench.ccl.wiring import install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 
 
 @jit

@@ -18,10 +18,10 @@ from kernbench.bench import (
     side,
 )
 from kernbench.benches.gemm import acc_and_out
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.units import ceil_div
 
 

@@ -9,11 +9,11 @@ import ml_dtypes
 import numpy as np
 
 from kernbench.bench import Expected, Outcome, Room, bench, on_first, random_values, rounding
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 
 
 @jit

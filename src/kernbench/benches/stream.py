@@ -6,13 +6,13 @@ from typing import Any, get_args
 
 from kernbench.bench import Expected, Outcome, bench, random_values
 from kernbench.ccl.wiring import QueuePair, install_queues
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import uint8
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.ipcq import Backpressure, BufferKind
 from kernbench.registry import did_you_mean
-from kernbench.runtime.placement import DPPolicy
 from kernbench.wording import quoted
 
 
@@ -64,7 +64,7 @@ def run(
         slots=slots,
         slot_bytes=n,
     )
-    n_rows = len(torch.machine.pes) * messages  # of which each PE has the memory of its own share
+    n_rows = len(torch.ahbm.pes) * messages  # of which each PE has the memory of its own share
     by_pe = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise")
     x_host = random_values(torch, messages, n, dtype=uint8, name="x")
     x, y = (

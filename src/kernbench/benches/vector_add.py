@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from kernbench.bench import Expected, Outcome, Room, bench, block_of, on_first, random_values, rounding
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype, int1
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.runtime.placement import DPPolicy
 from kernbench.units import ceil_div
 
 

@@ -9,28 +9,28 @@ from typing import Any
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, require_served
 from kernbench.ccl.wiring import install_queues
 from kernbench.config.schema import CclAlgorithmSpec
+from kernbench.device.array import DeviceArray
+from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError
 from kernbench.lang.context import running
 from kernbench.lang.jit import JITFunction, as_kernel
 from kernbench.lang.program import PerProgram
 from kernbench.lang.source import defined_at
 from kernbench.messages.ipcq import RingSpec, Wiring
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.theory.group import group_of
 from kernbench.wording import plural
 
 
 class Communicator:
-    """The ranks ``pes`` (numbers) of the machine of ``torch``.
+    """The ranks ``pes`` (numbers) of ``device``.
 
     An algorithm's queues are installed when it is first used. ``rings`` are settings of
     :func:`~kernbench.ccl.wiring.install_queues` that hold for every algorithm here. Launches are a stream of their own:
     they overlap with those on other PEs.
     """
 
-    def __init__(self, torch: Any, pes: Sequence[int], **rings: Any) -> None:
-        device = torch.machine
-        self.torch = torch
+    def __init__(self, device: OpenDevice, pes: Sequence[int], **rings: Any) -> None:
+        self.device = device
         self.pes = tuple(pes)
         self.group = group_of(device.spec, device.pes, pes)
         self._rings = rings
@@ -43,7 +43,7 @@ class Communicator:
         if wiring is None:
             algorithm = require_served(name, self.group)
             wiring = self._wirings[name] = install_queues(
-                self.torch,
+                self.device,
                 algorithm.pairs(self.group),
                 pes=self.pes,
                 directions=algorithm.directions,
@@ -53,20 +53,19 @@ class Communicator:
         return wiring
 
     def _settings(self, name: str) -> CclAlgorithmSpec | None:
-        algorithms: Mapping[str, CclAlgorithmSpec] = self.torch.machine.config.ccl.algorithms
-        return algorithms.get(name)
+        return self.device.config.ccl.algorithms.get(name)
 
     def remove(self) -> None:
         """Remove all queues again."""
         for wiring in reversed(self._wirings.values()):
-            self.torch.remove_queues(wiring)
+            self.device.remove_queues(wiring)
         self._wirings.clear()
 
     def run(
         self,
         name: str,
-        sources: Sequence[DeviceTensor],
-        destinations: Sequence[DeviceTensor],
+        sources: Sequence[DeviceArray],
+        destinations: Sequence[DeviceArray],
         *,
         n_elem: int,
         op: str = "sum",
@@ -92,7 +91,7 @@ class Communicator:
             "slots": usable_slots(name, wiring.ring),
         }
         self._elems_sent = []
-        self.torch.launch(
+        self.device.launch(
             _kernel_named(name),
             (self.group.n_ranks,),
             (
@@ -119,7 +118,7 @@ class Communicator:
                 f"kernel has sent {sent}; correct the one that is wrong"
             )
 
-    def _of_each(self, tensors: Sequence[DeviceTensor]) -> PerProgram:
+    def _of_each(self, tensors: Sequence[DeviceArray]) -> PerProgram:
         """One for each rank; None where a collective moves nothing."""
         return PerProgram(tensors or [None] * self.group.n_ranks)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, get_args
 
 from kernbench.ccl.callback import Callback
 from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
+from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
@@ -34,7 +35,7 @@ class QueuePair(NamedTuple):
 
 
 def install_queues(
-    torch: Any,
+    torch: object,
     queues: Iterable[QueuePair] = (),
     *,
     pes: Sequence[int] | None = None,
@@ -49,18 +50,19 @@ def install_queues(
 ) -> Wiring:
     """Install N, S, E, W and ``queues`` on ``pes``, in the order of their ranks (all PEs, if left out).
 
-    ``directions`` are those of N, S, E, W to install (all that the machine has, if left out). The rings are as the
-    arguments say, else as the algorithm's ``settings``, else as ``ccl.yaml``'s defaults, else as the machine's
-    (``pe.ipcq``). ``first`` is where counters start. Takes simulated time; a kernel sees the queues when it is launched
-    with ``queues=`` what this returns, or without it until others are installed. ``torch.remove_queues`` frees them.
+    ``torch`` is that of a simulation, or its device. ``directions`` are those of N, S, E, W to install (all that the
+    machine has, if left out). The rings are as the arguments say, else as the algorithm's ``settings``, else as
+    ``ccl.yaml``'s defaults, else as the machine's (``pe.ipcq``). ``first`` is where counters start. Takes simulated
+    time; a kernel sees the queues when it is launched with ``queues=`` what this returns, or without it until others
+    are installed. ``torch.ahbm.remove_queues`` frees them.
 
     Raises:
         UsageError: a PE is listed twice or does not exist, or the declared queues do not match.
         CapacityError: the rings do not fit.
     """
-    if not hasattr(torch, "machine"):
+    device = torch if isinstance(torch, OpenDevice) else getattr(torch, "ahbm", None)
+    if not isinstance(device, OpenDevice):
         raise UsageError(f"install_queues: {quoted(torch)} is no device; give the torch of a simulation")
-    device = torch.machine
     ring = ring_of(
         device.spec,
         device.config.ccl.defaults,
@@ -75,8 +77,7 @@ def install_queues(
         first,
     )
     wiring = wire(device.spec, device.pes, ring, queues, pes=pes, directions=directions)
-    installed: Wiring = torch.install_queues(wiring)
-    return installed
+    return device.install_queues(wiring)
 
 
 def ring_of(

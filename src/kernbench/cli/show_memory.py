@@ -17,8 +17,8 @@ from kernbench.wording import plural
 
 if TYPE_CHECKING:
     from kernbench.config.schema import Config
+    from kernbench.device.placement import DPPolicy
     from kernbench.memory.mapping import TensorMapping
-    from kernbench.runtime.placement import DPPolicy
     from kernbench.simulation import Simulation
 
 N_FIRST = 3  # shards of a tensor that are shown before the last; JSON has all
@@ -71,7 +71,7 @@ def memory_of(name_or_path: str, params: dict[str, str], config: Config) -> Benc
 def _recorded(simulation: Simulation) -> list[Mapped]:
     """A list that grows with every tensor that is mapped from now on."""
     records: list[Mapped] = []
-    heap = simulation.torch.heap
+    heap = simulation.device.heap
 
     def note(mapping: TensorMapping, policy: DPPolicy) -> None:
         others = tuple(heap.mappings.values())

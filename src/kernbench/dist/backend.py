@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.selection import require_all_known, select, selected
 from kernbench.config.schema import CclSpec, size_ranges
+from kernbench.device.placement import DPPolicy
 from kernbench.dist.errors import SizesError
 from kernbench.dist.exchange import Exchange, Pair
 from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.errors import CapacityError
-from kernbench.runtime.context import Context
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.theory.group import Collective, Group, group_of
+from kernbench.torch.context import Context
+from kernbench.torch.tensor import DeviceTensor
 
 Tensors = Sequence[DeviceTensor]
 
@@ -29,18 +28,16 @@ class AhbmCCLBackend:
     """
 
     def __init__(self, torch: Context) -> None:
-        self.torch = torch
-        self._queue_cache = QueueCache(torch)
-        self._exchange = Exchange(torch, self._queue_cache)
+        self.torch, self.device = torch, torch.ahbm
+        self._queue_cache = QueueCache(self.device)
+        self._exchange = Exchange(self.device, self._queue_cache)
         self._communicators: dict[Key, Communicator] = {}
         self._users: dict[tuple[int, ...], int] = {}
 
     @property
     def ccl(self) -> CclSpec:
         """What ``ccl.yaml`` says."""
-        config: Any = self.torch.machine
-        spec: CclSpec = config.config.ccl
-        return spec
+        return self.device.config.ccl
 
     # -- groups -------------------------------------------------------------------------------------------
 
@@ -67,7 +64,7 @@ class AhbmCCLBackend:
         keys = [key for key in reversed(self._communicators) if key[0] == pes]
         for key in keys:
             del self._communicators[key]
-        if self.torch.machine.is_stopped:
+        if self.device.is_stopped():
             return
         self._queue_cache.remove(keys)
         if not self._users:
@@ -82,12 +79,11 @@ class AhbmCCLBackend:
             settings = self.ccl.algorithms.get(found.algorithm)
             if settings is not None and settings.world_size is not None:
                 return settings.world_size
-        return len(self.torch.machine.pes)
+        return len(self.device.pes)
 
     def _group(self, pes: tuple[int, ...]) -> Group:
         """The ranks on ``pes``, as algorithms know them."""
-        machine = self.torch.machine
-        return group_of(machine.spec, machine.pes, pes)
+        return group_of(self.device.spec, self.device.pes, pes)
 
     # -- collectives --------------------------------------------------------------------------------------
 
@@ -133,7 +129,7 @@ class AhbmCCLBackend:
         """The communicator of these PEs for the algorithm ``name``, with its queues installed."""
         key = (pes, name)
         if key not in self._communicators:
-            self._communicators[key] = Communicator(self.torch, pes)
+            self._communicators[key] = Communicator(self.device, pes)
         communicator = self._communicators[key]
         self._queue_cache.install(key, partial(communicator.install, name), lambda _: communicator.remove())
         return communicator

@@ -14,8 +14,8 @@ from kernbench.dist.groups import Call, Rendezvous, Tensors
 from kernbench.dist.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.theory.group import Collective
+from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
 
 

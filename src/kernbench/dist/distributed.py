@@ -18,7 +18,7 @@ from kernbench.dist.work import Work
 from kernbench.dist.world import GroupTable
 from kernbench.errors import UnknownAttributeError
 from kernbench.registry import did_you_mean
-from kernbench.runtime.context import Context
+from kernbench.torch.context import Context
 
 
 class Distributed(ObjectCollectives):
@@ -33,7 +33,7 @@ class Distributed(ObjectCollectives):
         self._hub = hub
         self._backend = AhbmCCLBackend(torch)
         self._table = GroupTable(hub, self._backend)
-        self._unwaited = torch.uses = Unwaited(hub)
+        self._unwaited = torch.ahbm.uses = Unwaited(hub)
         self._collectives = Collectives(self._backend)
         self.ReduceOp = ReduceOp
         self.ProcessGroup = ProcessGroup

@@ -8,7 +8,7 @@ from typing import Any
 from kernbench.dtypes import DType
 from kernbench.errors import InvalidTypeError, InvalidValueError, RefusedError, UsageError
 from kernbench.given import whole
-from kernbench.runtime.tensor import DeviceTensor, Tensor
+from kernbench.torch.tensor import DeviceTensor, Tensor
 
 
 def is_rank(rank: object, n_ranks: int) -> bool:

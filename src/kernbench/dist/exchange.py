@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from kernbench.ccl.communicator import Constant, usable_slots
 from kernbench.ccl.kernels.spans import Span, read, receive, whole, write
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of
+from kernbench.device.array import DeviceArray
+from kernbench.device.open_device import OpenDevice
 from kernbench.dist.queue_cache import Key, QueueCache
 from kernbench.errors import CapacityError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
 from kernbench.messages.ipcq import QueueEnd, RankSite, RingSpec, Wiring
-from kernbench.runtime.context import Context
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.topology.grid import coords_of
 
 
@@ -25,8 +25,8 @@ class Pair(NamedTuple):
 
     sender: int
     receiver: int
-    source: DeviceTensor
-    target: DeviceTensor
+    source: DeviceArray
+    target: DeviceArray
 
 
 class Step(NamedTuple):
@@ -42,8 +42,8 @@ class Step(NamedTuple):
 class Exchange:
     """Transfers between PEs. A pair's queue is installed at its first use, and removed when others need its room."""
 
-    def __init__(self, torch: Context, queue_cache: QueueCache) -> None:
-        self.torch = torch
+    def __init__(self, device: OpenDevice, queue_cache: QueueCache) -> None:
+        self.device = device
         self._queue_cache = queue_cache
 
     def run(self, pairs: Sequence[Pair]) -> None:
@@ -51,14 +51,13 @@ class Exchange:
 
         They are one kernel; or several in turn, where queues for all would not leave half of a TCM to kernels.
         """
-        pairs = [pair for pair in pairs if pair.source.numel()]
+        pairs = [pair for pair in pairs if pair.source.n_elem]
         ring = self._ring()
         for together in _kernels(pairs, lambda pe: self._queue_cache.n_rings(pe, ring)):
             self._launch(together)
 
     def _ring(self) -> RingSpec:
-        machine: Any = self.torch.machine
-        return ring_of(machine.spec, machine.config.ccl.defaults, None, {}, 0)
+        return ring_of(self.device.spec, self.device.config.ccl.defaults, None, {}, 0)
 
     def _launch(self, pairs: Sequence[Pair]) -> None:
         """Launch ``pairs`` as one kernel."""
@@ -68,7 +67,7 @@ class Exchange:
         wirings = [self._queue(pair, keep=keys) for pair in wanted]
         plans = {pe: _Plan() for pe in pes}
         _plan(pairs, wirings, plans)
-        self.torch.launch(
+        self.device.launch(
             exchange,
             (len(pes),),
             (
@@ -76,7 +75,7 @@ class Exchange:
                 PerProgram([Constant(plans[pe].steps()) for pe in pes]),
             ),
             place=pes,
-            queues=_together(self.torch, pes, wirings) if wirings else None,
+            queues=_together(self.device, pes, wirings) if wirings else None,
             stream=tuple(pes),
         )
 
@@ -84,20 +83,20 @@ class Exchange:
         """The queue of two PEs; those of ``keep`` stay beside it."""
         a, b = pair
         queues = [QueuePair(_to(b), _to(a), _to_the_second)]
-        install = partial(install_queues, self.torch, queues, pes=pair, directions=())
-        return self._queue_cache.install(_key(pair), install, self.torch.remove_queues, keep)
+        install = partial(install_queues, self.device, queues, pes=pair, directions=())
+        return self._queue_cache.install(_key(pair), install, self.device.remove_queues, keep)
 
 
 class _Plan:
     """What one program is to do: its tensors, and its slices by queue and direction."""
 
     def __init__(self) -> None:
-        self.tensors: list[DeviceTensor] = []
+        self.tensors: list[DeviceArray] = []
         self.copies: list[Step] = []
         self.streams: dict[tuple[str, str], list[Step]] = {}
         self.slots = 1
 
-    def add(self, tensor: DeviceTensor) -> int:
+    def add(self, tensor: DeviceArray) -> int:
         """The number of a tensor among the program's."""
         self.tensors.append(tensor)
         return len(self.tensors) - 1
@@ -139,7 +138,7 @@ def _plan(pairs: Sequence[Pair], wirings: Sequence[Wiring], plans: dict[int, _Pl
             raise CapacityError(
                 f"send and recv: a slot of {slot_bytes} B holds no element of {itemsize} B; make it larger (ccl.yaml)"
             )
-        parts = whole(source.numel(), slot_bytes // itemsize)
+        parts = whole(source.n_elem, slot_bytes // itemsize)
         here, there = plans[sender], plans[receiver]
         if sender == receiver:
             read_from, written_to = here.add(source), here.add(target)
@@ -173,9 +172,9 @@ def _kernels(pairs: Sequence[Pair], n_most: Callable[[int], int]) -> list[list[P
     return kernels
 
 
-def _together(torch: Context, pes: Sequence[int], wirings: Sequence[Wiring]) -> Wiring:
+def _together(device: OpenDevice, pes: Sequence[int], wirings: Sequence[Wiring]) -> Wiring:
     """The queues of several wirings as their programs see them at once."""
-    spec, names = torch.machine.spec, torch.machine.pes
+    spec, names = device.spec, device.pes
     ends: dict[int, dict[str, QueueEnd]] = {pe: {} for pe in pes}
     for wiring in wirings:
         for pe in wiring.pes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernbench.dist.distributed import Distributed
 from kernbench.dist.ranks import Hub, Multiprocessing
-from kernbench.runtime.context import Context
+from kernbench.torch.context import Context
 
 
 def add_distributed(torch: Context) -> None:

@@ -12,7 +12,7 @@ from kernbench.dist.exchange import Pair
 from kernbench.dist.ranks import Hub
 from kernbench.dist.work import Work
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.torch.tensor import DeviceTensor
 
 NON_GROUP_MEMBER = -100  # PyTorch's
 Tensors = tuple[DeviceTensor, ...]

@@ -15,8 +15,8 @@ from kernbench.dist.process_groups import GroupLike
 from kernbench.dist.tensor_collectives import TensorCollectives
 from kernbench.dtypes import DType, int64, uint8
 from kernbench.errors import ForcedValueError, InvalidTypeError, InvalidValueError, UsageError, in_one_line
-from kernbench.runtime.context import Context
-from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor
+from kernbench.torch.context import Context
+from kernbench.torch.tensor import Array, DeviceTensor, HostTensor
 from kernbench.wording import quoted
 
 
@@ -167,7 +167,7 @@ class ObjectCollectives(TensorCollectives):
             raise BackendError(
                 f"{name}: the host is no rank; call it in a worker of torch.multiprocessing.spawn"
             )
-        if self._torch.machine.mode == "timing":
+        if self._torch.ahbm.machine.mode == "timing":
             raise ForcedValueError(
                 f"{name}: objects are read where they arrive, and mode 'timing' computes no values; use mode 'timed' "
                 "or 'data'"

@@ -13,7 +13,7 @@ from kernbench.dist.unwaited import Unwaited
 from kernbench.dist.work import Work
 from kernbench.errors import InvalidIndexError, InvalidValueError
 from kernbench.lang.source import user_line
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable
 
+from kernbench.device.open_device import OpenDevice
 from kernbench.errors import CapacityError
 from kernbench.messages.ipcq import RingSpec, Wiring
-from kernbench.runtime.context import Context
 
 Key = tuple[tuple[int, ...], str]  # whose queues: of which PEs, and for what
 
@@ -18,8 +18,8 @@ class QueueCache:
     Invariant: their rings leave half of each TCM to kernels, or they are those of one launch alone.
     """
 
-    def __init__(self, torch: Context) -> None:
-        self.torch = torch
+    def __init__(self, device: OpenDevice) -> None:
+        self.device = device
         # What is installed and how to remove it, by age.
         self._installed: dict[Key, tuple[Wiring, Callable[[Wiring], None]]] = {}
 
@@ -86,6 +86,5 @@ class QueueCache:
 
     def _tcm(self, pe: int) -> tuple[int, int]:
         """The bytes of a PE's TCM that rings leave, and those that they take."""
-        torch = self.torch
-        taken_bytes = sum(wiring.tcm_bytes(pe) for wiring in torch.wirings if pe in wiring.sites)
-        return torch.machine.tcm_left_bytes(pe), taken_bytes
+        taken_bytes = sum(wiring.tcm_bytes(pe) for wiring in self.device.wirings if pe in wiring.sites)
+        return self.device.machine.tcm_left_bytes(pe), taken_bytes

@@ -7,38 +7,22 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from kernbench.device.placement import DPPolicy
 from kernbench.dist.environment import Environment, enter, of_worker, seen
+from kernbench.dist.worker_device import WorkerDevice
 from kernbench.errors import DeadlockError, InvalidTypeError, InvalidValueError, UsageError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.turn import Turn, in_turn
-from kernbench.runtime.context import Context
-from kernbench.runtime.device import Device
-from kernbench.runtime.generator import Generator
-from kernbench.runtime.placement import DPPolicy
+from kernbench.torch.context import Context
+from kernbench.torch.generator import Generator
 from kernbench.wording import plural, quoted
 
 T = TypeVar("T")
 MOST_POLLS = 100_000  # questions in a row to which nobody has another answer; beyond that all poll for ever
-
-# What of a machine lets time pass, so that only the hub may do it.
-TIMED = frozenset(
-    {
-        "complete_launches",
-        "flush",
-        "host_read",
-        "host_write",
-        "install",
-        "launch",
-        "map",
-        "remove",
-        "synchronize",
-        "unmap",
-    }
-)
 
 
 class RankProcess:
@@ -77,14 +61,14 @@ class Hub:
 
     def __init__(self, torch: Context) -> None:
         self.torch = torch
-        self.host = RankProcess(-1, torch.default_policy, torch.generator, seen())
+        self.host = RankProcess(-1, torch.ahbm.default_policy, torch.default_generator, seen())
         self.current = self.host
         self.processes: list[RankProcess] = []
         self.when_idle: list[Callable[[], bool]] = []
         self.when_over: list[Callable[[Sequence[RankProcess], bool], None]] = []
         self._ready: deque[RankProcess] = deque()
         self._polling: list[RankProcess] = []
-        self._first_state = torch.generator.stream.bit_generator.state
+        self._first_state = torch.default_generator.stream.bit_generator.state
         self._main: greenlet | None = None
         self._is_ending = False
         self._n_polls = 0
@@ -92,7 +76,7 @@ class Hub:
     @property
     def turn(self) -> Turn:
         """Which thread uses the context: while workers run, theirs."""
-        return self.torch.turn
+        return self.torch.ahbm.turn
 
     # -- a worker's side ----------------------------------------------------------------------------------
 
@@ -160,15 +144,15 @@ class Hub:
         for process in self.processes:
             process.worker = self._worker(fn, process, args)
         self._ready.extend(self.processes)
-        torch, machine = self.torch, self.torch.machine
-        torch.machine = torch.heap.device = cast(Device, _DeviceOfWorkers(machine, self))
-        has_failed = True
+        device, has_failed = self.torch.ahbm, True
         try:
-            self._run_all()
-            has_failed = False
+            with device.driven_through(WorkerDevice(device.machine, self.do)):
+                try:
+                    self._run_all()
+                    has_failed = False
+                finally:
+                    self._end()
         finally:
-            self._end()
-            torch.machine = torch.heap.device = machine
             self._main = None
             processes, self.processes = self.processes, []
             # What went wrong first is what the user needs to see.
@@ -253,19 +237,7 @@ class _Turn:
         self.hub.current.environment = seen()
         enter(process.environment)
         self.hub.current = process
-        torch.default_policy, torch.generator = process.policy, process.generator
-
-
-class _DeviceOfWorkers:
-    """The machine as workers see it: what lets time pass is done by the hub."""
-
-    def __init__(self, machine: Device, hub: Hub) -> None:
-        self._machine = machine
-        self._hub = hub
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._machine, name)
-        return (lambda *args: self._hub.do(found, *args)) if name in TIMED else found
+        torch.ahbm.default_policy, torch.default_generator = process.policy, process.generator
 
 
 class Multiprocessing:
@@ -289,7 +261,7 @@ class Multiprocessing:
         ends all of them and is raised here, unlike PyTorch as itself. With ``join=False`` nothing runs until the
         result's ``join()``. ``daemon`` says nothing here.
         """
-        n_pes = len(self._hub.torch.machine.pes)
+        n_pes = len(self._hub.torch.ahbm.pes)
         if not 1 <= whole(nprocs, "torch.multiprocessing.spawn: nprocs", least=-MOST_COUNT) <= n_pes:
             raise InvalidValueError(
                 f"torch.multiprocessing.spawn: nprocs={nprocs}; the machine has {plural(n_pes, 'PE')}, and each "

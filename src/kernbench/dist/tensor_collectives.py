@@ -17,7 +17,7 @@ from kernbench.dist.reduce_op import ReduceOp
 from kernbench.dist.work import Work
 from kernbench.errors import InvalidValueError
 from kernbench.lang.source import user_line
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.torch.tensor import DeviceTensor
 
 
 class TensorCollectives(PointToPoint):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from weakref import ref
 
+from kernbench.device.array import DeviceArray
 from kernbench.dist.ranks import Hub, RankProcess
 from kernbench.dist.work import Work, WorkState
 from kernbench.lang.source import user_line
 from kernbench.memory.shards import ShardMap
 from kernbench.memory.watch import EarlyUse
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.tensor import DeviceTensor
 
 # What a worker does with a tensor, and whether that is wrong also where a collective only reads it. A launch may.
 USES = {"read": False, "written": True, "freed": True, "used in a launch": False}
@@ -27,12 +27,12 @@ class _Bytes(NamedTuple):
     is_written: bool
 
     @classmethod
-    def of(cls, tensor: DeviceTensor, *, is_written: bool) -> _Bytes:
+    def of(cls, tensor: DeviceArray, *, is_written: bool) -> _Bytes:
         """All bytes of ``tensor``."""
         start = tensor.data_ptr()
         return cls(ref(tensor.shards), start, start + tensor.nbytes, is_written)
 
-    def are_in(self, tensor: DeviceTensor) -> bool:
+    def are_in(self, tensor: DeviceArray) -> bool:
         """Whether ``tensor`` has one of them."""
         if tensor.is_freed or self.shards() is not tensor.shards:
             return False
@@ -65,8 +65,8 @@ class Unwaited:
         work: Work,
         name: str,
         line: SourceLine,
-        written: Sequence[DeviceTensor],
-        read: Sequence[DeviceTensor],
+        written: Sequence[DeviceArray],
+        read: Sequence[DeviceArray],
     ) -> None:
         """From now on until ``work`` is waited for, this process leaves the tensors alone."""
         if self._hub.current.is_host or work.state.is_waited:
@@ -77,13 +77,13 @@ class Unwaited:
         others = [p for p in self._pending.get(self._hub.current, ()) if not p.state.is_waited]
         self._pending[self._hub.current] = [*others, _Pending(work.state, name, line, tuple(mine))]
 
-    def used(self, tensor: DeviceTensor, how: str) -> None:
+    def used(self, tensor: DeviceArray, how: str) -> None:
         """Say that the running worker uses ``tensor``: one of :data:`USES`.
 
         Raises:
             RaceError: an asynchronous collective on its bytes was not waited for, and races are errors.
         """
-        watch = self._hub.torch.machine.watch
+        watch = self._hub.torch.ahbm.machine.watch
         if watch is None or not self._pending or not self._hub.is_in_worker:
             return
         for pending in self._pending.get(self._hub.current, ()):

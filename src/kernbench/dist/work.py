@@ -8,7 +8,7 @@ from typing import Any
 
 from kernbench.dist.errors import BackendError
 from kernbench.dist.ranks import Hub, RankProcess
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.torch.tensor import DeviceTensor
 
 NO_RESULT = "result() not implemented."
 NO_SOURCE = "sourceRank() may only be called on work objects that correspond to a recv or recv-from-any call."

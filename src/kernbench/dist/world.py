@@ -65,7 +65,7 @@ class GroupTable:
     def init(self, world_size: int, rank: int, line: SourceLine) -> None:
         """Make the default group of this process, once all its ranks are here."""
         process = self._hub.current
-        n_pes = len(self._hub.torch.machine.pes)
+        n_pes = len(self._hub.torch.ahbm.pes)
         if process.is_host:
             world_size = self._backend.world_size(world_size)
             self._require_pes(world_size, n_pes)

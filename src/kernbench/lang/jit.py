@@ -84,7 +84,7 @@ class JITFunction:
             if _launcher is None:
                 raise UsageError(
                     f"kernel {self.__name__!r} has no device to run on; launch it within a bench, or call "
-                    "context.launch(kernel, grid, ...)"
+                    "torch.launch(kernel, grid, ...)"
                 )
             return _launcher(self, grid, args, named)
 

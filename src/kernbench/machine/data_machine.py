@@ -154,7 +154,7 @@ class ImmediateProgram(ProgramPort):
 
 
 class DataMachine(Hardware):
-    """A device that computes values only (see :class:`~kernbench.runtime.device.Device`)."""
+    """A device that computes values only (see :class:`~kernbench.device.protocol.Device`)."""
 
     mode = "data"
     program_kind: type[ImmediateProgram] = ImmediateProgram

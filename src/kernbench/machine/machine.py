@@ -43,7 +43,7 @@ PROGRAM_BYTES = 16  # first program and count of a PE's share
 
 
 class Machine(Hardware):
-    """A device in simulated time (see :class:`~kernbench.runtime.device.Device`)."""
+    """A device in simulated time (see :class:`~kernbench.device.protocol.Device`)."""
 
     executor: DataExecutor | None
 

@@ -50,14 +50,14 @@ class Case:
     @cached_property
     def communicator(self) -> Communicator:
         """The ranks on that machine, with their queues installed; CapacityError if they do not fit."""
-        made = Communicator(self.simulation.torch, self.ranks.pes, buffer_kind=self.request.buffer)
+        made = Communicator(self.simulation.device, self.ranks.pes, buffer_kind=self.request.buffer)
         made.install(self.name)
         return made
 
     @cached_property
     def rings(self) -> list[SendRing]:
         """The rings of all ends of the installed queues; none without simulated time."""
-        return send_rings(self.communicator.torch.machine)
+        return send_rings(self.simulation.machine)
 
 
 def send_rings(machine: Any) -> list[SendRing]:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from kernbench.analysis.breakdown import kernel_spans
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import Inputs, expected
+from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.tensor import DeviceTensor
+from kernbench.torch.tensor import DeviceTensor
 
 Array = npt.NDArray[Any]
 

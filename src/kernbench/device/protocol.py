@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kernbench.config.schema import TopologySpec
+from kernbench.config.schema import Config, TopologySpec
 from kernbench.memory.mapping import TensorMapping, TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
@@ -29,15 +29,29 @@ class Program:
 class Device(Protocol):
     """A machine as its host sees it.
 
-    ``mode`` is ``timed``, ``data`` or ``timing``. Host copies advance simulated time over PCIe and fabric (not
-    in ``data`` mode); in ``timing`` mode they move no bytes, and a read gives unwritten memory. ``watch`` is who is
-    told what is read and written (None: nobody).
+    Host copies advance simulated time over PCIe and fabric (not in mode ``data``); in mode ``timing`` they move no
+    bytes, and a read gives unwritten memory.
     """
 
-    spec: TopologySpec
-    mode: str
-    store: MemoryStore
-    watch: Watch | None
+    @property
+    def config(self) -> Config:
+        """The whole configuration."""
+
+    @property
+    def spec(self) -> TopologySpec:
+        """What the machine consists of."""
+
+    @property
+    def mode(self) -> str:
+        """``timed``, ``data`` or ``timing``."""
+
+    @property
+    def store(self) -> MemoryStore:
+        """The bytes of its memories."""
+
+    @property
+    def watch(self) -> Watch | None:
+        """Who is told what is read and written; None: nobody. It may change at a launch."""
 
     @property
     def pes(self) -> Sequence[PeId]:

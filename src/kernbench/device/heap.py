@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from kernbench.config.rules.memory import directory_bytes
+from kernbench.device.placement import DPPolicy, place
+from kernbench.device.protocol import Device
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.memory.allocator import PEMemAllocator, VirtualAllocator
@@ -16,8 +18,6 @@ from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import Lifetime
-from kernbench.runtime.device import Device
-from kernbench.runtime.placement import DPPolicy, place
 from kernbench.units import format_bytes
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import weakref
 
+from kernbench.device.heap import Heap
+from kernbench.device.placement import DPPolicy
 from kernbench.lang.source import user_line
 from kernbench.memory.shards import ShardMap
-from kernbench.runtime.heap import Heap
-from kernbench.runtime.placement import DPPolicy
 
 
 class Storage:

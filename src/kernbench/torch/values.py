@@ -33,7 +33,7 @@ from kernbench.errors import (
     UsageError,
 )
 from kernbench.ops.numerics import convert, int_limits
-from kernbench.runtime.promotion import Number, cpp_name, number_type, torch_name
+from kernbench.torch.promotion import Number, cpp_name, number_type, torch_name
 from kernbench.units import format_bytes
 from kernbench.wording import quoted
 

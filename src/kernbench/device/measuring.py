@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kernbench.device.measures import Measures
 from kernbench.dtypes import DType
 from kernbench.lang.source import user_line
-from kernbench.runtime.measures import Measures
 
 
 class Measuring:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, Protocol, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.device.array import Home, KernelOperand
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import (
     DTypeError,
@@ -22,11 +24,11 @@ from kernbench.errors import (
     UsageError,
 )
 from kernbench.registry import C_TYPES, MUCH_ALIKE, did_you_mean
-from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
-from kernbench.runtime.operators import Operators
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.promotion import torch_name
-from kernbench.runtime.views import flattened, squeezed, unsqueezed, viewed
+from kernbench.torch.device_name import DEVICE, HOST, DeviceName
+from kernbench.torch.names import METHODS
+from kernbench.torch.operators import Operators
+from kernbench.torch.promotion import torch_name
+from kernbench.torch.views import flattened, squeezed, unsqueezed, viewed
 from kernbench.wording import plural, quoted
 
 Array = npt.NDArray[Any]
@@ -34,34 +36,28 @@ PROPERTIES = ("T", "mT")
 
 
 class TensorContext(Protocol):
-    """A context as its tensors know it: the methods of tensors, new tensors, and launches."""
+    """A context as its tensors know it: its device, and new tensors."""
 
-    methods: ClassVar[Mapping[str, Callable[..., object]]]
+    @property
+    def ahbm(self) -> Home:
+        """The open device that tensors lie on, or from the host are copied to."""
 
     def empty(
         self, *shape: Sequence[int], dtype: DType, policy: DPPolicy | None, name: str, device: str
     ) -> Tensor:
         """A tensor without values, placed by ``policy``."""
 
-    def launch(
-        self, kernel: object, grid: object, args: Sequence[object], meta: Mapping[str, object]
-    ) -> None:
-        """Run ``kernel`` on every program of ``grid``; returns at once."""
 
-
-class Tensor(Operators):
+class Tensor(Operators, KernelOperand):
     """What all tensors have: shape, dtype, a name, and the context they belong to.
 
-    Further methods, and the operators, are those of :data:`~kernbench.runtime.host_functions.METHODS`: of host tensors.
+    Further methods, and the operators, are those of :data:`~kernbench.torch.names.METHODS`: of host tensors.
     """
 
+    context: TensorContext
     device: DeviceName
-
-    def __init__(self, context: TensorContext, shape: tuple[int, ...], dtype: DType, name: str) -> None:
-        self.context = context
-        self.shape = shape
-        self.dtype = dtype
-        self.name = name
+    shape: tuple[int, ...]
+    dtype: DType
 
     def numel(self) -> int:
         """Elements."""
@@ -124,12 +120,11 @@ class Tensor(Operators):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "context":
             raise AttributeError(name)
-        methods = self.context.methods
         if name in PROPERTIES:
             return self._apply(name, f"x.{name}", self)
-        if name in methods:
+        if name in METHODS:
             return lambda *args, **how: self._apply(name, f"x.{name}()", self, *args, **how)
-        known = {known for known in (*dir(Tensor), *methods) if not known.startswith("_")} - {*C_TYPES}
+        known = {known for known in (*dir(Tensor), *METHODS) if not known.startswith("_")} - {*C_TYPES}
         cure = did_you_mean(name, known, least_alike=MUCH_ALIKE)
         raise UnknownAttributeError(
             f"a tensor has no {name!r} here; {cure}; all else do with numpy, on x.numpy()"

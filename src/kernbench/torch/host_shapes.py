@@ -12,11 +12,9 @@ from kernbench import dtypes
 from kernbench.dtypes import as_dtype
 from kernbench.errors import InvalidIndexError, InvalidTypeError, InvalidValueError, RefusedError
 from kernbench.ops.numerics import compute_dtype
-from kernbench.runtime.host_functions import (
-    FUNCTIONS,
+from kernbench.torch.host_functions import (
     as_array,
     dim_of,
-    function,
     made,
     meeting,
     require_broadcast,
@@ -24,9 +22,10 @@ from kernbench.runtime.host_functions import (
     scalar_for,
     tensor_operand,
 )
-from kernbench.runtime.promotion import SCALAR_TYPES, cpp_name
-from kernbench.runtime.tensor import HostTensor, Tensor, index_of
-from kernbench.runtime.values import Array, cast
+from kernbench.torch.names import FUNCTIONS, function
+from kernbench.torch.promotion import SCALAR_TYPES, cpp_name
+from kernbench.torch.tensor import HostTensor, Tensor, index_of
+from kernbench.torch.values import Array, cast
 
 # -- joined and split -------------------------------------------------------------------------------------
 

@@ -5,30 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator, nullcontext
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from kernbench import dtypes
-from kernbench.components.gemm_rate import macs_per_cycle
+from kernbench.device.open_device import OpenDevice
+from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
-from kernbench.given import told, whole
-from kernbench.lang.source import user_line
+from kernbench.given import told
 from kernbench.registry import C_TYPES, MUCH_ALIKE, did_you_mean
-from kernbench.runtime import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
-from kernbench.runtime.device import Device
-from kernbench.runtime.device_name import DEVICE, HOST, DeviceName
-from kernbench.runtime.event import Event
-from kernbench.runtime.generator import Generator
-from kernbench.runtime.host_functions import FUNCTIONS, METHODS
-from kernbench.runtime.measures import Measures
-from kernbench.runtime.measuring import Measuring
-from kernbench.runtime.open_device import OpenDevice
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.promotion import is_castable, number_type, promote_types, result_type
-from kernbench.runtime.tensor import Array, DeviceTensor, HostTensor, Tensor
-from kernbench.runtime.values import (
+from kernbench.torch import host_elementwise, host_reductions, host_shapes  # noqa: F401  # register
+from kernbench.torch.device_name import DEVICE, HOST, DeviceName
+from kernbench.torch.event import Event
+from kernbench.torch.generator import Generator
+from kernbench.torch.names import FUNCTIONS
+from kernbench.torch.promotion import is_castable, number_type, promote_types, result_type
+from kernbench.torch.tensor import Array, DeviceTensor, HostTensor, Tensor
+from kernbench.torch.values import (
     MOST_ELEMENTS,
     TypeInfo,
     cast,
@@ -42,7 +38,6 @@ from kernbench.runtime.values import (
     room_for,
     values_of,
 )
-from kernbench.topology.hbm import HbmLayout
 from kernbench.units import ceil_div
 from kernbench.wording import is_name, quoted
 
@@ -78,50 +73,67 @@ NAMES: dict[str, Any] = {
 }
 
 
-# What a context has that PyTorch has not, and that nobody means who misspells a name of PyTorch.
-NOT_PYTORCHS = frozenset(
-    {
-        "close",
-        "default_policy",
-        "heap",
-        "host_read",
-        "host_write",
-        "machine",
-        "measures",
-        "memory_bytes",
-        "methods",
-    }
-)
+# What PyTorch has not. A real backend of PyTorch has its own names in `torch.ahbm`, as CUDA in `torch.cuda`.
+EXTENSIONS = frozenset({"DPPolicy", "ahbm", "cdiv", "close", "launch", "measure", "synchronize"})
+_NOT_MEANT = {"ahbm", "close"}  # by who misspells a name of PyTorch
 
 
-class Context(OpenDevice):
-    """An open device with PyTorch's ways to make tensors on it; the dtypes are attributes (``torch.float16``).
+class Context:
+    """PyTorch's ways to make tensors, on the device ``ahbm``; the dtypes are attributes (``torch.float16``).
 
     A tensor is made on the device ("ahbm") unless ``device="cpu"`` is said, and placed by ``policy``; without one by
-    ``default_policy``: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty``
-    costs no simulated time; what has values is filled on the host and copied over. Random numbers follow from ``seed``
-    alone. Further functions, as ``torch.cat``, are those of :data:`~kernbench.runtime.host_functions.FUNCTIONS`.
+    the device's: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty`` costs no
+    simulated time; what has values is filled on the host and copied over. Random numbers follow from ``seed`` alone.
+    Further functions, as ``torch.cat``, are those of :data:`~kernbench.torch.names.FUNCTIONS`. ``launch``, ``measure``,
+    ``synchronize`` and ``close`` are the device's own: see :class:`OpenDevice`.
+
+    >>> import kernbench as kb
+    >>> torch = kb.simulate("tiny").torch
+    >>> torch.full((2,), 7).tolist()
+    [7, 7]
     """
 
     distributed: Any
     multiprocessing: Any
-    measures: Measures
-    methods: ClassVar[Mapping[str, Callable[..., Any]]] = METHODS
 
-    def __init__(self, machine: Device, seed: int) -> None:
-        super().__init__(machine)
-        self.generator = Generator(seed)
+    def __init__(self, device: OpenDevice, seed: int) -> None:
+        self.ahbm = device
+        self.launch = device.launch
+        self.measure = device.measure
+        self.synchronize = device.synchronize
+        self.close = device.close
+        self.default_generator = Generator(seed)
         self._n_named = 0
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *NAMES, *FUNCTIONS})
 
     def __getattr__(self, name: str) -> Any:
         if name in NAMES:
             return NAMES[name]
         if name in FUNCTIONS:
             return FUNCTIONS[name]
-        own = [known for known in dir(type(self)) if not known.startswith("_") and known not in NOT_PYTORCHS]
-        known = {*NAMES, *FUNCTIONS, *own} - {*C_TYPES}
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in dir(self.ahbm):
+            raise UnknownAttributeError(
+                f"torch has no attribute {quoted(name)}; the device has: torch.ahbm.{name}"
+            )
+        known = {known for known in dir(self) if not known.startswith("_")} - _NOT_MEANT - {*C_TYPES}
         cure = did_you_mean(name, known, least_alike=MUCH_ALIKE)
         raise UnknownAttributeError(f"torch has no attribute {quoted(name)} here; {cure}")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self.ahbm.__reduce_ex__(protocol)
+
+    def __enter__(self) -> Self:
+        self.ahbm.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ahbm.__exit__(kind, error, trace)
 
     @staticmethod
     @told()
@@ -140,15 +152,15 @@ class Context(OpenDevice):
         device: str = DEVICE,
     ) -> Tensor:
         """A tensor without values: what is read before it is written is NaN, or -1 for integers."""
-        self._require_open()
+        self.ahbm.require_open()
         extents, element, where = _shape_of(shape), as_dtype(dtype), DeviceName(device)
         label = self._named(name)
         if where == HOST:
             _require_no_policy(policy, label)
             with room_for(extents, element):
                 return HostTensor(self, np.empty(extents, element.numpy), label)
-        policy = policy or self.default_policy
-        return DeviceTensor(self, self._new_storage(label, extents, element, policy), extents)
+        policy = policy or self.ahbm.default_policy
+        return DeviceTensor(self, self.ahbm.new_storage(label, extents, element, policy), extents)
 
     def zeros(self, *shape: int | Sequence[int], dtype: DTypeLike = dtypes.float32, **where: Any) -> Tensor:
         """A tensor of zeros; ``where`` is policy, name and device, as for :meth:`empty`."""
@@ -259,18 +271,18 @@ class Context(OpenDevice):
         element = as_dtype(dtype)
         for name, number in (("from", first), ("to - 1", end - 1)):
             require_in_range(name, number, element)
-        stream = (generator or self.generator).stream
+        stream = (generator or self.default_generator).stream
         return self._filled(
             _shape_of((extents,)), element, lambda shape: stream.integers(first, end, shape), **where
         )
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin the random numbers of this context anew."""
-        return self.generator.manual_seed(seed)
+        return self.default_generator.manual_seed(seed)
 
     def from_numpy(self, array: Array, *, name: str | None = None) -> HostTensor:
         """A host tensor on the memory of ``array``; ``.to("ahbm", policy=...)`` copies it to the device."""
-        self._require_open()
+        self.ahbm.require_open()
         return HostTensor(self, plain(array, "torch.from_numpy"), self._named(name))
 
     def tensor(self, values: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
@@ -327,56 +339,7 @@ class Context(OpenDevice):
 
     def Event(self, enable_timing: bool = True) -> Event:  # noqa: N802  # PyTorch's name
         """A mark in simulated time."""
-        return Event(self._completed_ps)
-
-    def _completed_ps(self) -> int:
-        """Simulated time, once everything launched is complete."""
-        self.synchronize()
-        return self.machine.now_ps
-
-    def measure(
-        self,
-        name: str,
-        *,
-        iters: int | None = None,
-        flops: int = 0,
-        gemm: DTypeLike | None = None,
-    ) -> Measuring:
-        """A part of the program whose time is told by ``name``, apart from all else: copies to the device, set-up.
-
-        ``with torch.measure("decode"): ...`` measures once; ``for i in torch.measure("decode"): ...`` as often as
-        ``iters`` says, or ``--iters`` if it says nothing: the same tensors, with cold TLBs first. A round waits for
-        what was launched before it, and ends when what was launched in it is complete. Measures do not overlap.
-        ``flops`` counts the operations of one round and ``gemm`` names the dtype whose peak bounds them, as in
-        ``Outcome``.
-
-        Raises:
-            UsageError: within another measure, in a worker, or something is no name or no number.
-        """
-        self._require_open()
-        if self.machine is not self.measures.machine:
-            raise UsageError(
-                f"torch.measure({quoted(name)}): a worker has no time of its own to measure; measure "
-                "torch.multiprocessing.spawn(...) on the host"
-            )
-        if not is_name(name):
-            raise UsageError(f"torch.measure({quoted(name)}): give it a name, as in torch.measure('decode')")
-        said = f"torch.measure({quoted(name)}):"
-        iters = None if iters is None else whole(iters, f"{said} iters", least=1)
-        flops = whole(flops, f"{said} flops")
-        kind = None if gemm is None else as_dtype(gemm)
-        if kind is not None:
-            macs_per_cycle(kind, self.machine.spec.pe.gemm, user_line())
-        return Measuring(name, self.measures, self.synchronize, iters=iters, flops=flops, gemm=kind)
-
-    def device_count(self) -> int:
-        """SIPs of the machine."""
-        return self.machine.spec.system.sips.count
-
-    def memory_bytes(self) -> int:
-        """HBM of the whole device that tensors and their tables can have."""
-        spec = self.machine.spec
-        return HbmLayout.of(spec.cube).used_bytes * spec.sip.cubes.count * spec.system.sips.count
+        return Event(self.ahbm.completed_ps)
 
     def _filled(
         self,
@@ -389,7 +352,7 @@ class Context(OpenDevice):
         device: str = DEVICE,
     ) -> Tensor:
         """A tensor with the values that ``make(shape)`` gives, once there is room for it."""
-        self._require_open()
+        self.ahbm.require_open()
         label, where = self._named(name), DeviceName(device)
         there = None if where == HOST else self.empty(shape, dtype=dtype, policy=policy, name=label)
         if there is None:
@@ -410,7 +373,7 @@ class Context(OpenDevice):
         element = as_dtype(dtype)
         if not element.is_float:
             raise DTypeError(f"{function}: {element} is no float dtype; draw fp32 and convert")
-        draw = getattr((generator or self.generator).stream, distribution)
+        draw = getattr((generator or self.default_generator).stream, distribution)
         return self._filled(shape, element, draw, **where)
 
     def _named(self, name: str | None) -> str:

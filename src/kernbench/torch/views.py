@@ -1,4 +1,4 @@
-"""Views by PyTorch's rules and parts by numpy's: arithmetic on shapes and addresses, without any memory.
+"""Views by PyTorch's rules: arithmetic on shapes, without any memory.
 
 ``what`` begins an error, as in "view of 'x'[2, 3]".
 """
@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kernbench.dtypes import DType
-from kernbench.errors import ShapeError, UsageError
-from kernbench.messages.access import Access
+from kernbench.errors import ShapeError
 from kernbench.wording import quoted
 
 Shape = tuple[int, ...]
@@ -102,40 +100,3 @@ def _from_front(what: str, dim: int, n_dims: int) -> int:
             f"{what}: dimension out of range: {quoted(dim)}; give one from {-n_dims} to {n_dims - 1}"
         )
     return int(dim) % n_dims
-
-
-def row_major(shape: Shape) -> Shape:
-    """Elements from one index to the next, per dimension, without gaps."""
-    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
-
-
-def part(name: str, va: int, shape: Shape, dtype: DType, index: Any) -> Access:
-    """The access that numpy's basic indexing with ``index`` asks for, of the row-major tensor at ``va``."""
-    terms = index if isinstance(index, tuple) else (index,)
-    for term in terms:
-        if isinstance(term, bool) or not (
-            term is None or term is ... or isinstance(term, (int, slice, np.integer))
-        ):
-            raise UsageError(
-                f"{name!r}[...]: {quoted(term)} is no integer, slice, ... or None; read the tensor, then index it"
-            )
-    itemsize = dtype.size_bytes
-    if ... not in terms:
-        terms = (*terms, ...)  # numpy then gives a view also for a single element, instead of reading it
-    # numpy's own rules on a view of the right shape and strides; it has no memory behind it and is never read.
-    start = np.zeros(1, np.dtype((np.void, itemsize)))
-    strides = tuple(itemsize * n for n in row_major(shape))
-    whole = np.lib.stride_tricks.as_strided(start, shape, strides, writeable=False)
-    try:
-        box = whole[terms]
-    except IndexError as error:
-        raise UsageError(f"{name!r}{list(shape)}: {error}") from None
-    first = box.__array_interface__["data"][0] - start.__array_interface__["data"][0]
-    return Access(
-        va=va + first,
-        itemsize=itemsize,
-        block_shape=box.shape,
-        shape=box.shape,
-        strides=box.strides,
-        origin=(0,) * box.ndim,
-    )

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from kernbench.device.array import DeviceArray, KernelOperand
 from kernbench.errors import UsageError
 from kernbench.lang.jit import JITFunction
 from kernbench.lang.pointer import TensorArg
 from kernbench.lang.program import PerProgram
 from kernbench.messages.owners import Lifetime
-from kernbench.runtime.tensor import DeviceTensor, Tensor
 
 _CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 
-def tensors_in(argument: Any) -> Iterator[Tensor]:
+def tensors_in(argument: Any) -> Iterator[KernelOperand]:
     """The tensors of an argument: itself, or those in a tuple, list, dict or PerProgram, to any depth."""
-    if isinstance(argument, Tensor):
+    if isinstance(argument, KernelOperand):
         yield argument
     elif type(argument) in (tuple, list, dict, PerProgram):
         for inner in argument.values() if type(argument) is dict else argument:
@@ -33,15 +33,15 @@ def owned(arguments: Iterable[Any]) -> frozenset[Lifetime]:
     given = [
         tensor for argument in arguments if type(argument) is PerProgram for tensor in tensors_in(argument)
     ]
-    return frozenset(tensor.shards.life for tensor in given if isinstance(tensor, DeviceTensor))
+    return frozenset(tensor.shards.life for tensor in given if isinstance(tensor, DeviceArray))
 
 
-def check_arg(context: object, kernel: JITFunction, name: str, argument: Any) -> None:
+def check_arg(home: object, kernel: JITFunction, name: str, argument: Any) -> None:
     """Refuse an argument that a kernel cannot take, or with a tensor that it cannot reach.
 
     Raises:
         UsageError: an array or a list of numbers (which a constexpr may be), or a tensor that is freed, lies on the
-            host, or belongs to another context; a container that holds itself.
+            host, or belongs to another device; a container that holds itself.
     """
     try:
         if name not in kernel.constants:
@@ -54,9 +54,9 @@ def check_arg(context: object, kernel: JITFunction, name: str, argument: Any) ->
         ) from None
     for tensor in tensors:
         what = f"kernel {kernel.__name__!r}: argument {name!r} is {tensor.name!r}"
-        if not isinstance(tensor, DeviceTensor):
+        if not isinstance(tensor, DeviceArray):
             raise UsageError(f"{what}, a tensor on the host; copy it with .to('ahbm')")
-        if tensor.context is not context:
+        if tensor.home is not home:
             raise UsageError(
                 f"{what}, a tensor of another simulation, made at {tensor.made}; copy it by way of numpy()"
             )
@@ -93,7 +93,7 @@ def kernel_arg(argument: Any) -> Any:
         return {key: kernel_arg(inner) for key, inner in argument.items()}
     if isinstance(argument, np.ndarray) and not argument.ndim:
         return argument[()]
-    if not isinstance(argument, DeviceTensor):
+    if not isinstance(argument, DeviceArray):
         return copy(argument) if isinstance(argument, _CHANGED_IN_PLACE) else argument
     return TensorArg(
         argument.name,

@@ -9,9 +9,21 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, Self
 
-from kernbench.dtypes import DType
+from kernbench.components.gemm_rate import macs_per_cycle
+from kernbench.config.schema import Config, TopologySpec
+from kernbench.device.arguments import check_arg, kernel_arg, owned, tensors_in
+from kernbench.device.array import DeviceArray, Uses
+from kernbench.device.heap import Heap
+from kernbench.device.launch import Place, place_programs
+from kernbench.device.measures import Measures
+from kernbench.device.measuring import Measuring
+from kernbench.device.placement import ROW_WISE, DPPolicy
+from kernbench.device.protocol import Device
+from kernbench.device.storage import Storage
+from kernbench.dtypes import DType, as_dtype
 from kernbench.ending import has_completed, must_complete
 from kernbench.errors import CapacityError, UsageError, in_one_line
+from kernbench.given import whole
 from kernbench.lang.block import ACTIVE
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.lang.source import user_line
@@ -22,20 +34,15 @@ from kernbench.memory.shards import ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.ipcq import QueueEnd, Wiring
 from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.arguments import check_arg, kernel_arg, owned, tensors_in
-from kernbench.runtime.device import Device
-from kernbench.runtime.heap import Heap
-from kernbench.runtime.launch import Place, place_programs
-from kernbench.runtime.placement import ROW_WISE, DPPolicy
-from kernbench.runtime.storage import Storage
-from kernbench.runtime.tensor import DeviceTensor, Uses
-from kernbench.wording import quoted
+from kernbench.topology.hbm import HbmLayout
+from kernbench.topology.ids import PeId
+from kernbench.wording import is_name, quoted
 
 
 class Unwatched:
     """Is told, and says nothing."""
 
-    def used(self, tensor: DeviceTensor, how: str) -> None:
+    def used(self, tensor: DeviceArray, how: str) -> None:
         """Nothing."""
 
     def synchronized(self) -> None:
@@ -51,6 +58,8 @@ class OpenDevice:
     has begun.
     """
 
+    measures: Measures
+
     def __init__(self, machine: Device) -> None:
         self.machine = machine
         self.turn = Turn()  # of the threads that use this device
@@ -61,6 +70,31 @@ class OpenDevice:
         self._is_busy = False
         self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
         self._closed_at: SourceLine | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the machine, with that of its collectives."""
+        return self.machine.config
+
+    @property
+    def spec(self) -> TopologySpec:
+        """What the machine consists of."""
+        return self.machine.spec
+
+    @property
+    def pes(self) -> Sequence[PeId]:
+        """All PEs by number."""
+        return self.machine.pes
+
+    @contextmanager
+    def driven_through(self, machine: Device) -> Iterator[None]:
+        """Within, all that is asked of the machine is asked of ``machine``, which stands before it."""
+        behind = self.machine
+        self.machine = self.heap.device = machine
+        try:
+            yield
+        finally:
+            self.machine = self.heap.device = behind
 
     @in_turn
     def launch(
@@ -86,7 +120,7 @@ class OpenDevice:
         PE and no byte of their tensors in common, do they run side by side. ``races`` says for this launch what is done
         about races: "warn", "error" or "off" (None: as the simulation says).
         """
-        self._require_open()
+        self.require_open()
         _require_arguments(args, meta)
         function, keywords = as_kernel(kernel), dict(meta or {})
         named = function.bind(tuple(args), keywords)
@@ -107,7 +141,7 @@ class OpenDevice:
         keywords = {
             name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
         }
-        tensors = [x for x in tensors_in(list(named.values())) if isinstance(x, DeviceTensor)]
+        tensors = [x for x in tensors_in(list(named.values())) if isinstance(x, DeviceArray)]
         for tensor in tensors:
             self.uses.used(tensor, "used in a launch")
         operands = [
@@ -141,7 +175,7 @@ class OpenDevice:
             UsageError: they are installed already.
             CapacityError: the rings do not fit.
         """
-        self._require_open()
+        self.require_open()
         if wiring in self.wirings:
             raise UsageError("these queues are installed already; remove them first, or wire others")
         self._complete_and_settle()
@@ -190,9 +224,58 @@ class OpenDevice:
         with self._completing():
             self.machine.complete_launches()
 
+    def completed_ps(self) -> int:
+        """Simulated time, once everything launched is complete."""
+        self.synchronize()
+        return self.machine.now_ps
+
     def is_stopped(self) -> bool:
         """Whether an error that was raised stopped it for good."""
         return self.machine.is_stopped
+
+    def device_count(self) -> int:
+        """SIPs of the machine."""
+        return self.machine.spec.system.sips.count
+
+    def memory_bytes(self) -> int:
+        """HBM of the whole device that tensors and their tables can have."""
+        spec = self.machine.spec
+        return HbmLayout.of(spec.cube).used_bytes * spec.sip.cubes.count * spec.system.sips.count
+
+    def measure(
+        self,
+        name: str,
+        *,
+        iters: int | None = None,
+        flops: int = 0,
+        gemm: DType | str | None = None,
+    ) -> Measuring:
+        """A part of the program whose time is told by ``name``, apart from all else: copies to the device, set-up.
+
+        ``with torch.measure("decode"): ...`` measures once; ``for i in torch.measure("decode"): ...`` as often as
+        ``iters`` says, or ``--iters`` if it says nothing: the same tensors, with cold TLBs first. A round waits for
+        what was launched before it, and ends when what was launched in it is complete. Measures do not overlap.
+        ``flops`` counts the operations of one round and ``gemm`` names the dtype whose peak bounds them, as in
+        ``Outcome``.
+
+        Raises:
+            UsageError: within another measure, in a worker, or something is no name or no number.
+        """
+        self.require_open()
+        if self.machine is not self.measures.machine:
+            raise UsageError(
+                f"torch.measure({quoted(name)}): a worker has no time of its own to measure; measure "
+                "torch.multiprocessing.spawn(...) on the host"
+            )
+        if not is_name(name):
+            raise UsageError(f"torch.measure({quoted(name)}): give it a name, as in torch.measure('decode')")
+        said = f"torch.measure({quoted(name)}):"
+        iters = None if iters is None else whole(iters, f"{said} iters", least=1)
+        flops = whole(flops, f"{said} flops")
+        kind = None if gemm is None else as_dtype(gemm)
+        if kind is not None:
+            macs_per_cycle(kind, self.machine.spec.pe.gemm, user_line())
+        return Measuring(name, self.measures, self.synchronize, iters=iters, flops=flops, gemm=kind)
 
     @contextmanager
     def _completing(self) -> Iterator[None]:
@@ -234,7 +317,7 @@ class OpenDevice:
         )
 
     def __enter__(self) -> Self:
-        self._require_open()
+        self.require_open()
         return self
 
     def __exit__(
@@ -268,8 +351,15 @@ class OpenDevice:
         self._complete_and_settle()
         return self.machine.host_read(pieces, size_bytes)
 
+    def empty(
+        self, shape: tuple[int, ...], dtype: DType, policy: DPPolicy | None = None, name: str = "tensor"
+    ) -> DeviceArray:
+        """A tensor without values, placed by ``policy`` (None: ``default_policy``)."""
+        self.require_open()
+        return DeviceArray(self, self.new_storage(name, shape, dtype, policy or self.default_policy), shape)
+
     @in_turn
-    def _new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
+    def new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
         """The memory of a tensor, freed at the closing if not before."""
         storage = Storage(self.heap, self._allocate(name, shape, dtype, policy), policy)
         self._storages.add(storage)
@@ -304,7 +394,7 @@ class OpenDevice:
         for storage in sorted(living, key=lambda storage: storage.shards.va):
             storage.free(f"with its context at {self._closed_at}")
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
         if self._closed_at is not None:
             raise UsageError(
                 f"this context is closed (at {self._closed_at}); begin a new simulation, as in kb.simulate('tiny')"

@@ -9,12 +9,10 @@ import numpy as np
 from kernbench.dtypes import int1
 from kernbench.errors import RefusedError
 from kernbench.ops.numerics import compute_dtype
-from kernbench.runtime.host_functions import (
-    FUNCTIONS,
+from kernbench.torch.host_functions import (
     as_array,
     elementwise,
     enter,
-    function,
     made,
     meeting,
     operand,
@@ -22,9 +20,10 @@ from kernbench.runtime.host_functions import (
     scalar_for,
     tensor_operand,
 )
-from kernbench.runtime.promotion import SCALAR_TYPES, cpp_name
-from kernbench.runtime.tensor import HostTensor, Tensor
-from kernbench.runtime.values import Array, cast, filling
+from kernbench.torch.names import FUNCTIONS, function
+from kernbench.torch.promotion import SCALAR_TYPES, cpp_name
+from kernbench.torch.tensor import HostTensor, Tensor
+from kernbench.torch.values import Array, cast, filling
 from kernbench.wording import quoted
 
 

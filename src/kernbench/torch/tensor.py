@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import math
-import types
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
+from kernbench.device.array import DeviceArray, row_major
+from kernbench.device.storage import Storage
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import ForcedValueError, InvalidIndexError, ShapeError, UsageError
-from kernbench.lang.source import user_line
-from kernbench.memory.blocks import block_of, bytes_of, upward
-from kernbench.memory.page_table import Pieces
-from kernbench.memory.shards import ShardMap
-from kernbench.memory.store import Bytes
-from kernbench.messages.access import Access
-from kernbench.messages.source_line import SourceLine
-from kernbench.runtime.device import Device
-from kernbench.runtime.device_name import DEVICE, HOST
-from kernbench.runtime.placement import DPPolicy
-from kernbench.runtime.promotion import torch_name
-from kernbench.runtime.storage import Storage
-from kernbench.runtime.tensor_base import Array, Tensor, TensorContext, on_device
-from kernbench.runtime.values import cast
-from kernbench.runtime.views import narrowed, part, row_major
+from kernbench.errors import InvalidIndexError, ShapeError, UsageError
+from kernbench.torch.device_name import DEVICE, HOST
+from kernbench.torch.names import METHODS
+from kernbench.torch.promotion import torch_name
+from kernbench.torch.tensor_base import Array, Tensor, TensorContext, on_device
+from kernbench.torch.values import cast
+from kernbench.torch.views import narrowed
 
 __all__ = ["Array", "DeviceTensor", "HostTensor", "Tensor", "index_of"]
-
-
-class Uses(Protocol):
-    """An observer of what the host does with tensors of the device; it may raise."""
-
-    def used(self, tensor: DeviceTensor, how: str) -> None:
-        """``tensor`` is "read", "written", "freed" or "used in a launch"."""
-
-    def synchronized(self) -> None:
-        """All that was launched is complete."""
-
-
-class DeviceContext(TensorContext, Protocol):
-    """A context as its tensors on the device know it: also copies to and from there, behind what was launched."""
-
-    machine: Device
-    uses: Uses
-
-    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
-        """Copy to the device, after all that was launched."""
-
-    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
-        """Copy from the device, after all that was launched."""
 
 
 class HostTensor(Tensor):
@@ -59,7 +28,8 @@ class HostTensor(Tensor):
     device = HOST
 
     def __init__(self, context: TensorContext, array: Array, name: str) -> None:
-        super().__init__(context, array.shape, as_dtype(array.dtype), name)
+        self.context, self.home = context, context.ahbm
+        self.shape, self.dtype, self.name = array.shape, as_dtype(array.dtype), name
         self.array = array
 
     def numpy(self) -> Array:
@@ -122,7 +92,7 @@ class HostTensor(Tensor):
         return found
 
     def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
-        return self.context.methods[name](*operands, **how)
+        return METHODS[name](*operands, **how)
 
     def _converted(self, dtype: DType, *, copy: bool = False) -> HostTensor:
         """The tensor in ``dtype``, as PyTorch converts on a CPU."""
@@ -147,59 +117,16 @@ class HostTensor(Tensor):
         return f"Tensor({self.name!r}, {list(self.shape)}, {self.dtype}, {HOST}, {values})"
 
 
-class DeviceTensor(Tensor):
-    """A tensor in the device's memory, or a view of one: a range of virtual addresses, row-major without gaps.
+class DeviceTensor(Tensor, DeviceArray):
+    """A tensor in the device's memory by PyTorch's names, or a view of one: see :class:`DeviceArray`."""
 
-    ``policy`` placed the memory; a view has its own shape and the name of what it was made from. Reading and writing
-    wait for the kernels launched before and take simulated time. The memory returns, for the tensor and all its
-    views, when one of them is freed, by :meth:`free` or at the end of a ``with`` block; when nobody refers to any of
-    them any more; or when their context ends.
-    """
-
-    context: DeviceContext
     device = DEVICE
 
     def __init__(
-        self, context: DeviceContext, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0
+        self, context: TensorContext, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0
     ) -> None:
-        shards = storage.shards
-        super().__init__(context, shape, shards.dtype, shards.name)
-        self._storage = storage
-        self._start_bytes = start_bytes
-
-    @property
-    def policy(self) -> DPPolicy:
-        """Where the memory was placed."""
-        return self._storage.policy
-
-    @property
-    def made(self) -> SourceLine:
-        """Where in the user's program the memory was asked for."""
-        return self._storage.life.made
-
-    @property
-    def freed(self) -> str:
-        """How and where the memory was freed, as in "at my_bench.py:12"; empty before."""
-        return self._storage.freed
-
-    @property
-    def is_freed(self) -> bool:
-        """Whether the memory was given back."""
-        return bool(self.freed)
-
-    @property
-    def shards(self) -> ShardMap:
-        """Where the memory lies, of a view all that it shares; UsageError after it was freed."""
-        return self._living_storage().shards
-
-    @property
-    def holders(self) -> tuple[int, ...]:
-        """The numbers of the PEs that hold a part of its bytes, in order."""
-        return self.shards.holders_of(self.data_ptr(), self.nbytes)
-
-    def data_ptr(self) -> int:
-        """The virtual address of its first byte."""
-        return self.shards.va + self._start_bytes
+        DeviceArray.__init__(self, context.ahbm, storage, shape, start_bytes)
+        self.context = context
 
     def narrow(self, dim: int, start: int, length: int) -> Self:
         """The memory of the ``length`` indices of dimension ``dim`` from ``start`` on, where that is one range."""
@@ -220,11 +147,7 @@ class DeviceTensor(Tensor):
         Raises:
             ForcedValueError: in mode ``timing``, which computes no values.
         """
-        return self.numpy_for(user_line())
-
-    def numpy_for(self, line: SourceLine) -> Array:
-        """Gather its shards as :meth:`numpy` does; what is told of the read names ``line`` of the user's program."""
-        return self._read(self._part(...), line)
+        return self.read()
 
     def cpu(self) -> HostTensor:
         """A copy on the host."""
@@ -238,23 +161,15 @@ class DeviceTensor(Tensor):
         """True."""
         return True
 
-    def fetch(self) -> None:
-        """Move its bytes to the host in simulated time, as :meth:`numpy` does, and look at no value: any mode."""
-        self._fetch(self._part(...))
-
     def copy_(self, source: Tensor | Array) -> DeviceTensor:
         """Scatter ``source`` (an array, a host tensor, or a device tensor by way of the host) to every copy."""
-        access, array = self._part(...), self._checked(source)
-        self.context.uses.used(self, "written")
-        if self.nbytes:
-            self.context.host_write(self.shards.pieces_of_all_copies(access), bytes_of(array, access))
-            if self.context.machine.watch is not None:
-                self.context.machine.watch.host_wrote(self.shards, access)
+        self._living_storage()
+        self.write(self._checked(source))
         return self
 
     def __getitem__(self, index: Any) -> HostTensor:
         """A part on the host, by numpy's basic indexing (integers, slices, ``...``, None); only its bytes move."""
-        return HostTensor(self.context, self._read(self._part(index), user_line()).copy(), self.name)
+        return HostTensor(self.context, self.read(index).copy(), self.name)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise on_device(
@@ -274,23 +189,6 @@ class DeviceTensor(Tensor):
     def __deepcopy__(self, memo: dict[int, Any]) -> DeviceTensor:
         raise on_device(self, "deepcopy(x)", "copy it with x.to('ahbm', copy=True)")
 
-    def free(self) -> None:
-        """Give the memory back, that of all views of it too; a second time is an error."""
-        if self.is_freed:
-            raise UsageError(f"{self._label} was freed before, {self.freed}; free a tensor once")
-        self.context.uses.used(self, "freed")
-        self._storage.free(f"at {user_line()}")
-
-    def __enter__(self) -> DeviceTensor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        if not self.is_freed:
-            self.context.uses.used(self, "freed")
-            self._storage.free(f"at the end of its with block at {user_line()}")
-
     def __repr__(self) -> str:
         where = "freed" if self.is_freed else str(self.policy)
         return f"Tensor({self.name!r}, {list(self.shape)}, {self.dtype}, {DEVICE}: {where})"
@@ -304,31 +202,6 @@ class DeviceTensor(Tensor):
     def _viewed(self, shape: tuple[int, ...], start_bytes: int = 0) -> Self:
         """A view of ``shape`` from byte ``start_bytes`` of this one on."""
         return type(self)(self.context, self._living_storage(), shape, self._start_bytes + start_bytes)
-
-    def _living_storage(self) -> Storage:
-        if self.is_freed:
-            raise UsageError(f"{self._label} was freed {self.freed}; make a new tensor, or free it later")
-        return self._storage
-
-    def _part(self, index: Any) -> Access:
-        return part(self.name, self.data_ptr(), self.shape, self.dtype, index)
-
-    def _read(self, access: Access, line: SourceLine) -> Array:
-        if self.context.machine.mode == "timing":
-            raise ForcedValueError(
-                f"{self.name!r}: mode 'timing' computes no values to read; use mode 'timed', or fetch() for the time "
-                "of a read"
-            )
-        fetched, watch = self._fetch(access), self.context.machine.watch
-        if watch is not None and self.nbytes:
-            watch.host_reads(self.shards, access, line)
-        return block_of(fetched, access, self.dtype)
-
-    def _fetch(self, access: Access) -> Bytes:
-        self.context.uses.used(self, "read")
-        size_bytes = access.size_bytes
-        pieces = self.shards.pieces_for(upward(access)[0], pe=-1) if size_bytes else ()
-        return self.context.host_read(pieces, size_bytes) if size_bytes else np.empty(0, np.uint8)
 
 
 def index_of(terms: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,45 +1,23 @@
-"""What host tensors can do by PyTorch's names: which functions and methods there are, and how operands meet.
-
-``FUNCTIONS`` are those of ``torch``, ``METHODS`` those of a tensor. They work on host tensors only, through numpy.
-"""
+"""How the operands of functions of host tensors meet, by PyTorch's rules, and what is computed element by element."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from kernbench.dtypes import DType, float32, int1
 from kernbench.errors import InvalidIndexError, InvalidTypeError, RefusedError
-from kernbench.given import told
 from kernbench.ops.numerics import compute_dtype
-from kernbench.runtime.promotion import SCALAR_TYPES, Number, is_castable, result_type
-from kernbench.runtime.tensor import DeviceTensor, HostTensor, Tensor
-from kernbench.runtime.tensor_base import on_device
-from kernbench.runtime.values import Array, cast, filling, number_of, plain
+from kernbench.torch.names import function
+from kernbench.torch.promotion import SCALAR_TYPES, Number, is_castable, result_type
+from kernbench.torch.tensor import DeviceTensor, HostTensor, Tensor
+from kernbench.torch.tensor_base import on_device
+from kernbench.torch.values import Array, cast, filling, number_of, plain
 from kernbench.wording import quoted
 
-F = TypeVar("F", bound=Callable[..., Any])
 Operand = HostTensor | Number
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
-METHODS: dict[str, Callable[..., Any]] = {}
-
-
-def function(*names: str, of: str = "torch tensor") -> Callable[[F], F]:
-    """Decorator: enters a function under ``names``, of ``torch``, of tensors, or of both."""
-
-    def enter(call: F) -> F:
-        for name in names:
-            called = told(name)(call)
-            if "torch" in of:
-                FUNCTIONS[name] = called
-            if "tensor" in of:
-                METHODS[name] = called
-        return call
-
-    return enter
 
 
 # -- operands ---------------------------------------------------------------------------------------------

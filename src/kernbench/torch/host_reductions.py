@@ -11,11 +11,12 @@ import numpy as np
 from kernbench.dtypes import DType, as_dtype, int1, int64, uint8
 from kernbench.errors import InvalidIndexError, RefusedError
 from kernbench.ops.numerics import compute_dtype
-from kernbench.runtime.host_elementwise import maximum, minimum
-from kernbench.runtime.host_functions import as_array, dim_of, function, made, tensor_operand
-from kernbench.runtime.promotion import SCALAR_TYPES
-from kernbench.runtime.tensor import HostTensor, Tensor
-from kernbench.runtime.values import Array, cast
+from kernbench.torch.host_elementwise import maximum, minimum
+from kernbench.torch.host_functions import as_array, dim_of, made, tensor_operand
+from kernbench.torch.names import function
+from kernbench.torch.promotion import SCALAR_TYPES
+from kernbench.torch.tensor import HostTensor, Tensor
+from kernbench.torch.values import Array, cast
 
 Dims = int | Sequence[int] | None
 

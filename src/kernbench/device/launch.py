@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kernbench.device.arguments import tensors_in
+from kernbench.device.array import DeviceArray
+from kernbench.device.protocol import Program
 from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction, launch_with
-from kernbench.runtime.arguments import tensors_in
-from kernbench.runtime.device import Program
-from kernbench.runtime.tensor import DeviceTensor
 from kernbench.topology.ids import PeId
 from kernbench.wording import plural, quoted
 
@@ -71,7 +71,7 @@ def _holders(args: Sequence[Any], default: Sequence[int]) -> Sequence[int]:
     """
     for argument in args:
         for tensor in tensors_in(argument):
-            if not isinstance(tensor, DeviceTensor) or not tensor.nbytes:
+            if not isinstance(tensor, DeviceArray) or not tensor.nbytes:
                 continue
             if tensor.policy.pes:
                 return [pe for pe in tensor.policy.pes if pe in tensor.holders]
@@ -108,7 +108,7 @@ def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], na
             f"kernel {kernel.__name__!r} has no tensor among its arguments to say on which device it runs; "
             "launch it with torch.launch(kernel, grid, args)"
         )
-    tensors[0].context.launch(kernel, grid, args, named)
+    tensors[0].home.launch(kernel, grid, args, named)
 
 
 launch_with(launch_beside_data)

@@ -1,0 +1,137 @@
+"""The device as the workers of ``torch.multiprocessing`` have it: what lets time pass is done by their hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from kernbench.config.schema import Config, TopologySpec
+from kernbench.device.protocol import Device, Program
+from kernbench.memory.mapping import TensorMapping, TensorRange
+from kernbench.memory.page_table import Pieces
+from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.memory.watch import Watch
+from kernbench.messages.ipcq import Wiring
+from kernbench.messages.owners import Lifetime
+from kernbench.topology.address_map import Region
+from kernbench.topology.ids import PeId
+
+T = TypeVar("T")
+
+
+class Do(Protocol):
+    """Who calls a function on behalf of a worker, and gives it the answer."""
+
+    def __call__(self, what: Callable[..., T], *args: Any) -> T:
+        """What ``what(*args)`` gives; raises what it raises."""
+
+
+# No subclass of Device: it would inherit an empty body for a method that is missing here. Where one is handed to an
+# open device, mypy holds it against the protocol.
+class WorkerDevice:
+    """A device whose callers are workers, each a greenlet that may stand still in the middle of a call.
+
+    What asks the machine something is asked at once. What lets simulated time pass, and so may run a kernel, is called
+    by ``do``, on the greenlet of the hub: a kernel is a greenlet too, and goes on only where it has begun.
+    """
+
+    def __init__(self, behind: Device, do: Do) -> None:
+        self._behind = behind
+        self._do = do
+
+    # -- asked at once ------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        return self._behind.config
+
+    @property
+    def spec(self) -> TopologySpec:
+        return self._behind.spec
+
+    @property
+    def mode(self) -> str:
+        return self._behind.mode
+
+    @property
+    def store(self) -> MemoryStore:
+        return self._behind.store
+
+    @property
+    def watch(self) -> Watch | None:
+        return self._behind.watch
+
+    @property
+    def pes(self) -> Sequence[PeId]:
+        return self._behind.pes
+
+    @property
+    def now_ps(self) -> int:
+        return self._behind.now_ps
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._behind.is_stopped
+
+    @property
+    def is_busy(self) -> bool:
+        return self._behind.is_busy
+
+    @property
+    def tlb_entries(self) -> int:
+        return self._behind.tlb_entries
+
+    def slice_of(self, pe: int) -> Region:
+        return self._behind.slice_of(pe)
+
+    def sram_banks(self, pe: int) -> Sequence[Region]:
+        return self._behind.sram_banks(pe)
+
+    def tcm_left_bytes(self, pe: int) -> int:
+        return self._behind.tcm_left_bytes(pe)
+
+    # -- done by the hub, since time may pass -------------------------------------------------------------
+
+    def host_write(self, pieces: Pieces, buffer: Bytes) -> None:
+        self._do(self._behind.host_write, pieces, buffer)
+
+    def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
+        return self._do(self._behind.host_read, pieces, size_bytes)
+
+    def launch(
+        self,
+        kernel: Callable[..., Any],
+        args: tuple[Any, ...],
+        meta: dict[str, Any],
+        programs: Sequence[Program],
+        grid: tuple[int, int, int],
+        name: str,
+        operands: Sequence[TensorRange],
+        wiring: Wiring | None,
+        stream: Hashable = None,
+        own: frozenset[Lifetime] = frozenset(),
+        races: str | None = None,
+    ) -> None:
+        launch = self._behind.launch
+        self._do(launch, kernel, args, meta, programs, grid, name, operands, wiring, stream, own, races)
+
+    def install(self, wiring: Wiring) -> None:
+        self._do(self._behind.install, wiring)
+
+    def remove(self, wiring: Wiring) -> None:
+        self._do(self._behind.remove, wiring)
+
+    def map(self, mapping: TensorMapping) -> None:
+        self._do(self._behind.map, mapping)
+
+    def unmap(self, mappings: Sequence[TensorMapping]) -> None:
+        self._do(self._behind.unmap, mappings)
+
+    def synchronize(self) -> None:
+        self._do(self._behind.synchronize)
+
+    def complete_launches(self) -> None:
+        self._do(self._behind.complete_launches)
+
+    def flush(self) -> None:
+        self._do(self._behind.flush)
