@@ -24,10 +24,10 @@ from kernbench.config.json_schema import json_schema
 from kernbench.config.load import load_config, load_tree, preset_names
 from kernbench.config.tree import Tree
 from kernbench.machine.machine import Machine
-from kernbench.memory.watch.findings import EarlyUse, ElementRange, Race, RacingAccess, UnwrittenRead
 from kernbench.messages.oplog import OpCode, OpRecord
-from kernbench.messages.source_line import SourceLine
 from kernbench.ops import OPS
+from kernbench.records import schema_of
+from kernbench.runs.result import RunResult
 
 TABLES: dict[str, Callable[[str], str]] = {}
 
@@ -141,51 +141,32 @@ def _ccl_fields(old: str) -> str:
 
 @table("run-fields")
 def _run_fields(old: str) -> str:
-    """The fields of a run's JSON with an example; the author says what each is."""
+    """The members of a run's JSON as its schema has them; the author says what each is."""
     meaning = written(old, -1)
-    example = kb.run("vector_add", topology="tiny", params={"n": 64}, mode="timing").to_json()
-    example["check"] = {
-        "ok": True,
-        "max_abs_err": 0.0,
-        "reference": "numpy float64 sum",
-    }  # there are no values
-    line, elements = SourceLine("", 0), ElementRange(1, 0, 0)
-    side = RacingAccess(verb="", line=line, kernel="", program=(0, 0, 0), pe="", time_ps=0)
-    race = Race("", (1,), "", elements, side, side, 1, "warn")
-    example["races"] = [race.to_json()]
-    example["early_uses"] = [EarlyUse("", (1,), "", 0, "", line, "", line).to_json()]
-    example["unwritten_reads"] = [UnwrittenRead("", (1,), "", elements, line, "", False).to_json()]
-    example["parts"].sort(key=lambda part: part["line"] is None)
-    times = {"opened_ps": 0, "device_time_ps": 0, "kernel_time_ps": 0, "host_time_ps": 0}
-    example["measures"] = [
-        {"name": "decode", "rounds": [times], "first": {}, "last": {}}
-    ]  # it measures nothing
-    example["apart"] = {}
-    fields = [(f"`{path}`", kind) for path, kind in _fields(example)]
+    schema = schema_of(RunResult)
+    fields = [(f"`{path}`", kind) for path, kind in _members(schema, schema["$defs"], "")]
     return markdown(("field", "type", "what it is"), *((*row, meaning.get(row[0], "")) for row in fields))
 
 
-def _fields(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted paths and types of a JSON document; a mapping of free names is one field."""
-    if isinstance(value, list) and value:
-        yield from _fields(value[0], f"{path}[]")
-    elif (
-        isinstance(value, dict)
-        and path.split(".")[-1]
-        not in (
-            "params",
-            "bytes",
-            "breakdown",
-            "device_breakdown",
-            "apart",
-        )
-        and not path.startswith(("measures[].first", "measures[].last"))
-    ):
-        for key, child in value.items():
-            yield from _fields(child, f"{path}.{key}".lstrip("."))
+def _members(schema: dict[str, Any], known: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Dotted paths and types of what ``schema`` allows; a mapping of free names, or of a window's members, is one."""
+    schema = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    name = schema.get("$ref", "").rpartition("/")[2]
+    schema = known[name] if name else schema
+    if "properties" in schema and name != "Measured":
+        for key, child in schema["properties"].items():
+            yield from _members(child, known, f"{path}.{key}".lstrip("."))
+    elif schema["type"] == "array":
+        yield from _members(schema.get("items") or schema["prefixItems"][0], known, f"{path}[]")
     else:
-        names = {bool: "true or false", int: "integer", float: "number", str: "text", dict: "mapping"}
-        yield path, names[type(value)]
+        names = {
+            "boolean": "true or false",
+            "integer": "integer",
+            "number": "number",
+            "string": "text",
+            "object": "mapping",
+        }
+        yield path, names[schema["type"]]
 
 
 def _configuration(section: str) -> Callable[[str], str]:

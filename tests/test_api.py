@@ -193,9 +193,9 @@ def test_print_of_a_report_without_time_says_so():
 def test_the_repr_of_what_users_hold_is_one_short_line():
     simulation = kb.simulate("tiny", overrides={"pe.clock_ghz": 2})
     assert repr(simulation) == "<Simulation of tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs, mode timed>"
-    assert repr(simulation.report()) == "<Measured of tiny: kernel time 0 ns, device time 0 ns>"
+    assert repr(simulation.report()) == "<RunResult of tiny: kernel time 0 ns, device time 0 ns>"
     assert repr(kb.simulate("tiny", mode="data").report()) == (
-        "<Measured of tiny: no time is simulated in mode data>"
+        "<RunResult of tiny: no time is simulated in mode data>"
     )
     result = kb.run("vector_add", topology="tiny", mode="data", n=64)
     assert repr(result) == "<RunResult of tiny: vector_add, no time is simulated in mode data, check ok>"

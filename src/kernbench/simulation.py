@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 from kernbench import limits
 from kernbench.analysis.bounds import Bound
 from kernbench.analysis.breakdown import Table, kernel_spans
-from kernbench.analysis.measured import Measured, nothing_measured
+from kernbench.analysis.measured import NOTHING_MEASURED, Measured
 from kernbench.analysis.measures import Measure, added
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
@@ -38,6 +39,7 @@ from kernbench.memory.watch import watch_of
 from kernbench.registry import did_you_mean, registering_from
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
+from kernbench.runs.result import Check, RunResult, peak_mb
 from kernbench.theory.ideal import IdealModel
 from kernbench.topology.builder import build_graph
 from kernbench.torch.context import Context
@@ -86,6 +88,7 @@ class Simulation:
             whole(tie_seed, "tie_seed")
         if mode not in MODES:
             raise UnknownNameError(f"unknown mode {quoted(mode)}; {did_you_mean(mode, MODES)}")
+        self._begun_s = time.process_time()
         load_components()
         self.name = ""
         self.config = config
@@ -186,7 +189,7 @@ class Simulation:
         self.device.measures.begin(self._part)
 
     @in_turn
-    def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> Measured:
+    def report(self, *, flops: int = 0, gemm: DType | str | None = None) -> RunResult:
         """What happened since :meth:`begin_window`, once all that was launched is complete.
 
         ``flops`` are the operations of it and ``gemm`` the dtype whose peak bounds them (None: no roofline). Raises
@@ -198,7 +201,7 @@ class Simulation:
         flops = whole(flops, "report(): flops")
         self._require_complete("report()")
         kind = None if gemm is None else as_dtype(gemm)
-        return self.noted(replace(self._part.close(), flops=flops, bound=self._part.bound(flops, kind)))
+        return self.result(replace(self._part.close(), flops=flops, bound=self._part.bound(flops, kind)))
 
     @in_turn
     def measures(self, *, flops: int = 0, gemm: DType | str | None = None) -> tuple[Measure, ...]:
@@ -229,16 +232,26 @@ class Simulation:
                 "begin_window() measures from then on"
             )
 
-    def noted(self, measured: Measured) -> Measured:
-        """``measured`` with the races and the reads of unwritten memory that were found since :meth:`begin_window`."""
-        watch = self.machine.watch
-        if watch is None:
-            return measured
-        return replace(
-            measured,
-            races=tuple(watch.found_races.values()),
-            unwritten=tuple(watch.found_unwritten.values()),
-            early_uses=tuple(watch.found_early.values()),
+    def result(
+        self, window: Measured, *, measures: tuple[Measure, ...] = (), apart: Measured | None = None
+    ) -> RunResult:
+        """``window`` as the result of a run: with what was found since :meth:`begin_window`, and not checked."""
+        watch, machine = self.machine.watch, self.machine
+        return RunResult.of(
+            window,
+            topology=self.name,
+            mode=self.mode,
+            check=Check.none("no bench says what is right"),
+            races=() if watch is None else tuple(watch.found_races.values()),
+            unwritten=() if watch is None else tuple(watch.found_unwritten.values()),
+            early_uses=() if watch is None else tuple(watch.found_early.values()),
+            measures=measures,
+            apart=apart,
+            config_sha256=self.config_sha256,
+            cpu_s=time.process_time() - self._begun_s,
+            peak_mb=peak_mb(),
+            oplog_sha256=machine.log.sha256() if isinstance(machine, Machine) else "",
+            machine=self.title,
         )
 
     @in_turn
@@ -288,12 +301,11 @@ class _Part:
 
     def close(self) -> Measured:
         """What happened in it up to now."""
-        title, config_sha256 = self.simulation.title, self.simulation.config_sha256
         if self.window is None:
-            return nothing_measured(title, config_sha256)
+            return NOTHING_MEASURED
         if not self.window.machine.log.keep:
             raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
-        return self.window.close(title=title, config_sha256=config_sha256)
+        return self.window.close()
 
     def bound(self, flops: int, gemm: DType | None) -> Bound | None:
         """The roofline of ``flops`` in it, once it was closed."""

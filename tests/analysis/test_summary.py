@@ -54,8 +54,8 @@ def test_windows_one_after_the_other_add_up_to_the_whole(first, second):
 
 def test_translations_of_a_window_are_what_was_counted_since_it_began():
     before, after = Translations(hits=10, misses=3, walks=2), Translations(hits=15, misses=7, walks=3)
-    assert after.since(before) == Translations(hits=5, misses=4, walks=1)
-    assert after.since(Translations()) == after
+    assert after - before == Translations(hits=5, misses=4, walks=1)
+    assert after - Translations() == after
 
 
 # --- levels ---

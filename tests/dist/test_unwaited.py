@@ -7,6 +7,7 @@ import pytest
 
 from kernbench.errors import RaceError, RaceWarning
 from kernbench.lang import jit, tl
+from kernbench.records import as_json
 from tests.dist.rank_kit import fails, joined, spawned
 
 
@@ -152,7 +153,7 @@ def test_the_report_says_it_too_and_a_tensor_is_not_kept_for_it():
     told(joined(worker), after=after)
     (use,) = found
     line = worker.__code__.co_firstlineno
-    assert use.to_json() == {
+    assert as_json(use) == {
         "tensor": "x",
         "shape": [4],
         "dtype": "fp32",

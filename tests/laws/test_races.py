@@ -10,6 +10,7 @@ from kernbench.ccl.algorithm import load_algorithms
 from kernbench.errors import PageFaultError, RaceError, RaceWarning, UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
+from kernbench.records import as_json
 from kernbench.simulation import Simulation
 from tests.laws import race_kit
 from tests.laws.race_kit import N, run
@@ -379,7 +380,7 @@ def test_a_race_is_warned_of_in_one_line_once_for_each_tensor_and_pair_of_lines(
     simulation.torch.launch(two_lines, (2,), (simulation.torch.zeros(2, 4, name="x"),), place=[0, 1])
     simulation.torch.synchronize()
     (race,) = simulation.report().races
-    assert race.to_json() == {
+    assert as_json(race) == {
         "tensor": "x",
         "shape": [2, 4],
         "dtype": "fp32",

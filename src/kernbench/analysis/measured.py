@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
 
 from kernbench.analysis.bounds import Bound
 from kernbench.analysis.causes import Parts, by_cause
 from kernbench.analysis.summary import Translations, UnitUse
-from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
+from kernbench.records import Hidden, derive
 from kernbench.registry import Registry
 from kernbench.units import format_ps
 
@@ -32,70 +34,99 @@ class MeasuredLaunch:
     start_ps: int
     end_ps: int
     done_ps: int
-    parts: Parts
+    breakdown: dict[str, int] = field(init=False, default_factory=dict)
+    parts: Hidden[Parts]
+
+    def __post_init__(self) -> None:
+        derive(self, breakdown=by_cause(self.parts))
 
     @property
     def time_ps(self) -> int:
         """Kernel time: from the first PE's start to the last one's end."""
         return self.end_ps - self.start_ps
 
-    @property
-    def breakdown(self) -> dict[str, int]:
-        """The launch's kernel time by cause."""
-        return by_cause(self.parts)
 
-    def to_json(self) -> dict[str, Any]:
-        """A row of ``launches`` in the JSON of a run."""
-        return {
-            "kernel": self.kernel,
-            "grid": list(self.grid),
-            "pes": list(self.pes),
-            "sent_ps": self.sent_ps,
-            "start_ps": self.start_ps,
-            "end_ps": self.end_ps,
-            "done_ps": self.done_ps,
-            "breakdown": self.breakdown,
-        }
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """A unit in JSON."""
+
+    node: str
+    busy_ps: int
+    stalled_ps: int
+    utilisation: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A link in JSON."""
+
+    link: str
+    bytes: int
+    busy_ps: int
+    utilisation: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A part of the kernel time in JSON."""
+
+    cause: str
+    unit: str
+    line: str | None
+    op: str | None
+    time_ps: int
+
+
+def _unit_rows(uses: Iterable[UnitUse]) -> list[UnitRow]:
+    return [UnitRow(use.node, use.busy_ps, use.stalled_ps, use.utilisation) for use in uses]
+
+
+def _link_rows(uses: Iterable[UnitUse]) -> list[LinkRow]:
+    return [LinkRow(use.node, use.size_bytes, use.busy_ps, use.utilisation) for use in uses]
+
+
+def _part_rows(parts: Parts) -> list[PartRow]:
+    return [
+        PartRow(
+            part.cause,
+            part.unit,
+            None if part.origin is None else str(part.origin.line),
+            None if part.origin is None else part.origin.op,
+            ps,
+        )
+        for part, ps in parts.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Measured:
-    """What a window of time held that was opened at ``opened_ps``; ``print`` of it is the page of ``kernbench run``.
+    """What a window of time held that was opened at ``opened_ps``; its fields are those of a window in a run's JSON.
 
-    ``parts`` are the kernel time by cause, unit and line, and they and ``kernel_time_ps`` the sums of those of
-    ``launches``; ``flops`` are those that the report was told of.
-    ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
-    tensors used before their asynchronous collective was waited for, where values exist.
+    ``breakdown`` is the kernel time by cause and ``parts`` by cause, unit and line; they and ``kernel_time_ps`` are the
+    sums of those of ``launches``. ``flops`` are those that the report was told of, and ``bound`` is their roofline.
     """
 
-    machine: str
-    mode: str
-    config_sha256: str
     opened_ps: int
     device_time_ps: int
     kernel_time_ps: int
-    launches: tuple[MeasuredLaunch, ...]
     host_time_ps: int
-    flops: int
-    bytes: dict[str, int]
-    translations: Translations
-    units: tuple[UnitUse, ...]
-    links: tuple[UnitUse, ...]
-    parts: Parts
-    device_breakdown: dict[str, int]
-    bound: Bound | None
-    limit: str
-    events: int
-    chunk_hops: int
-    oplog_sha256: str
-    races: tuple[Race, ...] = ()
-    unwritten: tuple[UnwrittenRead, ...] = ()
-    early_uses: tuple[EarlyUse, ...] = ()
+    launches: tuple[MeasuredLaunch, ...] = ()
+    flops: int = 0
+    bytes: dict[str, int] = field(default_factory=dict)
+    translations: Translations = field(default_factory=Translations)
+    units: Annotated[tuple[UnitUse, ...], PlainSerializer(_unit_rows, return_type=list[UnitRow])] = ()
+    links: Annotated[tuple[UnitUse, ...], PlainSerializer(_link_rows, return_type=list[LinkRow])] = ()
+    breakdown: dict[str, int] = field(init=False, default_factory=dict)
+    parts: Annotated[Parts, PlainSerializer(_part_rows, return_type=list[PartRow])] = field(
+        default_factory=dict
+    )
+    device_breakdown: dict[str, int] = field(default_factory=dict)
+    events: int = 0
+    chunk_hops: int = 0
+    bound: Hidden[Bound | None] = None
 
-    @property
-    def breakdown(self) -> dict[str, int]:
-        """The kernel time by cause."""
-        return by_cause(self.parts)
+    def __post_init__(self) -> None:
+        derive(self, breakdown=by_cause(self.parts))
 
     def __str__(self) -> str:
         return PAGES["text"](self)
@@ -105,36 +136,12 @@ class Measured:
         return PAGES["html"](self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.machine.partition(':')[0]}: {self.in_short()}>"
+        return f"<{type(self).__name__}: {self.in_short()}>"
 
     def in_short(self) -> str:
         """The times of the window in a few words."""
-        if self.mode == "data":
-            return "no time is simulated in mode data"
         return f"kernel time {format_ps(self.kernel_time_ps)}, device time {format_ps(self.device_time_ps)}"
 
 
-def nothing_measured(machine: str, config_sha256: str) -> Measured:
-    """The report of mode ``data``."""
-    return Measured(
-        machine=machine,
-        mode="data",
-        config_sha256=config_sha256,
-        opened_ps=0,
-        device_time_ps=0,
-        kernel_time_ps=0,
-        launches=(),
-        host_time_ps=0,
-        flops=0,
-        bytes={},
-        translations=Translations(),
-        units=(),
-        links=(),
-        parts={},
-        device_breakdown={},
-        bound=None,
-        limit="No time passes in mode 'data'.",
-        events=0,
-        chunk_hops=0,
-        oplog_sha256="",
-    )
+NOTHING_MEASURED = Measured(opened_ps=0, device_time_ps=0, kernel_time_ps=0, host_time_ps=0)
+"""A window of mode ``data``, in which no time passes."""

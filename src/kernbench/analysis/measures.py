@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from kernbench.analysis.causes import DEVICE_CAUSES, limit_line, total
+from kernbench.analysis.causes import DEVICE_CAUSES, total
 from kernbench.analysis.measured import Measured
 from kernbench.analysis.summary import Translations, UnitUse
+
+_SUMMED = ("device_time_ps", "kernel_time_ps", "host_time_ps", "flops", "events", "chunk_hops")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,29 +68,22 @@ def added(windows: Sequence[Measured]) -> Measured:
     """
     if len(windows) == 1:
         return windows[0]
-    parts = total(launch.parts for window in windows for launch in window.launches)
-    return replace(
-        windows[-1],
+
+    totals: dict[str, Any] = {name: sum(getattr(window, name) for window in windows) for name in _SUMMED}
+    return Measured(
         opened_ps=windows[0].opened_ps,
-        device_time_ps=sum(window.device_time_ps for window in windows),
-        kernel_time_ps=sum(window.kernel_time_ps for window in windows),
-        host_time_ps=sum(window.host_time_ps for window in windows),
         launches=tuple(launch for window in windows for launch in window.launches),
-        flops=sum(window.flops for window in windows),
         bytes={level: sum(window.bytes[level] for window in windows) for level in windows[-1].bytes},
-        translations=Translations(*map(sum, zip(*(window.translations for window in windows), strict=True))),
+        translations=sum((window.translations for window in windows), Translations()),
         units=_uses(windows, [window.units for window in windows]),
         links=_uses(windows, [window.links for window in windows]),
-        parts=parts,
+        parts=total(launch.parts for window in windows for launch in window.launches),
         device_breakdown={
             cause: ps
             for cause in DEVICE_CAUSES
             if (ps := sum(window.device_breakdown.get(cause, 0) for window in windows))
         },
-        bound=None,
-        limit=limit_line(parts) if windows[-1].mode != "data" else windows[-1].limit,
-        events=sum(window.events for window in windows),
-        chunk_hops=sum(window.chunk_hops for window in windows),
+        **totals,
     )
 
 

@@ -15,16 +15,19 @@ LEVELS = ("hbm", "noc", "ucie", "pcie", "tcm")
 _LEVEL_OF_EDGE = {"mesh": "noc", "d2d": "ucie", "pcie": "pcie", "sip_link": "pcie"}
 
 
-class Translations(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Translations:
     """Pages that TLBs were asked for: held, not held; and walks for those not held. All PE_MMUs together."""
 
     hits: int = 0
     misses: int = 0
     walks: int = 0
 
-    def since(self, before: Translations) -> Translations:
-        """What was counted after ``before``."""
-        return Translations(*(now - then for now, then in zip(self, before, strict=True)))
+    def __sub__(self, before: Translations) -> Translations:
+        return Translations(self.hits - before.hits, self.misses - before.misses, self.walks - before.walks)
+
+    def __add__(self, other: Translations) -> Translations:
+        return Translations(self.hits + other.hits, self.misses + other.misses, self.walks + other.walks)
 
 
 class UnitReading(NamedTuple):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import added
 from kernbench.bench.fit import Room
 from kernbench.bench.judge import judged
@@ -26,7 +23,7 @@ from kernbench.given import whole
 from kernbench.limits import limited
 from kernbench.messages.source_line import SourceLine
 from kernbench.registry import did_you_mean
-from kernbench.runs.result import Check, RunResult
+from kernbench.runs.result import Check, RunResult, peak_mb
 from kernbench.simulation import Simulation, load_plugin
 from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
@@ -104,25 +101,24 @@ def run(
             macs_per_cycle(as_dtype(outcome.gemm), simulation.config.topology.pe.gemm, outcome.line)
         found = simulation.measures(flops=outcome.flops, gemm=outcome.gemm)
         if found:
-            report = simulation.noted(added([measure.last for measure in found]))
-            apart: Measured | None = simulation.apart()
+            result = simulation.result(
+                added([measure.last for measure in found]), measures=found, apart=simulation.apart()
+            )
         else:
-            report, apart = simulation.report(flops=outcome.flops, gemm=outcome.gemm), None
+            result = simulation.report(flops=outcome.flops, gemm=outcome.gemm)
         if trace is not None:
             simulation.write_trace(Path(trace))
         tell("checking")
         check = Check.none("mode timing computes no values") if mode == "timing" else judged(outcome, results)
-        return RunResult(
+        return replace(
+            result,
             bench=bench.name,
             params=values,
             topology=str(topology),
+            iterations=i + 1,
             check=check,
             cpu_s=time.process_time() - cpu_from,
-            peak_mb=_peak_mb(),
-            iterations=i + 1,
-            measures=found,
-            apart=apart,
-            **{part.name: getattr(report, part.name) for part in fields(report)},
+            peak_mb=peak_mb(),
         )
 
 
@@ -179,8 +175,3 @@ def _outcome_of(bench: Bench, returned: Any) -> Outcome:
 
 def _read_back(tensor: DeviceTensor, mode: str, line: SourceLine) -> Any:
     return tensor.fetch() if mode == "timing" else tensor.read(line=line)
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024

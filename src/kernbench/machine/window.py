@@ -16,7 +16,7 @@ from kernbench.analysis.breakdown import (
     kernel_breakdown,
     kernel_spans,
 )
-from kernbench.analysis.causes import limit_line, total
+from kernbench.analysis.causes import total
 from kernbench.analysis.measured import Measured, MeasuredLaunch
 from kernbench.analysis.summary import level_bytes, link_uses, unit_uses
 from kernbench.components.gemm_rate import macs_per_cycle
@@ -48,38 +48,30 @@ class Window:
         self.moved = machine.moved()
         self.translations = machine.translations()
 
-    def close(self, *, title: str, config_sha256: str) -> Measured:
-        """Measure up to now, on a machine that is called ``title``; how much work that was is not known."""
+    def close(self) -> Measured:
+        """Measure up to now; how much work that was is not known."""
         machine = self.machine
         table, graph = machine.log.table(), machine.graph
         self.spans = machine.spans[self.n_before :]
         spans = kernel_spans(table, graph, self.spans)
         launches = measured_launches(machine, table, self.spans, spans)
         self.kernel_ps = sum(launch.time_ps for launch in launches)
-        parts = total(launch.parts for launch in launches)
         window_ps = machine.now_ps - self.opened_ps
         moved = machine.moved() - self.moved
         return Measured(
-            machine=title,
-            mode=machine.mode,
-            config_sha256=config_sha256,
             opened_ps=self.opened_ps,
             device_time_ps=window_ps,
             kernel_time_ps=self.kernel_ps,
-            launches=launches,
             host_time_ps=machine.host_time_ps - self.host_time_ps,
-            flops=0,
+            launches=launches,
             bytes=level_bytes(graph, moved.links, moved.memories, moved.tcm_bytes),
-            translations=machine.translations().since(self.translations),
+            translations=machine.translations() - self.translations,
             units=unit_uses(self.units, unit_readings(machine.assembly), window_ps),
             links=link_uses(graph, moved.links, window_ps),
-            parts=parts,
+            parts=total(launch.parts for launch in launches),
             device_breakdown=device_breakdown(table, spans, self.opened_ps, machine.now_ps),
-            bound=None,
-            limit=limit_line(parts),
             events=machine.engine.events - self.events,
             chunk_hops=machine.fabric.chunk_hops - self.chunk_hops,
-            oplog_sha256=machine.log.sha256(),
         )
 
     def bound(self, flops: int, gemm: DType | None) -> Bound | None:

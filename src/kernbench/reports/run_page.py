@@ -18,12 +18,11 @@ HINT_SHARE = 0.01  # of the kernel time; a hint on less is not worth its line
 MOST_CAUSES = 3  # of one launch, likewise
 
 
-def write_page(output: Output, result: Measured) -> None:
-    """All that is known of ``result``, with the verdict if it is a run's; the last line says what limits the kernel."""
-    measures = result.measures if isinstance(result, RunResult) else ()
-    output.facts(_facts(result, measures))
-    if len(measures) > 1 and result.mode != "data":
-        for measure in measures:
+def write_page(output: Output, result: RunResult) -> None:
+    """All that is known of ``result``, a bench's with its verdict; the last line says what limits the kernel."""
+    output.facts(_facts(result))
+    if len(result.measures) > 1 and result.mode != "data":
+        for measure in result.measures:
             write_measure(output, measure)
     else:
         _print_times(output, result)
@@ -38,9 +37,15 @@ def write_page(output: Output, result: Measured) -> None:
         output.line(str(use), WARN)
     for read in result.unwritten:
         output.line(f"{read.line}: {read}", WARN)
-    if isinstance(result, RunResult):
+    if result.bench:
         output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)
+
+
+def write_window(output: Output, window: Measured) -> None:
+    """The times of ``window``, and where they went."""
+    output.facts(_times(window, "beginning"))
+    _print_times(output, window)
 
 
 def write_measure(output: Output, measure: Measure) -> None:
@@ -65,11 +70,12 @@ def _print_times(output: Output, window: Measured) -> None:
         output.table(("cause", "time", "share", "what to do"), rows, left=("cause", "what to do"))
 
 
-def _facts(result: Measured, measures: Sequence[Measure]) -> Iterator[tuple[str, str]]:
-    if isinstance(result, RunResult):
+def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
+    measures, apart = result.measures, result.apart
+    if result.bench:
         yield "bench", f"{result.bench} {settings(result.params)}"
     yield "machine", result.machine
-    if isinstance(result, RunResult) and result.iterations > 1:
+    if result.iterations > 1:
         yield "iteration", f"the last of {result.iterations}, each with tensors of its own"
     if measures:
         yield "measured", ", ".join(f"{measure.name} ({_which(measure)})" for measure in measures)
@@ -79,13 +85,16 @@ def _facts(result: Measured, measures: Sequence[Measure]) -> Iterator[tuple[str,
     yield from _times(result, "beginning" if measures else "first byte over PCIe")
     if len(measures) == 1:
         yield from _cold(measures[0])
-    if isinstance(result, RunResult) and result.apart is not None and result.apart.device_time_ps:
-        apart = result.apart
+    if apart is not None and apart.device_time_ps:
         causes = ", ".join(f"{cause} {time}" for cause, time, _ in share_rows(apart.device_breakdown))
         yield "not measured", f"{format_ps(apart.device_time_ps)} of device time: {causes}"
     yield "bytes moved", sizes(result.bytes)
-    hits, misses, walks = result.translations
-    yield "translations", f"{hits + misses:,} pages looked up: {misses:,} TLB misses, {walks:,} page walks"
+    seen = result.translations
+    n_pages = seen.hits + seen.misses
+    yield (
+        "translations",
+        f"{n_pages:,} pages looked up: {seen.misses:,} TLB misses, {seen.walks:,} page walks",
+    )
 
 
 def _times(window: Measured, begin: str) -> Iterator[tuple[str, str]]:
@@ -131,10 +140,10 @@ def _cold(measure: Measure) -> Iterator[tuple[str, str]]:
         yield "warm", f"kernel time {kernel}, device time {device} in rounds 2 to {len(measure.rounds)}"
 
 
-def _identity(result: Measured) -> str:
+def _identity(result: RunResult) -> str:
     """How much was simulated, and the hashes that say what."""
     cost = f"{result.events:,} events"
-    if isinstance(result, RunResult):
+    if result.bench:
         cost += f" in {result.cpu_s:.1f} CPU s, {result.peak_mb:.0f} MB at most"
     log = f"op log {result.oplog_sha256[:12]}, " if result.oplog_sha256 else ""
     return f"{cost}; {log}configuration {result.config_sha256[:12]}"

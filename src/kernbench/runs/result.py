@@ -1,12 +1,19 @@
-"""The result of running a bench: what ran, whether it is right, and what it took."""
+"""The result of a run: what ran, whether it is right, and what it took. Its JSON follows from its fields."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import resource
+import sys
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, PlainSerializer
+
+from kernbench.analysis.causes import limit_line
 from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import Measure
+from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
+from kernbench.records import Hidden, as_json, derive
 
 SCHEMA = "kernbench.run/1"
 
@@ -18,7 +25,7 @@ class Check:
     ok: bool | None
     max_abs_err: float | None
     reference: str
-    unchecked: str = ""
+    unchecked: Hidden[str] = ""
 
     @classmethod
     def none(cls, why: str) -> Check:
@@ -26,100 +33,78 @@ class Check:
         return cls(ok=None, max_abs_err=None, reference="", unchecked=why)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class RunResult(Measured):
+def _if_made(check: Check) -> Check | None:
+    return None if check.ok is None else check
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class _Ran:
+    """What ran: the members that a run's JSON has before those of its window."""
+
+    schema: str = field(init=False, default=SCHEMA)
+    bench: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    topology: str
+    mode: Literal["timed", "data", "timing"]
+    iterations: int = 1
+
+
+# Fields stand in the order of JSON: a dataclass has those of its last base first.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResult(Measured, _Ran):
     """What a run found, and what its last iteration held. The reference's page on a run's JSON describes the fields.
 
     All of the bench ran ``iterations`` times. If it measured parts of itself by name, the result is the last round of
     each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``.
+    ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
+    tensors used before their asynchronous collective was waited for, where values exist. The report of a simulation is
+    one too: of no ``bench``, and not checked. ``print`` of it is the page of ``kernbench run``.
     """
 
-    bench: str
-    params: dict[str, Any]
-    topology: str
-    check: Check
-    cpu_s: float
-    peak_mb: float
-    iterations: int = 1
+    check: Annotated[Check, PlainSerializer(_if_made, return_type=Check | None)]
+    unchecked: str | None = field(init=False, default=None)
+    races: tuple[Race, ...] = ()
+    early_uses: tuple[EarlyUse, ...] = ()
+    unwritten: Annotated[tuple[UnwrittenRead, ...], Field(serialization_alias="unwritten_reads")] = ()
     measures: tuple[Measure, ...] = ()
     apart: Measured | None = None
+    config_sha256: str
+    cpu_s: float
+    peak_mb: float
+    oplog_sha256: str
+    machine: Hidden[str]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        derive(self, unchecked=self.check.unchecked or None)
+
+    @classmethod
+    def of(cls, window: Measured, **ran: Any) -> RunResult:
+        """The result of a run that held ``window``; ``ran`` are the other fields."""
+        return cls(**{part.name: getattr(window, part.name) for part in fields(window) if part.init}, **ran)
+
+    @property
+    def limit(self) -> str:
+        """One sentence on what limits the kernel, and what to do about it."""
+        return "No time passes in mode 'data'." if self.mode == "data" else limit_line(self.parts)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.machine.partition(':')[0]}: {self.in_short()}>"
 
     def in_short(self) -> str:
-        """The bench, its times and the verdict in a few words."""
+        """The times, after the bench and before the verdict if there are such, in a few words."""
+        times = "no time is simulated in mode data" if self.mode == "data" else super().in_short()
+        if not self.bench:
+            return times
         verdict = {None: "not made", True: "ok", False: "WRONG"}[self.check.ok]
-        # Not super(): with slots, dataclass makes the class anew, and super() would look for it in vain.
-        return f"{self.bench}, {Measured.in_short(self)}, check {verdict}"
+        return f"{self.bench}, {times}, check {verdict}"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of schema ``kernbench.run/1``."""
-        check = {
-            "ok": self.check.ok,
-            "max_abs_err": self.check.max_abs_err,
-            "reference": self.check.reference,
-        }
-        return {
-            "schema": SCHEMA,
-            "bench": self.bench,
-            "params": self.params,
-            "topology": self.topology,
-            "mode": self.mode,
-            "iterations": self.iterations,
-            **window_json(self),
-            "check": None if self.check.ok is None else check,
-            "unchecked": self.check.unchecked or None,
-            "races": [race.to_json() for race in self.races],
-            "early_uses": [use.to_json() for use in self.early_uses],
-            "unwritten_reads": [read.to_json() for read in self.unwritten],
-            "measures": [_measure_json(measure) for measure in self.measures],
-            "apart": None if self.apart is None else window_json(self.apart),
-            "config_sha256": self.config_sha256,
-            "cpu_s": self.cpu_s,
-            "peak_mb": self.peak_mb,
-            "oplog_sha256": self.oplog_sha256,
-        }
+        """The members of schema ``kernbench.run/1``."""
+        return as_json(self)
 
 
-def window_json(window: Measured) -> dict[str, Any]:
-    """What a window held, as the JSON of a run has it."""
-    return {
-        "opened_ps": window.opened_ps,
-        "device_time_ps": window.device_time_ps,
-        "kernel_time_ps": window.kernel_time_ps,
-        "host_time_ps": window.host_time_ps,
-        "launches": [launch.to_json() for launch in window.launches],
-        "flops": window.flops,
-        "bytes": window.bytes,
-        "translations": window.translations._asdict(),
-        "units": [
-            {
-                "node": unit.node,
-                "busy_ps": unit.busy_ps,
-                "stalled_ps": unit.stalled_ps,
-                "utilisation": unit.utilisation,
-            }
-            for unit in window.units
-        ],
-        "links": [
-            {
-                "link": link.node,
-                "bytes": link.size_bytes,
-                "busy_ps": link.busy_ps,
-                "utilisation": link.utilisation,
-            }
-            for link in window.links
-        ],
-        "breakdown": window.breakdown,
-        "parts": [part.to_json() | {"time_ps": ps} for part, ps in window.parts.items()],
-        "device_breakdown": window.device_breakdown,
-        "events": window.events,
-        "chunk_hops": window.chunk_hops,
-    }
-
-
-def _measure_json(measure: Measure) -> dict[str, Any]:
-    return {
-        "name": measure.name,
-        "rounds": [asdict(one) for one in measure.rounds],
-        "first": window_json(measure.first),
-        "last": window_json(measure.last),
-    }
+def peak_mb() -> float:
+    """The most memory that the process held so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024

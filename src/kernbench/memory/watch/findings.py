@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from kernbench.messages.source_line import SourceLine
+from kernbench.records import Hidden, derive
 from kernbench.units import format_ps
 from kernbench.wording import plural
 
 Ints = npt.NDArray[np.int64]
+Count = Annotated[int, Field(serialization_alias="elements")]
+Line = Annotated[int, Field(serialization_alias="line")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,20 @@ class ElementRange:
         return f"{self.count} elements from {first} to {last}"
 
 
+def _counted(elements: ElementRange) -> dict[str, int]:
+    """The fields of a finding that say which elements it is about."""
+    return {
+        "n_elements": elements.count,
+        "first_element": elements.first,
+        "last_element": elements.last,
+    }
+
+
 def _index(number: int, shape: tuple[int, ...]) -> str:
     return str([int(i) for i in np.unravel_index(number, shape)] if shape else [])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RacingAccess:
     """One of the two accesses of a race: what, where in the kernel, by which program of which launch, and when.
 
@@ -52,31 +65,24 @@ class RacingAccess:
     """
 
     verb: str
-    line: SourceLine
+    file: str = field(init=False, default="")
+    line_number: Line = field(init=False, default=0)
+    line: Hidden[SourceLine]
     kernel: str
     program: tuple[int, int, int]
     pe: str
     time_ps: int
+
+    def __post_init__(self) -> None:
+        derive(self, file=self.line.file, line_number=self.line.line)
 
     def text(self) -> str:
         """In words."""
         when = f" at {format_ps(self.time_ps)}" if self.time_ps else ""
         return f"{self.line} ({self.verb}) by program {self.program} of {self.kernel!r} on {self.pe}{when}"
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields of the finding, for JSON."""
-        return {
-            "verb": self.verb,
-            "file": self.line.file,
-            "line": self.line.line,
-            "kernel": self.kernel,
-            "program": list(self.program),
-            "pe": self.pe,
-            "time_ps": self.time_ps,
-        }
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
     """Two programs touch bytes of a tensor, one stores other bits than are there, and nothing orders them.
 
@@ -86,11 +92,17 @@ class Race:
     tensor: str
     shape: tuple[int, ...]
     dtype: str
-    elements: ElementRange
+    n_elements: Count = field(init=False, default=0)
+    first_element: int = field(init=False, default=0)
+    last_element: int = field(init=False, default=0)
+    elements: Hidden[ElementRange]
     first: RacingAccess
     second: RacingAccess
-    n_pairs: int
-    level: str
+    n_pairs: Annotated[int, Field(serialization_alias="pairs")]
+    level: Hidden[str]
+
+    def __post_init__(self) -> None:
+        derive(self, **_counted(self.elements))
 
     @property
     def line(self) -> SourceLine:
@@ -111,32 +123,26 @@ class Race:
             f"first send and the second receive, or use two launches{more}"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields of the finding, for JSON."""
-        return {
-            "tensor": self.tensor,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "elements": self.elements.count,
-            "first_element": self.elements.first,
-            "last_element": self.elements.last,
-            "first": self.first.to_json(),
-            "second": self.second.to_json(),
-            "pairs": self.n_pairs,
-        }
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnwrittenRead:
     """The first read at a line of bytes of a tensor that nobody wrote: a kernel's, or the host's (``pe`` empty)."""
 
     tensor: str
     shape: tuple[int, ...]
     dtype: str
-    elements: ElementRange
-    line: SourceLine
+    n_elements: Count = field(init=False, default=0)
+    first_element: int = field(init=False, default=0)
+    last_element: int = field(init=False, default=0)
+    elements: Hidden[ElementRange]
+    file: str = field(init=False, default="")
+    line_number: Line = field(init=False, default=0)
+    line: Hidden[SourceLine]
     pe: str
-    is_float: bool
+    is_float: Hidden[bool]
+
+    def __post_init__(self) -> None:
+        derive(self, **_counted(self.elements), file=self.line.file, line_number=self.line.line)
 
     def __str__(self) -> str:
         who = f"{self.pe} reads" if self.pe else "the host reads"
@@ -146,22 +152,8 @@ class UnwrittenRead:
             f"that nobody wrote, which hold {holds}; fill it first, as in torch.zeros, or mask them"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields of the finding, for JSON."""
-        return {
-            "tensor": self.tensor,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "elements": self.elements.count,
-            "first_element": self.elements.first,
-            "last_element": self.elements.last,
-            "file": self.line.file,
-            "line": self.line.line,
-            "pe": self.pe,
-        }
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyUse:
     """A rank used a tensor at ``line`` before the asynchronous ``call`` at ``call_line`` was waited for.
 
@@ -173,27 +165,25 @@ class EarlyUse:
     dtype: str
     rank: int
     how: str
-    line: SourceLine
+    file: str = field(init=False, default="")
+    line_number: Line = field(init=False, default=0)
+    line: Hidden[SourceLine]
     call: str
-    call_line: SourceLine
+    call_file: str = field(init=False, default="")
+    call_line_number: Annotated[int, Field(serialization_alias="call_line")] = field(init=False, default=0)
+    call_line: Hidden[SourceLine]
+
+    def __post_init__(self) -> None:
+        derive(
+            self,
+            file=self.line.file,
+            line_number=self.line.line,
+            call_file=self.call_line.file,
+            call_line_number=self.call_line.line,
+        )
 
     def __str__(self) -> str:
         return (
             f"rank {self.rank}: {self.tensor!r}{list(self.shape)} is {self.how} at {self.line} before {self.call} at "
             f"{self.call_line} was waited for, so that it is open what is there; call wait() on its work first"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields of the finding, for JSON."""
-        return {
-            "tensor": self.tensor,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "rank": self.rank,
-            "how": self.how,
-            "file": self.line.file,
-            "line": self.line.line,
-            "call": self.call,
-            "call_file": self.call_line.file,
-            "call_line": self.call_line.line,
-        }

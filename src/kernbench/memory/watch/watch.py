@@ -340,4 +340,11 @@ def _elements(cells: Ints, cell_bytes: int, shards: ShardMap) -> Ints:
 def _side(act: Act) -> RacingAccess:
     verb = "tl.store" if act.is_store else "tl.load"
     thread = act.thread
-    return RacingAccess(verb, act.line, thread.launch.name, thread.ids, thread.pe_name, act.time_ps)
+    return RacingAccess(
+        verb=verb,
+        line=act.line,
+        kernel=thread.launch.name,
+        program=thread.ids,
+        pe=thread.pe_name,
+        time_ps=act.time_ps,
+    )
