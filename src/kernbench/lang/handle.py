@@ -6,9 +6,8 @@ from typing import NoReturn, Protocol
 
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
-from kernbench.lang.affine import dimensions_of
 from kernbench.lang.block import Block, active, describe
-from kernbench.lang.known import Known
+from kernbench.lang.known import Known, dimensions
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.port import KernelPort
 from kernbench.lang.source import here
@@ -62,13 +61,7 @@ class TensorHandle(Block):
         self.wrapped: Wrapped | None = None
 
     def __getitem__(self, index: object) -> TensorHandle:
-        try:
-            dims = dimensions_of(index, len(self.shape))
-        except IndexError:
-            raise UsageError(
-                f"{here()}: a block is indexed with ':', None and '...' only; tl.load reads part of a tensor"
-            ) from None
-        return self.reshaped(tuple(1 if d < 0 else self.shape[d] for d in dims))
+        return self.reshaped(tuple(1 if d < 0 else self.shape[d] for d in dimensions(self, index)))
 
     def reshaped(self, shape: Shape) -> TensorHandle:
         """A value's elements by another shape of as many, in C order: nothing moves, and it costs nothing."""

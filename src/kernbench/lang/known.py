@@ -6,7 +6,8 @@ anything else is a dense numpy array.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -40,294 +41,6 @@ LIMITS = {
     for dtype in DTYPES
     if dtype.kind is NumberKind.INT
 }
-
-
-class Known(Block):
-    """A value known at issue.
-
-    Affine (``array`` is None): element ``(i, j)`` is ``base + i * strides[0] + j * strides[1]``; with all
-    strides 0 it is a constant, of any dtype; with shape ``()`` a scalar. ``low`` and ``high`` bound an integer's
-    elements. Dense: ``array``, of the dtype's numpy type. A mask that is a box is a :class:`BoxMask`. Never changes.
-    ``made`` is the handle of it in TCM, once a program has needed it there; ``wrapped`` says where an integer that it
-    was computed from wrapped.
-    """
-
-    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides", "wrapped")
-
-    def __init__(
-        self,
-        dtype: DType,
-        shape: Shape,
-        base: Any,
-        strides: Strides,
-        low: Any,
-        high: Any,
-        array: npt.NDArray[Any] | None = None,
-        wrapped: Wrapped | None = None,
-    ) -> None:
-        self.dtype = dtype
-        self.shape = shape
-        self.base = base
-        self.strides = strides
-        self.low = low
-        self.high = high
-        self.array = array
-        self.wrapped = wrapped
-        self.made: Block | None = None
-        self._carried: Operand | None = None
-
-    # -- forms --------------------------------------------------------------------------------------------
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all elements are known to be equal."""
-        return self.array is None and not any(self.strides)
-
-    def dense(self) -> npt.NDArray[Any]:
-        """All elements, an array of ``shape``."""
-        if self.array is not None:
-            return self.array
-        if any(self.strides):
-            return materialise(self.base, self.strides, self.shape).astype(self.dtype.numpy)
-        return np.full(self.shape, as_array(self.base, self.dtype))
-
-    def operand(self) -> Operand:
-        """What a command carries: an array that broadcasts to ``shape``."""
-        if self._carried is None:
-            value = as_array(self.base, self.dtype) if self.is_constant else self.dense()
-            self._carried = Operand(shape=self.shape, dtype=self.dtype, space=Space.IMMEDIATE, value=value)
-        return self._carried
-
-    # -- shape --------------------------------------------------------------------------------------------
-
-    def __getitem__(self, index: object) -> Known:
-        dims = _dimensions(self, index)
-        shape = tuple(1 if d < 0 else self.shape[d] for d in dims)
-        if self.array is not None:
-            return Known(self.dtype, shape, None, (), None, None, self.array.reshape(shape), self.wrapped)
-        strides = tuple(0 if d < 0 else self.strides[d] for d in dims)
-        return self._placed(shape, strides)
-
-    def reshaped(self, shape: Shape) -> Known:
-        """The elements in C order, in another shape of as many."""
-        if self.is_constant:
-            return self._placed(shape, (0,) * len(shape))
-        return from_array(self.dense().reshape(shape), self.dtype, self.wrapped)
-
-    def widened(self, shape: Shape) -> Known:
-        """The block broadcast to ``shape``, which it must fit."""
-        if self.array is not None:
-            return from_array(np.broadcast_to(self.array, shape), self.dtype, self.wrapped)
-        return self._placed(shape, padded(self.strides, len(shape)))
-
-    def permuted(self, dims: tuple[int, ...]) -> Known:
-        """The block with its dimensions in the order ``dims``."""
-        if self.array is not None:
-            return from_array(np.transpose(self.array, dims), self.dtype, self.wrapped)
-        return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
-
-    def _placed(self, shape: Shape, strides: Strides) -> Known:
-        """Affine elements of equal values in another shape."""
-        return Known(self.dtype, shape, self.base, strides, self.low, self.high, None, self.wrapped)
-
-    def recast(self, dtype: DType) -> Known | None:
-        """The block in another integer dtype that holds all its elements; None when it takes an evaluation."""
-        if self.array is None and self.dtype in LIMITS and dtype in LIMITS:
-            low, high = LIMITS[dtype]
-            if low <= self.low and self.high <= high:
-                return Known(
-                    dtype, self.shape, self.base, self.strides, self.low, self.high, None, self.wrapped
-                )
-        return None
-
-    # -- arithmetic that stays affine ---------------------------------------------------------------------
-
-    def __add__(self, other: Any) -> Any:
-        out = _sum(self, other, 1)
-        return super().__add__(other) if out is None else out
-
-    def __radd__(self, other: Any) -> Any:
-        out = _sum(self, other, 1)
-        return super().__radd__(other) if out is None else out
-
-    def __sub__(self, other: Any) -> Any:
-        out = _sum(self, other, -1)
-        return super().__sub__(other) if out is None else out
-
-    def __rsub__(self, other: Any) -> Any:
-        negated = _scaled(self, -1)
-        out = None if negated is None else _sum(negated, other, 1)
-        return super().__rsub__(other) if out is None else out
-
-    def __neg__(self) -> Any:
-        out = _scaled(self, -1)
-        return super().__neg__() if out is None else out
-
-    def __mul__(self, other: Any) -> Any:
-        out = _product(self, other)
-        return super().__mul__(other) if out is None else out
-
-    def __rmul__(self, other: Any) -> Any:
-        out = _product(self, other)
-        return super().__rmul__(other) if out is None else out
-
-    def __floordiv__(self, other: Any) -> Any:
-        out = _quotient(self, other)
-        return super().__floordiv__(other) if out is None else out
-
-    def __mod__(self, other: Any) -> Any:
-        out = _remainder(self, other)
-        return super().__mod__(other) if out is None else out
-
-    # -- comparisons that stay boxes ----------------------------------------------------------------------
-
-    def __lt__(self, other: Any) -> Any:
-        out = _below(self, other, 0)
-        return super().__lt__(other) if out is None else out
-
-    def __le__(self, other: Any) -> Any:
-        out = _below(self, other, 1)
-        return super().__le__(other) if out is None else out
-
-    def __gt__(self, other: Any) -> Any:
-        out = _above(self, other, 0)
-        return super().__gt__(other) if out is None else out
-
-    def __ge__(self, other: Any) -> Any:
-        out = _above(self, other, 1)
-        return super().__ge__(other) if out is None else out
-
-    def __eq__(self, other: Any) -> Any:
-        out = _equal(self, other)
-        return super().__eq__(other) if out is None else out
-
-    def __ne__(self, other: Any) -> Any:
-        out = _equal(self, other)
-        if out is not None and type(out) is Known:
-            return constant(not out.base, int1, out.shape)
-        return super().__ne__(other)
-
-    def __and__(self, other: Any) -> Any:
-        out = _both(self, other)
-        return super().__and__(other) if out is None else out
-
-    # -- Python's view of a scalar ------------------------------------------------------------------------
-
-    def __bool__(self) -> bool:
-        return bool(self._scalar("bool()"))
-
-    def __int__(self) -> int:
-        return int(self._scalar("int()"))
-
-    def __index__(self) -> int:
-        if self.dtype.is_float:
-            raise UsageError(f"{here()}: {self.dtype} is no index; cast it with .to(tl.int32)")
-        return int(self._scalar("an index"))
-
-    def __float__(self) -> float:
-        return float(self._scalar("float()"))
-
-    def item(self) -> Number:
-        """The only element, as a Python number."""
-        value = self._scalar(".item()")
-        if self.dtype.kind is NumberKind.BOOL:
-            return bool(value)
-        return float(value) if self.dtype.is_float else int(value)
-
-    def __hash__(self) -> int:
-        return hash(self.base) if not self.shape and self.array is None else id(self)
-
-    def __str__(self) -> str:
-        if self.numel == 1:
-            return str(self.item())
-        return str(self.dense())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item() if self.numel == 1 and spec else str(self), spec)
-
-    def __repr__(self) -> str:
-        return f"{describe(self.shape, self.dtype)}({self.item() if self.numel == 1 else '...'})"
-
-    def _scalar(self, what: str) -> Any:
-        if self.numel != 1:
-            raise UsageError(
-                f"{here()}: {what} of {describe(self.shape, self.dtype)} is ambiguous; it needs a scalar: reduce the "
-                "block first, or use & | ~ and tl.where on blocks"
-            )
-        return self.base if self.is_constant else self.dense().reshape(-1)[0]
-
-
-class BoxMask(Known):
-    """A mask that holds in a box of lanes: not everywhere, not nowhere."""
-
-    __slots__ = ("box",)
-
-    def __init__(self, shape: Shape, box: Box) -> None:
-        super().__init__(int1, shape, None, (), False, True)
-        self.box = box
-
-    @property
-    def is_constant(self) -> bool:
-        """Never: a box that is all or nothing is a constant."""
-        return False
-
-    def dense(self) -> npt.NDArray[Any]:
-        """All elements."""
-        out = np.zeros(self.shape, np.bool_)
-        out[tuple(map(slice, self.box.lows, self.box.highs))] = True
-        return out
-
-    def __getitem__(self, index: object) -> Known:
-        dims = _dimensions(self, index)
-        return BoxMask(
-            tuple(1 if d < 0 else self.shape[d] for d in dims),
-            Box(
-                tuple(0 if d < 0 else self.box.lows[d] for d in dims),
-                tuple(1 if d < 0 else self.box.highs[d] for d in dims),
-            ),
-        )
-
-    def widened(self, shape: Shape) -> Known:
-        """The mask broadcast to ``shape``."""
-        return BoxMask(shape, widen(self.box, self.shape, shape))
-
-    def permuted(self, dims: tuple[int, ...]) -> Known:
-        """The mask with its dimensions in the order ``dims``."""
-        lows, highs = (tuple(x[d] for d in dims) for x in self.box)
-        return BoxMask(tuple(self.shape[d] for d in dims), Box(lows, highs))
-
-
-def scalar(value: Number, dtype: DType) -> Known:
-    """A known scalar; ``value`` fits ``dtype`` exactly."""
-    return Known(dtype, (), value, (), value, value)
-
-
-def constant(value: Any, dtype: DType, shape: Shape) -> Known:
-    """A block of one value, which fits ``dtype`` exactly."""
-    return Known(dtype, shape, value, (0,) * len(shape), value, value)
-
-
-def from_array(array: npt.NDArray[Any], dtype: DType, wrapped: Wrapped | None = None) -> Known:
-    """A dense block; a single element becomes a constant."""
-    if array.size == 1:
-        element = array.reshape(-1)[0]
-        value = bool(element) if dtype is int1 else float(element) if dtype.is_float else int(element)
-        return Known(dtype, array.shape, value, (0,) * array.ndim, value, value, None, wrapped)
-    return Known(dtype, array.shape, None, (), None, None, array, wrapped)
-
-
-def arange(start: int, end: int) -> Known:
-    """``[start, end)`` as an int32 block."""
-    return Known(int32, (end - start,), start, (1 if end - start > 1 else 0,), start, end - 1)
-
-
-def _dimensions(block: Known, index: object) -> tuple[int, ...]:
-    try:
-        return dimensions_of(index, len(block.shape))
-    except IndexError:
-        raise UsageError(
-            f"{here()}: a block is indexed with ':', None and '...' only; tl.load reads part of a tensor"
-        ) from None
 
 
 def _other(a: Known, b: Any) -> Known | None:
@@ -368,14 +81,18 @@ def _affine(
     return Known(dtype, shape, base, strides, low, high, None, a.wrapped or b.wrapped)
 
 
-def _sum(a: Known, b: Any, sign: int) -> Known | None:
+def _difference(a: Known, b: Any) -> Known | None:
     b = _other(a, b)
     if b is None:
         return None
-    if sign < 0:
-        strides_b = tuple([-s for s in b.strides])
-        shape, strides = _merged(a, a.strides, b, strides_b)
-        return _affine(a, b, shape, a.base - b.base, strides, a.low - b.high, a.high - b.low)
+    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
+    return _affine(a, b, shape, a.base - b.base, strides, a.low - b.high, a.high - b.low)
+
+
+def _sum(a: Known, b: Any) -> Known | None:
+    b = _other(a, b)
+    if b is None:
+        return None
     shape, strides = _merged(a, a.strides, b, b.strides)
     return _affine(a, b, shape, a.base + b.base, strides, a.low + b.low, a.high + b.high)
 
@@ -453,7 +170,7 @@ def _mask(shape: Shape, found: bool | Box | None) -> Known | None:
     return BoxMask(shape, found)
 
 
-def _below(a: Known, b: Any, slack: int) -> Known | None:
+def _below(slack: int, a: Known, b: Any) -> Known | None:
     """``a - b < slack``."""
     b = _other(a, b)
     if b is None:
@@ -462,7 +179,7 @@ def _below(a: Known, b: Any, slack: int) -> Known | None:
     return _mask(shape, below_zero(a.base - b.base - slack, strides, shape))
 
 
-def _above(a: Known, b: Any, slack: int) -> Known | None:
+def _above(slack: int, a: Known, b: Any) -> Known | None:
     """``b - a < slack``."""
     b = _other(a, b)
     if b is None:
@@ -492,6 +209,264 @@ def _both(a: Known, b: Any) -> Known | None:
         box = intersect(widen(a.box, a.shape, shape), widen(b.box, b.shape, shape))
         return constant(False, int1, shape) if box is None else BoxMask(shape, box)
     return None
+
+
+def _operator(name: str, rule: Callable[[Known, Any], Known | None]) -> Callable[[Known, Any], Any]:
+    """Block's operator ``name``, but for what ``rule`` gives where it is not None."""
+    general = getattr(Block, name)
+
+    def apply(self: Known, other: Any) -> Any:
+        out = rule(self, other)
+        return general(self, other) if out is None else out
+
+    return apply
+
+
+class Known(Block):
+    """A value known at issue.
+
+    Affine (``array`` is None): element ``(i, j)`` is ``base + i * strides[0] + j * strides[1]``; with all
+    strides 0 it is a constant, of any dtype; with shape ``()`` a scalar. ``low`` and ``high`` bound an integer's
+    elements. Dense: ``array``, of the dtype's numpy type. A mask that is a box is a :class:`BoxMask`. Never changes.
+    ``made`` is the handle of it in TCM, once a program has needed it there; ``wrapped`` says where an integer that it
+    was computed from wrapped.
+    """
+
+    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides", "wrapped")
+
+    def __init__(
+        self,
+        dtype: DType,
+        shape: Shape,
+        base: Any,
+        strides: Strides,
+        low: Any,
+        high: Any,
+        array: npt.NDArray[Any] | None = None,
+        wrapped: Wrapped | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.base = base
+        self.strides = strides
+        self.low = low
+        self.high = high
+        self.array = array
+        self.wrapped = wrapped
+        self.made: Block | None = None
+        self._carried: Operand | None = None
+
+    # -- forms --------------------------------------------------------------------------------------------
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all elements are known to be equal."""
+        return self.array is None and not any(self.strides)
+
+    def dense(self) -> npt.NDArray[Any]:
+        """All elements, an array of ``shape``."""
+        if self.array is not None:
+            return self.array
+        if any(self.strides):
+            return materialise(self.base, self.strides, self.shape).astype(self.dtype.numpy)
+        return np.full(self.shape, as_array(self.base, self.dtype))
+
+    def operand(self) -> Operand:
+        """What a command carries: an array that broadcasts to ``shape``."""
+        if self._carried is None:
+            value = as_array(self.base, self.dtype) if self.is_constant else self.dense()
+            self._carried = Operand(shape=self.shape, dtype=self.dtype, space=Space.IMMEDIATE, value=value)
+        return self._carried
+
+    # -- shape --------------------------------------------------------------------------------------------
+
+    def __getitem__(self, index: object) -> Known:
+        dims = dimensions(self, index)
+        shape = tuple(1 if d < 0 else self.shape[d] for d in dims)
+        if self.array is not None:
+            return Known(self.dtype, shape, None, (), None, None, self.array.reshape(shape), self.wrapped)
+        strides = tuple(0 if d < 0 else self.strides[d] for d in dims)
+        return self._placed(shape, strides)
+
+    def reshaped(self, shape: Shape) -> Known:
+        """The elements in C order, in another shape of as many."""
+        if self.is_constant:
+            return self._placed(shape, (0,) * len(shape))
+        return from_array(self.dense().reshape(shape), self.dtype, self.wrapped)
+
+    def widened(self, shape: Shape) -> Known:
+        """The block broadcast to ``shape``, which it must fit."""
+        if self.array is not None:
+            return from_array(np.broadcast_to(self.array, shape), self.dtype, self.wrapped)
+        return self._placed(shape, padded(self.strides, len(shape)))
+
+    def permuted(self, dims: tuple[int, ...]) -> Known:
+        """The block with its dimensions in the order ``dims``."""
+        if self.array is not None:
+            return from_array(np.transpose(self.array, dims), self.dtype, self.wrapped)
+        return self._placed(*(tuple(x[d] for d in dims) for x in (self.shape, self.strides)))
+
+    def _placed(self, shape: Shape, strides: Strides) -> Known:
+        """Affine elements of equal values in another shape."""
+        return Known(self.dtype, shape, self.base, strides, self.low, self.high, None, self.wrapped)
+
+    def recast(self, dtype: DType) -> Known | None:
+        """The block in another integer dtype that holds all its elements; None when it takes an evaluation."""
+        if self.array is None and self.dtype in LIMITS and dtype in LIMITS:
+            low, high = LIMITS[dtype]
+            if low <= self.low and self.high <= high:
+                return Known(
+                    dtype, self.shape, self.base, self.strides, self.low, self.high, None, self.wrapped
+                )
+        return None
+
+    # -- arithmetic that stays affine ---------------------------------------------------------------------
+
+    __add__, __radd__ = _operator("__add__", _sum), _operator("__radd__", _sum)
+    __sub__ = _operator("__sub__", _difference)
+    __mul__, __rmul__ = _operator("__mul__", _product), _operator("__rmul__", _product)
+    __floordiv__, __mod__ = _operator("__floordiv__", _quotient), _operator("__mod__", _remainder)
+
+    def __rsub__(self, other: Any) -> Any:
+        negated = _scaled(self, -1)
+        out = None if negated is None else _sum(negated, other)
+        return super().__rsub__(other) if out is None else out
+
+    def __neg__(self) -> Any:
+        out = _scaled(self, -1)
+        return super().__neg__() if out is None else out
+
+    # -- comparisons that stay boxes ----------------------------------------------------------------------
+
+    __lt__, __le__ = _operator("__lt__", partial(_below, 0)), _operator("__le__", partial(_below, 1))
+    __gt__, __ge__ = _operator("__gt__", partial(_above, 0)), _operator("__ge__", partial(_above, 1))
+    __eq__ = _operator("__eq__", _equal)
+    __and__ = _operator("__and__", _both)
+
+    def __ne__(self, other: Any) -> Any:
+        out = _equal(self, other)
+        if out is not None and type(out) is Known:
+            return constant(not out.base, int1, out.shape)
+        return super().__ne__(other)
+
+    # -- Python's view of a scalar ------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar("bool()"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int()"))
+
+    def __index__(self) -> int:
+        if self.dtype.is_float:
+            raise UsageError(f"{here()}: {self.dtype} is no index; cast it with .to(tl.int32)")
+        return int(self._scalar("an index"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float()"))
+
+    def item(self) -> Number:
+        """The only element, as a Python number."""
+        value = self._scalar(".item()")
+        if self.dtype.kind is NumberKind.BOOL:
+            return bool(value)
+        return float(value) if self.dtype.is_float else int(value)
+
+    def __hash__(self) -> int:
+        return hash(self.base) if not self.shape and self.array is None else id(self)
+
+    def __str__(self) -> str:
+        if self.numel == 1:
+            return str(self.item())
+        return str(self.dense())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.numel == 1 and spec else str(self), spec)
+
+    def __repr__(self) -> str:
+        return f"{describe(self.shape, self.dtype)}({self.item() if self.numel == 1 else '...'})"
+
+    def _scalar(self, what: str) -> Any:
+        if self.numel != 1:
+            raise UsageError(
+                f"{here()}: {what} of {describe(self.shape, self.dtype)} is ambiguous; it needs a scalar: reduce the "
+                "block first, or use & | ~ and tl.where on blocks"
+            )
+        return self.base if self.is_constant else self.dense().reshape(-1)[0]
+
+
+class BoxMask(Known):
+    """A mask that holds in a box of lanes: not everywhere, not nowhere."""
+
+    __slots__ = ("box",)
+
+    def __init__(self, shape: Shape, box: Box) -> None:
+        super().__init__(int1, shape, None, (), False, True)
+        self.box = box
+
+    @property
+    def is_constant(self) -> bool:
+        """Never: a box that is all or nothing is a constant."""
+        return False
+
+    def dense(self) -> npt.NDArray[Any]:
+        """All elements."""
+        out = np.zeros(self.shape, np.bool_)
+        out[tuple(map(slice, self.box.lows, self.box.highs))] = True
+        return out
+
+    def __getitem__(self, index: object) -> Known:
+        dims = dimensions(self, index)
+        return BoxMask(
+            tuple(1 if d < 0 else self.shape[d] for d in dims),
+            Box(
+                tuple(0 if d < 0 else self.box.lows[d] for d in dims),
+                tuple(1 if d < 0 else self.box.highs[d] for d in dims),
+            ),
+        )
+
+    def widened(self, shape: Shape) -> Known:
+        """The mask broadcast to ``shape``."""
+        return BoxMask(shape, widen(self.box, self.shape, shape))
+
+    def permuted(self, dims: tuple[int, ...]) -> Known:
+        """The mask with its dimensions in the order ``dims``."""
+        lows, highs = (tuple(x[d] for d in dims) for x in self.box)
+        return BoxMask(tuple(self.shape[d] for d in dims), Box(lows, highs))
+
+
+def scalar(value: Number, dtype: DType) -> Known:
+    """A known scalar; ``value`` fits ``dtype`` exactly."""
+    return Known(dtype, (), value, (), value, value)
+
+
+def constant(value: Any, dtype: DType, shape: Shape) -> Known:
+    """A block of one value, which fits ``dtype`` exactly."""
+    return Known(dtype, shape, value, (0,) * len(shape), value, value)
+
+
+def from_array(array: npt.NDArray[Any], dtype: DType, wrapped: Wrapped | None = None) -> Known:
+    """A dense block; a single element becomes a constant."""
+    if array.size == 1:
+        element = array.reshape(-1)[0]
+        value = bool(element) if dtype is int1 else float(element) if dtype.is_float else int(element)
+        return Known(dtype, array.shape, value, (0,) * array.ndim, value, value, None, wrapped)
+    return Known(dtype, array.shape, None, (), None, None, array, wrapped)
+
+
+def arange(start: int, end: int) -> Known:
+    """``[start, end)`` as an int32 block."""
+    return Known(int32, (end - start,), start, (1 if end - start > 1 else 0,), start, end - 1)
+
+
+def dimensions(block: Block, index: object) -> tuple[int, ...]:
+    """The dimension of ``block`` at each place of its index; -1 for a new one."""
+    try:
+        return dimensions_of(index, len(block.shape))
+    except IndexError:
+        raise UsageError(
+            f"{here()}: a block is indexed with ':', None and '...' only; tl.load reads part of a tensor"
+        ) from None
 
 
 def extreme(a: Any, b: Any, *, largest: bool) -> Known | None:
