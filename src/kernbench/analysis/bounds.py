@@ -53,7 +53,7 @@ class Bound:
 def gemm_bound(flops: int, peak: Rate, levels: Mapping[str, LevelUse], time_ps: int) -> Bound:
     """The bound of a kernel of ``flops`` (``2 m n k`` for a GEMM) at ``peak`` flops per ns that took ``time_ps``.
 
-    >>> peak, hbm = Rate.of(2048), Level(4 << 20, Rate.of(64))
+    >>> peak, hbm = Rate.of(2048), LevelUse(4 << 20, Rate.of(64))
     >>> bound = gemm_bound(2 * 128 * 128 * 4096, peak, {"hbm": hbm}, time_ps=80_000_000)
     >>> bound.limit, bound.bound_ps, round(bound.share, 3)
     ('compute', 65536000, 0.819)
