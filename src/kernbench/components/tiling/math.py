@@ -1,4 +1,7 @@
-"""Plans of PE_MATH's ops: even tiles, or whole rows of what is in memory."""
+"""Plans of PE_MATH's ops: even tiles, or whole rows of what is in memory.
+
+Units that take element visits of some rate classes off PE_MATH work on a tile behind it, from the same registers.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from kernbench.components.tiling.needs import Needs
 from kernbench.components.tiling.shares import share
 from kernbench.components.tiling.staging import input_stages, output_stages, staging_room, streams
 from kernbench.config.schema import PeSpec
-from kernbench.errors import UnknownNameError
+from kernbench.errors import UnknownNameError, UsageError
+from kernbench.kinds import OpName, unit_kinds
 from kernbench.messages.commands import MathCmd, Operand, Space
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
@@ -19,6 +23,9 @@ from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
 
 Visits = tuple[tuple[str, int], ...]  # element visits by rate class
+Takers = tuple[
+    tuple[OpName, frozenset[str]], ...
+]  # stages of other units, with the rate classes that they take
 
 
 def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile) -> PipelinePlan:
@@ -39,9 +46,10 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
             )
     needs = Needs(command)
     half_bytes = pe.regfile.operands_bytes // 2
+    takers = takers_of(pe)
     if streams(command):
         tile_bytes = min(half_bytes, staging_room(pe))
-        return needs.plan(list(_streamed_math_tiles(command, tile_bytes, needs, acc_state)))
+        return needs.plan(list(_streamed_math_tiles(command, tile_bytes, needs, acc_state, takers)))
     fetch_bytes = 0
     for operand in _distinct(command.operands):
         if not acc_state.read(operand.version, command.seq):
@@ -50,7 +58,25 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
     assert command.result is not None
     n_tiles = max(1, ceil_div(max(fetch_bytes, command.result.size_bytes), half_bytes))
     visits, store_bytes = tuple(command.visits.items()), command.result.size_bytes
-    return needs.plan(_even_math_tiles(visits, fetch_bytes, store_bytes, n_tiles, _reduces(command)))
+    return needs.plan(_even_math_tiles(visits, fetch_bytes, store_bytes, n_tiles, _reduces(command), takers))
+
+
+def takers_of(pe: PeSpec) -> Takers:
+    """The units of a PE that take visits off PE_MATH; none among the built-in ones.
+
+    Raises:
+        UsageError: two take visits of one rate class.
+    """
+    if type(pe) is PeSpec:
+        return ()
+    takers: dict[str, str] = {}
+    for kind in unit_kinds(pe):
+        for rate_class in kind.visits:
+            if takers.setdefault(rate_class, kind.name) != kind.name:
+                raise UsageError(
+                    f"kinds {takers[rate_class]} and {kind.name} both take visits of {rate_class!r}; leave it to one"
+                )
+    return tuple((kind.stages[0].what, frozenset(kind.visits)) for kind in unit_kinds(pe) if kind.visits)
 
 
 def _distinct(operands: Iterable[Operand]) -> list[Operand]:
@@ -60,14 +86,14 @@ def _distinct(operands: Iterable[Operand]) -> list[Operand]:
 
 @lru_cache(maxsize=1024)
 def _even_math_tiles(
-    visits: Visits, fetch_bytes: int, store_bytes: int, n_tiles: int, reduces: bool
+    visits: Visits, fetch_bytes: int, store_bytes: int, n_tiles: int, reduces: bool, takers: Takers
 ) -> tuple[TilePlan, ...]:
     tiles = []
     for i in range(n_tiles):
         done, so_far = (i, n_tiles), (i + 1, n_tiles)
         stages = [
             Stage(OpCode.FETCH, size_bytes=share(fetch_bytes, done, so_far)),
-            _math_stage(visits, done, so_far),
+            *_math_stages(visits, done, so_far, takers),
         ]
         size_bytes = share(store_bytes, done, so_far)
         if reduces:
@@ -79,7 +105,7 @@ def _even_math_tiles(
 
 
 def _streamed_math_tiles(
-    command: MathCmd, half_bytes: int, needs: Needs, acc_state: AccumulatorFile
+    command: MathCmd, half_bytes: int, needs: Needs, acc_state: AccumulatorFile, takers: Takers
 ) -> Iterator[TilePlan]:
     out = command.target or command.result
     assert out is not None
@@ -98,7 +124,7 @@ def _streamed_math_tiles(
         done, so_far = (n_done, n_elem), (n_done + n_here, n_elem)
         n_done += n_here
         inputs = [(x, aligned_box(box, x.shape)) for x in command.operands]
-        stages = [*input_stages(inputs), _math_stage(visits, done, so_far)]
+        stages = [*input_stages(inputs), *_math_stages(visits, done, so_far, takers)]
         if not reduces:
             stages += output_stages(command.target, box, n_here * out.dtype.size_bytes)
         elif i + 1 == len(boxes):
@@ -112,6 +138,19 @@ def _reduces(command: MathCmd) -> bool:
     return any(x.n_elem > command.result.n_elem for x in command.operands)
 
 
-def _math_stage(visits: Visits, done: tuple[int, int], so_far: tuple[int, int]) -> Stage:
-    here = {name: share(n, done, so_far) for name, n in visits}
-    return Stage(OpCode.MATH, work=sum(here.values()), visits=here)
+def _math_stages(
+    visits: Visits, done: tuple[int, int], so_far: tuple[int, int], takers: Takers
+) -> list[Stage]:
+    """PE_MATH's stage of a tile, and behind it those of the units that take visits off it; none is for nothing."""
+    left = {name: share(n, done, so_far) for name, n in visits}
+    shares: list[tuple[OpName, dict[str, int]]] = []
+    for what, classes in takers:
+        taken = {name: left.pop(name) for name in classes & left.keys()}
+        if taken:
+            shares.append((what, taken))
+    if left or not shares:
+        shares.insert(0, (OpCode.MATH, left))
+    return [
+        Stage(what, work=sum(here.values()), visits=here, is_followed=i < len(shares))
+        for i, (what, here) in enumerate(shares, start=1)
+    ]
