@@ -14,9 +14,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = Path(__file__).parent / "samples"
-PLACES = {"softsign": "ops", "axpy": "benches"}
+PLACES = {"softsign": "ops", "axpy": "benches", "pe_sfu": "components/pe"}
+PRESET_LINES = {  # of the unit: its numbers, and what implements it
+    "topology.yaml": ("\n  ipcq:", "\n  sfu: {lanes: 16, latency_cycles: 4}\n  ipcq:"),
+    "components.yaml": ("\n  pe_math: pe_math_v1", "\n  pe_math: pe_math_v1\n  pe_sfu: pe_sfu_v1"),
+}
 TESTS = [
     "tests/ops/test_ops.py",
+    "tests/components/test_every_unit.py",
     "tests/benches/test_every_machine.py",
     "tests/golden",
     *(f"tests/laws/test_{law}.py" for law in ("accounting", "determinism", "modes", "races")),
@@ -65,6 +70,12 @@ def test_one_new_file_each_is_all_and_its_tests_pass(tmp_path):
     copy_of_the_tree(tmp_path)
     for name, place in PLACES.items():
         shutil.copy(SAMPLES / f"{name}.py", tmp_path / "src/kernbench" / place)
+    for file, (line, lines) in PRESET_LINES.items():
+        preset = tmp_path / "src/kernbench/config/presets" / file
+        before = preset.read_text()
+        assert before.count(line) == 1
+        preset.write_text(before.replace(line, lines))
     found, output = outcomes(tmp_path, PLACES)
     assert found["softsign"] == Counter(PASSED=5), output
     assert found["axpy"] == Counter(PASSED=26, SKIPPED=10), output  # no golden latency yet; one dtype
+    assert found["pe_sfu"] == Counter(PASSED=3), output

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from kernbench.errors import UsageError
-from kernbench.registry import Registry
+from kernbench.registry import Registry, did_you_mean
 from kernbench.wording import quoted
 
 HARDWARE = "kernbench.components"  # above this floor: its files describe what they implement
@@ -108,20 +108,37 @@ class Kind(NamedTuple):
     def mistakes(self) -> Iterator[str]:
         """What is missing or wrong in the description, a line each; nothing for one that is whole."""
         if self.part and self.spec is None:
-            yield f"it has no spec; write spec=, the class of what stands at pe.{self.part} in topology.yaml"
+            yield f"describes no spec; write Kind({self.name!r}, spec), the class of what pe.{self.part} says"
+        yield from self.mistakes_in_links()
+        yield from self.mistakes_in_drawing()
+        yield from self.mistakes_in_causes()
+
+    def mistakes_in_links(self) -> Iterator[str]:
+        """What keeps a PE that has such a unit from being joined together."""
+        if self.stages and not self.gives_to:
+            yield "it hands its tiles to no unit; write gives_to=, kinds of units of a PE"
+        for name in (*self.gives_to, *self.fed_by):
+            if name not in KINDS:
+                yield f"there is no unit {quoted(name)} that it could be joined to; {did_you_mean(name, KINDS)}"
+
+    def mistakes_in_drawing(self) -> Iterator[str]:
+        """What a drawing of the PE misses."""
         if self.part is not None and self.place is None:
             yield "it has no place in the drawing; write place=(x, y), shares of the PE's block"
         if self.part is not None and self.role not in ROLES:
             yield f"{quoted(self.role)} is no role in the drawing; write role=, one of: {', '.join(ROLES)}"
+
+    def mistakes_in_causes(self) -> Iterator[str]:
+        """What a breakdown of a kernel's time misses."""
         for op in self.stages:
             if op.cause is None:
                 yield f"its stage {op.name} has no cause; write Op({op.name!r}, Cause(name, meaning, cure))"
             elif not op.cause.says_what_to_do:
                 yield f"its cause {quoted(op.cause.name)} has no cure; write Cause({op.cause.name!r}, meaning, cure)"
 
-    def require(self) -> None:
-        """Raise UsageError with the first mistake of the description, if it has one."""
-        for mistake in self.mistakes():
+    def refuse(self, mistakes: Iterator[str]) -> None:
+        """Raise UsageError with the first of ``mistakes``, if there is one."""
+        for mistake in mistakes:
             raise UsageError(f"kind {self.name}: {mistake}")
 
     def declare(self) -> str:

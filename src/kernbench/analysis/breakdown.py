@@ -212,7 +212,7 @@ def _segments(
     Of a record that ``is_awaited``, waiting is its work.
     """
     if op.cause is None:
-        KINDS[kind].require()
+        KINDS[kind].refuse(KINDS[kind].mistakes_in_causes())
         raise AssertionError(f"{kind} logs {op.name}, which no kernel waits for")
     own = op.cause.name
     if record.cause < 0:

@@ -61,7 +61,7 @@ def load_config(
         return reduce(Tree.merged, (layer[document] for layer in layers if document in layer), tree)
 
     machine = full("topology", topology)
-    spec = _checked(machine_spec(), machine)
+    spec = _checked(machine_spec(_parts_of_pe(machine)), machine)
     spec._places = Places(dict(machine.places()))
     parts = full("components", components)
     implementations = _checked(ComponentsSpec, parts)
@@ -75,6 +75,12 @@ def load_config(
     collectives = _checked(CclSpec, queues)
     collectives._places = Places(dict(queues.places()))
     return Config.model_construct(topology=spec, components=implementations, ccl=collectives)
+
+
+def _parts_of_pe(machine: Tree) -> list[str]:
+    """The keys below ``pe``, checked or not."""
+    pe = machine.value.get("pe") if isinstance(machine.value, dict) else None
+    return list(pe.value) if pe is not None and isinstance(pe.value, dict) else []
 
 
 def preset_names(document: Document = "topology") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ YAML keys are short (``link_bw``, ``latency_ns``); a spec's fields carry their u
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -24,7 +25,8 @@ from pydantic import (
 )
 
 from kernbench.config.tree import shown
-from kernbench.kinds import kinds, load_kinds
+from kernbench.kinds import Kind, kinds, load_kinds
+from kernbench.registry import load_entry_points
 from kernbench.units import PS_PER_NS, Rate, parse_bytes
 from kernbench.wording import quoted
 
@@ -680,19 +682,29 @@ class TopologySpec(Spec):
         return self._places.of(path)
 
 
-def machine_spec() -> type[TopologySpec]:
+def machine_spec(asked_parts: Iterable[str] = ()) -> type[TopologySpec]:
     """``TopologySpec`` with the parts of a PE that further units describe; a machine need not have them."""
     load_kinds()
+    known = PeSpec.model_fields
+    if any(part not in known for part in asked_parts):
+        load_entry_points()
     parts = {
-        kind.part: kind.spec
-        for kind in kinds()
-        if kind.part and kind.spec is not None and kind.part not in PeSpec.model_fields
+        kind.part: kind.spec or _refusing(kind) for kind in kinds() if kind.part and kind.part not in known
     }
     return _with_parts(tuple(parts.items())) if parts else TopologySpec
 
 
+def _refusing(kind: Kind) -> Any:
+    """What stands for the spec of a unit that describes none."""
+
+    def refuse(value: object) -> None:
+        raise ValueError(next(kind.mistakes()))
+
+    return Annotated[Any, BeforeValidator(refuse)]
+
+
 @lru_cache
-def _with_parts(parts: tuple[tuple[str, type[BaseModel]], ...]) -> type[TopologySpec]:
+def _with_parts(parts: tuple[tuple[str, Any], ...]) -> type[TopologySpec]:
     added: dict[str, Any] = {name: (spec | None, None) for name, spec in parts}
     pe = create_model("PeSpec", __base__=PeSpec, **added)
     return create_model("TopologySpec", __base__=TopologySpec, pe=(pe, ...))

@@ -9,6 +9,7 @@ from kernbench.config.schema import Config
 from kernbench.engine import Engine, Fabric, OpLog
 from kernbench.engine.api import Receiver
 from kernbench.errors import ConfigError, UnknownNameError
+from kernbench.kinds import unit_kinds
 from kernbench.memory.page_table import PageTables
 from kernbench.messages.fabric import Vc
 from kernbench.topology.graph import Node, TopologyGraph
@@ -114,9 +115,14 @@ def require_registered(config: Config) -> None:
     Raises:
         ConfigError: one does not; names the place it was written at.
     """
+    topology = config.topology
+    for unit in unit_kinds(topology.pe):
+        if unit.name not in config.components.components:
+            fitting = ", ".join(name for name in COMPONENTS if COMPONENTS[name].kind == unit.name)
+            what = f"nothing says what implements it; write components.{unit.name}, one of: {fitting}"
+            raise ConfigError(line(topology.place_of(f"pe.{unit.part}"), ("pe", str(unit.part)), what))
     for kind in config.components.components:
         implementation(config, kind)
-    topology = config.topology
     named: list[tuple[tuple[str, ...], str]] = [(("cube", "hbm", "model"), topology.cube.hbm.model)]
     for node, changes in topology.overrides.items():
         if "model" in changes:

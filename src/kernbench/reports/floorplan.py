@@ -297,8 +297,8 @@ def _cube_link(sheet: Sheet, plan: _Plan, edge: Edge, boxes: dict[int, Rect], sr
 
 def _pe(graph: TopologyGraph, number: int) -> Sheet:
     plan, units = _Plan(graph), graph.units_of(number)
-    for unit in units:
-        KINDS[unit.kind].require()
+    for described in (KINDS[unit.kind] for unit in units):
+        described.refuse(described.mistakes_in_drawing())
     block = _pe_block(plan, units[0])
     sheet = Sheet(
         f"{graph.spec.preset}: {graph.pes[number]}", block.grown(0.06 * plan.pitch), 900 / block.width

@@ -52,6 +52,7 @@ def inner_links(units: Sequence[Kind]) -> Iterator[tuple[str, str]]:
     """Which of a PE's ``units`` hands commands and tile tokens to which, by name, in the order of their edges."""
     names = {unit.name for unit in units}
     for unit in units:
+        unit.refuse(unit.mistakes_in_links())
         yield from ((unit.name, to) for to in unit.gives_to if to in names)
     for unit in units:
         yield from ((by, unit.name) for by in unit.fed_by if by in names)
