@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH_VENV := .venv-torch
 TORCH_READY := $(TORCH_VENV)/.ready
+DOCS_VENV := .venv-docs
+DOCS_READY := $(DOCS_VENV)/.ready
 
-.PHONY: demo test test-mixes test-races test-torch check perf clean
+.PHONY: demo test test-mixes test-races test-torch check docs perf clean
 
 demo: $(READY)
 	$(BIN)/kernbench run gemm
@@ -32,6 +34,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documents and the API as a site, in build/site; its tools have an environment of their own, too.
+docs: $(DOCS_READY)
+	$(DOCS_VENV)/bin/python -m docs.website build/site
+
 perf: $(READY)
 	$(BIN)/python perf/engine.py
 	$(BIN)/python perf/speed.py
@@ -50,5 +56,10 @@ $(TORCH_READY): pyproject.toml
 	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest hypothesis --editable .
 	touch $@
 
+$(DOCS_READY): pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(TORCH_VENV)
+	rm -rf $(VENV) $(TORCH_VENV) $(DOCS_VENV) build

@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import kernbench as kb
@@ -307,3 +309,29 @@ def _one_load(_old: str) -> str:
 
 def _ns(ps: int) -> str:
     return f"{ps / 1000:g}"
+
+
+@table("floors")
+def _floors(old: str) -> str:
+    """The floors of pyproject.toml, from the upper ones down; the author says what each is for."""
+    meaning = written(old, -1)
+    names = [
+        ", ".join(f"`{name}`" for name in re.findall(r"\w+", floor)) for floor in _contracts()[0]["layers"]
+    ]
+    return markdown(("floor", "what it is for"), *((name, meaning.get(name, "")) for name in names))
+
+
+@table("contracts")
+def _contract_table(old: str) -> str:
+    """The contracts besides the floors; the author says why each is kept."""
+    meaning = written(old, -1)
+    names = [contract["name"] for contract in _contracts()[1:]]
+    return markdown(("contract", "why"), *((name, meaning.get(name, "")) for name in names))
+
+
+def _contracts() -> list[dict[str, Any]]:
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    contracts: list[dict[str, Any]] = tomllib.loads(project.read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"]
+    return contracts

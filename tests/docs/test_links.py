@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import kernbench
+from docs.website import links
 from kernbench.cli.list import SECTIONS
 from kernbench.cli.main import COMMANDS
 
@@ -16,20 +17,14 @@ SOURCE = Path(kernbench.__file__).parent
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
-def links(page: Path) -> list[str]:
-    """Relative targets of ``[text](target)``, code left out."""
-    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
-    return re.findall(r"\]\((?!https?:)([^)#]+)", text)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_every_relative_link_leads_to_a_file(page):
-    assert [target for target in links(page) if not (page.parent / target).exists()] == []
+    assert [target for target in links(page.read_text()) if not (page.parent / target).exists()] == []
 
 
 def test_the_index_reaches_every_page():
     index = DOCS / "index.md"
-    reached = {index, *((DOCS / target).resolve() for target in links(index))}
+    reached = {index, *((DOCS / target).resolve() for target in links(index.read_text()))}
     assert [page for page in PAGES if page not in reached] == []
 
 

@@ -42,7 +42,7 @@ ACTIVE: ContextVar[Evaluator] = ContextVar("kernbench_program")
 
 
 def active() -> Evaluator:
-    """The program that is running, as blocks know it; :func:`kernbench.lang.context.running` gives all of it.
+    """The program that is running, as blocks know it; :data:`kernbench.lang.context.running` gives all of it.
 
     Raises:
         UsageError: no kernel is running.

@@ -1,6 +1,6 @@
 """What a collective takes by theory: closed forms, exact, each with its source; and the general oracle behind them.
 
-The model is :class:`~kernbench.machine.ideal_machine.IdealModel`: a directed link is busy ``beta`` per byte of a
+The model is :class:`~kernbench.theory.ideal.IdealModel`: a directed link is busy ``beta`` per byte of a
 message and delivers it ``alpha`` later, a rank has one engine that reduces a byte in ``gamma``, and that is all.
 Below, p are the ranks, n the bytes of a rank's vector, c those of a part, and s the slices that a part is sent in:
 what one slot holds is one message. Section 6 is that of a study of collectives that preceded this code, which checked
