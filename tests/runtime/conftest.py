@@ -99,25 +99,8 @@ class FakeDevice:
         for pe in wiring.pes:
             self.ring_bytes[pe] -= wiring.tcm_bytes(pe)
 
-    def launch(
-        self,
-        kernel,
-        args,
-        meta,
-        programs,
-        grid,
-        name,
-        operands,
-        wiring,
-        stream=None,
-        own=frozenset(),
-        races=None,
-    ):
-        self.queued.append(
-            SimpleNamespace(
-                kernel=kernel, args=args, meta=meta, programs=programs, grid=grid, name=name, wiring=wiring
-            )
-        )
+    def launch(self, launch):
+        self.queued.append(launch)
 
     def synchronize(self):
         self.now_ps += KERNEL_PS * len(self.queued)

@@ -7,9 +7,9 @@ from typing import Any
 
 from kernbench.device.arguments import tensors_in
 from kernbench.device.array import DeviceArray
-from kernbench.device.protocol import Program
 from kernbench.errors import KernBenchError, ShapeError, UsageError
 from kernbench.lang.jit import JITFunction, launch_with
+from kernbench.machine.launch import Program
 from kernbench.topology.ids import PeId
 from kernbench.wording import plural, quoted
 

@@ -28,6 +28,7 @@ from kernbench.lang.block import ACTIVE
 from kernbench.lang.jit import GPU_HINTS, as_kernel, grid_of
 from kernbench.lang.source import user_line
 from kernbench.lang.turn import Turn, in_turn
+from kernbench.machine.launch import Launch
 from kernbench.memory.mapping import TensorRange
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.shards import ShardMap
@@ -137,31 +138,31 @@ class OpenDevice:
         programs = place_programs(
             extents, list(named.values()), place, self.machine.pes, self.default_policy.pes
         )
-        positional = tuple(map(kernel_arg, args))
-        keywords = {
-            name: kernel_arg(x) for name, x in keywords.items() if name not in GPU_HINTS or name in named
-        }
         tensors = [x for x in tensors_in(list(named.values())) if isinstance(x, DeviceArray)]
         for tensor in tensors:
             self.uses.used(tensor, "used in a launch")
-        operands = [
+        operands = tuple(
             TensorRange(self.heap.mappings[x.shards.va], x.data_ptr(), x.data_ptr() + x.nbytes)
             for x in tensors
             if x.shards.va in self.heap.mappings
-        ]
-        wiring = queues or (self.wirings[-1] if self.wirings else None)
+        )
         self.machine.launch(
-            function,
-            positional,
-            keywords,
-            programs,
-            extents,
-            function.__name__,
-            operands,
-            wiring,
-            stream,
-            owned(named.values()),
-            races,
+            Launch(
+                kernel=function,
+                args=tuple(map(kernel_arg, args)),
+                meta={
+                    name: kernel_arg(x)
+                    for name, x in keywords.items()
+                    if name not in GPU_HINTS or name in named
+                },
+                programs=programs,
+                grid=extents,
+                operands=operands,
+                wiring=queues or (self.wirings[-1] if self.wirings else None),
+                stream=stream,
+                own=owned(named.values()),
+                races=races,
+            )
         )
         self._is_busy = True
         if self.machine.is_busy:

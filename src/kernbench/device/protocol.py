@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from kernbench.config.schema import Config, TopologySpec
-from kernbench.memory.mapping import TensorMapping, TensorRange
+from kernbench.machine.launch import Launch
+from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.memory.watch import Watch
 from kernbench.messages.ipcq import Wiring
-from kernbench.messages.owners import Lifetime
 from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One program of a grid: its index in the launch, its ``program_id`` on each axis, and the PE it runs on."""
-
-    index: int
-    ids: tuple[int, int, int]
-    pe: int
 
 
 class Device(Protocol):
@@ -85,26 +75,8 @@ class Device(Protocol):
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         """Fetch ``[size_bytes]`` bytes from ``pieces``; returns when the last byte has come."""
 
-    def launch(
-        self,
-        kernel: Callable[..., Any],
-        args: tuple[Any, ...],
-        meta: dict[str, Any],
-        programs: Sequence[Program],
-        grid: tuple[int, int, int],
-        name: str,
-        operands: Sequence[TensorRange],
-        wiring: Wiring | None,
-        stream: Hashable = None,
-        own: frozenset[Lifetime] = frozenset(),
-        races: str | None = None,
-    ) -> None:
-        """Start a kernel when its operands are mapped; returns at once. ``races`` as for :class:`Watch`, if not None.
-
-        Its programs see their queues of ``wiring``. It runs behind all that was launched before but for what is on
-        another ``stream``, on other PEs and with operands that have no byte in common with its own. A PE may store to
-        its own copy of the tensors ``own``, to none of several copies else.
-        """
+    def launch(self, launch: Launch) -> None:
+        """Start a kernel when its operands are mapped; returns at once."""
 
     def tcm_left_bytes(self, pe: int) -> int:
         """TCM of PE number ``pe`` beside the rings of the queues installed there."""

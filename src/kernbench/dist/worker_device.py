@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from kernbench.config.schema import Config, TopologySpec
-from kernbench.device.protocol import Device, Program
-from kernbench.memory.mapping import TensorMapping, TensorRange
+from kernbench.device.protocol import Device
+from kernbench.machine.launch import Launch
+from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.store import Bytes, MemoryStore
 from kernbench.memory.watch import Watch
 from kernbench.messages.ipcq import Wiring
-from kernbench.messages.owners import Lifetime
 from kernbench.topology.address_map import Region
 from kernbench.topology.ids import PeId
 
@@ -98,22 +98,8 @@ class WorkerDevice:
     def host_read(self, pieces: Pieces, size_bytes: int) -> Bytes:
         return self._do(self._behind.host_read, pieces, size_bytes)
 
-    def launch(
-        self,
-        kernel: Callable[..., Any],
-        args: tuple[Any, ...],
-        meta: dict[str, Any],
-        programs: Sequence[Program],
-        grid: tuple[int, int, int],
-        name: str,
-        operands: Sequence[TensorRange],
-        wiring: Wiring | None,
-        stream: Hashable = None,
-        own: frozenset[Lifetime] = frozenset(),
-        races: str | None = None,
-    ) -> None:
-        launch = self._behind.launch
-        self._do(launch, kernel, args, meta, programs, grid, name, operands, wiring, stream, own, races)
+    def launch(self, launch: Launch) -> None:
+        self._do(self._behind.launch, launch)
 
     def install(self, wiring: Wiring) -> None:
         self._do(self._behind.install, wiring)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -19,16 +19,16 @@ from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.hardware import Hardware
 from kernbench.machine.kernel_runner import Identity, ProgramPort
+from kernbench.machine.launch import Launch
 from kernbench.machine.underway import Underway
 from kernbench.memory.ipcq_waits import cycle_line
-from kernbench.memory.mapping import TensorMapping, TensorRange
+from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.memory.watch import Watch
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import Wiring
-from kernbench.messages.owners import LaunchId, Lifetime
 from kernbench.messages.source_line import SourceLine
 from kernbench.topology.graph import TopologyGraph
 
@@ -49,13 +49,12 @@ class ImmediateProgram(ProgramPort):
         body: Callable[[ImmediateProgram], None],
         executor: ImmediateExecutor,
         queues: DataQueues,
-        pe: int,
         array: GemmSpec,
     ) -> None:
         super().__init__(who)
         self.executor = executor
         self.queues = queues
-        self.pe = pe
+        self.pe = who.pe
         self.array = array
         self.awaits: tuple[int, ...] = ()
         self.is_polling = False
@@ -191,50 +190,23 @@ class DataMachine(Hardware):
         """The ``size_bytes`` bytes at ``pieces``."""
         return self.store.read(pieces, size_bytes)
 
-    def launch(
-        self,
-        kernel: Callable[..., Any],
-        args: tuple[Any, ...],
-        meta: dict[str, Any],
-        programs: Sequence[Any],
-        grid: tuple[int, int, int],
-        name: str,
-        operands: Sequence[TensorRange],
-        wiring: Wiring | None,
-        stream: Hashable = None,
-        own: frozenset[Lifetime] = frozenset(),
-        races: str | None = None,
-    ) -> None:
+    def launch(self, launch: Launch) -> None:
         """Run all programs: the first in order that need not wait, each behind those before it on its PE."""
         if self.mode == "data":
             limits.require_unlimited_time()
-        pes = frozenset(program.pe for program in programs)
-        if not self.launches.run_beside(stream, pes, operands):
+        if not self.launches.run_beside(launch):
             self.complete_launches()
-        launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
-        self.page_tables.begin(launch, pes)
         ports = [
             self.program_kind(
-                self.identity(program, grid, wiring, launch, watched),
-                body=lambda port: run_program(kernel, args, meta, port),
+                who,
+                body=lambda port: run_program(launch.kernel, launch.args, launch.meta, port),
                 executor=self.executor,
                 queues=self.queues,
-                pe=program.pe,
-                array=self.graph.unit(program.pe, "pe_gemm").spec,
+                array=self.graph.unit(who.pe, "pe_gemm").spec,
             )
-            for program in programs
+            for who in self.identities(launch)
         ]
-        self.launches.append(
-            Underway(
-                name=name,
-                grid=grid,
-                sent_ps=0,
-                done=None,
-                stream=stream,
-                pes=pes,
-                operands=tuple(operands),
-            )
-        )
+        self.launches.append(Underway.of(launch))
         self._left, self._n_programs = ports, len(ports)
         try:
             self._take_turns(ports)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any
 
 from greenlet import greenlet
 
@@ -15,6 +14,7 @@ from kernbench.config.schema import Config, MmuSpec
 from kernbench.errors import KernBenchError, in_one_line
 from kernbench.lang.visible import place, place_in
 from kernbench.machine.kernel_runner import Identity, PeCounters
+from kernbench.machine.launch import Launch
 from kernbench.machine.polls import Changes
 from kernbench.machine.underway import Launches
 from kernbench.memory.page_table import PageTables
@@ -93,43 +93,40 @@ class Hardware:
         """Give it back."""
         self.ring_bytes.subtract({pe: wiring.tcm_bytes(pe) for pe in wiring.pes})
 
-    def watched_launch(self, name: str, races: str | None) -> WatchedLaunch | None:
-        """A launch of the kernel ``name`` as the watch knows it; None where nobody looks for its races."""
-        if races is not None:
-            require_known("races", races, RACES)
+    def identities(self, launch: Launch) -> list[Identity]:
+        """Who the programs of ``launch`` are, in order, once nothing is in its way: it begins now."""
+        known, watched = LaunchId(self.store, launch.own), self._watched(launch)
+        self.page_tables.begin(known, launch.pes)
+        return [
+            Identity(
+                pe=program.pe,
+                pe_name=str(self.graph.pes[program.pe]),
+                program=program.index,
+                program_ids=program.ids,
+                grid=launch.grid,
+                tcm_bytes=self.tcm_left_bytes(program.pe),
+                strict=self.strict,
+                site=None if launch.wiring is None else launch.wiring.sites.get(program.pe),
+                launch=known,
+                counters=self.counters.setdefault(program.pe, PeCounters(program.pe)),
+                changes=self.changes,
+                thread=None
+                if self.watch is None or watched is None
+                else self.watch.thread(watched, program.ids, str(self.graph.pes[program.pe])),
+                say=self.say,
+            )
+            for program in launch.programs
+        ]
+
+    def _watched(self, launch: Launch) -> WatchedLaunch | None:
+        """``launch`` as the watch knows it; None where nobody looks for its races."""
+        if launch.races is not None:
+            require_known("races", launch.races, RACES)
         if self.executor is None:
             return None
-        if self.watch is None and races not in (None, "off"):
+        if self.watch is None and launch.races not in (None, "off"):
             self.watch = self.executor.watch = Watch(races="off", uninitialised="ignore")
-        return None if self.watch is None else self.watch.begin(name, races)
-
-    def identity(
-        self,
-        program: Any,
-        grid: tuple[int, int, int],
-        wiring: Wiring | None,
-        launch: LaunchId,
-        watched: WatchedLaunch | None,
-    ) -> Identity:
-        """Who a program of ``launch`` is; ``watched`` is its launch as the watch knows it."""
-        pe, pe_name = program.pe, str(self.graph.pes[program.pe])
-        thread = None
-        if self.watch is not None and watched is not None:
-            thread = self.watch.thread(watched, program.ids, pe_name)
-        return Identity(
-            pe_name=pe_name,
-            program=program.index,
-            program_ids=program.ids,
-            grid=grid,
-            tcm_bytes=self.tcm_left_bytes(pe),
-            site=None if wiring is None else wiring.sites.get(pe),
-            launch=launch,
-            strict=self.strict,
-            counters=self.counters.setdefault(pe, PeCounters(pe)),
-            changes=self.changes,
-            thread=thread,
-            say=self.say,
-        )
+        return None if self.watch is None else self.watch.begin(launch.name, launch.races)
 
     def flush(self) -> None:
         """Evaluate every value up to now."""

@@ -11,11 +11,11 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
 
 from kernbench.config.schema import Config
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
 from kernbench.machine.data_queues import DataQueues, SlotTransfer
+from kernbench.machine.launch import Launch
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.watch import Watch
 from kernbench.messages.access import Access
@@ -208,8 +208,8 @@ class IdealMachine(DataMachine):
         self.queues = IdealQueues(self.executor, graph.pes, model)
         self.time = ZERO
 
-    def launch(self, *args: Any, **named: Any) -> None:
+    def launch(self, launch: Launch) -> None:
         """Run all programs from time 0 on."""
         self.queues.times.clear()
-        super().launch(*args, **named)
+        super().launch(launch)
         self.time = max((times.last for times in self.queues.times.values()), default=ZERO)

@@ -50,10 +50,11 @@ class PeCounters:
 class Identity:
     """Who a program is, and what it shares: with its launch, with its PE (``counters``), with all (``changes``).
 
-    The fields up to ``launch`` are those of :class:`~kernbench.lang.port.KernelPort`. ``thread`` is the program as the
-    watch knows it (None: nobody looks), and ``say`` gets what it prints.
+    The fields from ``pe_name`` to ``launch`` are those of :class:`~kernbench.lang.port.KernelPort`. ``thread`` is the
+    program as the watch knows it (None: nobody looks), and ``say`` gets what it prints.
     """
 
+    pe: int
     pe_name: str
     program: int
     program_ids: tuple[int, int, int]
@@ -141,7 +142,7 @@ class ProgramRun(ProgramPort):
         self.own_lines = lines.of_pe(self.counters.pe)
         self.now_ps = now_ps
         self.require_change = require_change
-        self.standstill: tuple[Any, ...] | None = None
+        self.standstill: tuple[object, ...] | None = None
         self._ahead: deque[Command] = deque()
         self._read_at_ps = -1  # the clock
         self._asks: Force | Clock | Test | None = None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from greenlet import greenlet
 
@@ -16,7 +15,6 @@ from kernbench.config.schema import Config
 from kernbench.engine import Engine, OpLog
 from kernbench.engine.api import Signal
 from kernbench.errors import DeadlockError, LimitError, UsageError
-from kernbench.lang.jit import as_kernel
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import Scope
 from kernbench.machine import counters, stuck
@@ -24,16 +22,16 @@ from kernbench.machine.assemble import Assembly
 from kernbench.machine.counters import NOTHING_MOVED, Moved
 from kernbench.machine.hardware import Hardware
 from kernbench.machine.kernel_runner import ProgramRun
+from kernbench.machine.launch import Launch
 from kernbench.machine.queue_ends import credits_travel, require_received, slots_travel
 from kernbench.machine.underway import LaunchSpan, Underway
-from kernbench.memory.mapping import TensorMapping, TensorRange
+from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import DataExecutor
 from kernbench.memory.store import Bytes
 from kernbench.memory.watch import Watch
 from kernbench.messages.fabric import Piece
 from kernbench.messages.ipcq import QueuesMsg, QueuesRemoveMsg, Wiring
-from kernbench.messages.owners import LaunchId, Lifetime
 from kernbench.topology.graph import TopologyGraph
 from kernbench.units import PS_PER_NS, format_ps
 
@@ -115,14 +113,14 @@ class Machine(Hardware):
         self._run_until(copy.done)
         self.host.log_copy(copy)
 
-    def _run_until(self, signal: Signal) -> Any:
-        """Let time pass until ``signal``."""
+    def _run_until(self, signal: Signal) -> int:
+        """Let time pass until ``signal`` of the host, and give its value: when it fired, in ps."""
         self.launches.require_own_thread()
         with self._stopped_by_errors():
             self.launches.resume()
-            reached = self.engine.run_until(signal, self.stuck)
+            fired_ps: int = self.engine.run_until(signal, self.stuck)
             self.launches.pause()
-            return reached
+            return fired_ps
 
     @contextmanager
     def _stopped_by_errors(self) -> Iterator[None]:
@@ -133,34 +131,19 @@ class Machine(Hardware):
             self.failure = f"at {format_ps(self.now_ps)} {self.stopped_by(error)}"
             raise
 
-    def launch(
-        self,
-        kernel: Callable[..., Any],
-        args: tuple[Any, ...],
-        meta: dict[str, Any],
-        programs: Sequence[Any],
-        grid: tuple[int, int, int],
-        name: str,
-        operands: Sequence[TensorRange],
-        wiring: Wiring | None,
-        stream: Hashable = None,
-        own: frozenset[Lifetime] = frozenset(),
-        races: str | None = None,
-    ) -> None:
+    def launch(self, launch: Launch) -> None:
         """Start a kernel behind what orders it (see :class:`Underway`), its operands mapped; returns at once."""
         self._require_running()
-        pes = frozenset(program.pe for program in programs)
-        if not self.launches.run_beside(stream, pes, operands):
+        if not self.launches.run_beside(launch):
             self.complete_launches()
-        self._complete_maps(operand.mapping for operand in operands)
-        launch, watched = LaunchId(self.store, own), self.watched_launch(name, races)
-        self.page_tables.begin(launch, pes)
-        scope = Scope(as_kernel(kernel), args, meta)
+        self._complete_maps(operand.mapping for operand in launch.operands)
+        kernel, args, meta = launch.kernel, launch.args, launch.meta
+        scope = Scope(kernel, args, meta)
         by_pe: dict[int, list[ProgramRun]] = {}
-        for program in programs:
-            by_pe.setdefault(program.pe, []).append(
+        for who in self.identities(launch):
+            by_pe.setdefault(who.pe, []).append(
                 ProgramRun(
-                    self.identity(program, grid, wiring, launch, watched),
+                    who,
                     body=lambda port: run_program(kernel, args, meta, port),
                     scope=scope,
                     executor=self.executor,
@@ -173,19 +156,8 @@ class Machine(Hardware):
         size_bytes = ARG_BYTES * (len(args) + len(meta)) + PROGRAM_BYTES
         if self.log.keep and not self.launches:
             self._moved = self.moved()
-        self.launches.append(
-            Underway(
-                name=name,
-                grid=grid,
-                sent_ps=self.now_ps,
-                done=self.host.launch(self._next_job(), by_pe, size_bytes),
-                stream=stream,
-                programs=by_pe,
-                scope=scope,
-                pes=pes,
-                operands=tuple(operands),
-            )
-        )
+        sent_ps, done = self.now_ps, self.host.launch(self._next_job(), by_pe, size_bytes)
+        self.launches.append(Underway.of(launch, sent_ps=sent_ps, done=done, programs=by_pe, scope=scope))
 
     def map(self, mapping: TensorMapping) -> None:
         """Begin to make a tensor's pages valid for all PEs; returns at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any
 
 from kernbench.components.base import Component
 from kernbench.components.pe.pe_ipcq import PeIpcq, Rings
@@ -50,7 +49,7 @@ def doing(assembly: Assembly, launches: Launches, frame: FrameType | None) -> li
     return [*lines, *waits_map("", assembly).split("\n  ")[1:]]
 
 
-def standstill(launches: Launches, assembly: Assembly) -> tuple[Any, ...] | None:
+def standstill(launches: Launches, assembly: Assembly) -> tuple[object, ...] | None:
     """What is under way, if every program has ended, waits or polls in vain, and no message is on its way; else None.
 
     What has begun on a PE may yet be moving. Whoever finds the same twice, many polls apart, knows that it is not.
@@ -58,7 +57,7 @@ def standstill(launches: Launches, assembly: Assembly) -> tuple[Any, ...] | None
     rings = rings_of(assembly)
     if any(_travels(mine, rings[end.peer]) for end, mine in rings.items()):
         return None
-    found: list[Any] = []
+    found: list[object] = []
     for launch in launches:
         left = dict(launch.left())
         for pe in launch.programs:

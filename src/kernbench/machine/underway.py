@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kernbench.engine.api import Signal
 from kernbench.errors import UsageError
 from kernbench.lang.scope import Scope
 from kernbench.machine.counters import Moved
 from kernbench.machine.kernel_runner import ProgramRun
+from kernbench.machine.launch import Launch
 from kernbench.memory.mapping import TensorRange
 
 
@@ -38,25 +39,48 @@ class Underway:
 
     name: str
     grid: tuple[int, int, int]
-    sent_ps: int
-    done: Signal | None
     stream: Hashable
     pes: frozenset[int]
     operands: tuple[TensorRange, ...]
-    programs: Mapping[int, Sequence[ProgramRun]] = field(default_factory=dict)
-    scope: Scope | None = None
+    sent_ps: int
+    done: Signal | None
+    programs: Mapping[int, Sequence[ProgramRun]]
+    scope: Scope | None
+
+    @classmethod
+    def of(
+        cls,
+        launch: Launch,
+        *,
+        sent_ps: int = 0,
+        done: Signal | None = None,
+        programs: Mapping[int, Sequence[ProgramRun]] | None = None,
+        scope: Scope | None = None,
+    ) -> Underway:
+        """``launch``, which has left the host, without its arguments: tensors among them may be freed meanwhile."""
+        return cls(
+            name=launch.name,
+            grid=launch.grid,
+            stream=launch.stream,
+            pes=launch.pes,
+            operands=launch.operands,
+            sent_ps=sent_ps,
+            done=done,
+            programs=programs or {},
+            scope=scope,
+        )
 
     @property
     def has_ended(self) -> bool:
         """Whether all programs have returned."""
         return all(program.has_ended for programs in self.programs.values() for program in programs)
 
-    def runs_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
+    def runs_beside(self, later: Launch) -> bool:
         """Whether nothing orders a later launch behind this one: stream, PE, or bytes of a tensor."""
-        is_ordered = self.stream is None or stream is None or stream == self.stream
-        if is_ordered or not self.pes.isdisjoint(pes):
+        is_ordered = self.stream is None or later.stream is None or later.stream == self.stream
+        if is_ordered or not self.pes.isdisjoint(later.pes):
             return False
-        return not any(mine.overlaps(other) for mine in self.operands for other in operands)
+        return not any(mine.overlaps(other) for mine in self.operands for other in later.operands)
 
     def left(self) -> Iterator[tuple[int, list[ProgramRun]]]:
         """Each PE with the programs that have not ended there, in order: the PE is at the first."""
@@ -84,9 +108,9 @@ class Launches(list[Underway]):
         super().clear()
         self._begun_in = None
 
-    def run_beside(self, stream: Hashable, pes: frozenset[int], operands: Sequence[TensorRange]) -> bool:
-        """Whether none of them orders a later launch behind itself."""
-        return all(launch.runs_beside(stream, pes, operands) for launch in self)
+    def run_beside(self, later: Launch) -> bool:
+        """Whether none of them orders a ``later`` launch behind itself."""
+        return all(launch.runs_beside(later) for launch in self)
 
     def in_words(self) -> str:
         """Their kernels, as an error names them."""
