@@ -63,14 +63,11 @@ class Requester:
                 requester=self.node,
                 size_bytes=size,
                 burst_bytes=size,
-                owner=self,
+                answers=self,
                 piece=piece,
             )
         for chunk in traffic.fabric.packet(packet, body, 0 if kind == "read" else size):
             traffic.fabric.post(chunk, self.node, target, traffic.channel(vc), now, 0)
-
-    def landed(self, transaction):
-        pass
 
     def receive(self, chunk):
         if not chunk.is_last:
@@ -127,6 +124,8 @@ class Traffic:
             "log": self.log,
             "page_table": None,
             "pe": -1,
+            "address": -1,
+            "graph": graph,
             "pe_spec": spec.pe,
             "noc": noc,
             "burst_bytes": 32,
@@ -139,7 +138,7 @@ class Traffic:
         if index not in self.components:
             node = self.graph.nodes[index]
             self.components[index] = COMPONENTS["hbm_ctrl_v1"](Site(node=node, **self.site))
-        return self.components[index]
+        return getattr(self.components[index], "end_point", self.components[index])
 
     def run(self):
         for requester in self.requesters:

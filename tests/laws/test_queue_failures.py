@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from kernbench.ccl.wiring import QueuePair, install_queues
-from kernbench.components.memory_controller import MemoryController
 from kernbench.components.pe.pe_tcm import PeTcm
+from kernbench.components.transfer import Transfer
+from kernbench.engine.reference.memory import MemoryServer
 from kernbench.errors import DeadlockError, DTypeError, QueueError, ShapeError
 from kernbench.lang import jit, tl
 from kernbench.machine.queue_ends import ipcqs
+from kernbench.messages.ipcq import IpcqDmaToken
 from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 from kernbench.topology.routes import Routes
@@ -389,20 +391,20 @@ def test_counters_pass_32_and_64_bits(kind, depth, first, mode):
 def test_slots_in_memory_are_used_in_turn_and_are_apart(kind, depth, monkeypatch):
     """Message ``i`` is written to, and read from, slot ``(first + i) % depth`` of its ring."""
     written, read = [], []
-    land, serve = MemoryController._land, MemoryController._read
+    land, serve = MemoryServer._land, MemoryServer._read
 
     def lands(unit, transaction):
-        if type(transaction.owner).__name__ == "Landing":
+        if isinstance(transaction.tag, IpcqDmaToken):
             written.append(transaction.piece.pa)
         land(unit, transaction)
 
     def reads(unit, transaction):
-        if type(transaction.owner).__name__ == "Drain":
+        if type(transaction.tag) is Transfer:
             read.append(transaction.piece.pa)
         serve(unit, transaction)
 
-    monkeypatch.setattr(MemoryController, "_land", lands)
-    monkeypatch.setattr(MemoryController, "_read", reads)
+    monkeypatch.setattr(MemoryServer, "_land", lands)
+    monkeypatch.setattr(MemoryServer, "_read", reads)
     n, first = 3 * depth + 2, 2**32 - 2
     simulation = flood(n, slots=depth, first=first, buffer_kind=kind)
     ends = simulation.wiring.sites[1].ends
@@ -494,14 +496,14 @@ def test_a_receive_sees_a_message_when_its_last_byte_is_in_the_ring_and_not_befo
 @pytest.mark.parametrize("size", [1, 100, 1024, 4096, 10_000])
 def test_a_slot_in_memory_is_there_when_its_last_write_is_acknowledged(kind, size, monkeypatch):
     landed = []
-    land = MemoryController._land
+    land = MemoryServer._land
 
     def watched(unit, transaction):
-        if transaction.owner.__class__.__name__ == "Landing":
-            landed.append((transaction.size_bytes, unit.engine.now_ps, unit.node.index))
+        if isinstance(transaction.tag, IpcqDmaToken):
+            landed.append((transaction.size_bytes, unit.calendar.now_ps, unit.node))
         land(unit, transaction)
 
-    monkeypatch.setattr(MemoryController, "_land", watched)
+    monkeypatch.setattr(MemoryServer, "_land", watched)
     x = (np.arange(size) % 251).astype(np.uint8)
     simulation = run(
         one_kernel,

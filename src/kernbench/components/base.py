@@ -104,6 +104,11 @@ class Component:
                 )
             setattr(self, kind, neighbour)
 
+    @property
+    def end_point(self) -> object:
+        """Who takes what the fabric brings to this node."""
+        return self
+
     def waiting(self) -> Iterator[str]:
         """What waits here and for what, a line each: the map of a run in which nothing is left to happen."""
         return iter(())

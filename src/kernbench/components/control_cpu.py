@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kernbench.components.pipeline import StationUnit
 from kernbench.config.schema import ControlCpuSpec
-from kernbench.engine.api import Chunk, ProcessBody
+from kernbench.engine.api import ProcessBody
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
+from kernbench.messages.fabric import Chunk, DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
 from kernbench.messages.ipcq import END_BYTES, QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
 

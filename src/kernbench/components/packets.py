@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from kernbench.components.base import Site
-from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
+from kernbench.messages.fabric import Answers, PacketKind, Piece, Transaction, Vc
 from kernbench.units import ceil_div
 
 
@@ -21,26 +20,36 @@ def burst_bytes(piece: Piece, burst: int) -> int:
     return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.n_runs))
 
 
-def transaction_for(site: Site, packet: Piece, owner: Any, requester: int, *, is_write: bool) -> Transaction:
-    """The transaction that moves ``packet`` for ``owner``, issued now; the answer goes to node ``requester``."""
+def transaction_for(
+    site: Site,
+    packet: Piece,
+    answers: Answers,
+    *,
+    is_write: bool,
+    tag: object = None,
+    landed: Callable[[Transaction], object] | None = None,
+) -> Transaction:
+    """The transaction that moves ``packet`` for the component at ``site``, issued now (see :class:`Transaction`)."""
     transaction = Transaction(
         is_write=is_write,
         memory=packet.owner,
-        requester=requester,
+        requester=site.address,
         size_bytes=packet.size_bytes,
         burst_bytes=burst_bytes(packet, site.burst_bytes),
-        owner=owner,
+        answers=answers,
         piece=packet,
+        tag=tag,
+        landed=landed,
     )
     transaction.issued_ps = site.engine.now_ps
     return transaction
 
 
-def request_read(site: Site, packet: Piece, owner: Any, requester: int) -> None:
-    """Ask the memory of ``packet`` for it, for ``owner``; the answer goes to node ``requester``."""
-    transaction = transaction_for(site, packet, owner, requester, is_write=False)
+def request_read(site: Site, packet: Piece, answers: Answers, tag: object = None) -> None:
+    """Ask the memory of ``packet`` for it; what comes goes into ``answers``."""
+    transaction = transaction_for(site, packet, answers, is_write=False, tag=tag)
     (request,) = site.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
-    site.fabric.post(request, requester, packet.owner, Vc.REQ, site.engine.now_ps, 0)
+    site.fabric.post(request, site.address, packet.owner, Vc.REQ, site.engine.now_ps, 0)
 
 
 def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
 from kernbench.components.stream import Issued, ProgramEnd
-from kernbench.engine.api import Chunk, Inlet, Timed
+from kernbench.engine.api import Inlet, Timed
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
-from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, PagePieces
+from kernbench.messages.fabric import Chunk, LaunchMsg, MmuMapMsg, PagePieces
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, QueueEnd, QueuesMsg
 from kernbench.messages.oplog import Row
 from kernbench.messages.source_line import SourceLine

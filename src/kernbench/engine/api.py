@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.messages.commands import Command, ValueRecord
-from kernbench.messages.fabric import PacketKind, Vc
+from kernbench.messages.fabric import Chunk, PacketKind, Transaction, Vc
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpRecord, Row
 
@@ -127,23 +127,6 @@ class Server(Protocol):
         """Serve bytes that stream in from ``head_ps`` to ``tail_ps``: as soon as may be, but not faster."""
 
 
-class Chunk(Protocol):
-    """What links carry in one piece: up to ``noc.chunk`` bytes of payload, and a packet's header on its first.
-
-    ``body`` is its packet's: a transaction, a control message, a slot or a credit, by ``kind``. ``ready_ps`` is when,
-    at its end point, its first byte arrived (a chunk that had to wait there: when it was offered again). ``leaving``,
-    if set, is called with the chunk when its source grants it the first link.
-    """
-
-    kind: PacketKind
-    body: Any  # as kind says; a tagged union would cost a check for each chunk
-    payload_bytes: int
-    size_bytes: int
-    is_last: bool
-    ready_ps: int
-    leaving: Callable[[Any], None] | None
-
-
 @runtime_checkable
 class Receiver(Protocol):
     """An end point of the fabric. Of the channels in ``sinks``, :meth:`receive` promises never to refuse."""
@@ -153,6 +136,28 @@ class Receiver(Protocol):
 
     def receive(self, chunk: Chunk, /) -> bool:
         """Take a chunk whose last byte has arrived; False: no room, the wire holds it until ``resume``."""
+
+
+class MemoryModel(Protocol):
+    """One channel's memory. ``latency_ps`` passes between being served and the data being there."""
+
+    latency_ps: int
+
+    def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
+        """Occupy the memory with the next ``size_bytes`` of ``transaction``: ``(start_ps, end_ps)``.
+
+        They stream in from ``head_ps`` to ``tail_ps``; the memory may begin at ``head_ps`` and does not end before
+        ``tail_ps``. Where they are is in ``transaction.piece``.
+        """
+
+
+class MemoryServer(Receiver, Protocol):
+    """A memory behind the fabric, with what it moved, and how long it was busy with that."""
+
+    @property
+    def moved_bytes(self) -> int: ...
+    @property
+    def busy_ps(self) -> int: ...
 
 
 class Fabric(Protocol):
@@ -180,8 +185,8 @@ class Fabric(Protocol):
     def resume(self, node: int) -> None:
         """The receiver at ``node`` has room again: offer it what the wire holds."""
 
-    def departs_ps(self, chunk: Chunk) -> int:
-        """When the last byte of a chunk that its source's link was just granted to is on the way."""
+    def memory(self, node: int, rank: int, model: MemoryModel, n_entries: int) -> MemoryServer:
+        """What serves the requests that arrive at ``node``, ``n_entries`` at a time; its events have ``rank``."""
 
     def moved_bytes(self) -> Mapping[int, int]:
         """Bytes that each link has carried, headers too, by index of its edge; only of links that were ever used."""

@@ -59,9 +59,9 @@ class Assembly:
         return component
 
     def _receiver(self, index: int) -> Receiver:
-        component = self.component(index)
-        assert isinstance(component, Receiver), f"{component.node.name} is no end point"
-        return component
+        end_point = self.component(index).end_point
+        assert isinstance(end_point, Receiver), f"{self.graph.nodes[index].name} is no end point"
+        return end_point
 
     def _make(self, node: Node) -> Component:
         topology = self.config.topology

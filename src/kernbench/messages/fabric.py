@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -56,36 +56,58 @@ class PacketKind(IntEnum):
     CREDIT = 6
 
 
-class Requester(Protocol):
-    """Who sent a request: told when its answer's chunks arrive."""
+class Chunk(Protocol):
+    """What links carry in one piece: up to ``noc.chunk`` bytes of payload, and a packet's header on its first.
 
-    def receive(self, chunk: Any) -> bool:
-        """Take a chunk that has arrived; False when there is no room and the wire has to hold it."""
+    ``body`` is its packet's, as ``kind`` says: a transaction, a control message, a slot or a credit. ``ready_ps`` is
+    when, at its end point, its first byte arrived (a chunk that had to wait there: when it was offered again).
+    ``leaving``, if set, is called with the chunk when its source grants it the first link, which its last byte has left
+    at ``departs_ps``.
+    """
+
+    kind: PacketKind
+    body: Any  # to tell the classes apart would cost a check for each chunk
+    payload_bytes: int
+    size_bytes: int
+    is_last: bool
+    ready_ps: int
+    departs_ps: int
+    leaving: Callable[[Chunk], object] | None
+
+
+class Answers(Protocol):
+    """The queue in which a unit waits for answers."""
+
+    def put(self, chunk: Chunk, /) -> object:
+        """Append a chunk of an answer; there is always a place."""
 
 
 class Transaction:
     """A read or write of up to one packet at one memory controller, and its marks for the report.
 
-    ``owner`` is its tag for whoever issued it (a token's context, a host copy). ``size_bytes`` is payload;
-    ``burst_bytes`` what the memory moves for it (runs rounded to its burst); ``piece`` where that is. Marks are
-    picoseconds; ``behind`` is the transaction whose answer made room for it to be issued, or, if there was room, the
-    one issued right before it (None: it was the first); ``walk_ps`` what a page walk took in between.
+    Its answers go into the queue ``answers``, where its unit finds by its ``tag`` what they are for; ``landed``, if
+    set, is called when a write is in memory. ``size_bytes`` is payload; ``burst_bytes`` what the memory moves for it
+    (runs rounded to its burst); ``piece`` where that is. Marks are picoseconds; ``behind`` is the transaction whose
+    answer made room for it to be issued, or, if there was room, the one issued right before it (None: it was the
+    first); ``walk_ps`` what a page walk took in between.
     """
 
     __slots__ = (
+        "answers",
         "arrived_ps",
         "behind",
         "burst_bytes",
         "is_write",
         "issued_ps",
+        "landed",
         "left_bytes",
         "memory",
-        "owner",
         "piece",
         "requester",
         "served_ps",
         "size_bytes",
         "started_ps",
+        "tag",
         "walk_ps",
     )
 
@@ -97,8 +119,10 @@ class Transaction:
         requester: int,
         size_bytes: int,
         burst_bytes: int,
-        owner: Any,
+        answers: Answers,
         piece: Piece,
+        tag: Any = None,  # known to the unit alone
+        landed: Callable[[Transaction], object] | None = None,
     ) -> None:
         self.piece = piece
         self.is_write = is_write
@@ -107,7 +131,9 @@ class Transaction:
         self.size_bytes = size_bytes
         self.left_bytes = size_bytes
         self.burst_bytes = burst_bytes
-        self.owner = owner
+        self.answers = answers
+        self.tag = tag
+        self.landed = landed
         self.behind: Transaction | None = None
         self.walk_ps = 0
         self.issued_ps = -1

@@ -81,7 +81,8 @@ class FakeFabric:
         transaction.left_bytes -= chunk.payload_bytes
         if transaction.left_bytes == 0:
             transaction.served_ps = now_ps
-            transaction.owner.landed(transaction)
+            if transaction.landed is not None:
+                transaction.landed(transaction)
             (ack,) = self.packet(PacketKind.WRITE_ACK, transaction, 0)
             self.engine.at(now_ps + FABRIC_PS, 1, self.niu.receive, ack)
 

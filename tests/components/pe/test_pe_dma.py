@@ -68,7 +68,7 @@ def test_the_setup_of_the_next_load_hides_behind_the_data_of_this_one(pe, kit):
 def test_unanswered_bytes_never_exceed_the_window(make_pe, kit):
     pe = make_pe(dma={"max_inflight_bytes": 5000})
     open_bytes, most = 0, 0
-    post, receive = pe.fabric.post, pe.pe_dma.receive
+    post, receive = pe.fabric.post, pe.niu.receive
 
     def count_post(chunk, *route):
         nonlocal open_bytes, most
@@ -79,10 +79,10 @@ def test_unanswered_bytes_never_exceed_the_window(make_pe, kit):
 
     def count_answer(chunk):
         nonlocal open_bytes
-        open_bytes -= chunk.payload_bytes
-        receive(chunk)
+        open_bytes -= chunk.payload_bytes if chunk.kind is PacketKind.READ_RESPONSE else 0
+        return receive(chunk)
 
-    pe.fabric.post, pe.pe_dma.receive = count_post, count_answer
+    pe.fabric.post, pe.niu.receive = count_post, count_answer
     pe.run([kit.load((8192,)), kit.load((8192,), va=1 << 16)])
     assert (open_bytes, most) == (0, 4096)  # a second packet does not fit
 

@@ -52,8 +52,6 @@ class Loop:
         self.engine, fabric = pe.engine, pe.fabric
         pe.graph.pes, pe.graph.niu_of = [PeId(0, 0, 0)], lambda _: pe.niu.node.index
         self.post, fabric.post, fabric.credit = fabric.post, self.carry, self.carry_credit
-        self.departs_ps: dict[object, int] = {}
-        fabric.departs_ps = self.departs_ps.__getitem__
         self.tcm_access, pe.pe_tcm.access = pe.pe_tcm.access, self.access
         names = ["out", "in", "out2", "in2"][: 2 * n_queues]
         ends = {name: QueueEnd(name=name, pe=0, rank=0, ring=self.ring) for name in names}
@@ -73,7 +71,7 @@ class Loop:
         """The fake fabric, and the link that leads back here."""
         if chunk.kind is PacketKind.QUEUE:
             start_ps, end_ps = self.link.stream(tail_ps - serial_ps, tail_ps, chunk.size_bytes)
-            self.departs_ps[chunk] = end_ps
+            chunk.departs_ps = end_ps
             chunk.ready_ps = start_ps + WAY_PS
             self.engine.at(max(start_ps, self.engine.now_ps), 0, chunk.leaving, chunk)
             self.engine.at(end_ps + WAY_PS, 0, self.arrive, chunk)

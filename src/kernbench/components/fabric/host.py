@@ -11,10 +11,11 @@ from kernbench.components.control_cpu import map_bytes, queue_bytes
 from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Server
-from kernbench.engine.api import Chunk, Credits, ProcessBody, Signal
+from kernbench.engine.api import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.kinds import Kind
 from kernbench.memory.mapping import TensorMapping
 from kernbench.messages.fabric import (
+    Chunk,
     DoneMsg,
     LaunchMsg,
     MmuMapMsg,
@@ -29,26 +30,19 @@ from kernbench.messages.oplog import OpCode
 
 
 class HostCopy:
-    """One copy between host memory and the device: done when every byte is where it belongs."""
+    """One copy between host memory and the device; ``done`` fires when every byte is where it belongs.
 
-    __slots__ = ("done", "engine", "is_write", "left_bytes", "size_bytes", "start_ps")
+    ``n_left`` SIPs have bytes that are not.
+    """
 
-    def __init__(self, *, is_write: bool, size_bytes: int, host: Host) -> None:
+    __slots__ = ("done", "is_write", "n_left", "size_bytes", "start_ps")
+
+    def __init__(self, *, is_write: bool, size_bytes: int, n_left: int, engine: Engine) -> None:
         self.is_write = is_write
         self.size_bytes = size_bytes
-        self.left_bytes = size_bytes
-        self.engine = host.engine
-        self.start_ps = host.engine.now_ps
-        self.done = host.engine.signal()
-
-    def landed(self, transaction: Transaction) -> None:
-        """A write has reached the memory; the host learns of it by the acknowledgement."""
-
-    def count(self, size_bytes: int) -> None:
-        """``size_bytes`` more are done."""
-        self.left_bytes -= size_bytes
-        if self.left_bytes == 0:
-            self.done.fire(self.engine.now_ps)
+        self.n_left = n_left
+        self.start_ps = engine.now_ps
+        self.done = engine.signal()
 
 
 class _Job:
@@ -82,52 +76,65 @@ class Host(Component):
         for piece in pieces:
             by_sip.setdefault(self.graph.nodes[piece.owner].sip, []).append(piece)
         size = sum(piece.size_bytes for group in by_sip.values() for piece in group)
-        copy = HostCopy(is_write=is_write, size_bytes=size, host=self)
+        copy = HostCopy(is_write=is_write, size_bytes=size, n_left=len(by_sip), engine=self.engine)
         if size == 0:
             copy.done.fire(self.engine.now_ps)
+            return copy
         for sip, group in by_sip.items():
-            body = self._copy_to_or_from(sip, group, copy)
-            self.engine.process(body, f"host.copy.sip{sip}")
+            name = f"host.copy.sip{sip}"
+            window = self.windows.setdefault(
+                sip, self.engine.credits(self.params.max_inflight_bytes, f"host window to sip{sip}")
+            )
+            answers: Queue[Chunk] = self.engine.queue(None, f"{name}.answers")
+            self.engine.process(self._ask(group, copy, window, answers), name)
+            self.engine.process(self._take(group, copy, window, answers), f"{name}.answers")
         return copy
 
-    def _copy_to_or_from(self, sip: int, pieces: list[Piece], copy: HostCopy) -> ProcessBody:
-        window = self.windows.setdefault(
-            sip, self.engine.credits(self.params.max_inflight_bytes, f"host window to sip{sip}")
-        )
+    def _ask(
+        self, pieces: list[Piece], copy: HostCopy, window: Credits, answers: Queue[Chunk]
+    ) -> ProcessBody:
+        """Send the requests of a copy to or from one SIP, as its window has room."""
         for piece in pieces:
             for part in packets(piece, self.site.noc.packet_bytes):
                 yield window.take(part.size_bytes)
-                self._request(part, copy)
+                self._request(part, transaction_for(self.site, part, answers, is_write=copy.is_write))
 
-    def _request(self, part: Piece, copy: HostCopy) -> None:
-        now_ps = self.engine.now_ps
-        transaction = transaction_for(self.site, part, copy, self.node.index, is_write=copy.is_write)
-        kind = PacketKind.WRITE_REQUEST if copy.is_write else PacketKind.READ_REQUEST
-        for chunk in self.fabric.packet(kind, transaction, part.size_bytes if copy.is_write else 0):
+    def _request(self, part: Piece, transaction: Transaction) -> None:
+        now_ps, is_write = self.engine.now_ps, transaction.is_write
+        kind = PacketKind.WRITE_REQUEST if is_write else PacketKind.READ_REQUEST
+        for chunk in self.fabric.packet(kind, transaction, part.size_bytes if is_write else 0):
             tail_ps, serial_ps = now_ps, 0
-            if copy.is_write:
+            if is_write:
                 start_ps, end_ps = self.dram.reserve(now_ps, chunk.payload_bytes)
                 tail_ps, serial_ps = end_ps + self.params.dram_latency_ps, end_ps - start_ps
-            self.fabric.post(chunk, self.node.index, part.owner, Vc.REQ, tail_ps, serial_ps)
+            self.fabric.post(chunk, self.address, part.owner, Vc.REQ, tail_ps, serial_ps)
+
+    def _take(
+        self, pieces: list[Piece], copy: HostCopy, window: Credits, answers: Queue[Chunk]
+    ) -> ProcessBody:
+        """Wait for all answers of one SIP; data are written to host memory as they come."""
+        left_bytes, end_ps = sum(piece.size_bytes for piece in pieces), 0
+        while left_bytes:
+            chunk: Chunk = yield answers.get()
+            size_bytes = chunk.body.size_bytes if copy.is_write else chunk.payload_bytes
+            window.give(size_bytes)
+            left_bytes -= size_bytes
+            if not copy.is_write:
+                _, served_ps = self.dram.stream(chunk.ready_ps, self.engine.now_ps, size_bytes)
+                end_ps = served_ps + self.params.dram_latency_ps
+        if end_ps > self.engine.now_ps:
+            yield end_ps - self.engine.now_ps
+        copy.n_left -= 1
+        if copy.n_left == 0:
+            copy.done.fire(self.engine.now_ps)
 
     def receive(self, chunk: Chunk) -> bool:
         """Take data, acknowledgements and completions as they come."""
         if chunk.kind is PacketKind.CONTROL:
             self._count_done(chunk.body)
-            return True
-        transaction: Transaction = chunk.body
-        copy: HostCopy = transaction.owner
-        if copy.is_write:
-            self._window(transaction).give(transaction.size_bytes)
-            copy.count(transaction.size_bytes)
         else:
-            self._window(transaction).give(chunk.payload_bytes)
-            _, end_ps = self.dram.stream(chunk.ready_ps, self.engine.now_ps, chunk.payload_bytes)
-            self.engine.at(end_ps + self.params.dram_latency_ps, self.rank, copy.count, chunk.payload_bytes)
+            chunk.body.answers.put(chunk)
         return True
-
-    def _window(self, transaction: Transaction) -> Credits:
-        return self.windows[self.graph.nodes[transaction.memory].sip]
 
     def log_copy(self, copy: HostCopy) -> None:
         """Record a finished copy."""

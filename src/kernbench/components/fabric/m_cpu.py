@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from kernbench.components.base import COMPONENTS
+from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.control_cpu import ControlCpu
 from kernbench.components.packets import packets, transaction_for
 from kernbench.config.schema import MCpuSpec
-from kernbench.engine.api import Chunk, ProcessBody, Signal
+from kernbench.engine.api import ProcessBody, Queue
 from kernbench.kinds import Kind
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
-from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Transaction, Vc
+from kernbench.messages.fabric import Chunk, MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Vc
 from kernbench.messages.oplog import OpCode
-
-
-class TableWrite:
-    """One packet written to the page table; it is the owner of its transaction."""
-
-    __slots__ = ("acknowledged",)
-
-    def __init__(self, acknowledged: Signal) -> None:
-        self.acknowledged = acknowledged
-
-    def landed(self, transaction: Transaction) -> None:
-        """The packet is in memory; M_CPU learns of it by the acknowledgement."""
 
 
 @COMPONENTS.register("m_cpu_v1")
@@ -39,6 +27,10 @@ class MCpu(ControlCpu):
     kind = Kind(
         "m_cpu", MCpuSpec, shared=("at",), role="control", place=(0.86, 0.28), size=(0.22, 0.1), title="M_CPU"
     ).declare()
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.answers: Queue[Chunk] = site.engine.queue(None, f"{site.node.name}.answers")
 
     def share_of(self, pe: int) -> int:
         """The PE's own network interface."""
@@ -64,7 +56,10 @@ class MCpu(ControlCpu):
         size_bytes = 0
         for packet in self._table_packets(message):
             size_bytes += packet.size_bytes
-            yield self._write(packet)
+            transaction = transaction_for(self.site, packet, self.answers, is_write=True)
+            for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
+                self.fabric.post(chunk, self.address, packet.owner, Vc.REQ, self.engine.now_ps, 0)
+            yield self.answers.get()
         now_ps = self.engine.now_ps
         self.meter.stall("table write", now_ps - start_ps)
         record = self.log.append(
@@ -91,17 +86,9 @@ class MCpu(ControlCpu):
         packet_bytes = self.site.noc.packet_bytes
         return chain.from_iterable(packets(piece, packet_bytes) for piece in pieces)
 
-    def _write(self, packet: Piece) -> Signal:
-        """Send ``packet``; what to yield until it is acknowledged."""
-        write = TableWrite(self.engine.signal())
-        transaction = transaction_for(self.site, packet, write, self.node.index, is_write=True)
-        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
-            self.fabric.post(chunk, self.node.index, packet.owner, Vc.REQ, self.engine.now_ps, 0)
-        return write.acknowledged
-
     def receive(self, chunk: Chunk) -> bool:
         """Queue a message, if there is a place; an acknowledgement always has one."""
         if chunk.kind is PacketKind.WRITE_ACK:
-            chunk.body.owner.acknowledged.fire()
+            chunk.body.answers.put(chunk)
             return True
         return super().receive(chunk)

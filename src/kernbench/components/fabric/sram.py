@@ -18,7 +18,7 @@ class _Bank:
         self.server = Server(spec.bank_rate)
 
     def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
-        """See :class:`~kernbench.components.memory_model.MemoryModel`."""
+        """See :class:`~kernbench.engine.api.MemoryModel`."""
         return self.server.stream(head_ps, tail_ps, size_bytes)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from kernbench.components.base import COMPONENTS, Component
 from kernbench.components.ports import CpuPort, DmaPort, IpcqPort, MmuPort, port
 from kernbench.config.schema import NocSpec
-from kernbench.engine.api import Chunk
 from kernbench.kinds import Kind
-from kernbench.messages.fabric import LaunchMsg, MmuMapMsg, PacketKind, Vc
+from kernbench.messages.fabric import Chunk, LaunchMsg, MmuMapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
 from kernbench.units import gbps
 
@@ -46,7 +45,7 @@ class Niu(Component):
         if kind is PacketKind.CREDIT:
             self.pe_ipcq.credit(chunk.body)
         elif kind is not PacketKind.CONTROL:
-            chunk.body.owner.receive(chunk)
+            chunk.body.answers.put(chunk)
         elif chunk.is_last:
             self._hand_on(chunk.body)
         return True

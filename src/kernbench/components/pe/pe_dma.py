@@ -9,13 +9,14 @@ from kernbench.components.advice import LOADS, NARROWER, SHORT_LOADS, SHORT_STOR
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.comm import CommChannel
 from kernbench.components.packets import packets, transaction_for
-from kernbench.components.pipeline import Station, TcmUnit
+from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import DmaPort, IpcqPort, MmuPort, port
+from kernbench.components.transfer import Channel, Transfer
 from kernbench.config.schema import DmaSpec
-from kernbench.engine.api import Chunk, Engine, Inlet, ProcessBody, Queue
+from kernbench.engine.api import Inlet, ProcessBody
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access
-from kernbench.messages.fabric import PacketKind, PagePieces, Piece, Transaction, Vc
+from kernbench.messages.fabric import Chunk, PacketKind, PagePieces, Piece, Transaction, Vc
 from kernbench.messages.lines import GATHER
 from kernbench.messages.oplog import NO_MARKS, OpCode
 from kernbench.messages.tokens import Stage, TileToken
@@ -24,49 +25,16 @@ from kernbench.units import format_bytes
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
 
 
-class Descriptor:
-    """One stage of a token. It is the owner of its transactions; the memory tells it when a write has landed.
+class Descriptor(Transfer):
+    """One stage of a load or a store. Its token moves on after it unless it ``is_chained`` to the next."""
 
-    ``left_bytes`` have not been answered yet; ``end_ps`` is when all that has is in its place; ``last`` the
-    transaction that was answered last. Its token moves on after it unless it ``is_chained`` to the next.
-    """
+    __slots__ = ("dma", "is_chained", "stage")
 
-    __slots__ = (
-        "answered",
-        "begin_ps",
-        "channel",
-        "dma",
-        "end_ps",
-        "is_chained",
-        "last",
-        "left_bytes",
-        "stage",
-        "token",
-    )
-
-    def __init__(self, dma: PeDma, channel: Channel, token: TileToken, stage: Stage) -> None:
+    def __init__(self, dma: PeDma, token: TileToken, stage: Stage) -> None:
+        super().__init__(token, dma.engine)
         self.dma = dma
-        self.channel = channel
-        self.token = token
         self.stage = stage
-        self.begin_ps = self.end_ps = dma.engine.now_ps
         self.is_chained = False
-        self.left_bytes = 0
-        self.last: Transaction | None = None
-        self.answered = dma.engine.signal()
-
-    def receive(self, chunk: Chunk) -> None:
-        """An answer is here: data of a read, or the acknowledgement of a write."""
-        self.dma.receive(chunk)
-
-    def answer(self, size_bytes: int, end_ps: int, transaction: Transaction) -> None:
-        """``size_bytes`` more are dealt with; their last byte is in its place at ``end_ps``."""
-        self.channel.window.give(size_bytes)
-        self.last = transaction
-        self.end_ps = max(self.end_ps, end_ps)
-        self.left_bytes -= size_bytes
-        if self.left_bytes == 0:
-            self.answered.fire()
 
     def landed(self, transaction: Transaction) -> None:
         """A write is in memory. With the last of its command, the command commits."""
@@ -97,22 +65,6 @@ class Descriptor:
                     left_ps = begin_ps
             transaction = transaction.behind
         return tuple(accumulate(spent[:4], initial=left_ps))
-
-
-class Channel:
-    """Descriptors of one direction: they begin in order, overlap in flight, and retire in order.
-
-    ``window`` is what may be unanswered.
-    """
-
-    __slots__ = ("in_flight", "inbox", "n_open", "station", "window")
-
-    def __init__(self, engine: Engine, name: str, depth: int | None, window_bytes: int) -> None:
-        self.inbox: Queue[TileToken] = engine.queue(depth, name)
-        self.in_flight: Queue[Descriptor] = engine.queue(None, f"{name}.in_flight")
-        self.window = engine.credits(window_bytes, f"{name}.window")
-        self.station = Station(Meter())
-        self.n_open = 0
 
 
 _SETUP = Cause(
@@ -232,12 +184,13 @@ class PeDma(TcmUnit):
             yield name, channel.station.meter
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """Two for each channel: what sends requests, and what retires descriptors."""
+        """For each channel what sends requests, what retires transfers, and what waits for answers."""
         for name, channel in (("rd", self.rd), ("wr", self.wr)):
             yield name, self.send(channel)
             yield f"{name}.retire", self.retire(channel)
-        yield "comm", self.comm.send()
-        yield "comm.retire", self.comm.retire()
+        yield from self.comm.processes()
+        for name, each in (("rd", self.rd), ("wr", self.wr), ("comm", self.comm)):
+            yield f"{name}.answers", self.take_answers(each)
 
     def land(self, chunk: Chunk) -> bool:
         """Part of a slot of a queue has come; False: no room."""
@@ -250,7 +203,7 @@ class PeDma(TcmUnit):
             stages = stages_here(token)
             for stage in stages:
                 channel.n_open += 1
-                descriptor = Descriptor(self, channel, token, stage)
+                descriptor = Descriptor(self, token, stage)
                 descriptor.is_chained = stage is not stages[-1]
                 yield channel.in_flight.put(descriptor)
                 access = stage.access
@@ -260,14 +213,13 @@ class PeDma(TcmUnit):
                 yield self.params.setup_ps
                 descriptor.left_bytes = sum(piece.size_bytes for page in pages for piece in page.pieces)
                 self._fill(descriptor)
-                yield from self._send_pages(descriptor, pages, access)
+                yield from self._send_pages(channel, descriptor, pages, access)
                 if not pages:
                     descriptor.answered.fire()
 
     def _send_pages(
-        self, descriptor: Descriptor, pages: tuple[PagePieces, ...], access: Access
+        self, channel: Channel, descriptor: Descriptor, pages: tuple[PagePieces, ...], access: Access
     ) -> ProcessBody:
-        channel = descriptor.channel
         send = self._read if channel is self.rd else self._write
         before: Transaction | None = None
         for page, pieces in pages:
@@ -276,7 +228,14 @@ class PeDma(TcmUnit):
                 asked_ps = self.engine.now_ps
                 yield channel.window.take(packet.size_bytes)
                 is_write = channel is self.wr
-                transaction = transaction_for(self.site, packet, descriptor, self.address, is_write=is_write)
+                transaction = transaction_for(
+                    self.site,
+                    packet,
+                    channel.answers,
+                    is_write=is_write,
+                    tag=descriptor,
+                    landed=descriptor.landed,
+                )
                 if self.engine.now_ps > asked_ps:
                     transaction.behind = descriptor.last
                 else:
@@ -304,17 +263,20 @@ class PeDma(TcmUnit):
             if not descriptor.is_chained and not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
 
-    def receive(self, chunk: Chunk) -> None:
-        """An answer is here: data of a read, or the acknowledgement of a write."""
-        transaction: Transaction = chunk.body
-        descriptor: Descriptor = transaction.owner
-        now_ps = self.engine.now_ps
-        if chunk.kind is PacketKind.WRITE_ACK:
-            descriptor.answer(transaction.size_bytes, now_ps, transaction)
-            return
-        size_bytes = chunk.payload_bytes
-        end_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, now_ps)
-        descriptor.answer(size_bytes, end_ps, transaction)
+    def take_answers(self, channel: Channel) -> ProcessBody:
+        """Wait for data of reads, which go into TCM as they come, and for acknowledgements of writes."""
+        window = channel.window
+        while True:
+            chunk: Chunk = yield channel.answers.get()
+            transaction: Transaction = chunk.body
+            transfer: Transfer = transaction.tag
+            size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
+            if chunk.kind is PacketKind.READ_RESPONSE:
+                size_bytes = chunk.payload_bytes
+                end_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, end_ps)
+            transfer.last = transaction
+            window.give(size_bytes)
+            transfer.count(size_bytes, end_ps)
 
     def _packets(self, pieces: tuple[Piece, ...], access: Access) -> Iterator[Piece]:
         """Packets in the order of the pieces; a request of a gather, with its addresses, is one chunk."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.components.ports import MmuPort
 from kernbench.config.schema import MmuSpec
-from kernbench.engine.api import Chunk, Engine, ProcessBody, Signal
+from kernbench.engine.api import ProcessBody, Queue, Timed
 from kernbench.kinds import Kind
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import (
+    Chunk,
     MmuMapMsg,
     MmuUnmapMsg,
     PagePieces,
@@ -23,22 +23,6 @@ from kernbench.messages.fabric import (
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.source_line import SourceLine
 from kernbench.units import format_bytes
-
-
-class WalkRead:
-    """One packet of a page walk; it is the owner of its transaction. ``answered`` fires with its last byte."""
-
-    __slots__ = ("answered", "left_bytes")
-
-    def __init__(self, engine: Engine, size_bytes: int) -> None:
-        self.answered = engine.signal()
-        self.left_bytes = size_bytes
-
-    def receive(self, chunk: Chunk) -> None:
-        """Data of the read has arrived."""
-        self.left_bytes -= chunk.payload_bytes
-        if self.left_bytes == 0:
-            self.answered.fire()
 
 
 @COMPONENTS.register("pe_mmu_v1")
@@ -72,6 +56,7 @@ class PeMmu(Component):
         self.table = site.page_table
         self.station = Station(self.meter)
         self.walker = site.engine.credits(1, f"{site.node.name}.walker")
+        self.answers: Queue[Chunk] = site.engine.queue(None, f"{site.node.name}.answers")  # of the one walk
         self.n_hits = self.n_misses = self.n_walks = 0
         self._held: dict[int, None] = {}  # by last use
 
@@ -89,7 +74,7 @@ class PeMmu(Component):
         """The pieces of ``access``, page by page, at once; PageFaultError where it is not mapped, or not allowed."""
         return self.table.translate(self.pe, access, line, is_write=is_write)
 
-    def look_up(self, page: int, command: Command) -> Generator[Any, Any, int]:
+    def look_up(self, page: int, command: Command) -> Timed[int]:
         """Spend the time it takes to know ``page`` of a translated access; of that, what was more than a hit, in ps."""
         yield self.params.hit_ps
         if self._use(page):
@@ -124,7 +109,11 @@ class PeMmu(Component):
         for piece in self._entry_pieces(page):
             for packet in packets(piece, self.site.noc.packet_bytes):
                 size_bytes += packet.size_bytes
-                yield self._read(packet)
+                request_read(self.site, packet, self.answers)
+                left_bytes = packet.size_bytes
+                while left_bytes:
+                    chunk: Chunk = yield self.answers.get()
+                    left_bytes -= chunk.payload_bytes
         self.fill(page)
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
@@ -145,12 +134,6 @@ class PeMmu(Component):
     def _entry_pieces(self, page: int) -> Iterator[Piece]:
         cube, local_pe = divmod(self.pe, self.graph.spec.cube.pes.count)
         return self.table.mapping_of(page).walk(page, cube, local_pe, self.params.walk_reads)
-
-    def _read(self, packet: Piece) -> Signal:
-        """Ask for ``packet``; what to yield until it is here."""
-        read = WalkRead(self.engine, packet.size_bytes)
-        request_read(self.site, packet, read, self.address)
-        return read.answered
 
     def run(self) -> ProcessBody:
         """Take a message, keep the TLB true to it, report."""

@@ -21,21 +21,22 @@ from typing import Any
 
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
+from kernbench.engine.reference.memory import MemoryServer
+from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.units import PS_PER_NS, ceil_div
 
 
 class Chunk:
-    """What links carry in one piece: up to ``noc.chunk`` bytes of payload, and a packet's header on its first.
+    """A chunk of :mod:`kernbench.messages.fabric` on its way: at ``path[hop]`` next.
 
-    ``ready_ps`` is when it may leave for its next link; at its end point, when its first byte arrived (a chunk
-    that had to wait there: when it was offered again). ``leaving``, if set, is called with the chunk when its
-    source grants it the first link.
+    ``ready_ps`` is when it may leave for its next link, and only at its end point what its receiver is to know.
     """
 
     __slots__ = (
         "body",
+        "departs_ps",
         "flits",
         "hop",
         "is_last",
@@ -59,7 +60,8 @@ class Chunk:
         self.path: tuple[VcQueue, ...] = ()
         self.hop = 0
         self.ready_ps = 0
-        self.leaving: Callable[[Chunk], None] | None = None
+        self.departs_ps: int  # once it has left; only for who is told
+        self.leaving: Callable[[messages.Chunk], object] | None = None
 
 
 class Link:
@@ -210,7 +212,7 @@ class Fabric:
                 return chunks
             header = 0
 
-    def post(self, chunk: api.Chunk, src: int, dst: int, vc: Vc, tail_ps: int, serial_ps: int) -> None:
+    def post(self, chunk: messages.Chunk, src: int, dst: int, vc: Vc, tail_ps: int, serial_ps: int) -> None:
         """Hand over ``chunk`` at end point ``src``: its last byte is there at ``tail_ps``.
 
         It streams in over ``serial_ps`` (0: it is there as a whole), so that the first link may cut through.
@@ -255,12 +257,9 @@ class Fabric:
                         chunk.ready_ps = self.engine.now_ps
                     self._offer(queue)
 
-    def departs_ps(self, chunk: api.Chunk) -> int:
-        """When the last byte of a chunk that its source's link was just granted to is on the way."""
-        assert isinstance(chunk, Chunk)
-        link = chunk.path[0].link
-        assert link is not None
-        return link.free_ps
+    def memory(self, node: int, rank: int, model: api.MemoryModel, n_entries: int) -> MemoryServer:
+        """What serves the requests that arrive at ``node``; its events have ``rank``."""
+        return MemoryServer(self.engine, self, node, rank, model, n_entries)
 
     def moved_bytes(self) -> dict[int, int]:
         """Bytes that each link has carried, headers too, by index of its edge; only of links that were ever used."""
@@ -335,6 +334,7 @@ class Fabric:
             if serial_in_ps < hold_ps:
                 hold_ps = serial_in_ps
         elif chunk.leaving is not None:
+            chunk.departs_ps = end_ps
             chunk.leaving(chunk)
         queue.ask_ps = start_ps + hold_ps
         if queue.chunks:
