@@ -1,4 +1,4 @@
-"""The answers of the real torch and of the facade to all cases, worked out once. Run by ``make test-torch``."""
+"""A context on a machine that a test fakes; and what the real torch, where ``make test-torch`` installs it, answers."""
 
 import importlib.util
 import json
@@ -10,9 +10,32 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = ["run_gloo.py"] if importlib.util.find_spec("torch") else ["*.py"]
+from kernbench.device.open_device import OpenDevice
+from kernbench.torch.context import Context
+from tests.device.fake_machine import FakeMachine
+
+OF_THE_REAL_TORCH = [
+    "cases.py",
+    "host_expressions.py",
+    "test_bench.py",
+    "test_conformance.py",
+    "test_host.py",
+]
+collect_ignore = ["run_gloo.py", *([] if importlib.util.find_spec("torch") else OF_THE_REAL_TORCH)]
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def new_torch():
+    """Makes a context on a fake machine with the given grids of SIPs, cubes and PEs."""
+    return lambda *grids, seed=0: Context(OpenDevice(FakeMachine(*grids)), seed=seed)
+
+
+@pytest.fixture
+def torch(new_torch):
+    """A context on 2 SIPs x 2 cubes x 4 PEs."""
+    return new_torch()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import pytest
 import torch as pytorch
 
 from kernbench.simulation import simulate
-from tests.torch import host_expressions
+from kernbench.torch.context import EXTENSIONS
+from tests.torch import host_expressions, test_names
 
 MAKERS = ("tensor", "ones", "zeros", "full", "arange", "randint", "empty", "linspace", "eye")
 KINDS = (TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError, ZeroDivisionError)
@@ -30,6 +31,11 @@ class OnHost:
 @pytest.fixture(scope="module")
 def ours():
     return OnHost()
+
+
+def test_the_names_that_torch_is_held_against_are_pytorchs():
+    assert [name for name in test_names.OF_PYTORCH if not hasattr(pytorch, name)] == []
+    assert [name for name in EXTENSIONS if hasattr(pytorch, name)] == []
 
 
 def plain(value):

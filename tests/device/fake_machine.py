@@ -1,14 +1,14 @@
-"""A device on numpy: it moves bytes and maps pages at once, and counts what the host asked of it."""
+"""A machine on numpy: it moves bytes and maps pages at once, and counts what the host asked of it."""
 
 from types import SimpleNamespace
 
-import pytest
-
-from kernbench.device.open_device import OpenDevice
+from kernbench.lang import run_program
+from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
+from kernbench.messages.owners import LaunchId
 from kernbench.topology.ids import PeId
-from kernbench.torch.context import Context
+from tests.lang.fake_port import FakePort
 
 SLICE_BYTES = 1 << 14
 BANK_BYTES = 1 << 12
@@ -18,8 +18,8 @@ PAGE, BURST = 4096, 32
 COPY_PS, KERNEL_PS = 1_000_000, 5_000_000
 
 
-class FakeDevice:
-    """SIPs, cubes and PEs by their grids. A copy takes 1 us, a launch 5 us; launches run at ``synchronize``."""
+class FakeMachine:
+    """SIPs, cubes and PEs by their grids. A copy takes 1 us, a launch 5 us; kernels are noted, and not called."""
 
     mode = "timed"
     tlb_entries = 64
@@ -28,7 +28,8 @@ class FakeDevice:
 
     def __init__(self, sips=(2, 1), cubes=(1, 2), pes=(2, 2)):
         level = lambda grid: SimpleNamespace(count=grid[0] * grid[1], grid=grid)  # noqa: E731
-        self.spec = SimpleNamespace(
+        self.config = SimpleNamespace(ccl=None)
+        self.spec = self.config.topology = SimpleNamespace(
             host=SimpleNamespace(fit="first"),
             system=SimpleNamespace(sips=level(sips)),
             sip=SimpleNamespace(cubes=level(cubes)),
@@ -113,13 +114,55 @@ class FakeDevice:
         pass
 
 
-@pytest.fixture(scope="session")
-def new_torch():
-    """Makes a context on a fake device with the given grids of SIPs, cubes and PEs."""
-    return lambda *grids, seed=0: Context(OpenDevice(FakeDevice(*grids)), seed=seed)
+class NumpyMachine(FakeMachine):
+    """A fake machine that runs kernels, one program after another, when they are waited for: no time, no records."""
+
+    mode = "data"
+
+    def __init__(self, *grids):
+        super().__init__(*grids)
+        self.shards = {}
+
+    @property
+    def is_busy(self):
+        return bool(self.queued)
+
+    def map(self, mapping):
+        super().map(mapping)
+        self.shards[mapping.shards.va] = mapping.shards
+
+    def unmap(self, mappings):
+        super().unmap(mappings)
+        for mapping in mappings:
+            del self.shards[mapping.shards.va]
+
+    def synchronize(self):
+        launched = self.queued.copy()
+        super().synchronize()
+        for one in launched:
+            launch = LaunchId(self.store)
+            for program in one.programs:
+                run_program(one.kernel, one.args, one.meta, _Port(self, program, one.grid, launch))
+
+    complete_launches = synchronize
 
 
-@pytest.fixture
-def torch(new_torch):
-    """A context on 2 SIPs x 2 cubes x 4 PEs."""
-    return new_torch()
+class _Port(FakePort):
+    """One program's port, whose PE reads the nearest copy and writes its own. Loads and stores are blocks."""
+
+    def __init__(self, machine, program, grid, launch):
+        super().__init__(program_ids=program.ids, grid=grid, launch=launch)
+        self.machine, self.program, self.pe = machine, program.index, program.pe
+        self.pe_name = str(machine.pes[program.pe])
+
+    def pieces(self, access):
+        shards = max((x for x in self.machine.shards.values() if x.va <= access.va), key=lambda x: x.va)
+        return shards.pieces_for(upward(access)[0], self.pe)
+
+    def read(self, source, fill):
+        assert fill is None
+        raw = self.machine.store.read(self.pieces(source.access), source.access.size_bytes)
+        return block_of(raw, source.access, source.dtype)
+
+    def write(self, target, value):
+        self.machine.store.write(self.pieces(target.access), bytes_of(value, target.access))
