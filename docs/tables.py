@@ -19,7 +19,7 @@ from kernbench import tl
 from kernbench.analysis.causes import DEVICE_CAUSES, PAYERS, causes
 from kernbench.bench.collectives.bench import CclBench
 from kernbench.bench.collectives.request import Request
-from kernbench.cli.ccl_page import request_as_json, row_as_json
+from kernbench.cli.ccl_page import document_of
 from kernbench.cli.main import COMMANDS, _group
 from kernbench.components.base import COMPONENTS
 from kernbench.config.json_schema import json_schema
@@ -129,12 +129,14 @@ def _ccl_fields(old: str) -> str:
     """The fields of a collective's JSON with an example; the author says what each is."""
     meaning = written(old, -1)
     bench = CclBench(load_config("tiny"), Request(collective="all_reduce", is_ideal=True, n_warmup=0))
-    row = row_as_json(bench.row(64))
+    document = document_of(bench, "tiny", [bench.row(64)], None)
+    row = document.pop("rows")[0]
+    faster = document.popitem()[0]
     fields = [
-        *("schema", "topology", "config_sha256", *request_as_json(bench)),
+        *document,
         *(f"rows[].{name}" for name in row),
         *(f"rows[].out_of_place.{name}" for name in row["out_of_place"]),
-        "faster",
+        faster,
     ]
     return markdown(
         ("field", "what it is"), *((f"`{name}`", meaning.get(f"`{name}`", "")) for name in fields)

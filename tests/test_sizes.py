@@ -3,7 +3,7 @@
 import pytest
 
 import kernbench as kb
-from kernbench.cli.ccl import parse_size
+from kernbench.cli.ccl_sizes import parse_size
 from kernbench.cli.probe import parse_sizes
 from kernbench.config.load import load_config
 from kernbench.errors import KernBenchError

@@ -17,8 +17,8 @@ from kernbench.bench.collectives.row import CclRow, Half
 from kernbench.bench.collectives.volume import bus_factor
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.cli.ccl import sizes_of
 from kernbench.cli.ccl_page import foot_of
+from kernbench.cli.ccl_sizes import sizes_of
 from kernbench.cli.ccl_table import Table
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
@@ -85,10 +85,6 @@ ROW = CclRow(
 )
 
 
-def replaced(row, **fields):
-    return type(row)(**{name: getattr(row, name) for name in type(row).__dataclass_fields__} | fields)
-
-
 def test_a_row_is_nccl_tests_and_ours_behind():
     half = printf("  %7s  %6.2f  %6.2f  %5d", "2.50", 12.5, 18.75, 0)
     nccl = printf("%12d  %12d  %8s  %6s  %6d", 1024, 256, "float", "sum", -1) + 2 * half
@@ -152,13 +148,13 @@ def test_no_line_is_wider_than_the_terminal_and_no_column_is_lost(width):
     ("time_us", "text"), [(0.094, "0.09"), (99.994, "99.99"), (100, "100.0"), (12_345.6, "12346")]
 )
 def test_times_have_as_many_digits_as_in_nccl_tests(time_us, text):
-    half = replaced(HALF, time_ps=Fraction(round(time_us * 1e6)))
-    assert table(line_of(replaced(ROW, out_of_place=half)))[0][5] == text
+    half = replace(HALF, time_ps=Fraction(round(time_us * 1e6)))
+    assert table(line_of(replace(ROW, out_of_place=half)))[0][5] == text
 
 
 def test_what_there_is_not_is_said_so():
-    nothing = replaced(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None, lines=())
-    row = replaced(
+    nothing = replace(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None, lines=())
+    row = replace(
         ROW,
         out_of_place=nothing,
         in_place=None,
@@ -172,7 +168,7 @@ def test_what_there_is_not_is_said_so():
 
 
 def test_the_sums_fail_with_a_row():
-    wrong = replaced(ROW, in_place=replaced(HALF, n_wrong=2, busbw=1.25))
+    wrong = replace(ROW, in_place=replace(HALF, n_wrong=2, busbw=1.25))
     assert foot_of([ROW, wrong], None, is_ideal=True) == [
         "# Out of bounds values : 1 FAILED",
         "# Avg bus bandwidth    : 14.375 ",
@@ -187,8 +183,8 @@ def test_the_sums_fail_with_a_row():
 
 
 def test_the_bottleneck_is_that_of_the_last_size_out_of_place():
-    half = replaced(HALF, busbw=44.0, lines=HALF.lines[2:3])
-    last = replaced(ROW, size_bytes=1 << 20, out_of_place=half)
+    half = replace(HALF, busbw=44.0, lines=HALF.lines[2:3])
+    last = replace(ROW, size_bytes=1 << 20, out_of_place=half)
     *_, hbm, bottleneck, end = foot_of([ROW, last], None, is_ideal=False)
     assert hbm == "# Busiest HBM channel  : 44.16 GB/s of busbw = 47.104 GB/s / 1.0667 B per bus byte"
     assert bottleneck == "# Bottleneck           : HBM channel, 99.6 % of its line reached at 1048576 B"
@@ -506,7 +502,7 @@ def test_a_picture_has_a_line_for_each_algorithm_that_can_serve(kernbench, tmp_p
 def test_algorithms_that_are_equal_at_every_size_are_one_line_of_a_picture():
     from kernbench.cli.ccl_plot import _alike
 
-    faster = replaced(ROW, size_bytes=2048, out_of_place=replaced(HALF, busbw=20.0))
+    faster = replace(ROW, size_bytes=2048, out_of_place=replace(HALF, busbw=20.0))
     rows = {"mesh": [ROW, faster], "ring": [faster], "torus": [ROW, faster]}
     assert _alike(rows) == [(["mesh", "torus"], {1024: 18.75, 2048: 20.0}), (["ring"], {2048: 20.0})]
 

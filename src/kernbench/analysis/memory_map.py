@@ -9,20 +9,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field, PlainSerializer
 
 from kernbench.config.rules.memory import directory_bytes
 from kernbench.memory.allocator import VirtualAllocator
 from kernbench.memory.mapping import PageEntries, TensorMapping
 from kernbench.memory.shards import ShardMap
+from kernbench.records import Hidden
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId
 from kernbench.units import ceil_div
 
+Bytes = Annotated[int, Field(serialization_alias="bytes")]
 Kind = Literal["hbm", "page_tables", "sram"]
 
 
@@ -43,12 +46,12 @@ class Shard:
     its HBM channel or SRAM bank.
     """
 
-    part: str
-    pe: PeId
-    kind: Kind
+    pe: Annotated[PeId, PlainSerializer(str)]
+    part: Annotated[str, Field(serialization_alias="elements")]
+    kind: Hidden[Kind]
     memory: str
     pa: int
-    size_bytes: int
+    size_bytes: Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +66,13 @@ class TensorRow:
     dtype: str
     policy: str
     va: int
-    size_bytes: int
+    size_bytes: Bytes
+    n_pages: Annotated[int, Field(serialization_alias="pages")]
     page_bytes: int
-    n_pages: int
-    n_split_pages: int
-    segments: tuple[int, int]
-    n_segments: int
-    n_copies: int
+    n_split_pages: Annotated[int, Field(serialization_alias="split_pages")]
+    n_segments: Annotated[int, Field(serialization_alias="segments")]
+    segments: Annotated[tuple[int, int], Field(serialization_alias="segments_per_page")]
+    n_copies: Annotated[int, Field(serialization_alias="copies")]
     table_bytes: int
     shards: tuple[Shard, ...]
 
@@ -79,8 +82,8 @@ class PeakUse:
     """The most bytes of one memory that were taken at one time: by tensors, or by the page tables of a cube."""
 
     kind: Kind
-    name: str
-    most_bytes: int
+    name: Annotated[str, Field(serialization_alias="memory")]
+    most_bytes: Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class MemoryMap:
 
     layout: Layout
     tensors: tuple[TensorRow, ...]
-    uses: tuple[PeakUse, ...]
+    uses: Annotated[tuple[PeakUse, ...], Field(serialization_alias="use")]
 
     def kinds(self) -> Iterator[KindOfUse]:
         """The use of each kind of memory."""

@@ -3,23 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kernbench.cli.ccl_table import NONE
+from kernbench.bench.collectives.bench import CclBench, Faster
+from kernbench.bench.collectives.request import TYPES
+from kernbench.bench.collectives.row import CclRow
+from kernbench.bench.collectives.volume import SHARDED, Volume
+from kernbench.cli.ccl_asked import Asked
+from kernbench.cli.ccl_plot import draw
+from kernbench.cli.ccl_table import NONE, Table, folded
+from kernbench.cli.console import sign_of_life
+from kernbench.cli.files import STDOUT, write_json
+from kernbench.config.load import load_config
+from kernbench.config.plain import config_sha256
+from kernbench.errors import UsageError
+from kernbench.records import as_json
+from kernbench.reports.files import together
+from kernbench.reports.output import Output
+from kernbench.reports.tables import machine
 
-if TYPE_CHECKING:
-    from kernbench.bench.collectives.bench import CclBench, Faster
-    from kernbench.bench.collectives.row import CclRow, Half
-    from kernbench.theory.ceilings import Line
-
+SCHEMA = "kernbench.ccl/1"
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
+
+
+def write_page(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
+    """Measure size by size, and write each row as it comes, then the rest, the JSON and the picture; give the rows."""
+    config = load_config(asked.topology, asked.overrides or ())
+    bench = CclBench(config, asked.request())
+    _require_elements(bench, sizes)
+    collective, output = bench.request.collective, Output()
+    table, rows = Table(output.width), list[CclRow]()
+    write = output.line if asked.json != STDOUT else lambda _: None
+    with sign_of_life(collective, max_time=asked.max_time, max_cpu=asked.max_cpu) as tell:
+        comments = head_of(bench, asked.topology, sizes, last=asked.last(sizes))
+        for line in (*folded(comments, output.width), *table.head()):
+            write(line)
+        for size in sizes:
+            tell(f"{collective}, {size} B")
+            rows.append(bench.row(size))
+            write(table.line(rows[-1]))
+        tell(f"{collective}, {sizes[-1]} B: is another algorithm faster?")
+        faster = bench.faster(rows[-1], sizes[-1])
+    foot = foot_of(rows, faster, is_ideal=asked.ideal)
+    for line in (*table.rest(rows), *folded(foot, output.width)):
+        write(line)
+    with together():
+        if asked.json is not None:
+            write_json(asked.json, document_of(bench, asked.topology, rows, faster))
+        if asked.plot is not None:
+            for line in draw(asked.plot, bench, rows, sizes, asked.topology):
+                write(line)
+    return rows
+
+
+def _require_elements(bench: CclBench, sizes: Sequence[int]) -> None:
+    """Refuse sizes of which none holds anything, unless nothing is what was asked for."""
+    request, n_ranks = bench.request, len(bench.ranks.pes)
+    if sizes[-1] == 0 or any(Volume(request, n_ranks, size).n_elem for size in sizes):
+        return
+    each = f" for each of {n_ranks} ranks" if request.collective in SHARDED else ""
+    least = TYPES[request.dtype].size_bytes * (n_ranks if each else 1)
+    raise UsageError(f"-e {sizes[-1]}: holds no element of {request.dtype}{each}; give {least} or more")
 
 
 def head_of(bench: CclBench, topology: str, sizes: Sequence[int], *, last: int) -> list[str]:
     """What is measured on what, up to ``last`` bytes."""
-    from kernbench.reports.tables import machine
-
     request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
     lines = [
         f"# kernbench ccl {request.collective}  topology={topology} ({machine(bench.config.topology)})  "
@@ -89,10 +137,15 @@ def bottleneck_of(row: CclRow) -> list[str]:
 # -- JSON -----------------------------------------------------------------------------------------------------
 
 
-def request_as_json(bench: CclBench) -> dict[str, Any]:
-    """What was asked for, and the data sheet as a model."""
+def document_of(
+    bench: CclBench, topology: str, rows: Sequence[CclRow], faster: Faster | None
+) -> dict[str, Any]:
+    """What was asked for, the data sheet as a model, and what was measured, as schema ``kernbench.ccl/1``."""
     request, model = bench.request, bench.ranks.model_of(bench.able[0])
     return {
+        "schema": SCHEMA,
+        "topology": topology,
+        "config_sha256": config_sha256(bench.config),
         "collective": request.collective,
         "n_ranks": len(bench.ranks.pes),
         "mode": "ideal" if request.is_ideal else request.mode,
@@ -104,62 +157,6 @@ def request_as_json(bench: CclBench) -> dict[str, Any]:
             "beta_ps_per_byte": float(model.beta),
             "gamma_ps_per_byte": float(model.gamma),
         },
+        "rows": [as_json(row) for row in rows],
+        "faster": None if faster is None else {**faster._asdict(), "times": float(faster.times)},
     }
-
-
-def faster_as_json(faster: Faster | None) -> dict[str, Any] | None:
-    """The algorithm that is faster at the largest size; None if none is known."""
-    if faster is None:
-        return None
-    return {"algorithm": faster.algorithm, "size_bytes": faster.size_bytes, "times": float(faster.times)}
-
-
-def row_as_json(row: CclRow) -> dict[str, Any]:
-    """One size. Times are ps; whole ones but of the ideal machine."""
-    return {
-        "algorithm": row.algorithm,
-        "size_bytes": row.size_bytes,
-        "count": row.n_elem,
-        "redop": row.op,
-        "root": row.root,
-        "out_of_place": half_as_json(row.out_of_place),
-        "in_place": None if row.in_place is None else half_as_json(row.in_place),
-        "steps": row.n_steps,
-        "max_link_bytes": row.max_link_bytes,
-        "total_bytes": row.total_bytes,
-        "bound_ps": number(row.bound_ps),
-        "bound_share": row.bound_share,
-        "oracle_ps": None if row.oracle is None else number(row.oracle.time),
-        "oracle_source": None if row.oracle is None else row.oracle.source,
-        "host_s": row.host_s,
-    }
-
-
-def half_as_json(half: Half) -> dict[str, Any]:
-    """Out of place, or in place."""
-    return {
-        "time_ps": number(half.time_ps),
-        "iteration_ps": [number(time) for time in half.iteration_ps],
-        "algbw": half.algbw,
-        "busbw": half.busbw,
-        "n_wrong": half.n_wrong,
-        "error_ps": None if half.error_ps is None else number(half.error_ps),
-        "stall_ps": half.stall_ps,
-        "credits_min": half.credits_min,
-        "lines": {line.level: line_as_json(line) for line in half.lines},
-        "bottleneck": None if half.bottleneck is None else half.bottleneck.level,
-    }
-
-
-def line_as_json(line: Line) -> dict[str, float]:
-    """What one level allows; rates are GB/s."""
-    return {
-        "rate": float(line.rate),
-        "bytes_per_bus_byte": float(line.bytes_per_bus_byte),
-        "busbw": float(line.busbw),
-    }
-
-
-def number(exact: Fraction) -> int | float:
-    """A whole number as one."""
-    return int(exact) if exact.denominator == 1 else float(exact)

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from kernbench.cli.console import sign_of_life
 from kernbench.cli.plot import COLOURS, GRID, INK, STYLE, save
+from kernbench.errors import CapacityError, UsageError
 from kernbench.units import format_bytes
+from kernbench.wording import plural
 
 if TYPE_CHECKING:
+    from kernbench.bench.collectives.bench import CclBench
     from kernbench.bench.collectives.row import CclRow
 
 MARKERS = "os^Dv<>P"
+
+
+def draw(
+    plot: str, bench: CclBench, rows: Sequence[CclRow], sizes: Sequence[int], topology: str
+) -> Iterator[str]:
+    """All algorithms that can serve; says which do not fit. What was measured for the page is not measured again."""
+    known = {(row.algorithm, size): row for row, size in zip(rows, sizes, strict=True)}
+    found: dict[str, list[CclRow]] = {}
+    with sign_of_life("drawing") as tell:
+        for name in bench.able:
+            tell(name)
+            try:
+                measured = [known.get((name, size)) or bench.row(size, name) for size in sizes]
+            except CapacityError as error:
+                yield f"# not drawn: {name}: {error}"
+                continue
+            if any(row.size_bytes for row in measured):
+                found[name] = [row for row in measured if row.size_bytes]
+    if not found:
+        raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
+    request = bench.request
+    how = "ideal" if request.is_ideal else topology
+    draw_busbw(
+        plot,
+        f"{request.collective} of {request.dtype} on {plural(len(bench.ranks.pes), 'rank')}, {how}",
+        found,
+    )
 
 
 def draw_busbw(target: str, title: str, rows: Mapping[str, Sequence[CclRow]]) -> None:

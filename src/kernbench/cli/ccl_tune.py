@@ -17,56 +17,51 @@ OPTIONS = {"--ranks": "n_ranks", "-d": "dtype", "-o": "op", "-w": "n_warmup", "-
 if TYPE_CHECKING:
     from kernbench.bench.collectives.request import Request
     from kernbench.bench.collectives.tune import Tuned
+    from kernbench.cli.ccl_asked import Asked
     from kernbench.config.schema import Config, TopologySpec
 
 
-def tune(
-    target: str,
-    topology: str,
-    overrides: Sequence[str],
-    request: Request,
-    sizes: Sequence[int],
-    size_words: Sequence[str],
-    collective: str | None,
-    *,
-    by_theory: bool,
-) -> None:
-    """Write the tables of all collectives, or of one, to the file ``target`` or to standard output.
-
-    ``size_words`` are the options that gave ``sizes``.
-    """
+def write_tables(asked: Asked, sizes: Sequence[int]) -> None:
+    """Write the tables of all collectives, or of the one that was asked for, to a file or to standard output."""
     from kernbench.bench.collectives.request import require_known
-    from kernbench.bench.collectives.tune import Tuner
     from kernbench.ccl.algorithm import load_algorithms
-    from kernbench.cli.console import sign_of_life
     from kernbench.config.load import load_config
     from kernbench.config.schema import CclSelectionSpec
 
+    target, request = asked.output_file, asked.request()
     require_writable(target)
     load_algorithms()
-    config = load_config(topology, overrides)
-    wanted = list(CclSelectionSpec.model_fields) if collective is None else [collective]
+    config = load_config(asked.topology, asked.overrides or ())
+    wanted = list(CclSelectionSpec.model_fields) if asked.collective is None else [asked.collective]
     for name in wanted:
         require_known(replace(request, collective=name))  # type: ignore[arg-type]  # says whether it is one
     if wanted == ["send_recv"]:
         raise UsageError("--tune: ccl.yaml selects nothing for send_recv; name another collective")
-    groups = [request.n_ranks] if request.n_ranks is not None else levels(config.topology)
-    found: list[Tuned] = []
-    with sign_of_life("tuning") as tell:
-        for n_ranks in groups:
-            tuner = Tuner(config, replace(request, n_ranks=n_ranks), sizes, by_theory=by_theory, tell=tell)
-            tuned = (tuner.tuned(name) for name in wanted)  # type: ignore[arg-type]
-            found += [each for each in tuned if each is not None]
-    if not found:
-        raise UsageError("--tune: no algorithm runs on these ranks at these sizes; give others")
-    how = command_of(topology, overrides, request, size_words, collective, by_theory=by_theory)
-    lines = lines_of(config, target, how, request, sizes, found, by_theory=by_theory)
-    text = "".join(f"{line}\n" for line in lines)
+    found = _tuned(config, request, sizes, wanted, by_theory=asked.ideal)
+    text = "".join(f"{line}\n" for line in lines_of(config, asked, request, sizes, found))
     if target == STDOUT:
         print(text, end="")
     else:
         write_text(target, text)
         print(f"wrote {target}; use it with --set ccl={target}, or as ccl: in a topology")
+
+
+def _tuned(
+    config: Config, request: Request, sizes: Sequence[int], wanted: Sequence[str], *, by_theory: bool
+) -> list[Tuned]:
+    """What is the fastest of each collective, on the ranks of each level."""
+    from kernbench.bench.collectives.tune import Tuner
+    from kernbench.cli.console import sign_of_life
+
+    found: list[Tuned] = []
+    with sign_of_life("tuning") as tell:
+        for n_ranks in [request.n_ranks] if request.n_ranks is not None else levels(config.topology):
+            tuner = Tuner(config, replace(request, n_ranks=n_ranks), sizes, by_theory=by_theory, tell=tell)
+            tuned = (tuner.tuned(name) for name in wanted)  # type: ignore[arg-type]
+            found += [each for each in tuned if each is not None]
+    if not found:
+        raise UsageError("--tune: no algorithm runs on these ranks at these sizes; give others")
+    return found
 
 
 def levels(spec: TopologySpec) -> list[int]:
@@ -76,54 +71,33 @@ def levels(spec: TopologySpec) -> list[int]:
     return sorted({n_cube, n_sip, n_sip * spec.system.sips.count})
 
 
-def command_of(
-    topology: str,
-    overrides: Sequence[str],
-    request: Request,
-    sizes: Sequence[str],
-    collective: str | None,
-    *,
-    by_theory: bool,
-) -> str:
-    """The command line that finds the same tables again; ``sizes`` are its options of sizes."""
+def command_of(asked: Asked, request: Request) -> str:
+    """The command line that finds the same tables again."""
     usual = type(request)(collective=request.collective)
-    words = [
-        "kernbench",
-        "ccl",
-        *([] if collective is None else [collective]),
-        "--tune",
-        "--topology",
-        topology,
-    ]
-    words += [word for text in overrides for word in ("--set", text)]
+    words = ["kernbench", "ccl", *([] if asked.collective is None else [asked.collective]), "--tune"]
+    words += ["--topology", asked.topology]
+    words += [word for text in asked.overrides or () for word in ("--set", text)]
     for option, name in OPTIONS.items():
         value = getattr(request, name)
         words += [] if value == getattr(usual, name) else [option, str(value)]
-    return shlex.join([*words, *sizes, *(["--ideal"] if by_theory else [])])
+    return shlex.join([*words, *asked.size_words(), *(["--ideal"] if asked.ideal else [])])
 
 
 def lines_of(
-    config: Config,
-    target: str,
-    how: str,
-    request: Request,
-    sizes: Sequence[int],
-    found: Sequence[Tuned],
-    *,
-    by_theory: bool,
+    config: Config, asked: Asked, request: Request, sizes: Sequence[int], found: Sequence[Tuned]
 ) -> Iterator[str]:
     """The file: how it was found, what was left out and why, and the tables."""
     from kernbench.reports.tables import machine
     from kernbench.units import format_bytes
 
-    measured = "estimated by theory" if by_theory else "timed out of place"
+    measured = "estimated by theory" if asked.ideal else "timed out of place"
     span = f"{format_bytes(sizes[0])} to {format_bytes(sizes[-1])}"
-    yield f"# {how}"
+    yield f"# {command_of(asked, request)}"
     yield f"# {machine(config.topology)}; {request.dtype}, {request.op}, {measured} at {len(sizes)} sizes from"
     yield f"# {span}. Each stands for those below it, down to the one before."
     for line in left_out_of(found):
         yield f"# {line}"
-    yield f"extends: {base_of(config.topology.ccl, target)}"
+    yield f"extends: {base_of(config.topology.ccl, asked.output_file)}"
     yield "selection:"
     for collective in dict.fromkeys(tuned.collective for tuned in found):
         yield f"  {collective}:"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -111,6 +111,7 @@ def _components() -> list[dict[str, Any]]:
 def _algorithms() -> list[dict[str, Any]]:
     from kernbench.ccl.algorithm import load_algorithms
     from kernbench.config.load import load_config
+    from kernbench.reports.tables import number_ranges
     from kernbench.theory.group import group_of
     from kernbench.topology.builder import build_graph
 
@@ -121,7 +122,9 @@ def _algorithms() -> list[dict[str, Any]]:
         {
             "name": name,
             "collective": algorithms[name].collective,
-            "ranks": _ranges([group.n_ranks for group in groups if algorithms[name].refuses(group) is None]),
+            "ranks": number_ranges(
+                [group.n_ranks for group in groups if algorithms[name].refuses(group) is None]
+            ),
             "doc": _first_line(algorithms[name].doc),
             "module": _module(algorithms[name].kernel.__module__, algorithms.source(name)),
         }
@@ -132,17 +135,6 @@ def _algorithms() -> list[dict[str, Any]]:
 def _module(name: str, source: str) -> str:
     """What can be imported by its name, else the user's file."""
     return name if name in sys.modules else source
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending ``numbers`` in short.
-
-    >>> _ranges([1, 2, 3, 5, 8, 9])
-    '1-3, 5, 8-9'
-    """
-    firsts = [n for n in numbers if n - 1 not in numbers]
-    lasts = [n for n in numbers if n + 1 not in numbers]
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts, lasts, strict=True))
 
 
 def _ops() -> list[dict[str, Any]]:

@@ -8,8 +8,9 @@ import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, MaxCpu, MaxTime, Overrides, TopologyName, completed_from
-from kernbench.cli.probe_queue import as_json, parse_depths, parse_pes, print_rows
+from kernbench.cli.probe_queue import parse_depths, parse_pes, print_rows, queue_as_json
 from kernbench.errors import UnknownNameError, UsageError
+from kernbench.records import as_json
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import together
 from kernbench.units import format_bytes, format_ps, parse_bytes
@@ -101,7 +102,7 @@ def command(
                 max_time=max_time,
                 max_cpu=max_cpu,
             )
-            _write(json, topology, overrides, as_json(queue_rows))
+            _write(json, topology, overrides, queue_as_json(queue_rows))
         if json != STDOUT:
             print_rows(Output(), queue_rows, with_hops=hops)
         if any(row.error_ps for row in queue_rows):
@@ -125,7 +126,7 @@ def command(
         raise UsageError(
             f"probe {case}: {topology} has no such place; leave the case out to see what there is"
         )
-    _write(json, topology, overrides, _as_json(rows))
+    _write(json, topology, overrides, [as_json(row) for row in rows])
     if json != STDOUT:
         _print(Output(), rows, with_hops=hops)
     if any(row.error_ps for row in rows):
@@ -188,33 +189,6 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if 0 in sizes:
         raise UsageError(f"--sizes {shortened(text)}: a transfer moves 1 byte or more")
     return sizes
-
-
-def _as_json(rows: tuple[ProbeRow, ...]) -> list[dict[str, Any]]:
-    return [
-        {
-            "case": row.case,
-            "src": row.src,
-            "dst": row.dst,
-            "size_bytes": row.size_bytes,
-            "simulated_ps": row.simulated_ps,
-            "closed_form_ps": row.closed_form_ps,
-            "error_ps": row.error_ps,
-            "bytes_per_ns": row.bytes_per_ns,
-            "bottleneck_bytes_per_ns": row.bottleneck_bytes_per_ns,
-            "share": row.share,
-            "hops": [
-                {
-                    "name": hop.name,
-                    "latency_ps": hop.latency_ps,
-                    "serial_ps": hop.serial_ps,
-                    "bytes_per_ns": hop.bytes_per_ns,
-                }
-                for hop in row.hops
-            ],
-        }
-        for row in rows
-    ]
 
 
 def _print(output: Output, rows: tuple[ProbeRow, ...], *, with_hops: bool) -> None:

@@ -55,7 +55,7 @@ def parse_pes(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-def as_json(rows: tuple[QueueRow, ...]) -> list[dict[str, Any]]:
+def queue_as_json(rows: tuple[QueueRow, ...]) -> list[dict[str, Any]]:
     """The rows of schema ``kernbench.probe/1``."""
     return [
         {

@@ -11,6 +11,7 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
 from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
 from kernbench.errors import UnknownNameError, UsageError
+from kernbench.records import as_json
 from kernbench.registry import did_you_mean
 from kernbench.reports.files import make_folder, together
 from kernbench.wording import quoted
@@ -128,7 +129,7 @@ def command(
             "views": [{"view": name, "file": str(path)} for name, path in files.items()],
             "peaks": _as_json(limits) if limits else None,
             "memory": found.to_json() if found else None,
-            "ranks": {**drawn_ranks[0].to_json(), "file": str(drawn_ranks[1])} if drawn_ranks else None,
+            "ranks": {**as_json(drawn_ranks[0]), "file": str(drawn_ranks[1])} if drawn_ranks else None,
         }
         if json is not None:
             write_json(json, document)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.cli.console import sign_of_life
+from kernbench.records import as_json
 from kernbench.reports.output import QUIET, Output
 from kernbench.reports.tables import settings
 from kernbench.units import format_bytes, format_range
@@ -39,15 +40,7 @@ class BenchMemory:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, with every shard."""
-        return {
-            "bench": self.bench,
-            "params": dict(self.params),
-            "layout": asdict(self.memory.layout),
-            "tensors": [_tensor_as_json(tensor) for tensor in self.memory.tensors],
-            "use": [
-                {"kind": use.kind, "memory": use.name, "bytes": use.most_bytes} for use in self.memory.uses
-            ],
-        }
+        return {"bench": self.bench, "params": dict(self.params), **as_json(self.memory)}
 
 
 def memory_of(name_or_path: str, params: dict[str, str], config: Config) -> BenchMemory:
@@ -79,35 +72,6 @@ def _recorded(simulation: Simulation) -> list[Mapped]:
 
     heap.mapped = note
     return records
-
-
-def _tensor_as_json(tensor: TensorRow) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "shape": tensor.shape,
-        "dtype": tensor.dtype,
-        "policy": tensor.policy,
-        "va": tensor.va,
-        "bytes": tensor.size_bytes,
-        "pages": tensor.n_pages,
-        "page_bytes": tensor.page_bytes,
-        "split_pages": tensor.n_split_pages,
-        "segments": tensor.n_segments,
-        "segments_per_page": tensor.segments,
-        "copies": tensor.n_copies,
-        "table_bytes": tensor.table_bytes,
-        "shards": [_shard_as_json(shard) for shard in tensor.shards],
-    }
-
-
-def _shard_as_json(shard: Shard) -> dict[str, Any]:
-    return {
-        "pe": str(shard.pe),
-        "elements": shard.part,
-        "memory": shard.memory,
-        "pa": shard.pa,
-        "bytes": shard.size_bytes,
-    }
 
 
 def print_memory(output: Output, found: BenchMemory) -> None:

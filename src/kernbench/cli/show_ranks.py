@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
 from kernbench.ccl.selection import select
 from kernbench.ccl.wiring import declared_joins, grid_joins
 from kernbench.config.schema import Config, TopologySpec
 from kernbench.errors import UsageError
+from kernbench.records import Hidden
 from kernbench.reports.ranks import RankEdge, draw_ranks
 from kernbench.theory.group import Group, group_of
 from kernbench.theory.max_plus import Send
@@ -23,27 +24,15 @@ if TYPE_CHECKING:
     from kernbench.reports.output import Output
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RanksView:
     """An algorithm on the ranks of a machine. ``most_shared`` edges meet on the link that most of them use."""
 
     algorithm: str
     n_ranks: int
-    edges: tuple[RankEdge, ...]
     most_shared: int
-    svg: str
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``kernbench.show/2``."""
-        return {
-            "algorithm": self.algorithm,
-            "n_ranks": self.n_ranks,
-            "most_shared": self.most_shared,
-            "edges": [
-                {"from": edge.src, "to": edge.dst, "hops": edge.hops, "is_mutual": edge.is_mutual}
-                for edge in self.edges
-            ],
-        }
+    edges: tuple[RankEdge, ...]
+    svg: Hidden[str]
 
 
 def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksView:
@@ -64,11 +53,11 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
             edges.append(RankEdge(a, b, len(route) - 2, (b, a) in pairs))
     title = f"{config.topology.preset}: {name} on {plural(len(pes), 'rank')}"
     return RanksView(
-        name,
-        len(pes),
-        tuple(edges),
-        max(shared.values(), default=0),
-        draw_ranks(graph, title, pes, edges),
+        algorithm=name,
+        n_ranks=len(pes),
+        most_shared=max(shared.values(), default=0),
+        edges=tuple(edges),
+        svg=draw_ranks(graph, title, pes, edges),
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import hypot
-from typing import NamedTuple
+from typing import Annotated
+
+from pydantic import Field
 
 from kernbench.reports.svg import Rect, Sheet
 from kernbench.topology.graph import Node, TopologyGraph
@@ -24,11 +27,12 @@ MOST_AVOIDED = 256  # ranks beyond which an edge looks for no better way
 Point = tuple[float, float]
 
 
-class RankEdge(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RankEdge:
     """Rank ``src`` sends to rank ``dst``, over ``hops`` links between routers; ``is_mutual``: and the other way too."""
 
-    src: int
-    dst: int
+    src: Annotated[int, Field(serialization_alias="from")]
+    dst: Annotated[int, Field(serialization_alias="to")]
     hops: int
     is_mutual: bool
 

@@ -6,28 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
-from typing import Protocol
 
+from kernbench.analysis.summary import UnitUse
 from kernbench.config.schema import TopologySpec
 from kernbench.theory.peaks import LevelPeak, Peaks
 from kernbench.units import Rate, format_bytes, format_ps, percent
 from kernbench.wording import plural
-
-
-class Use(Protocol):
-    """How a unit spent the run (:class:`kernbench.analysis.summary.UnitUse`)."""
-
-    @property
-    def node(self) -> str:
-        """The name of the unit's node."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of the unit's node."""
-
-    @property
-    def utilisation(self) -> float:
-        """The busy share of the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +25,16 @@ class KindUse:
     busiest: str
 
 
-def use_by_kind(units: Iterable[Use]) -> tuple[KindUse, ...]:
+def use_by_kind(units: Iterable[UnitUse]) -> tuple[KindUse, ...]:
     """One row per kind of unit that did anything, the busiest kind first."""
-    by_kind: dict[str, list[Use]] = {}
+    by_kind: dict[str, list[UnitUse]] = {}
     for unit in units:
         by_kind.setdefault(unit.kind, []).append(unit)
     rows = [_kind_use(kind, members) for kind, members in by_kind.items()]
     return tuple(sorted((row for row in rows if row.max > 0), key=lambda row: (-row.max, row.kind)))
 
 
-def _kind_use(kind: str, members: Sequence[Use]) -> KindUse:
+def _kind_use(kind: str, members: Sequence[UnitUse]) -> KindUse:
     busiest = max(members, key=lambda unit: unit.utilisation)
     mean = sum(unit.utilisation for unit in members) / len(members)
     return KindUse(kind=kind, n_units=len(members), mean=mean, max=busiest.utilisation, busiest=busiest.node)

@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Annotated
 
+from pydantic import Field, PlainSerializer
+
+from kernbench.records import Hidden, derive
 from kernbench.theory.ceilings import Line
 from kernbench.theory.closed_forms import Oracle
+
+
+def _number(exact: Fraction) -> int | float:
+    """A whole number as one."""
+    return int(exact) if exact.denominator == 1 else float(exact)
+
+
+Exact = Annotated[Fraction, PlainSerializer(_number, return_type=int | float)]
+"""An exact number, in JSON an integer if it is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """What one level allows, in JSON; rates are GB/s."""
+
+    rate: float
+    bytes_per_bus_byte: float
+    busbw: float
+
+
+def _lines_by_level(lines: Sequence[Line]) -> dict[str, LineRow]:
+    return {
+        line.level: LineRow(float(line.rate), float(line.bytes_per_bus_byte), float(line.busbw))
+        for line in lines
+    }
+
+
+def _level_of(line: Line | None) -> str | None:
+    return None if line is None else line.level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,24 +49,26 @@ class Half:
 
     ``iteration_ps`` are those of all timed iterations, the last of which is ``time_ps``; ``window_ps`` is it with its
     launch and completions (0 on the ideal machine). ``n_wrong`` is None where nothing was checked. ``lines`` are what
-    each level of the machine allows ``busbw``.
+    each level of the machine allows ``busbw``; the lowest is the ``bottleneck``, of equal ones the first, None if
+    nothing moved.
     """
 
-    time_ps: Fraction
-    window_ps: int
-    iteration_ps: tuple[Fraction, ...]
+    time_ps: Exact
+    window_ps: Hidden[int]
+    iteration_ps: tuple[Exact, ...]
     algbw: float
     busbw: float
     n_wrong: int | None
-    error_ps: Fraction | None
+    error_ps: Exact | None
     stall_ps: int | None
     credits_min: int | None
-    lines: tuple[Line, ...]
+    lines: Annotated[tuple[Line, ...], PlainSerializer(_lines_by_level, return_type=dict[str, LineRow])]
+    bottleneck: Annotated[Line | None, PlainSerializer(_level_of, return_type=str | None)] = field(
+        init=False, default=None
+    )
 
-    @property
-    def bottleneck(self) -> Line | None:
-        """The lowest line; of equal ones the first; None if nothing moved."""
-        return min(self.lines, key=lambda line: line.busbw, default=None)
+    def __post_init__(self) -> None:
+        derive(self, bottleneck=min(self.lines, key=lambda line: line.busbw, default=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +77,25 @@ class CclRow:
 
     algorithm: str
     size_bytes: int
-    n_elem: int
-    dtype: str
-    op: str | None
+    n_elem: Annotated[int, Field(serialization_alias="count")]
+    dtype: Hidden[str]
+    op: Annotated[str | None, Field(serialization_alias="redop")]
     root: int | None
     out_of_place: Half
     in_place: Half | None
-    n_steps: int | None
+    n_steps: Annotated[int | None, Field(serialization_alias="steps")]
     max_link_bytes: int | None
     total_bytes: int
-    bound_ps: Fraction
+    bound_ps: Exact
     bound_share: float | None
-    oracle: Oracle | None
+    oracle: Hidden[Oracle | None]
+    oracle_ps: Exact | None = field(init=False, default=None)
+    oracle_source: str | None = field(init=False, default=None)
     host_s: float
+
+    def __post_init__(self) -> None:
+        if self.oracle is not None:
+            derive(self, oracle_ps=self.oracle.time, oracle_source=self.oracle.source)
 
     @property
     def halves(self) -> tuple[Half, ...]:
