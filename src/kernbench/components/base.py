@@ -11,10 +11,12 @@ from kernbench.config.schema import NocSpec, PeSpec
 from kernbench.engine.api import Engine, Fabric, OpLog, Process, ProcessBody, Queue
 from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
-from kernbench.messages.fabric import DoneMsg, PacketKind, Vc
+from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
+from kernbench.messages.ipcq import QueuesMsg
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node, TopologyGraph
 
+Request = LaunchMsg | MmuMapMsg | QueuesMsg
 FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
 
 
@@ -85,6 +87,7 @@ class Component:
         self.address = site.address
         self.rank = site.engine.port_rank(FIRST_NODE_RANK + site.node.index)
         self.meter = Meter()
+        # Any: what a unit takes; its neighbours see it through a face, which says so.
         self.inbox: Queue[Any] = site.engine.queue(self.inbox_depth(), site.node.name)
 
     def connect(self, neighbours: Mapping[str, Component]) -> None:
@@ -113,7 +116,7 @@ class Component:
         """What waits here and for what, a line each: the map of a run in which nothing is left to happen."""
         return iter(())
 
-    def standing(self) -> tuple[Any, ...] | None:
+    def standing(self) -> tuple[object, ...] | None:
         """What is under way here, if all of it waits for something elsewhere; None if some may go on by itself."""
         return ()
 
@@ -142,7 +145,7 @@ class Component:
         """``(name, generator)`` of each independent activity."""
         return iter(())
 
-    def send_control(self, message: Any, dst: int) -> None:
+    def send_control(self, message: Request | DoneMsg, dst: int) -> None:
         """Post a control message, whole, to the node ``dst``."""
         for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
             self.fabric.post(chunk, self.address, dst, Vc.CTL, self.engine.now_ps, 0)

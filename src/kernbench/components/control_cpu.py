@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from kernbench.components.base import Request
 from kernbench.components.pipeline import StationUnit
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
@@ -11,8 +12,6 @@ from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import Chunk, DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
 from kernbench.messages.ipcq import END_BYTES, QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
-
-Request = LaunchMsg | MmuMapMsg | QueuesMsg
 
 
 def map_bytes(kind: type[MmuMapMsg], mapping: TensorMapping, pes: Iterable[int]) -> int:

@@ -71,7 +71,7 @@ class StationUnit(Component):
         self.station = Station(self.meter)
         self.unit_at: dict[OpName, TilePort] = {}
 
-    # Any component may be a neighbour; those that do stages have a TilePort.
+    # Any: those of its neighbours that do stages have a TilePort.
     def connect(self, neighbours: Mapping[str, Any]) -> None:
         """Bind the ports, and find who does which stage."""
         super().connect(neighbours)

@@ -19,6 +19,7 @@ from kernbench.messages.owners import Lifetime
 _CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 
+# Any: an argument of a kernel is whatever a user gives it.
 def tensors_in(argument: Any) -> Iterator[KernelOperand]:
     """The tensors of an argument: itself, or those in a tuple, list, dict or PerProgram, to any depth."""
     if isinstance(argument, KernelOperand):
@@ -28,7 +29,7 @@ def tensors_in(argument: Any) -> Iterator[KernelOperand]:
             yield from tensors_in(inner)
 
 
-def owned(arguments: Iterable[Any]) -> frozenset[Lifetime]:
+def owned(arguments: Iterable[object]) -> frozenset[Lifetime]:
     """The tensors that each program is given as its own, by what lives as long as they do."""
     given = [
         tensor for argument in arguments if type(argument) is PerProgram for tensor in tensors_in(argument)
@@ -36,7 +37,7 @@ def owned(arguments: Iterable[Any]) -> frozenset[Lifetime]:
     return frozenset(tensor.shards.life for tensor in given if isinstance(tensor, DeviceArray))
 
 
-def check_arg(home: object, kernel: JITFunction, name: str, argument: Any) -> None:
+def check_arg(home: object, kernel: JITFunction, name: str, argument: object) -> None:
     """Refuse an argument that a kernel cannot take, or with a tensor that it cannot reach.
 
     Raises:
@@ -64,6 +65,7 @@ def check_arg(home: object, kernel: JITFunction, name: str, argument: Any) -> No
             raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
 
 
+# Any: as above.
 def _require_no_values(what: str, argument: Any) -> None:
     """UsageError for values of the host that look like a tensor: an array, or a list of numbers."""
     if isinstance(argument, np.ndarray) and argument.ndim:
@@ -82,7 +84,8 @@ def _require_no_values(what: str, argument: Any) -> None:
         _require_no_values(what, each)
 
 
-def kernel_arg(argument: Any) -> Any:
+# Any: as above.
+def kernel_arg(argument: Any) -> object:
     """``argument`` as a kernel takes it: a device tensor as its addresses, and what changes in place as it is now.
 
     An array of no dimensions is the number that it holds.

@@ -24,7 +24,7 @@ from kernbench.messages.access import Access
 from kernbench.messages.source_line import SourceLine
 from kernbench.wording import quoted
 
-Values = npt.NDArray[Any]  # of any dtype
+Values = npt.NDArray[Any]  # Any: of whatever dtype
 
 
 class Home(Protocol):

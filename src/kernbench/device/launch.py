@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from kernbench.device.arguments import tensors_in
 from kernbench.device.array import DeviceArray
@@ -18,7 +17,7 @@ Place = str | Sequence[int | str | PeId] | Callable[[tuple[int, int, int]], int 
 
 
 def place_programs(
-    grid: Grid, args: Sequence[Any], place: Place, pes: Sequence[PeId], default: Sequence[int] = ()
+    grid: Grid, args: Sequence[object], place: Place, pes: Sequence[PeId], default: Sequence[int] = ()
 ) -> list[Program]:
     """Every program of ``grid``, in order, with its PE.
 
@@ -39,7 +38,7 @@ def place_programs(
 
 
 def _chosen(
-    ids: Sequence[Grid], args: Sequence[Any], place: Place, default: Sequence[int]
+    ids: Sequence[Grid], args: Sequence[object], place: Place, default: Sequence[int]
 ) -> Sequence[int | str | PeId]:
     """The PE of each program, as the caller or the rule names it."""
     if callable(place):
@@ -64,7 +63,7 @@ def _chosen(
     return place
 
 
-def _holders(args: Sequence[Any], default: Sequence[int]) -> Sequence[int]:
+def _holders(args: Sequence[object], default: Sequence[int]) -> Sequence[int]:
     """The PEs that hold parts of the first argument that lies on certain ones; ``default`` if none does.
 
     They are in their own order, or in that of a policy's ``only``, as the rows are. An empty view lies nowhere.
@@ -96,7 +95,9 @@ def _pe_number(pe: int | str | PeId, program: int, pes: Sequence[PeId], numbers:
     return number
 
 
-def launch_beside_data(kernel: JITFunction, grid: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+def launch_beside_data(
+    kernel: JITFunction, grid: object, args: tuple[object, ...], named: dict[str, object]
+) -> None:
     """``kernel[grid](*args, **named)``: run on the device of the first tensor among the arguments.
 
     Raises:

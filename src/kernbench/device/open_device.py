@@ -100,9 +100,10 @@ class OpenDevice:
     @in_turn
     def launch(
         self,
-        kernel: Any,
-        grid: Any,
-        args: Sequence[Any] = (),
+        kernel: Any,  # Any: whatever a user calls one
+        grid: object,
+        args: Sequence[object] = (),
+        # Any: as in ``args``, whatever a kernel takes.
         meta: Mapping[str, Any] | None = None,
         *,
         place: Place = None,
@@ -311,7 +312,7 @@ class OpenDevice:
             for wiring in self.wirings.copy():
                 self._forget_queues(wiring)
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise UsageError(
             "a simulation is a machine at work, and can be neither pickled nor copied; make another, as in "
             "kb.simulate('tiny'), and take tensors along as arrays, with x.numpy()"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ WAYS = ("replicate", "row_wise", "column_wise", "tiled")
 SPACES = ("hbm", "sram")
 
 
-def _checked(only: Any) -> int | tuple[int, ...] | None:
+def _checked(only: object) -> int | tuple[int, ...] | None:
     """``only`` as a policy keeps it, once it can name PEs of some machine."""
     if only is None:
         return None

@@ -24,12 +24,12 @@ In = TypeVar("In", contravariant=True)
 class Waitable(Protocol):
     """A wait, which a process yields: for an item, a place, credits, or a signal."""
 
-    # The engine's own business with a process that yields this; nobody else calls it.
-    def wait(self, process: Any, /) -> Any:
+    # Any: a process of the engine's own; nobody else calls it.
+    def wait(self, process: Any, /) -> object:
         """Give the answer now, or park ``process``."""
 
 
-# What a yield gives back depends on what was yielded, which Python's types cannot say: hence Any.
+# Any: what a yield gives back depends on what was yielded, which Python's types cannot say.
 Timed: TypeAlias = Generator[int | Waitable, Any, T]
 """A generator that spends simulated time: it yields delays (``int``, in ps) and waits, and returns a T."""
 ProcessBody: TypeAlias = Timed[None]
@@ -95,16 +95,13 @@ class Credits(Protocol):
         """What each taker that waits has asked for, in order."""
 
 
-class Signal(Protocol):
+class Signal(Waitable, Protocol):
     """Fires once, with a value, which ``yield signal`` gives; a wait for a fired signal is answered at once."""
 
     @property
     def is_fired(self) -> bool: ...
     @property
-    def value(self) -> Any: ...  # of whoever fired it
-
-    def wait(self, process: Any, /) -> Any:
-        """See :class:`Waitable`."""
+    def value(self) -> object: ...
 
     def fire(self, value: object = None) -> None:
         """Wake all who wait, with ``value``; AssertionError the second time."""
@@ -271,6 +268,7 @@ class Engine(Protocol):
     def run(self) -> None:
         """Let everything happen until nothing is left to happen."""
 
+    # Any: whoever waits knows with what the signal is fired.
     def run_until(self, signal: Signal, parked: Callable[[], str]) -> Any:
         """Run until ``signal`` fires and give its value; DeadlockError with the map ``parked()`` when it never can."""
 

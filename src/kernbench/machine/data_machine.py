@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
 
-import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
 from kernbench import limits
@@ -24,7 +22,7 @@ from kernbench.machine.underway import Underway
 from kernbench.memory.ipcq_waits import cycle_line
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
-from kernbench.memory.replay import ImmediateExecutor
+from kernbench.memory.replay import Array, ImmediateExecutor
 from kernbench.memory.store import Bytes
 from kernbench.memory.watch import Watch
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd
@@ -108,7 +106,7 @@ class ImmediateProgram(ProgramPort):
         assert self._hub is not None
         self._hub.switch()
 
-    def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
+    def force(self, version: int, line: SourceLine) -> Array:
         """The value, once it is received; who has loaded the same again gives the others a turn."""
         self._wait_for((version,))
         array = self.executor.value(version)

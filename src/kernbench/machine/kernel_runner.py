@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
-import numpy.typing as npt
 from greenlet import getcurrent, greenlet
 
 from kernbench.components.stream import Clock, Force, Test
@@ -21,7 +19,7 @@ from kernbench.errors import ForcedValueError
 from kernbench.lang.scope import Scope
 from kernbench.lang.visible import place
 from kernbench.machine.polls import Changes, Polls
-from kernbench.memory.replay import DataExecutor
+from kernbench.memory.replay import Array, DataExecutor
 from kernbench.memory.watch import Thread
 from kernbench.messages.commands import Command
 from kernbench.messages.ipcq import RankSite
@@ -167,7 +165,7 @@ class ProgramRun(ProgramPort):
         if len(self._ahead) >= RUN_AHEAD:
             self._switch_to_hub()
 
-    def force(self, version: int, line: SourceLine) -> npt.NDArray[Any]:
+    def force(self, version: int, line: SourceLine) -> Array:
         """The value of ``version``, once it exists in simulated time."""
         if self.executor is None:
             raise ForcedValueError(

@@ -12,7 +12,7 @@ from kernbench import limits
 from kernbench.analysis.summary import Translations
 from kernbench.components.fabric.host import Host
 from kernbench.config.schema import Config
-from kernbench.engine import Engine, OpLog
+from kernbench.engine import Engine, OpLog, api
 from kernbench.engine.api import Signal
 from kernbench.errors import DeadlockError, LimitError, UsageError
 from kernbench.lang.program import run_program
@@ -59,13 +59,16 @@ class Machine(Hardware):
     ) -> None:
         super().__init__(config, graph, say, strict=strict, watch=None if mode == "timing" else watch)
         self.mode = mode
-        self.engine = Engine(tie_seed)
+        engine = Engine(tie_seed)
+        self.engine: api.Engine = engine
         if limits.max_time_ps is not None:
             self.engine.limit_ps, self.engine.over_limit = limits.max_time_ps, self._over_limit
         dma = config.topology.pe.dma
-        self.log = OpLog(keep=keep_log, short_bytes=int(dma.rate.fraction * dma.setup_ps / PS_PER_NS))
-        self.assembly = Assembly(config, graph, self.engine, self.log, self.page_tables)
-        self.fabric = self.assembly.fabric
+        self.log: api.OpLog = OpLog(
+            keep=keep_log, short_bytes=int(dma.rate.fraction * dma.setup_ps / PS_PER_NS)
+        )
+        self.assembly = Assembly(config, graph, engine, self.log, self.page_tables)
+        self.fabric: api.Fabric = self.assembly.fabric
         host = self.assembly.component(graph.node("host").index)
         assert isinstance(host, Host)
         self.host = host

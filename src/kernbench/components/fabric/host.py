@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from kernbench.components.base import COMPONENTS, Component, Site
+from kernbench.components.base import COMPONENTS, Component, Request, Site
 from kernbench.components.control_cpu import map_bytes, queue_bytes
 from kernbench.components.packets import packets, transaction_for
+from kernbench.components.stream import CommandStream
 from kernbench.config.schema import HostSpec
 from kernbench.engine import Server
 from kernbench.engine.api import Credits, Engine, ProcessBody, Queue, Signal
@@ -147,9 +147,9 @@ class Host(Component):
             self.node.index, op, -1, -1, -1, start_ps, start_ps, now_ps, va=va, size_bytes=size_bytes
         )
 
-    def launch(self, job: int, programs: dict[int, Any], size_bytes: int) -> Signal:
+    def launch(self, job: int, programs: Mapping[int, Sequence[CommandStream]], size_bytes: int) -> Signal:
         """Start ``programs`` (by PE number); the signal fires when all SIPs have reported completion."""
-        shares: dict[int, dict[int, Any]] = {}
+        shares: dict[int, dict[int, Sequence[CommandStream]]] = {}
         for pe, streams in programs.items():
             shares.setdefault(self.graph.pes[pe].sip, {})[pe] = streams
         return self._send(
@@ -203,7 +203,7 @@ class Host(Component):
     def _send(
         self,
         job: int,
-        messages: Mapping[int, LaunchMsg | MmuMapMsg | QueuesMsg],
+        messages: Mapping[int, Request],
         finish: Callable[[], object] | None = None,
     ) -> Signal:
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kernbench.components.base import COMPONENTS
-from kernbench.components.control_cpu import ControlCpu, Request, map_bytes
+from kernbench.components.base import COMPONENTS, Request
+from kernbench.components.control_cpu import ControlCpu, map_bytes
 from kernbench.config.schema import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
 from kernbench.kinds import Kind

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kernbench.components.base import COMPONENTS, Component
+from kernbench.components.base import COMPONENTS, Component, Request
 from kernbench.components.ports import CpuPort, DmaPort, IpcqPort, MmuPort, port
 from kernbench.config.schema import NocSpec
 from kernbench.kinds import Kind
-from kernbench.messages.fabric import Chunk, LaunchMsg, MmuMapMsg, PacketKind, Vc
+from kernbench.messages.fabric import Chunk, LaunchMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
 from kernbench.units import gbps
 
@@ -50,7 +50,7 @@ class Niu(Component):
             self._hand_on(chunk.body)
         return True
 
-    def _hand_on(self, message: LaunchMsg | MmuMapMsg | QueuesMsg) -> None:
+    def _hand_on(self, message: Request) -> None:
         """Give a control message to who is to act on it."""
         if isinstance(message, LaunchMsg):
             self.pe_cpu.inbox.put(message)

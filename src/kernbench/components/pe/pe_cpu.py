@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from kernbench.components.advice import FEWER_COMMANDS, MORE_IN_A_LAUNCH
 from kernbench.components.base import COMPONENTS, Site
@@ -77,7 +76,7 @@ class PeCpu(StationUnit):
         if asked:
             yield f"waits for {asked}; {plural(self.n_in_flight, 'command')} not complete"
 
-    def standing(self) -> tuple[Any, ...] | None:
+    def standing(self) -> tuple[object, ...] | None:
         """Commands not complete, while it waits for one."""
         return (self.n_in_flight,) if self._waits_for else None
 
@@ -181,7 +180,7 @@ class PeCpu(StationUnit):
             version=max(versions, default=-1),
         )
 
-    def _drain(self) -> Generator[Any, Any, None]:
+    def _drain(self) -> ProcessBody:
         ready_ps, cause = self.engine.now_ps, self.station.last_record
         self._waits_for = "its last commands"
         while self.n_in_flight:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Hashable, Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator
 
 from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.advice import FEWER_COMMANDS
@@ -16,7 +15,7 @@ from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.schema import SchedulerSpec
-from kernbench.engine.api import Engine, ProcessBody, Queue
+from kernbench.engine.api import Engine, ProcessBody, Queue, Timed
 from kernbench.errors import CapacityError
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import (
@@ -122,7 +121,7 @@ class PeScheduler(StationUnit):
         for wanted_bytes in self.tcm.wanted():
             yield f"{format_bytes(wanted_bytes)} of TCM wanted, {format_bytes(self.tcm.free)} free"
 
-    def standing(self) -> tuple[Any, ...] | None:
+    def standing(self) -> tuple[object, ...] | None:
         """Number and tiles left of each command, while none has started but those that a queue may hold up."""
         flights = self.scoreboard.flights.values()
         if any(
@@ -217,14 +216,14 @@ class PeScheduler(StationUnit):
                 "use smaller blocks or drop values earlier"
             )
 
-    def _wait_for_tcm(self, need_bytes: int) -> Generator[Any, Any, bool]:
+    def _wait_for_tcm(self, need_bytes: int) -> Timed[bool]:
         """Take a command's bytes; whether that took time."""
         asked_ps = self.engine.now_ps
         yield self.tcm.take(need_bytes)
         self.meter.stall("tcm", self.engine.now_ps - asked_ps)
         return self.engine.now_ps > asked_ps
 
-    def _wait_for_place(self, lane: Lane) -> Generator[Any, Any, bool]:
+    def _wait_for_place(self, lane: Lane) -> Timed[bool]:
         """Take a place in ``lane``; whether the lane's last turn is what let it."""
         asked_ps = self.engine.now_ps
         yield lane.places.take(1)

@@ -65,6 +65,7 @@ class Calendar:
         self.now_ps = 0
         self.count = 0
         self.events = 0
+        # Any: a call and the argument that fits it, or None and a process.
         self.entries: list[tuple[int, int, int, Any, Any]] = []
         self.wakes: deque[tuple[Process, object]] = deque()
         self.processes: set[Process] = set()
@@ -110,7 +111,7 @@ class Calendar:
     def run(self, until: api.Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
         entries, wakes = self.entries, self.wakes
-        wanted: Any = 0
+        wanted: Any = 0  # Any: a delay or a wait; which it is, is asked for by the fastest means
         events, limit_ps = 0, self.limit_ps
         try:
             while True:
@@ -154,7 +155,7 @@ class Calendar:
         finally:
             self.events += events
 
-    def run_until(self, signal: api.Signal, parked: Callable[[], str]) -> Any:
+    def run_until(self, signal: api.Signal, parked: Callable[[], str]) -> object:
         """Run until ``signal`` fires and give its value; raise with the map ``parked()`` when it never can."""
         self.run(until=signal)
         if not signal.is_fired:
@@ -170,7 +171,7 @@ class Signal:
     def __init__(self, calendar: Calendar) -> None:
         self.calendar = calendar
         self.is_fired = False
-        self.value: Any = None
+        self.value: object = None
         self.waiters: list[Process] = []
 
     def fire(self, value: object = None) -> None:
@@ -183,7 +184,7 @@ class Signal:
             self.calendar.wake(process, value)
         self.waiters.clear()
 
-    def wait(self, process: Process) -> Any:
+    def wait(self, process: Process) -> object:
         """See :class:`~kernbench.engine.api.Waitable`."""
         if self.is_fired:
             return self.value

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappush
-from typing import Any
 
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
@@ -49,7 +48,7 @@ class Chunk:
     )
 
     def __init__(
-        self, kind: PacketKind, body: Any, payload_bytes: int, size_bytes: int, flits: int, is_last: bool
+        self, kind: PacketKind, body: object, payload_bytes: int, size_bytes: int, flits: int, is_last: bool
     ):
         self.kind = kind
         self.body = body
@@ -199,7 +198,7 @@ class Fabric:
         self._sources: dict[tuple[int, Vc, PacketKind], VcQueue] = {}
         self._credit_ps: dict[tuple[int, int, int], int] = {}
 
-    def packet(self, kind: PacketKind, body: Any, payload_bytes: int) -> list[Chunk]:
+    def packet(self, kind: PacketKind, body: object, payload_bytes: int) -> list[Chunk]:
         """The chunks of one packet; the first carries the header."""
         chunks = []
         header, left = self.header_bytes, payload_bytes
@@ -233,7 +232,7 @@ class Fabric:
             source.is_idle = False
             self._schedule_ask(source)
 
-    def credit(self, body: Any, src: int, dst: int, size_bytes: int) -> None:
+    def credit(self, body: object, src: int, dst: int, size_bytes: int) -> None:
         """Send ``body`` to ``dst`` beside the data: after the latency of its route and the bottleneck's time for it."""
         path = self._paths.get((src, dst, Vc.CTL)) or self._path(src, dst, Vc.CTL)
         delay_ps = self._credit_ps.get((src, dst, size_bytes))

@@ -50,13 +50,14 @@ class Queue:
         self.calendar = calendar
         self.capacity = capacity
         self.name = name
-        self.items: deque[Any] = deque()  # whatever travels; typed by api.Queue
+        self.items: deque[Any] = deque()  # Any: of whatever api.Queue was asked for
         self.getters: list[Process] = []
         self.putters: list[tuple[Process, object]] = []
 
     def __len__(self) -> int:
         return len(self.items)
 
+    # Any: likewise.
     def __iter__(self) -> Iterator[Any]:
         return iter(self.items)
 
