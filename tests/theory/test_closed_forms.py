@@ -19,7 +19,7 @@ from kernbench.simulation import simulate
 from kernbench.theory.bounds import ideal_network, lower_bound
 from kernbench.theory.closed_forms import FORMS, Oracle, closed_form, oracle, outcome
 from kernbench.theory.ideal import IdealModel, Way
-from kernbench.theory.max_plus import Evaluation, Recv, Schedule, Send, Store, evaluate
+from kernbench.theory.max_plus import Finish, Recv, Schedule, Send, Store, evaluate
 from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.theory.traffic import busiest
 from kernbench.torch.context import Context
@@ -61,7 +61,7 @@ def test_a_message_holds_its_link_and_arrives_later_and_a_reduction_holds_the_en
         [[Send(1, (0, 2)), Send(1, (2, 3))], [Recv(0, (0, 2), True), Recv(0, (2, 3), True)]], ITEM
     )
     # 8 B leave at 24, 4 B behind them at 36; they arrive 40 later, at 64 and 76, and are reduced by 72 and 80
-    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)) == Evaluation(F(80), {(0, 1, 0): 12}, 1)
+    assert evaluate(schedule, IdealModel(ALPHA, BETA, GAMMA)) == Finish(F(80), {(0, 1, 0): 12}, 1)
 
 
 def test_a_crossbar_has_one_port_for_all_peers():

@@ -12,7 +12,7 @@ from kernbench.device.protocol import Device
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.memory.allocator import PEMemAllocator, VirtualAllocator
-from kernbench.memory.cut import Cells
+from kernbench.memory.cut import CellBorders
 from kernbench.memory.mapping import TableCopy, TensorMapping
 from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
@@ -193,7 +193,7 @@ class Heap:
                 copies[cell].append(Copy(pe, memory.owner, pa))
         return copies
 
-    def _free(self, copies: Sequence[Sequence[Copy]], grid: Cells, space: str) -> None:
+    def _free(self, copies: Sequence[Sequence[Copy]], grid: CellBorders, space: str) -> None:
         for cell, of_cell in enumerate(copies):
             size_bytes = grid.cell_bytes(cell)
             for copy in of_cell:

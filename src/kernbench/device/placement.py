@@ -12,7 +12,7 @@ import numpy as np
 from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
-from kernbench.memory.cut import Cells
+from kernbench.memory.cut import CellBorders
 from kernbench.memory.shards import ShardGrid
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
@@ -127,7 +127,7 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
         _Level(policy.pe, spec.cube.pes.count, spec.cube.pes.grid),
     )
     if 0 in shape:
-        return ShardGrid(Cells(1, 0, (0, 1), (0,)), ())
+        return ShardGrid(CellBorders(1, 0, (0, 1), (0,)), ())
     is_line = len(shape) <= 1
     rows, columns = (1, math.prod(shape)) if is_line else (shape[0], shape[-1])
     if policy.only is not None:
@@ -199,11 +199,13 @@ def _places(levels: Iterable[_Level], *, is_line: bool) -> Iterator[tuple[tuple[
     return product(*([level.part(unit, is_line=is_line) for unit in range(level.count)] for level in levels))
 
 
-def _grid(row_bounds: tuple[int, ...], col_bounds: tuple[int, ...], rows_each: int, itemsize: int) -> Cells:
+def _grid(
+    row_bounds: tuple[int, ...], col_bounds: tuple[int, ...], rows_each: int, itemsize: int
+) -> CellBorders:
     """The grid in bytes. Without borders between columns, a tensor is one long row: the simpler case."""
     rows = tuple(at * rows_each for at in row_bounds)
     columns = tuple(at * itemsize for at in col_bounds)
     if len(columns) == 2:
         width = columns[1]
-        return Cells(1, rows[-1] * width, (0, 1), tuple(at * width for at in rows))
-    return Cells(rows[-1], columns[-1], rows, columns)
+        return CellBorders(1, rows[-1] * width, (0, 1), tuple(at * width for at in rows))
+    return CellBorders(rows[-1], columns[-1], rows, columns)

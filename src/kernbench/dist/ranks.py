@@ -186,7 +186,7 @@ class Hub:
     def _resume(self, process: RankProcess) -> None:
         """Let ``process`` run until it waits, ends or raises; meanwhile do what it asks for."""
         assert process.worker is not None
-        with _Turn(self, process):
+        with _OwnState(self, process):
             asks = process.worker.switch()
             while not process.worker.dead and asks is not None:
                 try:
@@ -211,7 +211,7 @@ class Hub:
             for process in self.processes:
                 while process.worker is not None and not process.worker.dead:
                     # Whatever a worker raises on its way out, what went wrong before is what the user needs to see.
-                    with _Turn(self, process), suppress(Exception):
+                    with _OwnState(self, process), suppress(Exception):
                         process.worker.throw(GreenletExit)
         finally:
             self._is_ending = False
@@ -219,7 +219,7 @@ class Hub:
             self._polling.clear()
 
 
-class _Turn:
+class _OwnState:
     """While a process runs, the context and the launcher's variables are its own."""
 
     def __init__(self, hub: Hub, process: RankProcess) -> None:

@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 Outer = tuple[tuple[int, int], ...]
 
 
-class Cells(NamedTuple):
+class CellBorders(NamedTuple):
     """Borders of the cells: ``row_bounds`` in rows, ``col_bounds`` in bytes of a row, both rising from 0 to all.
 
     Cell ``i * n_cols + j`` holds the rows ``row_bounds[i:i+2]`` and the bytes ``col_bounds[j:j+2]`` of each.
@@ -67,7 +67,7 @@ class PageRuns(NamedTuple):
     offset: int
 
 
-def cut(grid: Cells, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
+def cut(grid: CellBorders, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
     """The runs of ``run_bytes`` at ``at + sum(i_d * stride_d)`` of the tensor's bytes, cell by cell.
 
     ``outer`` is ``((count, stride), ...)``, outermost first, strides above zero. All runs lie inside the tensor.
@@ -89,7 +89,7 @@ def cut(grid: Cells, at: int, run_bytes: int, outer: Outer) -> list[CellRuns]:
 
 
 def cut_each_at_pages(
-    grid: Cells, va: int, starts: Ints, offsets: Ints, run_bytes: int, page_bytes: int
+    grid: CellBorders, va: int, starts: Ints, offsets: Ints, run_bytes: int, page_bytes: int
 ) -> list[tuple[int, list[CellRuns]]]:
     """Runs of ``run_bytes`` at ``starts``, in any order, cut at borders of cells and of pages: ``(page, its runs)``.
 
@@ -139,7 +139,9 @@ def cut_at_pages(at: int, run_bytes: int, outer: Outer, page_bytes: int) -> Iter
             i, done = i + 1, 0
 
 
-def _cut_at_cells(grid: Cells, starts: Ints, offsets: Ints, sizes: Ints, group: Ints | None = None) -> Ints:
+def _cut_at_cells(
+    grid: CellBorders, starts: Ints, offsets: Ints, sizes: Ints, group: Ints | None = None
+) -> Ints:
     """``[cell, start in it, size, offset] x n`` of runs of ``sizes``; ``group`` is added to each run's cell."""
     row_bounds, col_bounds = np.asarray(grid.row_bounds), np.asarray(grid.col_bounds)
     left, first = sizes, np.zeros_like(starts) if group is None else group
@@ -192,7 +194,7 @@ def _cut_line(bounds: tuple[int, ...], at: int, run: int, pitch: int, count: int
     return found
 
 
-def _cut_one_row(grid: Cells, row: int, col: int, run: int, pitch: int, count: int) -> list[CellRuns]:
+def _cut_one_row(grid: CellBorders, row: int, col: int, run: int, pitch: int, count: int) -> list[CellRuns]:
     """Runs that all lie in one row."""
     i = bisect_right(grid.row_bounds, row) - 1
     found = _cut_line(grid.col_bounds, col, run, pitch, count)
@@ -208,7 +210,9 @@ def _cut_one_row(grid: Cells, row: int, col: int, run: int, pitch: int, count: i
     ]
 
 
-def _cut_box(grid: Cells, row: int, col: int, run: int, step: int, count: int, offset: int) -> list[CellRuns]:
+def _cut_box(
+    grid: CellBorders, row: int, col: int, run: int, step: int, count: int, offset: int
+) -> list[CellRuns]:
     """The bytes ``[col, col + run)`` of the rows ``row + i * step``; ``offset`` is the first one's place."""
     found = []
     across = _cut_line(grid.col_bounds, col, run, run, 1)
@@ -222,7 +226,7 @@ def _cut_box(grid: Cells, row: int, col: int, run: int, step: int, count: int, o
     return found
 
 
-def _cut_range(grid: Cells, at: int, size: int) -> list[CellRuns]:
+def _cut_range(grid: CellBorders, at: int, size: int) -> list[CellRuns]:
     """A contiguous range over several rows: the end of one, whole rows, the beginning of one."""
     found: list[CellRuns] = []
     done = 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from kernbench.dtypes import DType
 from kernbench.memory.blocks import upward
-from kernbench.memory.cut import CellRuns, Cells, Ints, cut, cut_at_pages, cut_each_at_pages, run_starts
+from kernbench.memory.cut import CellBorders, CellRuns, Ints, cut, cut_at_pages, cut_each_at_pages, run_starts
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.messages.owners import Lifetime
@@ -22,7 +22,7 @@ class ShardGrid(NamedTuple):
     ``grid`` cuts its bytes; ``holders[cell]`` are the PE numbers that hold a cell, in order, each a copy of its own.
     """
 
-    grid: Cells
+    grid: CellBorders
     holders: tuple[tuple[int, ...], ...]
 
 
@@ -48,7 +48,7 @@ class ShardMap:
         va: VirtualAddress,
         shape: tuple[int, ...],
         dtype: DType,
-        grid: Cells,
+        grid: CellBorders,
         copies: Sequence[Sequence[Copy]],
         pes: Sequence[PeId],
         life: Lifetime | None = None,

@@ -68,7 +68,7 @@ def draw(graph: TopologyGraph, view: View = "system", *, sip: int = 0, cube: int
     return _VIEWS[view](graph, number).svg()
 
 
-class _Plan:
+class _Sizes:
     """Sizes that all views share, from the specification's geometry."""
 
     def __init__(self, graph: TopologyGraph) -> None:
@@ -115,7 +115,7 @@ class _Plan:
 
 
 def _system(graph: TopologyGraph, _: int) -> Sheet:
-    plan, spec = _Plan(graph), graph.spec
+    plan, spec = _Sizes(graph), graph.spec
     n_sips, n_cubes = spec.system.sips.count, spec.sip.cubes.count
     sips = [plan.sip(sip) for sip in range(n_sips)]
     gap = float(spec.geometry.sip_gap_mm)
@@ -147,7 +147,7 @@ def _system(graph: TopologyGraph, _: int) -> Sheet:
     return sheet
 
 
-def _draw_star(sheet: Sheet, plan: _Plan, kind: str, centre: str, *, lane: float, trunk: float) -> None:
+def _draw_star(sheet: Sheet, plan: _Sizes, kind: str, centre: str, *, lane: float, trunk: float) -> None:
     """The links from ``centre`` to its port on each SIP: along a lane above each row of SIPs, then down."""
     gap = float(plan.graph.spec.geometry.sip_gap_mm)
     hub = plan.node(centre)
@@ -168,7 +168,7 @@ def _draw_star(sheet: Sheet, plan: _Plan, kind: str, centre: str, *, lane: float
     sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
 
 
-def _cube_summary(sheet: Sheet, plan: _Plan, sip: int, cube: int, *, size_px: float = 12) -> None:
+def _cube_summary(sheet: Sheet, plan: _Sizes, sip: int, cube: int, *, size_px: float = 12) -> None:
     spec, rect = plan.graph.spec.cube, plan.cube(sip, cube)
     sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
     hbm_rate = float(spec.hbm.channel_rate.fraction * spec.hbm.channels)
@@ -184,7 +184,7 @@ def _cube_summary(sheet: Sheet, plan: _Plan, sip: int, cube: int, *, size_px: fl
 
 
 def _sip(graph: TopologyGraph, number: int) -> Sheet:
-    plan, sip = _Plan(graph), graph.pes[number].sip
+    plan, sip = _Sizes(graph), graph.pes[number].sip
     whole = plan.sip(sip)
     extent = whole.grown(plan.gap)
     scale = max(min(1000 / extent.width, 1100 / extent.height), 84 / plan.io_depth)
@@ -210,7 +210,7 @@ def _sip(graph: TopologyGraph, number: int) -> Sheet:
     return sheet
 
 
-def _cube_texture(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
+def _cube_texture(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
     """A cube with its PEs and ports in place, and its name."""
     rect = plan.cube(sip, cube)
     sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
@@ -226,7 +226,7 @@ def _cube_texture(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
     _name_cube(sheet, plan, sip, cube)
 
 
-def _name_cube(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
+def _name_cube(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
     """The cube's name, between its first routers where it fits, else across its middle."""
     rect, text = plan.cube(sip, cube), f"cube{cube}"
     router = plan.node(f"sip{sip}.cube{cube}.r0_0")
@@ -240,7 +240,7 @@ def _name_cube(sheet: Sheet, plan: _Plan, sip: int, cube: int) -> None:
 
 
 def _cube(graph: TopologyGraph, number: int) -> Sheet:
-    plan, pe = _Plan(graph), graph.pes[number]
+    plan, pe = _Sizes(graph), graph.pes[number]
     rect = plan.cube(pe.sip, pe.cube)
     bar = 0.14 * plan.pitch
     sheet = Sheet(f"{graph.spec.preset}: sip{pe.sip}.cube{pe.cube}", rect.grown(bar), 170 / plan.pitch)
@@ -279,7 +279,7 @@ def _cube(graph: TopologyGraph, number: int) -> Sheet:
     return sheet
 
 
-def _cube_link(sheet: Sheet, plan: _Plan, edge: Edge, boxes: dict[int, Rect], src: Node, dst: Node) -> None:
+def _cube_link(sheet: Sheet, plan: _Sizes, edge: Edge, boxes: dict[int, Rect], src: Node, dst: Node) -> None:
     """A link of a cube: straight between routers and to ports, from the router's corner to what sits beside it."""
     router, other = (src, dst) if src.kind == "router" else (dst, src)
     x, y = boxes[router.index].centre
@@ -296,7 +296,7 @@ def _cube_link(sheet: Sheet, plan: _Plan, edge: Edge, boxes: dict[int, Rect], sr
 
 
 def _pe(graph: TopologyGraph, number: int) -> Sheet:
-    plan, units = _Plan(graph), graph.units_of(number)
+    plan, units = _Sizes(graph), graph.units_of(number)
     for described in (KINDS[unit.kind] for unit in units):
         described.refuse(described.mistakes_in_drawing())
     block = _pe_block(plan, units[0])
@@ -346,7 +346,7 @@ def _fill(kind: str) -> str:
 
 def _link(
     sheet: Sheet,
-    plan: _Plan,
+    plan: _Sizes,
     edge: Edge,
     points: list[tuple[float, float]],
     *,
@@ -377,7 +377,7 @@ def _crossing(graph: TopologyGraph, port: Node) -> str:
     return next((gbps(_rate(e)) for e in graph.out_edges(port.index) if e.kind == "d2d"), "not joined")
 
 
-def _io_box(plan: _Plan, io: Rect, node: Node) -> Rect:
+def _io_box(plan: _Sizes, io: Rect, node: Node) -> Rect:
     """A unit of the IO die; what sits on its edge is moved inside."""
     width = (0.16 if node.kind == "io_noc" else 0.13) * plan.sip_w
     height = 0.26 * plan.io_depth
@@ -385,7 +385,7 @@ def _io_box(plan: _Plan, io: Rect, node: Node) -> Rect:
     return Rect.around(node.x_mm, y, width, height)
 
 
-def _beside(plan: _Plan, node: Node) -> Rect:
+def _beside(plan: _Sizes, node: Node) -> Rect:
     """A router or a unit beside one."""
     size = KINDS[node.kind].size
     assert size is not None, node.kind
@@ -395,7 +395,7 @@ def _beside(plan: _Plan, node: Node) -> Rect:
     return Rect.around(node.x_mm, node.y_mm, width * plan.pitch, height * plan.pitch)
 
 
-def _pe_block(plan: _Plan, niu: Node) -> Rect:
+def _pe_block(plan: _Sizes, niu: Node) -> Rect:
     """The area of the PE that ``niu`` belongs to."""
     left, top, right, bottom = PE_BLOCK
     width, height = (right - left) * plan.pitch, (bottom - top) * plan.pitch
@@ -403,7 +403,7 @@ def _pe_block(plan: _Plan, niu: Node) -> Rect:
     return Rect(niu.x_mm - dx * width, niu.y_mm - dy * height, width, height)
 
 
-def _port_bar(plan: _Plan, port: Node, cube: Rect, *, inside: bool) -> Rect:
+def _port_bar(plan: _Sizes, port: Node, cube: Rect, *, inside: bool) -> Rect:
     """The bar of a UCIe port along its edge of the die."""
     thick = (0.05 if inside else 0.12) * plan.pitch
     along_x = abs(port.x_mm - cube.centre[0]) < abs(port.y_mm - cube.centre[1])

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
 from kernbench.theory.ideal import IdealModel
-from kernbench.theory.max_plus import Evaluation, evaluate
+from kernbench.theory.max_plus import Finish, evaluate
 from kernbench.theory.schedules import MOST_IN_TCM, SCHEDULES, Problem
 
 Form: TypeAlias = Callable[[Problem, IdealModel], Fraction | None]
@@ -53,7 +53,7 @@ def closed_form(name: str, problem: Problem, model: IdealModel) -> Fraction | No
     return FORMS[name](problem, model) if name in FORMS else None
 
 
-def outcome(name: str, problem: Problem, model: IdealModel) -> Evaluation | None:
+def outcome(name: str, problem: Problem, model: IdealModel) -> Finish | None:
     """What the schedule of the algorithm ``name`` comes to; None without a schedule."""
     return evaluate(SCHEDULES[name](problem), model) if name in SCHEDULES else None
 

@@ -16,7 +16,7 @@ from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.units import PS_PER_NS, Rate
 
 
-class Hop(NamedTuple):
+class LinkStage(NamedTuple):
     """A link as a chunk meets it: its rate, and its latency with that of the node before it."""
 
     rate: Rate
@@ -34,16 +34,16 @@ class Arrival(NamedTuple):
     tail_ps: int
 
 
-def stages(graph: TopologyGraph, route: Iterable[Edge]) -> tuple[Hop, ...]:
+def stages(graph: TopologyGraph, route: Iterable[Edge]) -> tuple[LinkStage, ...]:
     """The stages of a route outside of PEs."""
     return tuple(
-        Hop(edge.rate, edge.latency_ps + graph.nodes[edge.src].latency_ps)
+        LinkStage(edge.rate, edge.latency_ps + graph.nodes[edge.src].latency_ps)
         for edge in route
         if edge.rate is not None
     )
 
 
-def chunk_ps(route: Sequence[Hop], size_bytes: int) -> Fraction:
+def chunk_ps(route: Sequence[LinkStage], size_bytes: int) -> Fraction:
     """Time from a chunk's offer, as a whole, to its last byte at the far end of an idle ``route``, exactly.
 
     Sum of the latencies, plus the serialisation on the last link, plus ``max(0, ser_i - ser_(i+1))`` at each step
@@ -62,7 +62,7 @@ class IdleRoute:
     there)``. It starts when it is ready and the link is free of the chunk before, exactly.
     """
 
-    def __init__(self, route: Sequence[Hop]) -> None:
+    def __init__(self, route: Sequence[LinkStage]) -> None:
         self.route = route
         self._free = [Fraction(0)] * len(route)
 
@@ -80,7 +80,7 @@ class IdleRoute:
 
 
 def stream_ps(
-    route: Sequence[Hop], sizes_bytes: Sequence[int], offers: Sequence[Arrival] | None = None
+    route: Sequence[LinkStage], sizes_bytes: Sequence[int], offers: Sequence[Arrival] | None = None
 ) -> tuple[Arrival, ...]:
     """When each chunk of a stream arrives; without ``offers`` all are at the source, as a whole, at time 0."""
     idle = IdleRoute(route)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from kernbench.theory.idle_path import Arrival, Hop, IdleRoute, stages
+from kernbench.theory.idle_path import Arrival, IdleRoute, LinkStage, stages
 from kernbench.theory.idle_transfer import IdleServer
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
@@ -146,7 +146,7 @@ def _n_rounded(graph: TopologyGraph, rates: Sequence[Rate], size_bytes: int) -> 
     return 2 * sum(rounds)
 
 
-def _credit_ps(back: tuple[Hop, ...], credit_bytes: int) -> int:
+def _credit_ps(back: tuple[LinkStage, ...], credit_bytes: int) -> int:
     """A credit queues nowhere: the latencies of its route, and its time on the slowest link."""
     slowest = max(ceil_div(credit_bytes * PS_PER_NS * stage.rate.den, stage.rate.num) for stage in back)
     return slowest + sum(stage.latency_ps for stage in back)

@@ -52,7 +52,7 @@ class Schedule(NamedTuple):
     item_bytes: int
 
 
-class Evaluation(NamedTuple):
+class Finish(NamedTuple):
     """``time`` is when the last thing ends, in ps. ``traffic`` are bytes by link.
 
     ``n_steps`` is the length of the longest chain of messages in which each brings some of what the next one carries.
@@ -93,7 +93,7 @@ class Elements:
         self._made[first:last] = [made] * (last - first)
 
 
-def evaluate(schedule: Schedule, model: IdealModel) -> Evaluation:
+def evaluate(schedule: Schedule, model: IdealModel) -> Finish:
     """Let every rank do its steps in order; UsageError if some wait for ever.
 
     A send begins when its program has come to it, what it carries and what was stored exists, and its link is free (of
@@ -154,4 +154,4 @@ def evaluate(schedule: Schedule, model: IdealModel) -> Evaluation:
                 moves = True
     if any(left):
         raise UsageError(f"the schedule's ranks {[r for r, steps in enumerate(left) if steps]} wait for ever")
-    return Evaluation(Fraction(max(end, default=0), scale), traffic, n_steps)
+    return Finish(Fraction(max(end, default=0), scale), traffic, n_steps)

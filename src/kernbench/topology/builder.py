@@ -35,7 +35,7 @@ class _Wire(NamedTuple):
     buffer_bytes: int
 
 
-class _Site(NamedTuple):
+class _Where(NamedTuple):
     """Where a node belongs; see :class:`Node`."""
 
     sip: int = -1
@@ -44,7 +44,7 @@ class _Site(NamedTuple):
     row: int = -1
 
 
-NOWHERE = _Site()
+NOWHERE = _Where()
 _Point = tuple[float, float]
 
 
@@ -120,7 +120,7 @@ class _Builder:
 
     def _add_io_die(self, sip: int, corner: _Point, host: Node, switch: Node | None) -> dict[int, Node]:
         """The IO die; returns its UCIe ports by the column of cubes they are joined to."""
-        io, ucie, name, site = self.spec.sip.io_die, self.spec.sip.ucie, f"sip{sip}", _Site(sip)
+        io, ucie, name, site = self.spec.sip.io_die, self.spec.sip.ucie, f"sip{sip}", _Where(sip)
 
         def at(kind: str) -> _Point:
             x, y = _place(kind)
@@ -165,7 +165,7 @@ class _Builder:
                 "router",
                 spec.noc,
                 (corner[0] + (i + router_x) * self.pitch, corner[1] + (j + router_y) * self.pitch),
-                _Site(sip, cube, column * self.width + i, row * self.height + j),
+                _Where(sip, cube, column * self.width + i, row * self.height + j),
             )
         self._add_router_mesh(mesh)
         for side, port in ports.items():
@@ -184,7 +184,7 @@ class _Builder:
             if self.spec.cube.ucie_ports.get(side) == "edge":
                 place = (corner[0] + x * self.cube_w, corner[1] + y * self.cube_h)
                 name = f"sip{sip}.cube{cube}.ucie_{side.lower()}"
-                ports[side] = self._add(name, "ucie", self.spec.sip.ucie, place, _Site(sip, cube))
+                ports[side] = self._add(name, "ucie", self.spec.sip.ucie, place, _Where(sip, cube))
         return ports
 
     def _edge_of_cube(self, side: Side) -> list[tuple[int, int]]:
@@ -214,7 +214,7 @@ class _Builder:
         """A unit in the cell of ``router``, joined to it, so far to the ``east`` of where its kind lies."""
         x, y = _place(kind)
         x, y = self._in_cell(router, (x + east, y))
-        site = _Site(router.sip, router.cube, router.column, router.row)
+        site = _Where(router.sip, router.cube, router.column, router.row)
         self._join(
             "port", router, self._add(f"sip{router.sip}.cube{router.cube}.{name}", kind, spec, (x, y), site)
         )
@@ -231,7 +231,7 @@ class _Builder:
         self.pes.append(pe)
         pe_spec = self._pe_spec(name)
         left, top, right, bottom = PE_BLOCK
-        site = _Site(router.sip, router.cube, router.column, router.row)
+        site = _Where(router.sip, router.cube, router.column, router.row)
         for unit in self.units:
             dx, dy = unit.place or PE_BLOCK[:2]
             place = self._in_cell(router, (left + dx * (right - left), top + dy * (bottom - top)))
@@ -266,7 +266,7 @@ class _Builder:
         kind: str,
         spec: Any,
         place: _Point,
-        site: _Site = NOWHERE,
+        site: _Where = NOWHERE,
         pe: int = -1,
         pe_spec: PeSpec | None = None,
     ) -> Node:

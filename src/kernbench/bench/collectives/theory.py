@@ -11,7 +11,7 @@ from kernbench.ccl.communicator import usable_slots
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.theory.closed_forms import Oracle, oracle
 from kernbench.theory.ideal import IdealModel
-from kernbench.theory.max_plus import Evaluation, Schedule, Send, evaluate
+from kernbench.theory.max_plus import Finish, Schedule, Send, evaluate
 from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.units import PS_PER_NS
@@ -60,7 +60,7 @@ class Theory:
         return self.ranks.machine_model_of(self.case.name, pairs)
 
     @cached_property
-    def outcome(self) -> Evaluation | None:
+    def outcome(self) -> Finish | None:
         """What the schedule comes to."""
         return None if self.schedule is None else evaluate(self.schedule, self.model)
 
