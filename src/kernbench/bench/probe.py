@@ -116,7 +116,8 @@ class QueueRow:
 def load_kernel(ptr: Any, BYTES: tl.constexpr, BLOCK: tl.constexpr) -> None:
     """Loads blocks of bytes, one after the other, and keeps none."""
     for at in range(0, BYTES, BLOCK):
-        tl.load(ptr + at, shape=(min(BLOCK, BYTES - at),))
+        n: Any = min(BLOCK, BYTES - at)
+        tl.load(ptr + at, shape=(n,))
 
 
 @jit

@@ -67,7 +67,7 @@ class ProgramContext(Issuer):
                     return NotImplemented
         return self.apply(op, (a, b))
 
-    def apply(self, op: str, operands: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Any:
+    def apply(self, op: str, operands: Sequence[Any], attrs: Attrs = NO_ATTRS) -> Block:
         """``op`` on blocks and numbers: a known value if all are known, else a handle and a MathCmd."""
         blocks = [self.operand_of(op, x) for x in operands]
         self.settle(op, blocks)
@@ -123,7 +123,7 @@ class ProgramContext(Issuer):
             x.made = handle
         return handle
 
-    def cast(self, x: Any, dtype: DType) -> Any:
+    def cast(self, x: Block, dtype: DType) -> Block:
         """``x``, a block, in ``dtype``; the same block if it is that already."""
         if x.dtype is dtype:
             return x
@@ -133,7 +133,7 @@ class ProgramContext(Issuer):
                 return kept
         return self.apply("cast", (x,), {"dtype": dtype})
 
-    def broadcast_to(self, x: Any, shape: Shape) -> Any:
+    def broadcast_to(self, x: Block, shape: Shape) -> Block:
         """``x``, a block, broadcast to ``shape``."""
         if x.shape == shape:
             return x
@@ -144,7 +144,7 @@ class ProgramContext(Issuer):
             return x.widened(shape)
         return self.apply("broadcast_to", (x,), {"shape": shape})
 
-    def permute(self, x: Any, dims: tuple[int, ...]) -> Any:
+    def permute(self, x: Block, dims: tuple[int, ...]) -> Block:
         """``x``, a block, with its dimensions in the order ``dims``."""
         if isinstance(x, Known):
             self.plan("permute", (Typed(x.shape, x.dtype),), {"dims": dims})
@@ -152,7 +152,7 @@ class ProgramContext(Issuer):
             return x.permuted(dims)
         return self.apply("permute", (x,), {"dims": dims})
 
-    def block(self, x: Any, what: str) -> Any:
+    def block(self, x: Any, what: str) -> Block:
         """``x`` as a block: a Python number becomes a known scalar of its own dtype."""
         if isinstance(x, Block):
             return x

@@ -14,11 +14,13 @@ that a branch chooses stays a number); ``dot`` of three dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import keyword
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, overload
 
 from kernbench.dtypes import (
     DType,
+    DTypeLike,
     NumberKind,
     as_dtype,
     bfloat16,
@@ -39,7 +41,7 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.lang import queues, transfer, words
-from kernbench.lang.block import Block
+from kernbench.lang.block import Block, BlockOrNumber, Extent, Extents
 from kernbench.lang.constants import constexpr
 from kernbench.lang.context import dtype_of, extent_tuple, running
 from kernbench.lang.handle import Future, Ref, TensorHandle
@@ -68,6 +70,8 @@ from kernbench.ops.spec import Shape, n_elem
 from kernbench.registry import nearest
 from kernbench.wording import plural, quoted
 
+_F = TypeVar("_F", bound=Callable[..., Block])
+
 tensor = Block
 dtype = DType
 pointer_type = PointerType
@@ -86,12 +90,16 @@ class PropagateNan:
 
 
 def program_id(axis: int) -> Known:
-    """This program's index along ``axis`` (0, 1 or 2), an int32 scalar."""
+    """Index of this program along ``axis`` (0, 1 or 2) of the grid, an int32 scalar; known at once.
+
+    >>> tl.program_id(0).item(), tl.num_programs(0).item()
+    (0, 1)
+    """
     return running().ids[_grid_axis(axis)]
 
 
 def num_programs(axis: int) -> Known:
-    """Programs along ``axis`` (0, 1 or 2), an int32 scalar."""
+    """Programs along ``axis`` (0, 1 or 2) of the grid, an int32 scalar; known at once."""
     return running().extents[_grid_axis(axis)]
 
 
@@ -104,19 +112,29 @@ def _grid_axis(axis: int) -> int:
 # -- making blocks ----------------------------------------------------------------------------------------
 
 
-def arange(start: Any, end: Any) -> Known:
-    """``[start, end)``, an int32 block; its length is a power of two unless the launch is not strict."""
-    start, end = extent_tuple((start, end), "the bounds of tl.arange")
-    n = end - start
+def arange(start: Extent, end: Extent) -> Known:
+    """``[start, end)``, an int32 block ``[end - start]``; known at once.
+
+    >>> print(2 * tl.arange(0, 4)[:, None] + tl.arange(0, 2)[None, :])
+    [[0 1]
+     [2 3]
+     [4 5]
+     [6 7]]
+
+    Raises:
+        ShapeError: it is empty, or its length no power of two in a launch that is strict.
+    """
+    first, last = extent_tuple((start, end), "the bounds of tl.arange")
+    n = last - first
     if n <= 0:
-        raise ShapeError(f"{here()}: tl.arange({start}, {end}) is empty; end must be greater than start")
+        raise ShapeError(f"{here()}: tl.arange({first}, {last}) is empty; end must be greater than start")
     if running().port.strict and n & (n - 1):
         raise ShapeError(
-            f"{here()}: tl.arange({start}, {end}) has {plural(n, 'element')}; Triton needs a power of two, such as "
+            f"{here()}: tl.arange({first}, {last}) has {plural(n, 'element')}; Triton needs a power of two, such as "
             f"{1 << n.bit_length()} with a mask (or launch with strict=False)"
         )
     _check_size((n,))
-    return known_arange(start, end)
+    return known_arange(first, last)
 
 
 def _check_size(shape: Shape) -> None:
@@ -127,8 +145,15 @@ def _check_size(shape: Shape) -> None:
         )
 
 
-def full(shape: Any, value: Any, dtype: Any) -> Any:
-    """A block of one value. Known, and so free, until something needs it in TCM."""
+def full(shape: Extents, value: BlockOrNumber, dtype: DTypeLike) -> Block:
+    """A block ``shape`` of one value, in ``dtype``. Known, and so free, until something needs it in TCM.
+
+    >>> tl.full((2, 4), 1.5, tl.float16).sum().item()
+    12.0
+
+    Raises:
+        DTypeError: an integer ``dtype`` cannot hold ``value``.
+    """
     extents = extent_tuple(shape, "the shape")
     _check_size(extents)
     program, kind = running(), dtype_of(dtype)
@@ -148,23 +173,45 @@ def _check_fill(value: Number, dtype: DType) -> None:
         raise DTypeError(f"{here()}: {value} is no value of {dtype}; cast it, or choose another dtype")
 
 
-def zeros(shape: Any, dtype: Any) -> Any:
-    """A block of zeros."""
+def zeros(shape: Extents, dtype: DTypeLike) -> Block:
+    """A block ``shape`` of zeros; known at once. As the first ``acc`` of :func:`dot` it costs nothing.
+
+    >>> tl.zeros((16, 8), tl.float32).shape
+    (16, 8)
+    """
     return full(shape, 0, dtype)
 
 
-def zeros_like(input: Block) -> Any:
-    """Zeros of ``input``'s shape and dtype."""
+def zeros_like(input: Block) -> Block:
+    """Zeros of ``input``'s shape and dtype; known at once."""
     return full(input.shape, 0, input.dtype)
 
 
-def to_tensor(x: Any) -> Any:
-    """``x`` as a block: a number becomes a scalar of its own dtype."""
+def to_tensor(x: BlockOrNumber) -> Block:
+    """``x`` as a block: a number becomes a scalar of its own dtype.
+
+    >>> tl.to_tensor(1.0).dtype, tl.to_tensor(1).dtype
+    (fp32, int32)
+    """
     return running().block(x, "the value")
 
 
-def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcast: bool = False) -> Any:
-    """``input`` in ``dtype``, rounded once to nearest even; ``bitcast`` keeps the bits instead."""
+def cast(
+    input: BlockOrNumber,
+    dtype: DTypeLike | PointerType,
+    fp_downcast_rounding: str | None = None,
+    bitcast: bool = False,
+) -> Block:
+    """``input`` in ``dtype``, rounded once to nearest even; ``bitcast`` keeps the bits instead.
+
+    Integers cast to a pointer type, as addresses, and pointers to int64 or another pointer type.
+
+    >>> tl.arange(0, 4).to(tl.float16).dtype, tl.cast(1.0, tl.int32, bitcast=True).item()
+    (fp16, 1065353216)
+
+    Raises:
+        DTypeError: a float casts to no pointer; a pointer to no narrower integer.
+    """
     program = running()
     block = program.block(input, "the value of tl.cast")
     if fp_downcast_rounding not in (None, "rtne"):
@@ -179,7 +226,7 @@ def cast(input: Any, dtype: Any, fp_downcast_rounding: str | None = None, bitcas
     return program.cast(block, kind)
 
 
-def _cast_pointer(block: Any, dtype: Any) -> Any:
+def _cast_pointer(block: Block, dtype: Any) -> Block:
     if isinstance(block, Pointer):
         return block.recast(dtype if isinstance(dtype, PointerType) else dtype_of(dtype))
     addresses = running().known(block)
@@ -192,27 +239,36 @@ def _cast_pointer(block: Any, dtype: Any) -> Any:
 
 
 def load(
-    pointer: Any,
-    mask: Any = None,
+    pointer: Block | int,
+    mask: BlockOrNumber | tuple[Extent, ...] | None = None,
     other: Any = None,
-    boundary_check: Any = (),
+    boundary_check: tuple[int, ...] = (),
     padding_option: str = "",
     cache_modifier: str = "",
     eviction_policy: str = "",
     volatile: bool = False,
     *,
-    shape: Any = None,
-    dtype: Any = None,
-    strides: Any = None,
-) -> Any:
-    """The block that ``pointer`` points to, as a handle; one DMA command.
+    shape: Extents | None = None,
+    dtype: DTypeLike | None = None,
+    strides: Extents | None = None,
+) -> Block:
+    """The block that ``pointer`` points to, of its shape and element type, as a handle; one DMA command.
 
-    Lanes where ``mask`` is False move no bytes and become ``other`` (zero without it). Block style: a scalar
-    ``pointer`` and ``shape`` (``strides`` in elements, row-major when None; ``dtype`` reinterprets the memory).
-    A tuple in the place of ``mask`` is a shape.
+    Returns at once; PE_DMA moves the bytes into TCM, and what uses the block waits for them. Lanes where ``mask`` is
+    False move no bytes and become ``other`` (zero without it). Block style: a scalar ``pointer`` and ``shape``
+    (``strides`` in elements, row-major when None; ``dtype`` reinterprets the memory). A tuple in the place of ``mask``
+    is a shape, and what is in the place of ``other`` then is a dtype. The cache's and the eviction's words have no
+    effect.
+
+    >>> at = tl.arange(0, 4)
+    >>> tl.load(x_ptr + at, mask=at < 3, other=0.0).sum().item()  # x holds 1, 2, 3 and 4
+    6.0
+    >>> tl.load(x_ptr, shape=(2, 2)).sum(axis=1).shape
+    (2,)
 
     Raises:
         PageFaultError: an active lane lies outside of the pointer's tensor.
+        ShapeError: ``mask`` and ``pointer`` do not broadcast.
     """
     if isinstance(mask, tuple):
         shape, mask = mask, None
@@ -225,31 +281,45 @@ def load(
 
 
 def store(
-    pointer: Any,
-    value: Any,
-    mask: Any = None,
-    boundary_check: Any = (),
+    pointer: Block | int,
+    value: BlockOrNumber,
+    mask: BlockOrNumber | None = None,
+    boundary_check: tuple[int, ...] = (),
     cache_modifier: str = "",
     eviction_policy: str = "",
     *,
-    strides: Any = None,
+    strides: Extents | None = None,
 ) -> None:
     """Write ``value``, cast to what ``pointer`` points to, where ``mask`` is True; one DMA command.
 
-    Block style: a scalar ``pointer`` takes a block of ``value``'s shape (``strides`` in elements, row-major when None).
+    Returns at once; the bytes are written once ``value`` exists. ``value`` broadcasts to the pointers. Block style: a
+    scalar ``pointer`` takes a block of ``value``'s shape (``strides`` in elements, row-major when None).
+
+    >>> at = tl.arange(0, 4)
+    >>> tl.store(y_ptr + at, 2 * tl.load(x_ptr + at), mask=at < 3)
+
+    Raises:
+        PageFaultError: an active lane lies outside of the pointer's tensor.
+        ShapeError: ``value`` does not broadcast to the pointers, or ``mask`` does not fit them.
     """
-    pointers = _pointer(
-        pointer, value.shape if strides is not None else None, None, strides, "the pointer of tl.store"
-    )
-    transfer.store(running(), pointers, value, mask)
+    block = running().block(value, "the value of tl.store")
+    shape = block.shape if strides is not None else None
+    transfer.store(running(), _pointer(pointer, shape, None, strides, "the pointer of tl.store"), block, mask)
 
 
-def ref(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> Ref:
-    """A block in memory, not moved: an operand of ``tl.composite``."""
+def ref(
+    pointer: Block | int, shape: Extents, dtype: DTypeLike | None = None, strides: Extents | None = None
+) -> Ref:
+    """A block ``shape`` in memory at a scalar ``pointer``, not moved: an operand of :func:`composite`.
+
+    ``strides`` are in elements, row-major when None; ``dtype`` reinterprets the memory.
+    """
     return transfer.reference(_pointer(pointer, shape, dtype, strides, "the pointer of tl.ref"))
 
 
-def _pointer(pointer: Any, shape: Any, dtype: Any, strides: Any, what: str) -> Pointer:
+def _pointer(
+    pointer: Block | int, shape: Extents | None, dtype: DTypeLike | None, strides: Extents | None, what: str
+) -> Pointer:
     kind = None if dtype is None else dtype_of(dtype)
     found = transfer.pointer_to(pointer, kind, what)
     if shape is None:
@@ -259,7 +329,7 @@ def _pointer(pointer: Any, shape: Any, dtype: Any, strides: Any, what: str) -> P
     return transfer.block_pointer(found, extents, steps)
 
 
-def _no_block_pointer(boundary_check: Any, padding_option: str) -> None:
+def _no_block_pointer(boundary_check: tuple[int, ...], padding_option: str) -> None:
     if boundary_check or padding_option:
         raise UsageError(
             f"{here()}: boundary_check and padding_option need a block pointer, which is not modelled; use mask= and "
@@ -267,16 +337,24 @@ def _no_block_pointer(boundary_check: Any, padding_option: str) -> None:
         )
 
 
-def composite(op: str, *operands: Any, out: Ref, **attrs: Any) -> Future:
-    """A whole op on memory: its operands (``tl.ref``, or blocks) stream in tile by tile, the result streams to ``out``.
+def composite(op: str, *operands: BlockOrNumber, out: Ref, **attrs: Any) -> Future:
+    """A whole op on memory: operands (:func:`ref`, or blocks) stream in tile by tile, the result streams to ``out``.
 
-    ``op`` is "gemm" (or "dot") or any registered op. Returns at once; ``tl.wait`` waits for it.
+    ``op`` is "gemm" (or "dot") or any registered op, ``attrs`` are its attributes, such as ``axis``. Returns at once;
+    :func:`wait` waits for it.
+
+    >>> done = tl.composite("exp", tl.ref(x_ptr, (4,)), out=tl.ref(y_ptr, (4,)))
+    >>> tl.wait(done)
+
+    Raises:
+        ShapeError: the op makes another shape than that of ``out``.
+        UnknownNameError: there is no such op.
     """
     return transfer.composite(running(), op, operands, out, attrs)
 
 
-def wait(*what: Any) -> Any:
-    """Issue nothing more until all of ``what`` (futures, handles) are complete.
+def wait(*what: Future | Block) -> Block | tuple[Block | None, ...] | None:
+    """Issue nothing more until all of ``what`` (futures, loaded blocks) are complete.
 
     Gives the block of a ``recv_async``, a tuple where there are several futures, None for those of other work.
     """
@@ -285,8 +363,8 @@ def wait(*what: Any) -> Any:
     return blocks[0] if len(blocks) == 1 else blocks if any(x is not None for x in blocks) else None
 
 
-def test(future: Any) -> bool:
-    """Whether the work of ``future`` is done by now; costs a readback, and waits for nothing."""
+def test(future: Future | Block) -> bool:
+    """Whether the work of ``future``, or of a loaded block, is done by now; costs a readback, and waits for nothing."""
     program = running()
     if not isinstance(future, (Future, TensorHandle)):
         raise UsageError(f"{here()}: tl.test takes a future or a block, not {type(future).__name__}")
@@ -298,26 +376,40 @@ def test(future: Any) -> bool:
 # -- queues -----------------------------------------------------------------------------------------------
 
 
-def send(dir: str, src: Any) -> None:
+def send(dir: str, src: BlockOrNumber) -> None:
     """Send the block ``src`` through the queue ``dir``; go on when its last byte has left this PE.
 
     It starts when ``src`` exists and all earlier loads and stores are complete; each slot that it takes needs a credit.
-    A pointer or ``tl.ref`` is loaded first.
+    A pointer or ``tl.ref`` is loaded first. In a kernel, with the receiver's line on the next PE::
+
+        tl.send("E", tl.load(x_ptr + at))
+        x = tl.recv("W", (64,), tl.float32)
+
+    Raises:
+        UsageError: there is no queue ``dir`` on this PE.
     """
     queues.send(running(), dir, src, blocks=True)
 
 
-def send_async(dir: str, src: Any) -> Future:
-    """Send without waiting: ``tl.wait`` waits until the last byte has left."""
+def send_async(dir: str, src: BlockOrNumber) -> Future:
+    """Send the block ``src`` without waiting: ``tl.wait`` waits until the last byte has left."""
     return queues.send(running(), dir, src, blocks=False)
 
 
-def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
+@overload
+def recv(dir: str, shape: Extents, dtype: DTypeLike, dst: None = None) -> Block: ...
+@overload
+def recv(dir: str, shape: Extents, dtype: DTypeLike, dst: Block | int) -> None: ...
+def recv(dir: str, shape: Extents, dtype: DTypeLike, dst: Block | int | None = None) -> Block | None:
     """Wait for the next message of the queue ``dir``, a block ``shape`` of ``dtype``: exactly what was sent.
 
     The block lies in the queue's slots, which are free when its last handle is gone. (It is copied into TCM, and the
     slots are free with that, if the ring is not in TCM or cannot hold a whole message.) With ``dst``, a pointer or
     ``tl.ref``, it is stored there and nothing is returned.
+
+    Raises:
+        UsageError: there is no queue ``dir`` on this PE.
+        QueueError: what was sent has another shape or dtype.
     """
     program = running()
     received = queues.recv(program, dir, shape, dtype, blocks=True)
@@ -327,8 +419,8 @@ def recv(dir: str, shape: Any, dtype: Any, dst: Any = None) -> Any:
     return None
 
 
-def recv_async(dir: str, shape: Any, dtype: Any) -> Future:
-    """Receive without waiting: ``tl.wait`` gives the block, ``tl.test`` says whether it is there."""
+def recv_async(dir: str, shape: Extents, dtype: DTypeLike) -> Future:
+    """Receive a block without waiting: ``tl.wait`` gives it, ``tl.test`` says whether it is there."""
     return queues.recv(running(), dir, shape, dtype, blocks=False)
 
 
@@ -357,21 +449,29 @@ def neighbor(dir: str) -> int | None:
 
 
 def dot(
-    input: Any,
-    other: Any,
-    acc: Any = None,
+    input: Block,
+    other: Block,
+    acc: Block | None = None,
     input_precision: str | None = None,
     allow_tf32: bool | None = None,
     max_num_imprecise_acc: int | None = None,
-    out_dtype: Any = None,
+    out_dtype: DTypeLike | None = None,
 ) -> TensorHandle:
-    """``[m, k] @ [k, n] (+ acc)``, accumulated in fp32 (int32 for int8, fp64 for fp64).
+    """``[m, k] @ [k, n] (+ acc)``, ``[m, n]``, accumulated in fp32 (int32 for int8, fp64 for fp64).
+
+    Returns at once; PE_GEMM runs it.
 
     fp16 and fp8 operands heed ``out_dtype=tl.float16``, or an fp16 ``acc``, and round once per call; others ignore it.
     If ``acc`` dies with this call (``acc = tl.dot(a, b, acc)``) the result takes over its bytes. The precision hints
     are accepted and have no effect: no input is rounded.
 
+    >>> a = tl.load(x_ptr, shape=(2, 2))
+    >>> acc = tl.dot(a, a, tl.zeros((2, 2), tl.float32))
+    >>> acc.sum().item()  # [[1, 2], [3, 4]] by itself is [[7, 10], [15, 22]]
+    54.0
+
     Raises:
+        DTypeError: the operands are of two dtypes, or none that PE_GEMM multiplies.
         ShapeError: the inner dimensions differ, or ``acc`` is not ``[m, n]``.
     """
     if input_precision not in PRECISIONS:
@@ -406,50 +506,97 @@ def dot(
     return handle
 
 
-def _op(name: str, n_operands: int = 1) -> Callable[..., Any]:
-    def function(*operands: Any, **attrs: Any) -> Any:
-        if len(operands) != n_operands:
-            raise UsageError(f"{here()}: tl.{name} takes {n_operands} operands, not {len(operands)}")
-        return running().apply(name, operands, attrs)
+class _Unary(Protocol):
+    """A function of each element of one block."""
 
+    def __call__(self, x: BlockOrNumber) -> Block:
+        """Call it."""
+
+
+class _Binary(Protocol):
+    """A function of each pair of elements of two blocks, which broadcast."""
+
+    def __call__(self, input: BlockOrNumber, other: BlockOrNumber) -> Block:
+        """Call it."""
+
+
+def _unary(name: str, computes: str) -> _Unary:
+    def function(x: BlockOrNumber) -> Block:
+        return running().apply(name, (x,))
+
+    return _named(function, name, computes)
+
+
+def _binary(name: str, computes: str) -> _Binary:
+    def function(input: BlockOrNumber, other: BlockOrNumber) -> Block:
+        return running().apply(name, (input, other))
+
+    return _named(function, name, computes)
+
+
+def _named(function: _F, name: str, computes: str) -> _F:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = (
-        f"The op {name!r} of {n_operands} operand{'s' if n_operands > 1 else ''}, element by element."
-    )
+    function.__doc__ = computes
     return function
 
 
-abs = _op("abs")
-exp, exp2, log, log2 = _op("exp"), _op("exp2"), _op("log"), _op("log2")
-sin, cos, floor, ceil = _op("sin"), _op("cos"), _op("floor"), _op("ceil")
-sqrt, rsqrt, sigmoid = _op("sqrt"), _op("rsqrt"), _op("sigmoid")
+abs = _unary("abs", "Size of each element, without its sign.")
+exp = _unary("exp", "e to the power of each element, a float.")
+exp2 = _unary("exp2", "2 to the power of each element, a float.")
+log = _unary("log", "Natural logarithm of each element, a float.")
+log2 = _unary("log2", "Logarithm to base 2 of each element, a float.")
+sin = _unary("sin", "Sine of each element, a float, in radians.")
+cos = _unary("cos", "Cosine of each element, a float, in radians.")
+floor = _unary("floor", "Next whole number at or below each element, a float.")
+ceil = _unary("ceil", "Next whole number at or above each element, a float.")
+sqrt = _unary("sqrt", "Square root of each element, a float.")
 sqrt_rn = sqrt
-add, sub, mul = _op("add", 2), _op("sub", 2), _op("mul", 2)
-where, fma = _op("where", 3), _op("fma", 3)
+rsqrt = _unary("rsqrt", "1 / square root of each element, a float.")
+sigmoid = _unary("sigmoid", "1 / (1 + exp(-x)) of each element, a float.")
+add = _binary("add", "Sum of each pair of elements.")
+sub = _binary("sub", "Difference of each pair of elements.")
+mul = _binary("mul", "Product of each pair of elements.")
 
 
-def fdiv(x: Any, y: Any, ieee_rounding: bool = False) -> Any:
-    """``x / y`` of floats; always rounded to nearest."""
+def where(condition: BlockOrNumber, x: BlockOrNumber, y: BlockOrNumber) -> Block:
+    """``x`` where ``condition`` holds, else ``y``, element by element; all three broadcast.
+
+    >>> at = tl.arange(0, 4)
+    >>> print(tl.where(at < 2, at, -1))
+    [ 0  1 -1 -1]
+    """
+    return running().apply("where", (condition, x, y))
+
+
+def fma(x: BlockOrNumber, y: BlockOrNumber, z: BlockOrNumber) -> Block:
+    """``x * y + z``, element by element, rounded once: one command where ``*`` and ``+`` are two."""
+    return running().apply("fma", (x, y, z))
+
+
+def fdiv(x: BlockOrNumber, y: BlockOrNumber, ieee_rounding: bool = False) -> Block:
+    """``x / y`` of floats, element by element; always rounded to nearest."""
     return running().apply("div", (x, y))
 
 
-def div_rn(x: Any, y: Any) -> Any:
-    """``x / y`` of floats, rounded to nearest."""
+def div_rn(x: BlockOrNumber, y: BlockOrNumber) -> Block:
+    """``x / y`` of floats, element by element, rounded to nearest."""
     return running().apply("div", (x, y))
 
 
-def maximum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
+def maximum(x: BlockOrNumber, y: BlockOrNumber, propagate_nan: int = PropagateNan.NONE) -> Block:
     """The larger of each pair; a NaN loses unless it propagates."""
     return words.larger(x, y, **_nan(propagate_nan))
 
 
-def minimum(x: Any, y: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
+def minimum(x: BlockOrNumber, y: BlockOrNumber, propagate_nan: int = PropagateNan.NONE) -> Block:
     """The smaller of each pair; a NaN loses unless it propagates."""
     return words.smaller(x, y, **_nan(propagate_nan))
 
 
-def clamp(x: Any, min: Any, max: Any, propagate_nan: int = PropagateNan.NONE) -> Any:
-    """``x`` held within ``[min, max]``."""
+def clamp(
+    x: BlockOrNumber, min: BlockOrNumber, max: BlockOrNumber, propagate_nan: int = PropagateNan.NONE
+) -> Block:
+    """``x`` held within ``[min, max]``, element by element; a NaN becomes ``min`` unless it propagates."""
     return running().apply("clamp", (x, min, max), _nan(propagate_nan))
 
 
@@ -458,14 +605,27 @@ def _nan(propagate_nan: int) -> dict[str, Any]:
 
 
 def cdiv(x: Any, div: Any) -> Any:
-    """``x / div`` rounded up, for integers above zero."""
+    """``x / div`` rounded up, for integers above zero: a block of one of them is, else an int.
+
+    >>> tl.cdiv(100, 32)
+    4
+    """
     return (x + (div - 1)) // div
 
 
-def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any = None) -> Any:
+def sum(
+    input: BlockOrNumber, axis: int | None = None, keep_dims: bool = False, dtype: DTypeLike | None = None
+) -> Block:
     """Sum along ``axis`` (None: of everything). Floats keep their dtype and accumulate in fp32.
 
-    With ``dtype`` the elements are cast first, and their sum has that dtype: an int8 wraps.
+    The axis goes, or stays with extent 1 (``keep_dims``). With ``dtype`` the elements are cast first, and their sum has
+    that dtype: an int8 wraps.
+
+    >>> tl.load(x_ptr, shape=(2, 2)).sum(axis=0, keep_dims=True).shape
+    (1, 2)
+
+    Raises:
+        ShapeError: the block has no such axis.
     """
     program = running()
     block = program.block(input, "the operand of tl.sum")
@@ -475,17 +635,17 @@ def sum(input: Any, axis: int | None = None, keep_dims: bool = False, dtype: Any
     return _reduced("sum", program.cast(block, kind), axis, keep_dims, dtype=kind)
 
 
-def max(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
+def max(input: BlockOrNumber, axis: int | None = None, keep_dims: bool = False) -> Block:
     """The largest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
     return _reduced("max", running().block(input, "the operand of tl.max"), axis, keep_dims)
 
 
-def min(input: Any, axis: int | None = None, keep_dims: bool = False) -> Any:
+def min(input: BlockOrNumber, axis: int | None = None, keep_dims: bool = False) -> Block:
     """The smallest element along ``axis`` (None: of everything), NaN apart; narrow dtypes give fp32 or int32."""
     return _reduced("min", running().block(input, "the operand of tl.min"), axis, keep_dims)
 
 
-def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool, **attrs: Any) -> Any:
+def _reduced(op: str, block: Block, axis: int | None, keep_dims: bool, **attrs: Any) -> Block:
     at = None if axis is None else _axis(block, axis)
     return running().apply(op, (block,), {"axis": at, "keep_dims": bool(keep_dims), **attrs})
 
@@ -498,16 +658,19 @@ def _axis(block: Block, axis: int) -> int:
 
 
 def softmax(
-    x: Any,
+    x: BlockOrNumber,
     dim: int | None = None,
     keep_dims: bool = False,
     ieee_rounding: bool = False,
     *,
     axis: int | None = None,
-) -> Any:
-    """softmax along ``dim`` (or ``axis``; 0 when neither is given), one command; narrow floats give fp32.
+) -> Block:
+    """Softmax along ``dim`` (or ``axis``; 0 when neither is given), one command; narrow floats give fp32.
 
     ``keep_dims`` has no effect: the result always has ``x``'s shape.
+
+    >>> tl.softmax(tl.load(x_ptr, shape=(2, 2)), dim=1).sum(axis=1).shape
+    (2,)
     """
     at = dim if dim is not None else axis if axis is not None else 0
     block = running().block(x, "the operand of tl.softmax")
@@ -517,14 +680,26 @@ def softmax(
 # -- shape ------------------------------------------------------------------------------------------------
 
 
-def broadcast_to(input: Any, *shape: Any) -> Any:
-    """``input`` broadcast to ``shape``."""
+def broadcast_to(input: BlockOrNumber, *shape: Extents) -> Block:
+    """``input`` broadcast to ``shape``, one tuple or an extent each.
+
+    >>> print(tl.arange(0, 2)[:, None].broadcast_to(2, 4))
+    [[0 0 0 0]
+     [1 1 1 1]]
+
+    Raises:
+        ShapeError: it does not broadcast to it.
+    """
     program = running()
     return program.broadcast_to(program.block(input, "the operand of tl.broadcast_to"), _extents(shape))
 
 
-def broadcast(input: Any, other: Any) -> tuple[Any, Any]:
-    """Both blocks, broadcast to their common shape."""
+def broadcast(input: Block, other: Block) -> tuple[Block, Block]:
+    """Both blocks, broadcast to their common shape.
+
+    Raises:
+        ShapeError: they have none.
+    """
     program = running()
     shape = transfer.broadcast_or_none(input.shape, other.shape)
     if shape is None:
@@ -532,8 +707,12 @@ def broadcast(input: Any, other: Any) -> tuple[Any, Any]:
     return program.broadcast_to(input, shape), program.broadcast_to(other, shape)
 
 
-def expand_dims(input: Any, axis: Any) -> Any:
-    """``input`` with a dimension of extent 1 before each ``axis`` of the result; moves nothing."""
+def expand_dims(input: BlockOrNumber, axis: int | Sequence[int]) -> Block:
+    """``input`` with a dimension of extent 1 at each ``axis`` of the result; moves nothing.
+
+    >>> tl.expand_dims(tl.arange(0, 4), (0, 2)).shape
+    (1, 4, 1)
+    """
     shape = list(running().block(input, "the operand of tl.expand_dims").shape)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     rank = len(shape) + len(axes)
@@ -542,8 +721,15 @@ def expand_dims(input: Any, axis: Any) -> Any:
     return reshape(input, shape)
 
 
-def reshape(input: Any, *shape: Any, can_reorder: bool = False) -> Any:
-    """``input``'s elements, in C order, in another shape; moves nothing."""
+def reshape(input: BlockOrNumber, *shape: Extents, can_reorder: bool = False) -> Block:
+    """``input``'s elements, in C order, in another shape, one tuple or an extent each; moves nothing.
+
+    >>> tl.arange(0, 8).reshape(2, 4).shape
+    (2, 4)
+
+    Raises:
+        ShapeError: the two shapes have not as many elements.
+    """
     block = running().block(input, "the operand of tl.reshape")
     extents = _extents(shape)
     if n_elem(extents) != block.numel:
@@ -557,20 +743,28 @@ def reshape(input: Any, *shape: Any, can_reorder: bool = False) -> Any:
 view = reshape
 
 
-def ravel(x: Any, can_reorder: bool = False) -> Any:
+def ravel(x: Block, can_reorder: bool = False) -> Block:
     """``x`` in one dimension; moves nothing."""
     return reshape(x, x.numel)
 
 
-def permute(input: Any, *dims: Any) -> Any:
-    """``input`` with its dimensions in the order ``dims``."""
+def permute(input: BlockOrNumber, *dims: Any) -> Block:
+    """``input`` with its dimensions in the order ``dims``, one tuple or a dimension each.
+
+    >>> tl.load(x_ptr, shape=(1, 2, 2)).permute(2, 1, 0).shape
+    (2, 2, 1)
+    """
     block = running().block(input, "the operand of tl.permute")
     order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     return running().permute(block, tuple(int(d) for d in order))
 
 
-def trans(input: Any, *dims: Any) -> Any:
-    """``input`` with its last two dimensions exchanged, or with its dimensions in the order ``dims``."""
+def trans(input: Block, *dims: Any) -> Block:
+    """``input`` with its last two dimensions exchanged, or with its dimensions in the order ``dims``.
+
+    >>> tl.arange(0, 8).reshape(2, 4).trans().shape
+    (4, 2)
+    """
     return permute(input, *dims) if dims else input.T
 
 
@@ -586,30 +780,14 @@ def __getattr__(name: str) -> Any:
     )
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Block, *args: Any, **named: Any) -> Any:
-        return function(self, *args, **named)
-
-    method.__name__ = function.__name__
-    method.__doc__ = function.__doc__
-    return method
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    **{
-        f.__name__: f
-        for f in (abs, exp, exp2, log, log2, sin, cos, floor, ceil, sqrt, rsqrt, sigmoid, softmax)
-    },
-    **{
-        f.__name__: f
-        for f in (sum, max, min, cast, broadcast_to, expand_dims, reshape, ravel, trans, permute, cdiv)
-    },
-    "sqrt_rn": sqrt,
-    "to": cast,
-    "view": view,
-}
-for _name, _function in _METHODS.items():
-    setattr(Block, _name, _method(_function))
+# The methods that :class:`Block` names for type checkers; what other ops are registered, it finds itself.
+for _function in (
+    abs, exp, exp2, log, log2, sin, cos, floor, ceil, sqrt, rsqrt, sigmoid, softmax, sum, max, min, cdiv, cast,
+    broadcast_to, expand_dims, reshape, ravel, permute, trans,
+):  # fmt: skip
+    setattr(Block, getattr(_function, "__name__"), _function)  # noqa: B009 - of a Protocol
+for _name, _function in (("sqrt_rn", sqrt), ("to", cast), ("view", view)):
+    setattr(Block, _name, _function)
 
 __all__ = [
     "PropagateNan", "abs", "add", "arange", "as_dtype", "assume", "bfloat16", "broadcast", "broadcast_to", "cast",
@@ -625,4 +803,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *OPS})
+    return sorted({*__all__, *(name for name in OPS if not keyword.iskeyword(name))})

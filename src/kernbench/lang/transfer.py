@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from kernbench.dtypes import DType, int1
 from kernbench.errors import ShapeError, UnknownNameError, UsageError
@@ -30,7 +30,7 @@ def pointer_to(x: Any, dtype: DType | None, what: str) -> Pointer:
         usable(running(), x)
         return x if dtype is None or x.dtype.element_ty is dtype else x.retyped(PointerType(dtype))
     if dtype is not None and (isinstance(x, int) or (isinstance(x, Known) and not x.dtype.is_float)):
-        return Pointer.at(running().block(x, what), PointerType(dtype))
+        return Pointer.at(running().known(running().block(x, what)), PointerType(dtype))
     found = describe(x.shape, x.dtype) if isinstance(x, Block) else type(x).__name__
     raise UsageError(f"{here()}: {what} must be a pointer (or an address, with dtype=), not {found}")
 
@@ -60,7 +60,7 @@ def _row_major(shape: Shape) -> Shape:
 
 def load(
     program: ProgramContext, pointer: Pointer, mask: Any, other: Any, *, is_volatile: bool = False
-) -> Any:
+) -> Block:
     """The block that ``pointer`` points to; one DmaReadCmd, or none where no lane is active."""
     if mask is not None:
         pointer, mask = _masked(program, pointer, mask)
@@ -203,7 +203,7 @@ def _masked(program: ProgramContext, pointer: Pointer, mask: Any) -> tuple[Point
     return pointer.widened(shape), known.widened(shape)
 
 
-def _nothing_read(program: ProgramContext, other: Any, dtype: DType, shape: Shape) -> Any:
+def _nothing_read(program: ProgramContext, other: Any, dtype: DType, shape: Shape) -> Block:
     if other is None:
         return constant(0.0 if dtype.is_float else 0, dtype, shape)
     return program.broadcast_to(program.cast(program.block(other, "other"), dtype), shape)
@@ -218,6 +218,6 @@ def _filler(program: ProgramContext, other: Any, dtype: DType, shape: Shape) -> 
     block = program.cast(program.block(other, "other"), dtype)
     if broadcast_or_none(block.shape, shape) != shape:
         raise ShapeError(f"{here()}: tl.load: other is {list(block.shape)} and the block is {list(shape)}")
-    if not isinstance(block, Known):
-        return program.broadcast_to(program.own(block), shape)
-    return block.base if block.is_constant else block.widened(shape).operand()
+    if isinstance(block, Known):
+        return block.base if block.is_constant else block.widened(shape).operand()
+    return program.broadcast_to(program.own(cast(TensorHandle, block)), shape)

@@ -138,13 +138,13 @@ def clock() -> int:
     return program.port.clock_ps()
 
 
-def smaller(x: Any, y: Any, **attrs: Any) -> Any:
+def smaller(x: Any, y: Any, **attrs: Any) -> Block:
     """The smaller of each pair, at once where bounds of known integers decide it."""
     decided = extreme(x, y, largest=False)
     return running().apply("minimum", (x, y), attrs) if decided is None else decided
 
 
-def larger(x: Any, y: Any, **attrs: Any) -> Any:
+def larger(x: Any, y: Any, **attrs: Any) -> Block:
     """The larger of each pair, at once where bounds of known integers decide it."""
     decided = extreme(x, y, largest=True)
     return running().apply("maximum", (x, y), attrs) if decided is None else decided

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from kernbench.dtypes import DType, as_dtype, float16, float32, float64, int1, int32
-from kernbench.errors import DTypeError
+from kernbench.errors import DTypeError, ShapeError
 from kernbench.ops.numerics import compute_dtype, convert, promote
 from kernbench.ops.spec import Array, Attrs, Shape, Typed, broadcast_shape, examples, math_op, visits
+from kernbench.wording import plural
 
 Rule = Callable[[DType], DType]
 
@@ -78,14 +79,17 @@ def elementwise(
     ``function`` is a numpy function or made of them, of one to three arrays; it is the op's reference too.
     """
 
+    n_operands = getattr(function, "nin", None) or len(inspect.signature(function).parameters)
+
     def infer(operands: tuple[Typed, ...], _attrs: Attrs) -> Typed:
+        if len(operands) != n_operands:  # numpy would write into what is too many
+            raise ShapeError(f"takes {plural(n_operands, 'operand')}, not {len(operands)}")
         return Typed(_shape(operands), rule(common_dtype([x.dtype for x in operands], divides=divides)))
 
     def evaluate(arrays: Sequence[Array], _attrs: Attrs, dtype: DType) -> Array:
         met, _ = _met(arrays, divides)
         return convert(np.asarray(function(*met)), dtype)
 
-    n_operands = getattr(function, "nin", None) or len(inspect.signature(function).parameters)
     example = examples(n_operands, np.int32 if rule is _int else np.float32)
     math_op(name, infer, visits(**per_element), evaluate, function, example, divides=divides)
 

@@ -1,0 +1,35 @@
+"""Examples in the docstrings of ``tl`` are lines of a kernel: they run within a program."""
+
+import numpy as np
+import pytest
+
+import kernbench as kb
+from kernbench import tl
+
+
+@kb.jit
+def _of_examples(x_ptr, y_ptr, run):
+    run({"tl": tl, "x_ptr": x_ptr, "y_ptr": y_ptr})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Let an example of ``tl`` find ``x_ptr``, to 1, 2, 3 and 4, and ``y_ptr``, to as many zeros."""
+    if isinstance(item, pytest.DoctestItem) and item.name.startswith("kernbench.lang.tl."):
+        runtest, failed = item.runtest, []
+
+        def within(names):
+            item.dtest.globs.update(names)
+            try:
+                runtest()
+            except BaseException as error:  # a kernel's error would hide what differs
+                failed.append(error)
+
+        def run():
+            x = np.arange(1, 5, dtype=np.float32)
+            kb.testing.run(_of_examples, (1,), [x, np.zeros_like(x)], run=within, mode="data")
+            for error in failed:
+                raise error
+
+        item.runtest = run
+    return (yield)
