@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 
 
+@cache
 def load_components() -> None:
     """Import every component of the package, so that it is registered."""
     for module in pkgutil.walk_packages(__path__, "kernbench.components."):

@@ -28,10 +28,16 @@ class Port:
 
     def __init__(self, face: type) -> None:
         self.names = [name for name in dir(face) if name[0] != "_"]
+        self._fitting: set[type] = set()  # classes looked at: a machine has thousands of units of a few
 
     def missing_in(self, neighbour: object) -> list[str]:
         """Methods and properties of the face that ``neighbour`` does not have."""
-        return [name for name in self.names if not hasattr(neighbour, name)]
+        if type(neighbour) in self._fitting:
+            return []
+        missing = [name for name in self.names if not hasattr(neighbour, name)]
+        if not missing:
+            self._fitting.add(type(neighbour))
+        return missing
 
 
 def port(face: Callable[..., Face]) -> Face:

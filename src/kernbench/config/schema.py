@@ -686,7 +686,7 @@ def machine_spec(asked_parts: Iterable[str] = ()) -> type[TopologySpec]:
     """``TopologySpec`` with the parts of a PE that further units describe; a machine need not have them."""
     load_kinds()
     known = PeSpec.model_fields
-    if any(part not in known for part in asked_parts):
+    if not {field.alias or name for name, field in known.items()}.issuperset(asked_parts):
         load_entry_points()
     parts = {
         kind.part: kind.spec or _refusing(kind) for kind in kinds() if kind.part and kind.part not in known

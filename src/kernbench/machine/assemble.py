@@ -28,6 +28,7 @@ class Assembly:
         self.log = log
         self.page_tables = page_tables
         self.components: dict[int, Component] = {}
+        self.implementations = {kind: implementation(config, kind) for kind in config.components.components}
         noc = config.topology.cube.noc
         self.fabric = Fabric(
             engine,
@@ -78,7 +79,7 @@ class Assembly:
             noc=topology.cube.noc,
             burst_bytes=topology.cube.hbm.timing.burst_bytes,
         )
-        component = implementation(self.config, node.kind)(site)
+        component = self.implementations[node.kind](site)
         self.components[node.index] = component
         return component
 
