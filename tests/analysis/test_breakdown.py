@@ -42,7 +42,7 @@ NO_MARKS = (-1,) * 5
 def two_pes():
     """A graph of two PEs' units and the host."""
     nodes = [
-        Node(pe * len(KINDS) + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
+        Node(pe * len(KINDS) + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, (0, 0, pe), pe=pe)
         for pe in range(2)
         for i, kind in enumerate(KINDS)
     ]

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.analysis.summary import LEVELS, Translations, UnitReading, UnitUse, level_bytes, unit_uses
+from kernbench.config.load import load_config
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.ids import PeId
 
@@ -85,7 +86,7 @@ WAYS = {
     "port": (ROUTER, HBM, "port"),
 }
 GRAPH = TopologyGraph(
-    None,
+    load_config("tiny").topology,
     [Node(i, f"n{i}", kind, None, 0, 0, pe=0 if kind == "niu" else -1) for i, kind in enumerate(KINDS)],
     [Edge(i, src, dst, kind) for i, (src, dst, kind) in enumerate(WAYS.values())],
     [PeId(0, 0, 0)],

@@ -13,7 +13,7 @@ from kernbench.lang import jit, tl
 from kernbench.messages.ipcq import RingSpec
 from kernbench.simulation import simulate
 from kernbench.topology.builder import build_graph
-from kernbench.topology.grid import coords_of, grid_extents
+from kernbench.topology.levels import coords_of, grid_extents
 
 pytestmark = pytest.mark.filterwarnings("ignore::kernbench.errors.UninitialisedWarning")
 MODES = pytest.mark.parametrize("mode", ["data", "timed"])

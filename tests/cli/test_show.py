@@ -286,11 +286,7 @@ def test_a_plugin_is_run_before_the_bench(kernbench):
         ),
         (("tiny", "--memory", "gemm", "-p", "m"), "-p m: write name=value, as in -p m=512"),
         (("tiny", "-p", "m=1"), "-p m=1: no bench runs; name one, as in --memory gemm"),
-        (
-            ("tiny", "--plugin", "parts.py"),
-            "--plugin parts.py: a machine is drawn without it; add --ranks --algo NAME to draw an algorithm, or "
-            "--memory BENCH",
-        ),
+        (("tiny", "--plugin", "parts.py"), "parts.py: no such file"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_no_file(kernbench, folder, args, error):

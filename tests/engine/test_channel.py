@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernbench.config.load import load_config
 from kernbench.engine import Chunk, Engine, Fabric
 from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.topology.graph import Edge, Node, TopologyGraph
@@ -33,6 +34,9 @@ class Sink:
         return True
 
 
+SPEC = load_config("tiny").topology
+
+
 class Net:
     """A fabric over hand-made edges ``(src, dst, GB/s, latency_ps, buffer_bytes)``; nodes are numbers."""
 
@@ -43,7 +47,7 @@ class Net:
             Edge(i, src, dst, "noc", latency, Rate.of(rate), buffer)
             for i, (src, dst, rate, latency, buffer) in enumerate(edges)
         ]
-        graph = TopologyGraph(None, nodes, self.edges, [])
+        graph = TopologyGraph(SPEC, nodes, self.edges, [])
         self.engine = Engine(tie_seed)
         self.sinks = {}
         self.places = places or {}

@@ -13,6 +13,7 @@ from kernbench.errors import UnknownNameError, UsageError
 from kernbench.reports.floorplan import draw
 from kernbench.reports.svg import Rect, text_size
 from kernbench.topology.builder import build_graph
+from kernbench.topology.ids import PeId, part_name
 
 PRESETS = ["tiny", "default", "big"]
 VIEWS = ["system", "sip", "cube", "pe"]
@@ -161,16 +162,16 @@ def test_the_units_of_a_pe_stand_where_the_graph_says(name):
 def test_the_system_view_shows_every_die(name, title):
     graph, root = graph_of(name), picture(name, "system")
     assert root.find(f"{SVG}title").text == title
-    cubes = {f"sip{node.sip}.cube{node.cube}" for node in graph.of_kind("m_cpu")}
-    packages = {f"sip{node.sip}" for node in graph.of_kind("io_noc")}
+    cubes = {part_name(node.at) for node in graph.of_kind("m_cpu")}
+    packages = {part_name(node.at) for node in graph.of_kind("io_noc")}
     assert boxes(root).keys() >= cubes | packages | {"host"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_cube_view_shows_every_node_of_the_cube_and_every_pe(name):
     graph, root = graph_of(name), picture(name, "cube")
-    here = {node.name for node in graph.nodes if (node.sip, node.cube) == (0, 0) and node.pe < 0}
-    pes = {str(pe) for pe in graph.pes if (pe.sip, pe.cube) == (0, 0)}
+    here = {node.name for node in graph.nodes if node.at[:2] == (0, 0) and node.pe < 0}
+    pes = {str(pe) for pe in graph.pes if pe[:2] == (0, 0)}
     assert boxes(root).keys() == here | pes | {"sip0.cube0"}
 
 
@@ -181,9 +182,7 @@ def test_every_link_of_a_cube_is_drawn_with_its_rate():
     links = {
         f"{nodes[edge.src].name} - {nodes[edge.dst].name}: 64 GB/s"
         for edge in graph.edges
-        if edge.kind in ("mesh", "port", "niu")
-        and nodes[edge.src].sip == nodes[edge.src].cube == 0
-        and edge.src < edge.dst
+        if edge.kind in ("mesh", "port", "niu") and nodes[edge.src].at[:2] == (0, 0) and edge.src < edge.dst
     }
     assert set(drawn) == links
     assert [text for text, _ in labels(root)].count("64 GB/s") == 2 * 3 * 4  # each mesh link is labelled
@@ -276,7 +275,7 @@ def test_a_port_without_neighbour_says_so():
 
 
 def test_another_part_can_be_drawn():
-    root = ET.fromstring(draw(graph_of(), "cube", sip=1, cube=2))
+    root = ET.fromstring(draw(graph_of(), "cube", PeId(1, 2, 0)))
     assert root.find(f"{SVG}title").text == "default: sip1.cube2"
 
 
@@ -285,5 +284,5 @@ def test_what_is_not_there_cannot_be_drawn():
         draw(graph_of(), "cubes")
     assert str(caught.value) == "unknown view 'cubes'; did you mean 'cube'? (known: cube, pe, sip, system)"
     with pytest.raises(UnknownNameError) as caught:
-        draw(graph_of(), "sip", sip=2)
+        draw(graph_of(), "sip", PeId(2, 0, 0))
     assert str(caught.value) == "unknown PE 'sip2.cube0.pe0'; there are 2 SIPs of 4 cubes of 16 PEs"

@@ -17,10 +17,10 @@ from kernbench.topology.graph import Node, TopologyGraph
 
 NODES = [
     Node(0, "host", "host", None, 0, 0),
-    Node(1, "sip0.io_cpu", "io_cpu", None, 0, 0, 0),
-    Node(2, "sip0.cube0.m_cpu", "m_cpu", None, 0, 0, 0, 0),
+    Node(1, "sip0.io_cpu", "io_cpu", None, 0, 0, (0,)),
+    Node(2, "sip0.cube0.m_cpu", "m_cpu", None, 0, 0, (0, 0)),
     *(
-        Node(3 + 4 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, 0, 0, pe=pe)
+        Node(3 + 4 * pe + i, f"sip0.cube0.pe{pe}.{kind}", kind, None, 0, 0, (0, 0, pe), pe=pe)
         for pe in range(11)
         for i, kind in enumerate(("pe_dma", "pe_mmu", "pe_gemm", "pe_ipcq"))
     ),

@@ -79,7 +79,7 @@ def test_slices_are_disjoint_lie_in_the_own_cube_and_use_up_the_hbm(map_of, name
         whole = addresses.region(part.base)
         assert whole.owner == part.owner
         assert part.base + part.size_bytes <= whole.base + whole.size_bytes
-        assert (channel.sip, channel.cube, channel.row) == (niu.sip, niu.cube, niu.row)
+        assert (channel.at, channel.row) == (niu.at[:-1], niu.row)
         assert 0 <= niu.column - channel.column < 2
     n_cubes = len(graph.of_kind("m_cpu"))
     assert sum(part.size_bytes for part in slices) == n_cubes * graph.spec.cube.hbm.capacity_bytes
@@ -108,7 +108,7 @@ def test_slices_by_hand(map_of, name, pe, owner, base, size_bytes):
 
 def test_an_sram_bank_lies_behind_the_hbm(map_of):
     graph, addresses = map_of("default")
-    bank = addresses.sram_bank(1, 2, 3)
+    bank = addresses.sram_bank((1, 2), 3)
     assert graph.nodes[bank.owner].name == "sip1.cube2.sram3"
     assert (bank.base, bank.size_bytes) == (PA_BASE + 6 * 32 * GIB + 16 * GIB + 3 * 4 * MIB, 4 * MIB)
     assert addresses.region(bank.base) == bank

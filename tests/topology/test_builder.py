@@ -145,14 +145,14 @@ def test_only_routers_take_time_to_pass_through(graph_of):
 
 def test_controllers_of_big_sit_at_even_x_and_serve_two_pes_each(graph_of):
     graph = graph_of("big")
-    here = [node for node in graph.of_kind("hbm_ctrl") if (node.sip, node.cube) == (0, 0)]
+    here = [node for node in graph.of_kind("hbm_ctrl") if node.at == (0, 0)]
     assert [(node.column, node.row) for node in here[:5]] == [(0, 0), (2, 0), (4, 0), (6, 0), (0, 1)]
     assert {node.column % 2 for node in here} == {0}
 
 
 def test_half_as_many_channels_sit_at_every_second_router(graph_of):
     graph = graph_of("default", "cube.hbm.channels=8")
-    here = [node for node in graph.of_kind("hbm_ctrl") if (node.sip, node.cube) == (0, 0)]
+    here = [node for node in graph.of_kind("hbm_ctrl") if node.at == (0, 0)]
     assert [(node.column, node.row) for node in here[:3]] == [(0, 0), (2, 0), (0, 1)]
 
 

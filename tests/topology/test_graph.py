@@ -20,7 +20,7 @@ def test_names_and_indices_are_one_to_one(graph_of, name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_nodes_come_host_first_then_sip_by_sip_cube_by_cube_pe_by_pe(graph_of, name):
-    places = [(node.sip, node.cube) for node in graph_of(name).nodes]
+    places = [node.at[:2] for node in graph_of(name).nodes]
     assert places == sorted(places)
     numbers = [node.pe for node in graph_of(name).nodes if node.pe >= 0]
     assert numbers == sorted(numbers)

@@ -172,9 +172,9 @@ def test_means_are_ordered_local_same_cube_other_cube_other_sip(routes_of):
     for pe in range(16):
         niu = graph.nodes[graph.niu_of(pe)]
         for memory in graph.of_kind("hbm_ctrl"):
-            if memory.sip != niu.sip:
+            if memory.at[:1] != niu.at[:1]:
                 group = "other SIP"
-            elif memory.cube != niu.cube:
+            elif memory.at != niu.at[:-1]:
                 group = "other cube"
             else:
                 is_local = (memory.column, memory.row) == (niu.column, niu.row)

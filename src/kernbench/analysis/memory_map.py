@@ -22,7 +22,8 @@ from kernbench.records import Hidden
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
-from kernbench.topology.ids import PeId
+from kernbench.topology.ids import PeId, part_name
+from kernbench.topology.levels import count_of
 from kernbench.units import ceil_div
 
 Bytes = Annotated[int, Field(serialization_alias="bytes")]
@@ -160,7 +161,7 @@ def _layout(graph: TopologyGraph, addresses: AddressMap) -> Layout:
     spec = graph.spec
     cube, mmu = spec.cube, spec.pe.mmu
     virtual = VirtualAllocator(mmu.page_bytes, spec.host.fit)
-    n_cubes = graph.n_pes // cube.pes.count
+    n_cubes = count_of(graph.levels[:-1])
     return Layout(
         va_base=virtual.base,
         va_end=virtual.base + virtual.size_bytes,
@@ -170,7 +171,7 @@ def _layout(graph: TopologyGraph, addresses: AddressMap) -> Layout:
         hbm_bytes=HbmLayout.of(cube).used_bytes,
         slice_bytes=addresses.slice_of(0).size_bytes,
         sram_bytes=cube.sram.size_bytes,
-        bank_bytes=addresses.sram_bank(0, 0, 0).size_bytes,
+        bank_bytes=addresses.sram_bank(graph.pes[0][:-1], 0).size_bytes,
         n_pes=graph.n_pes,
         n_cubes=n_cubes,
         n_banks=n_cubes * cube.sram.banks,
@@ -194,7 +195,7 @@ def _tensor(record: Mapped, graph: TopologyGraph) -> TensorRow:
         segments=(min(segments, default=0), max(segments, default=0)),
         n_segments=mapping.entries.total,
         n_copies=max(map(len, shards.copies), default=0),
-        table_bytes=mapping.leaf_bytes(graph.spec.cube.pes.count) if mapping.blocks else 0,
+        table_bytes=mapping.leaf_bytes(graph.levels[-1].count) if mapping.blocks else 0,
         shards=tuple(_shards(shards, graph)),
     )
 
@@ -238,11 +239,9 @@ def _kind_of(owner: int, graph: TopologyGraph) -> Kind:
 def _uses(records: Iterable[Mapped], graph: TopologyGraph) -> Iterator[PeakUse]:
     for (kind, at), most_bytes in sorted(_most_taken(records, graph).items()):
         if kind == "page_tables":
-            first = graph.pes[at * graph.spec.cube.pes.count]
+            cube = graph.pes[at * graph.levels[-1].count][:-1]
             directories = directory_bytes(graph.spec.pe.mmu)
-            yield PeakUse(
-                kind=kind, name=f"sip{first.sip}.cube{first.cube}", most_bytes=most_bytes + directories
-            )
+            yield PeakUse(kind=kind, name=part_name(cube), most_bytes=most_bytes + directories)
         else:
             name = str(graph.pes[at]) if kind == "hbm" else graph.nodes[at].name
             yield PeakUse(kind=kind, name=name, most_bytes=most_bytes)
@@ -277,7 +276,7 @@ def _taken(mapping: TensorMapping, graph: TopologyGraph) -> Counter[tuple[Kind, 
         for copy in copies:
             kind = _kind_of(copy.owner, graph)
             taken[kind, copy.pe if kind == "hbm" else copy.owner] += cell_bytes
-    leaf_bytes = ceil_div(mapping.leaf_bytes(graph.spec.cube.pes.count), burst_bytes) * burst_bytes
+    leaf_bytes = ceil_div(mapping.leaf_bytes(graph.levels[-1].count), burst_bytes) * burst_bytes
     for cube in mapping.blocks:
         taken["page_tables", cube] += leaf_bytes
     return taken

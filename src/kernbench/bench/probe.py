@@ -203,9 +203,9 @@ class _Probe:
         at = pes[0]
         is_there = {
             "pe-to-local": [pe == at for pe in pes],
-            "pe-to-same-cube": [pe[:2] == at[:2] and pe != at for pe in pes],
-            "pe-to-other-cube": [pe.sip == at.sip and pe.cube != at.cube for pe in pes],
-            "pe-to-other-sip": [pe.sip != at.sip for pe in pes],
+            "pe-to-same-cube": [pe[:-1] == at[:-1] and pe != at for pe in pes],
+            "pe-to-other-cube": [pe[:1] == at[:1] and pe[:-1] != at[:-1] for pe in pes],
+            "pe-to-other-sip": [pe[:1] != at[:1] for pe in pes],
         }[case]
         return max((i for i, there in enumerate(is_there) if there), default=None)
 

@@ -15,8 +15,8 @@ from kernbench.dtypes import float32
 from kernbench.errors import UsageError
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
-from kernbench.topology.grid import coords_of, grid_extents
 from kernbench.topology.ids import PeId
+from kernbench.topology.levels import coords_of, grid_extents
 
 
 @jit

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kernbench.ccl.wiring import QueuePair
 from kernbench.errors import UsageError
 from kernbench.theory.group import Group
-from kernbench.topology.grid import Coords
+from kernbench.topology.ids import At, part_name
+from kernbench.topology.levels import TITLES, Coords
 
 Places = tuple[tuple[int, ...], ...]  # of each rank: its place along every axis of a grid of rings
 Parents = tuple[int | None, ...]  # of each rank: the rank it hangs on in a tree; None: the root
@@ -41,14 +42,11 @@ def _turned(places: Iterable[Coords]) -> list[Coords]:
     return [(y, x) for x, y in places]
 
 
-def _crossings(group: Group, ring: Sequence[int]) -> tuple[int, int]:
-    """How often a ring leaves a SIP, and a cube."""
+def _crossings(group: Group, ring: Sequence[int]) -> tuple[int, ...]:
+    """How often a ring leaves a part of each level above the PEs, from the top."""
     pes = [group.pes[rank] for rank in ring]
     steps = list(zip(pes, [*pes[1:], pes[0]], strict=True))
-    return (
-        sum(a.sip != b.sip for a, b in steps),
-        sum((a.sip, a.cube) != (b.sip, b.cube) for a, b in steps),
-    )
+    return tuple(sum(a[:depth] != b[:depth] for a, b in steps) for depth in range(1, len(pes[0])))
 
 
 def _sides(group: Group) -> tuple[list[int], list[int]]:
@@ -118,49 +116,50 @@ def mesh_places(group: Group) -> Places:
 
 
 def level_places(group: Group) -> Places:
-    """Each rank's place within its cube, of its cube within its SIP, and of its SIP; cubes and PEs in ring order."""
-    sips, cubes = _levels(group)
-    sips = {sip: _ring_of_cubes(group, sip, found, cubes) for sip, found in sips.items()}
-    places: dict[int, tuple[int, ...]] = {}
-    for (sip, cube), ranks in cubes.items():
-        inside = Group(tuple(group.coords[r] for r in ranks), tuple(group.pes[r] for r in ranks))
-        for i, at in enumerate(ring_order(inside)):
-            places[ranks[at]] = (i, sips[sip].index(cube), list(sips).index(sip))
-    return tuple(places[rank] for rank in range(group.n_ranks))
+    """Each rank's place within its cube, of its cube within its SIP, and of its SIP: for each level from the bottom.
+
+    The parts of one parent are in ring order; those of the top level in that of their numbers.
+    """
+    places: list[list[int]] = [[] for _ in group.pes]
+    for depth in range(len(group.pes[0]) - 1, -1, -1):
+        for parts in _parts(group, depth).values():
+            for i, part in enumerate(_ring_of_parts(group, parts) if depth else parts):
+                for rank in parts[part]:
+                    places[rank].append(i)
+    return tuple(map(tuple, places))
 
 
-def _ring_of_cubes(
-    group: Group, sip: int, numbers: Sequence[int], cubes: Mapping[tuple[int, int], Sequence[int]]
-) -> list[int]:
-    """The cubes of a SIP in ring order, each where its first PE is."""
-    firsts = [min(group.coords[rank] for rank in cubes[sip, number]) for number in numbers]
-    xs, ys = (sorted({place[axis] for place in firsts}) for axis in (0, 1))
-    coords = tuple((xs.index(x), ys.index(y)) for x, y in firsts)
-    grid = Group(coords, tuple(group.pes[cubes[sip, number][0]] for number in numbers))
-    return [numbers[at] for at in ring_order(grid)]
-
-
-def _levels(group: Group) -> tuple[dict[int, list[int]], dict[tuple[int, int], list[int]]]:
-    """The cubes of each SIP, and the ranks of each cube."""
-    cubes: dict[tuple[int, int], list[int]] = {}
+def _parts(group: Group, depth: int) -> dict[At, dict[At, list[int]]]:
+    """The ranks of each part of the level below ``depth``, by its parent at that depth; both in their order."""
+    found: dict[At, dict[At, list[int]]] = {}
     for rank, pe in sorted(enumerate(group.pes), key=lambda found: found[1]):
-        cubes.setdefault((pe.sip, pe.cube), []).append(rank)
-    sips: dict[int, list[int]] = {}
-    for sip, cube in cubes:
-        sips.setdefault(sip, []).append(cube)
-    return sips, cubes
+        found.setdefault(pe[:depth], {}).setdefault(pe[: depth + 1], []).append(rank)
+    return found
+
+
+def _ring_of_parts(group: Group, parts: Mapping[At, Sequence[int]]) -> list[At]:
+    """The parts of one parent in ring order: PEs where they are, larger ones side by side where their first PE is."""
+    firsts = [min(group.coords[rank] for rank in ranks) for ranks in parts.values()]
+    if any(len(part) < len(group.pes[0]) for part in parts):
+        xs, ys = (sorted({place[axis] for place in firsts}) for axis in (0, 1))
+        firsts = [(xs.index(x), ys.index(y)) for x, y in firsts]
+    inside = Group(tuple(firsts), tuple(group.pes[ranks[0]] for ranks in parts.values()))
+    names = list(parts)
+    return [names[at] for at in ring_order(inside)]
 
 
 def ragged_levels(group: Group) -> str | None:
     """Why the ranks are no grid of PEs, cubes and SIPs; None if they are."""
-    sips, cubes = _levels(group)
-    n_ranks = {f"sip{sip}.cube{cube}": len(ranks) for (sip, cube), ranks in cubes.items()}
-    n_cubes = {f"sip{sip}": len(found) for sip, found in sips.items()}
-    for counts, what, each in ((n_ranks, "ranks", "cube"), (n_cubes, "cubes", "SIP")):
+    titles = list(TITLES.values())
+    for depth in range(len(titles) - 1, 0, -1):
+        counts = {part_name(parent): len(parts) for parent, parts in _parts(group, depth).items()}
+        what = "ranks" if depth == len(titles) - 1 else f"{titles[depth]}s"
         (first, n), *others = counts.items()
         for name, count in others:
             if count != n:
-                return f"{first} has {n} {what} and {name} has {count}; every {each} needs as many"
+                return (
+                    f"{first} has {n} {what} and {name} has {count}; every {titles[depth - 1]} needs as many"
+                )
     return None
 
 

@@ -12,8 +12,8 @@ from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
-from kernbench.topology.grid import Coords, coords_of, grid_extents
 from kernbench.topology.ids import PeId
+from kernbench.topology.levels import Coords, coords_of, grid_extents
 from kernbench.units import MOST_BYTES
 from kernbench.wording import is_name, quoted
 

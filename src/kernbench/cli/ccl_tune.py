@@ -65,10 +65,11 @@ def _tuned(
 
 
 def levels(spec: TopologySpec) -> list[int]:
-    """The PEs of a cube, of a SIP and of all, where they differ."""
-    n_cube = spec.cube.pes.count
-    n_sip = n_cube * spec.sip.cubes.count
-    return sorted({n_cube, n_sip, n_sip * spec.system.sips.count})
+    """The PEs of a part of each level, and of all, where they differ."""
+    from kernbench.topology.levels import count_of, levels_of
+
+    found = levels_of(spec)
+    return sorted({count_of(found[depth:]) for depth in range(len(found))})
 
 
 def command_of(asked: Asked, request: Request) -> str:

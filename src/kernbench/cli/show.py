@@ -101,7 +101,7 @@ def command(
     --memory runs a bench without simulated time, to print its tensors' virtual pages, shards and use of memory.
     """
     params = assignments(param or ())
-    _require_used(memory, param, plugin, ranks=ranks)
+    _require_used(memory, param)
     if algo is not None and not ranks:
         raise UsageError(f"--algo {algo}: no ranks are drawn; add --ranks")
     is_text_only = peaks or memory is not None
@@ -137,19 +137,10 @@ def command(
         _print(topology, config.topology, files, limits, found, drawn_ranks)
 
 
-def _require_used(
-    memory: str | None, param: list[str] | None, plugin: list[str] | None, *, ranks: bool
-) -> None:
-    """``-p`` is for a bench that runs, ``--plugin`` for one or for an algorithm that is drawn."""
-    if memory is not None:
-        return
-    if param:
+def _require_used(memory: str | None, param: list[str] | None) -> None:
+    """``-p`` is for a bench that runs."""
+    if memory is None and param:
         raise UsageError(f"-p {param[0]}: no bench runs; name one, as in --memory gemm")
-    if plugin and not ranks:
-        raise UsageError(
-            f"--plugin {plugin[0]}: a machine is drawn without it; add --ranks --algo NAME to draw an algorithm, or "
-            "--memory BENCH"
-        )
 
 
 def _views(view: str | None, *, is_drawn: bool) -> tuple[View, ...]:
@@ -210,7 +201,7 @@ def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
         graph = build_graph(spec)
         for view, path in files.items():
             tell(f"drawing the view {view}")
-            write_text(path, draw(graph, view, sip=part.sip, cube=part.cube, pe=part.pe))
+            write_text(path, draw(graph, view, part))
 
 
 def _limits(spec: TopologySpec) -> Peaks:

@@ -18,6 +18,8 @@ from kernbench.memory.shards import Copy, ShardGrid, ShardMap
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.messages.ipcq import Wiring
 from kernbench.messages.owners import Lifetime
+from kernbench.topology.ids import part_name
+from kernbench.topology.levels import levels_of
 from kernbench.units import format_bytes
 
 
@@ -39,7 +41,7 @@ class Heap:
         self._physical: dict[tuple[int, int], PEMemAllocator] = {}
         self._directories: dict[PEMemAllocator, PhysicalAddress] = {}
         self._buried: deque[tuple[ShardMap, str]] = deque()  # any thread may bury, while another one reaps
-        self._pes_per_cube = spec.cube.pes.count
+        self._pes_per_cube = levels_of(spec)[-1].count
         self._has_tables = spec.pe.mmu.miss == "walk"
         self._directory_bytes = directory_bytes(spec.pe.mmu)
 
@@ -208,16 +210,16 @@ class Heap:
             where = f"{name}: its slice of HBM"
         else:
             banks = self.device.sram_banks(pe)
-            bank = name.pe % len(banks)
+            bank = name[-1] % len(banks)
             owner, base, size_bytes = banks[bank]
-            where = f"sip{name.sip}.cube{name.cube}.sram{bank}"
+            where = f"{part_name(name[:-1])}.sram{bank}"
         memory = self._physical.get((owner, base))
         if memory is None:
             burst_bytes = self.device.spec.cube.hbm.timing.burst_bytes
             memory = self._physical[owner, base] = PEMemAllocator(
                 where, owner, base, size_bytes, burst_bytes, self.device.spec.host.fit
             )
-            if self._has_tables and space == "hbm" and name.pe == 0:
+            if self._has_tables and space == "hbm" and name[-1] == 0:
                 self._directories[memory] = memory.allocate(self._directory_bytes, "page directory")
         return memory
 

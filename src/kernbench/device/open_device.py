@@ -37,6 +37,7 @@ from kernbench.messages.ipcq import QueueEnd, Wiring
 from kernbench.messages.source_line import SourceLine
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId
+from kernbench.topology.levels import count_of, levels_of
 from kernbench.wording import is_name, quoted
 
 
@@ -237,12 +238,12 @@ class OpenDevice:
 
     def device_count(self) -> int:
         """SIPs of the machine."""
-        return self.machine.spec.system.sips.count
+        return levels_of(self.machine.spec)[0].count
 
     def memory_bytes(self) -> int:
         """HBM of the whole device that tensors and their tables can have."""
         spec = self.machine.spec
-        return HbmLayout.of(spec.cube).used_bytes * spec.sip.cubes.count * spec.system.sips.count
+        return HbmLayout.of(spec.cube).used_bytes * count_of(levels_of(spec)[:-1])
 
     def measure(
         self,

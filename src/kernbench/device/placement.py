@@ -15,6 +15,7 @@ from kernbench.errors import UsageError
 from kernbench.memory.cut import CellBorders
 from kernbench.memory.shards import ShardGrid
 from kernbench.registry import did_you_mean
+from kernbench.topology.levels import levels_of
 from kernbench.units import ceil_div
 from kernbench.wording import quoted
 
@@ -90,8 +91,8 @@ ROW_WISE = DPPolicy(sip="row_wise")  # of a tensor made without a policy: each b
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """One level of the machine: how many units, on which grid, split in which way."""
+class _SplitLevel:
+    """One level of the machine: how many parts, on which grid, split in which way."""
 
     way: str
     count: int
@@ -121,11 +122,7 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
     """
     if not isinstance(policy, DPPolicy):
         raise UsageError(f"policy={quoted(policy)} is no DPPolicy; write one, as in DPPolicy(pe='row_wise')")
-    levels = (
-        _Level(policy.sip, spec.system.sips.count, spec.system.sips.grid),
-        _Level(policy.cube, spec.sip.cubes.count, spec.sip.cubes.grid),
-        _Level(policy.pe, spec.cube.pes.count, spec.cube.pes.grid),
-    )
+    levels = [_SplitLevel(getattr(policy, level.name), level.count, level.grid) for level in levels_of(spec)]
     if 0 in shape:
         return ShardGrid(CellBorders(1, 0, (0, 1), (0,)), ())
     is_line = len(shape) <= 1
@@ -152,7 +149,7 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
     n_cols = len(col_bounds) - 1
     holders: list[list[int]] = [[] for _ in range((len(row_bounds) - 1) * n_cols)]
     for pe, places in enumerate(_places(levels, is_line=is_line)):
-        if policy.space == "sram" and policy.pe == "replicate" and pe % levels[2].count:
+        if policy.space == "sram" and levels[-1].way == "replicate" and pe % levels[-1].count:
             continue  # shares the copy of its cube's first PE
         top, bottom = row_ranges[tuple(down for down, _ in places)]
         left, right = col_ranges[tuple(across for _, across in places)]
@@ -194,7 +191,7 @@ def _bounds(ranges: Iterable[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(sorted({0, *(end for _, end in ranges)}))
 
 
-def _places(levels: Iterable[_Level], *, is_line: bool) -> Iterator[tuple[tuple[int, int], ...]]:
+def _places(levels: Iterable[_SplitLevel], *, is_line: bool) -> Iterator[tuple[tuple[int, int], ...]]:
     """For each PE, in order, which part of rows and columns it holds at each level."""
     return product(*([level.part(unit, is_line=is_line) for unit in range(level.count)] for level in levels))
 

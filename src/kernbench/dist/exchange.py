@@ -17,7 +17,7 @@ from kernbench.errors import CapacityError
 from kernbench.lang import tl
 from kernbench.lang.program import PerProgram
 from kernbench.messages.ipcq import QueueEnd, RankSite, RingSpec, Wiring
-from kernbench.topology.grid import coords_of
+from kernbench.topology.levels import coords_of
 
 
 class Pair(NamedTuple):

@@ -72,7 +72,7 @@ class Assembly:
             engine=self.engine,
             fabric=self.fabric,
             log=self.log,
-            page_table=self.page_tables.by_sip[node.sip] if node.sip >= 0 else None,
+            page_table=self.page_tables.by_sip[node.at[0]] if node.at else None,
             pe=node.pe,
             address=node.index if node.pe < 0 else self.graph.niu_of(node.pe),
             pe_spec=node.pe_spec or topology.pe,

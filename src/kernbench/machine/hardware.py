@@ -76,9 +76,8 @@ class Hardware:
 
     def sram_banks(self, pe: int) -> Sequence[Region]:
         """``(owner, base, size_bytes)`` of the SRAM banks in the PE's cube."""
-        at = self.graph.pes[pe]
-        banks = range(self.spec.cube.sram.banks)
-        return [self.addresses.sram_bank(at.sip, at.cube, bank) for bank in banks]
+        cube, banks = self.graph.pes[pe][:-1], range(self.spec.cube.sram.banks)
+        return [self.addresses.sram_bank(cube, bank) for bank in banks]
 
     def tcm_left_bytes(self, pe: int) -> int:
         """TCM of PE number ``pe`` beside the rings of the queues installed there."""

@@ -221,11 +221,11 @@ class PageTables:
     def __init__(self, pes: Sequence[PeId], page_bytes: int) -> None:
         self.pes = pes
         self._launches: dict[int, LaunchId] = {}
-        self.by_sip = [PageTable(pes, page_bytes, self._launches) for _ in range(pes[-1].sip + 1)]
+        self.by_sip = [PageTable(pes, page_bytes, self._launches) for _ in range(pes[-1][0] + 1)]
 
     def of(self, pe: int) -> PageTable:
         """The table of the SIP of PE number ``pe``."""
-        return self.by_sip[self.pes[pe].sip]
+        return self.by_sip[self.pes[pe][0]]
 
     def begin(self, launch: LaunchId, pes: Iterable[int]) -> None:
         """What the PEs of these numbers access from now on is asked for by ``launch``."""

@@ -13,7 +13,7 @@ from kernbench.memory.cut import CellBorders, CellRuns, Ints, cut, cut_at_pages,
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.messages.owners import Lifetime
-from kernbench.topology.ids import PeId
+from kernbench.topology.ids import At, PeId
 
 
 class ShardGrid(NamedTuple):
@@ -83,7 +83,7 @@ class ShardMap:
     @property
     def is_private(self) -> bool:
         """Whether PEs of one cube use copies of their own."""
-        return self._reach == _BY_PE
+        return self._reach == len(self._pes[0])
 
     def copies_used_by(self, pes: Iterable[int]) -> int:
         """How many copies of cells the PEs of these numbers use, together."""
@@ -97,10 +97,12 @@ class ShardMap:
         """A number that is the same for two PEs only if they use the same copies. PE -1 is the host."""
         if self._reach == 0 or pe < 0:
             return -1
-        if self._reach == _BY_PE:
+        if self.is_private:
             return pe
-        sip, cube, _ = self._pes[pe]
-        return sip if self._reach == _BY_SIP else sip << 32 | cube
+        number = 0
+        for index in self._pes[pe][: self._reach]:
+            number = number << 32 | index
+        return number
 
     def nearest(self, cell: int, pe: int) -> Copy:
         """The copy of ``cell`` that PE number ``pe`` uses; the first for the host (-1)."""
@@ -159,34 +161,32 @@ class ShardMap:
         return cut(self.grid, va - self.va, run_bytes, outer)
 
 
-_BY_SIP, _BY_CUBE, _BY_PE = (
-    1,
-    2,
-    3,
-)  # how close two copies of a cell may be: in two SIPs, in one SIP, in one cube
-
-
 class _Nearest:
-    """The copies of one cell by PE, by cube and by SIP. ``reach`` says by how much of its name a PE chooses."""
+    """The copies of one cell by PE, and the first one of each part of each level.
 
-    __slots__ = ("by_cube", "by_pe", "by_sip", "first", "reach")
+    ``reach`` is how many numbers of a PE's position decide which copy it uses.
+    """
+
+    __slots__ = ("by_part", "by_pe", "first", "reach")
 
     def __init__(self, copies: Sequence[Copy], pes: Sequence[PeId]) -> None:
         self.first = copies[0]
         self.by_pe = {copy.pe: copy for copy in copies}
-        self.by_cube: dict[tuple[int, int], Copy] = {}
-        self.by_sip: dict[int, Copy] = {}
-        for copy in copies:
-            sip, cube, _ = pes[copy.pe]
-            self.by_cube.setdefault((sip, cube), copy)
-            self.by_sip.setdefault(sip, copy)
-        if len(self.by_cube) < len(copies):
-            self.reach = _BY_PE
-        else:
-            self.reach = _BY_CUBE if len(self.by_sip) < len(copies) else _BY_SIP
+        self.by_part: dict[At, Copy] = {}
+        n_levels = len(pes[0])
+        self.reach = n_levels
+        for depth in range(n_levels - 1, 0, -1):
+            firsts = {pes[copy.pe][:depth]: copy for copy in reversed(copies)}
+            self.by_part |= firsts
+            if len(firsts) == len(copies):
+                self.reach = depth
 
     def copy_for(self, pe: int, name: PeId) -> Copy:
-        found = self.by_pe.get(pe) or self.by_cube.get((name.sip, name.cube)) or self.by_sip.get(name.sip)
+        found = self.by_pe.get(pe)
+        for depth in range(len(name) - 1, 0, -1):
+            if found is not None:
+                return found
+            found = self.by_part.get(name[:depth])
         return found or self.first
 
 

@@ -11,9 +11,10 @@ from kernbench.errors import UsageError
 from kernbench.kinds import KINDS
 from kernbench.registry import did_you_mean
 from kernbench.reports.svg import Rect, Sheet
-from kernbench.topology.builder import PE_BLOCK
+from kernbench.topology.geometry import PE_BLOCK, Geometry, place_of
 from kernbench.topology.graph import Edge, Node, TopologyGraph
-from kernbench.topology.ids import PeId
+from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.levels import parts_of, size_in_words
 from kernbench.units import format_bytes, gbps
 from kernbench.wording import plural, quoted
 
@@ -56,48 +57,38 @@ _SPECIAL = "#d4006a"
 _LEAST_CROSSED_PX = 24  # of a link that a label lies across
 
 
-def draw(graph: TopologyGraph, view: View = "system", *, sip: int = 0, cube: int = 0, pe: int = 0) -> str:
-    """The SVG of one view: the whole system, SIP ``sip``, its cube ``cube``, or that cube's PE ``pe``.
+def draw(graph: TopologyGraph, view: View = "system", part: PeId | None = None) -> str:
+    """The SVG of one view: the whole system, or the SIP or cube of the PE ``part`` (of PE 0), or that PE.
 
     Lengths are to scale; the host and the switch are symbols. Links are labelled with their payload rate per direction.
     Raises UsageError for an unknown view, UnknownNameError for a part that is not there.
     """
     if view not in _VIEWS:
         raise UsageError(f"unknown view {quoted(view)}; {did_you_mean(view, _VIEWS)}")
-    number = graph.pe_number(PeId(sip, cube, pe))
+    number = 0 if part is None else graph.pe_number(part)
     return _VIEWS[view](graph, number).svg()
 
 
-class _Sizes:
-    """Sizes that all views share, from the specification's geometry."""
+class _Sizes(Geometry):
+    """The machine, its sizes, and where its dies lie."""
 
     def __init__(self, graph: TopologyGraph) -> None:
+        super().__init__(graph.spec)
         self.graph = graph
-        spec = graph.spec
-        self.pitch = float(spec.geometry.router_pitch_mm)
-        self.gap = float(spec.geometry.die_gap_mm)
-        self.io_depth = float(spec.geometry.io_die_mm)
-        self.cube_w, self.cube_h = (n * self.pitch for n in spec.cube.pes.grid)
-        columns, rows = spec.sip.cubes.grid
-        self.sip_w = columns * (self.cube_w + self.gap) - self.gap
-        self.sip_h = self.io_depth + rows * (self.cube_h + self.gap)
         self.usual = _usual_rates(graph)
 
-    def node(self, name: str) -> Node:
-        return self.graph.node(name)
-
-    def sip(self, sip: int) -> Rect:
+    def dies(self, at: At) -> Rect:
         """The dies of a SIP, without the package around."""
-        first = self.cube(sip, 0)
+        first = self.die((*at, 0))
         return Rect(first.x, first.y - self.gap - self.io_depth, self.sip_w, self.sip_h)
 
-    def io_die(self, sip: int) -> Rect:
-        whole = self.sip(sip)
+    def io_die(self, at: At) -> Rect:
+        whole = self.dies(at)
         return Rect(whole.x, whole.y, whole.width, self.io_depth)
 
-    def cube(self, sip: int, cube: int) -> Rect:
+    def die(self, at: At) -> Rect:
         """A cube's die, from the place of its northern port."""
-        port = self.node(f"sip{sip}.cube{cube}.ucie_n")
+        port = self.graph.node_of(at, "ucie_n")
         return Rect(port.x_mm - self.cube_w / 2, port.y_mm, self.cube_w, self.cube_h)
 
     def links(self, kinds: Iterable[str], among: Callable[[Node], bool]) -> Iterator[tuple[Edge, Node, Node]]:
@@ -116,26 +107,25 @@ class _Sizes:
 
 def _system(graph: TopologyGraph, _: int) -> Sheet:
     plan, spec = _Sizes(graph), graph.spec
-    n_sips, n_cubes = spec.system.sips.count, spec.sip.cubes.count
-    sips = [plan.sip(sip) for sip in range(n_sips)]
-    gap = float(spec.geometry.sip_gap_mm)
-    right = max(rect.x + rect.width for rect in sips)
-    bottom = max(rect.y + rect.height for rect in sips)
+    sips = {at: plan.dies(at) for at in parts_of(graph.levels[:1])}
+    gap = plan.sip_gap
+    right = max(rect.x + rect.width for rect in sips.values())
+    bottom = max(rect.y + rect.height for rect in sips.values())
     extent = Rect(-gap * 0.5, -gap * 0.3, right + gap, bottom + gap * 0.6)
-    counts = (plural(n_sips, "SIP"), plural(n_cubes, "cube"), plural(spec.cube.pes.count, "PE"))
     scale = max(min(1000 / extent.width, 1000 / extent.height), 44 / gap)
-    sheet = Sheet(f"{spec.preset}: {' x '.join(counts)} = {plural(graph.n_pes, 'PE')}", extent, scale)
-    for sip, rect in enumerate(sips):
-        sheet.area(rect.grown(plan.gap), _FILL["package"], name=f"sip{sip}")
-        io = plan.io_die(sip)
-        sheet.area(io, _FILL["io"], name=f"sip{sip} IO die")
-        sheet.label(io.centre, f"sip{sip}: IO die", size_px=13, within=io)
-        for cube in range(n_cubes):
-            _cube_summary(sheet, plan, sip, cube)
+    sheet = Sheet(f"{spec.preset}: {size_in_words(graph.levels)}", extent, scale)
+    for at, rect in sips.items():
+        name = part_name(at)
+        sheet.area(rect.grown(plan.gap), _FILL["package"], name=name)
+        io = plan.io_die(at)
+        sheet.area(io, _FILL["io"], name=f"{name} IO die")
+        sheet.label(io.centre, f"{name}: IO die", size_px=13, within=io)
+        for cube in range(graph.levels[1].count):
+            _cube_summary(sheet, plan, (*at, cube))
     for edge, src, dst in plan.links(("d2d",), lambda _: True):
         _link(sheet, plan, edge, [(src.x_mm, src.y_mm), (dst.x_mm, dst.y_mm)], label="none")
     _draw_star(sheet, plan, "pcie", "host", lane=0.62, trunk=-gap * 0.42)
-    if n_sips > 1:
+    if len(sips) > 1:
         _draw_star(sheet, plan, "sip_link", "sip_switch", lane=0.36, trunk=right + gap * 0.42)
     for kind, text in (
         ("package", "SIP (package)"),
@@ -149,8 +139,7 @@ def _system(graph: TopologyGraph, _: int) -> Sheet:
 
 def _draw_star(sheet: Sheet, plan: _Sizes, kind: str, centre: str, *, lane: float, trunk: float) -> None:
     """The links from ``centre`` to its port on each SIP: along a lane above each row of SIPs, then down."""
-    gap = float(plan.graph.spec.geometry.sip_gap_mm)
-    hub = plan.node(centre)
+    gap, hub = plan.sip_gap, plan.graph.node(centre)
     for edge in plan.graph.out_edges(hub.index):
         port = plan.graph.nodes[edge.dst]
         y = port.y_mm - lane * gap
@@ -168,14 +157,14 @@ def _draw_star(sheet: Sheet, plan: _Sizes, kind: str, centre: str, *, lane: floa
     sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
 
 
-def _cube_summary(sheet: Sheet, plan: _Sizes, sip: int, cube: int, *, size_px: float = 12) -> None:
-    spec, rect = plan.graph.spec.cube, plan.cube(sip, cube)
-    sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
+def _cube_summary(sheet: Sheet, plan: _Sizes, at: At, *, size_px: float = 12) -> None:
+    spec, rect, name = plan.graph.spec.cube, plan.die(at), part_name(at)
+    sheet.area(rect, _FILL["die"], name=name)
     hbm_rate = float(spec.hbm.channel_rate.fraction * spec.hbm.channels)
     x, y = rect.centre
     lines = (
-        f"cube{cube}",
-        f"{plural(spec.pes.count, 'PE')}",
+        name.rpartition(".")[2],
+        plural(plan.graph.levels[-1].count, "PE"),
         f"HBM {format_bytes(spec.hbm.capacity_bytes)}",
         f"{hbm_rate:g} GB/s",
     )
@@ -184,20 +173,20 @@ def _cube_summary(sheet: Sheet, plan: _Sizes, sip: int, cube: int, *, size_px: f
 
 
 def _sip(graph: TopologyGraph, number: int) -> Sheet:
-    plan, sip = _Sizes(graph), graph.pes[number].sip
-    whole = plan.sip(sip)
+    plan, at = _Sizes(graph), graph.pes[number][:1]
+    whole, name = plan.dies(at), part_name(at)
     extent = whole.grown(plan.gap)
     scale = max(min(1000 / extent.width, 1100 / extent.height), 84 / plan.io_depth)
-    sheet = Sheet(f"{graph.spec.preset}: sip{sip}", extent, scale)
-    sheet.area(extent, _FILL["package"], name=f"sip{sip}")
-    io = plan.io_die(sip)
-    sheet.area(io, _FILL["die"], name=f"sip{sip} IO die")
-    for cube in range(graph.spec.sip.cubes.count):
-        _cube_texture(sheet, plan, sip, cube)
-    for edge, src, dst in plan.links(("d2d",), lambda node: node.sip == sip):
+    sheet = Sheet(f"{graph.spec.preset}: {name}", extent, scale)
+    sheet.area(extent, _FILL["package"], name=name)
+    io = plan.io_die(at)
+    sheet.area(io, _FILL["die"], name=f"{name} IO die")
+    for cube in range(graph.levels[1].count):
+        _cube_texture(sheet, plan, (*at, cube))
+    for edge, src, dst in plan.links(("d2d",), lambda node: node.at[:1] == at):
         _link(sheet, plan, edge, [(src.x_mm, src.y_mm), (dst.x_mm, dst.y_mm)], width_px=5, label="across")
-    boxes = {node.index: _io_box(plan, io, node) for node in graph.nodes if node.sip == sip and node.cube < 0}
-    for edge, src, dst in plan.links(("io",), lambda node: node.sip == sip):
+    boxes = {node.index: _io_box(plan, io, node) for node in graph.nodes if node.at == at}
+    for edge, src, dst in plan.links(("io",), lambda node: node.at[:1] == at):
         _link(sheet, plan, edge, [boxes[src.index].centre, boxes[dst.index].centre])
     for index, box in boxes.items():
         node = graph.nodes[index]
@@ -210,11 +199,11 @@ def _sip(graph: TopologyGraph, number: int) -> Sheet:
     return sheet
 
 
-def _cube_texture(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
+def _cube_texture(sheet: Sheet, plan: _Sizes, at: At) -> None:
     """A cube with its PEs and ports in place, and its name."""
-    rect = plan.cube(sip, cube)
-    sheet.area(rect, _FILL["die"], name=f"sip{sip}.cube{cube}")
-    for node in _nodes_of(plan.graph, sip, cube):
+    rect = plan.die(at)
+    sheet.area(rect, _FILL["die"], name=part_name(at))
+    for node in _nodes_of(plan.graph, at):
         if node.kind == "niu":
             block = _pe_block(plan, node)
             sheet.box(block, _FILL["pe"], name=str(plan.graph.pes[node.pe]), radius_px=2)
@@ -223,13 +212,13 @@ def _cube_texture(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
             sheet.box(small, _FILL["move"], name=node.name, radius_px=1)
         elif node.kind == "ucie":
             sheet.box(_port_bar(plan, node, rect, inside=True), _FILL["ucie"], name=node.name, radius_px=1)
-    _name_cube(sheet, plan, sip, cube)
+    _name_cube(sheet, plan, at)
 
 
-def _name_cube(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
+def _name_cube(sheet: Sheet, plan: _Sizes, at: At) -> None:
     """The cube's name, between its first routers where it fits, else across its middle."""
-    rect, text = plan.cube(sip, cube), f"cube{cube}"
-    router = plan.node(f"sip{sip}.cube{cube}.r0_0")
+    rect, text = plan.die(at), part_name(at).rpartition(".")[2]
+    router = plan.graph.node_of(at, "r0_0")
     top, bottom = rect.y + 0.05 * plan.pitch, rect.y + PE_BLOCK[1] * plan.pitch
     left, right = router.x_mm + 0.06 * plan.pitch, router.x_mm + 0.94 * plan.pitch
     corridor = Rect(left, top, min(right, rect.x + rect.width) - left, bottom - top)
@@ -240,12 +229,12 @@ def _name_cube(sheet: Sheet, plan: _Sizes, sip: int, cube: int) -> None:
 
 
 def _cube(graph: TopologyGraph, number: int) -> Sheet:
-    plan, pe = _Sizes(graph), graph.pes[number]
-    rect = plan.cube(pe.sip, pe.cube)
+    plan, at = _Sizes(graph), graph.pes[number][:-1]
+    rect, name = plan.die(at), part_name(at)
     bar = 0.14 * plan.pitch
-    sheet = Sheet(f"{graph.spec.preset}: sip{pe.sip}.cube{pe.cube}", rect.grown(bar), 170 / plan.pitch)
-    sheet.area(rect, _FILL["die"], name=f"sip{pe.sip}.cube{pe.cube}")
-    here = _nodes_of(graph, pe.sip, pe.cube)
+    sheet = Sheet(f"{graph.spec.preset}: {name}", rect.grown(bar), 170 / plan.pitch)
+    sheet.area(rect, _FILL["die"], name=name)
+    here = _nodes_of(graph, at)
     boxes: dict[int, Rect] = {}
     for node in here:
         if node.kind == "ucie":
@@ -390,7 +379,7 @@ def _beside(plan: _Sizes, node: Node) -> Rect:
     size = KINDS[node.kind].size
     assert size is not None, node.kind
     width, height = size
-    if node.kind == "hbm_ctrl" and node.spec.channels > plan.graph.spec.cube.pes.count:
+    if node.kind == "hbm_ctrl" and node.spec.channels > plan.graph.levels[-1].count:
         width = 0.1
     return Rect.around(node.x_mm, node.y_mm, width * plan.pitch, height * plan.pitch)
 
@@ -399,7 +388,7 @@ def _pe_block(plan: _Sizes, niu: Node) -> Rect:
     """The area of the PE that ``niu`` belongs to."""
     left, top, right, bottom = PE_BLOCK
     width, height = (right - left) * plan.pitch, (bottom - top) * plan.pitch
-    dx, dy = KINDS["niu"].place or (0.0, 0.0)
+    dx, dy = place_of("niu")
     return Rect(niu.x_mm - dx * width, niu.y_mm - dy * height, width, height)
 
 
@@ -431,8 +420,9 @@ def _exit(box: Rect, towards: tuple[float, float]) -> tuple[float, float]:
     return x + dx * share, y + dy * share
 
 
-def _nodes_of(graph: TopologyGraph, sip: int, cube: int) -> list[Node]:
-    return [node for node in graph.nodes if node.sip == sip and node.cube == cube]
+def _nodes_of(graph: TopologyGraph, at: At) -> list[Node]:
+    """The nodes of the part at ``at``, and of all below it."""
+    return [node for node in graph.nodes if node.at[: len(at)] == at]
 
 
 def _short(node: Node) -> str:

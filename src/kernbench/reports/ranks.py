@@ -11,6 +11,7 @@ from pydantic import Field
 
 from kernbench.reports.svg import Rect, Sheet
 from kernbench.topology.graph import Node, TopologyGraph
+from kernbench.topology.ids import At, part_name
 
 PACKAGE, DIE, RANK, OTHER = "#f4f6f8", "#e9eef4", "#fdf1cf", "#dfe5ec"
 COLOURS = (
@@ -44,22 +45,22 @@ def draw_ranks(graph: TopologyGraph, title: str, pes: Sequence[int], edges: Sequ
     pass beside the ranks between. The number on an edge is that of its hops.
     """
     spec, pitch = graph.spec, float(graph.spec.geometry.router_pitch_mm)
-    cubes = sorted({graph.pes[pe][:2] for pe in pes})
-    sips = sorted({sip for sip, _ in cubes})
-    dies = {(sip, cube): _die(graph, sip, cube, pitch) for sip, cube in cubes}
+    cubes = sorted({graph.pes[pe][:-1] for pe in pes})
+    sips = sorted({cube[:1] for cube in cubes})
+    dies = {cube: _die(graph, cube, pitch) for cube in cubes}
     gap = float(spec.geometry.die_gap_mm)
-    packages = {sip: _around([rect for at, rect in dies.items() if at[0] == sip]).grown(gap) for sip in sips}
+    packages = {sip: _around([rect for at, rect in dies.items() if at[:1] == sip]).grown(gap) for sip in sips}
     extent = _around(list(packages.values())).grown(pitch / 4)
     scale = max(LEAST_PX, min(MOST_PX, 1000 * pitch / extent.width)) / pitch
     sheet = Sheet(title, extent, scale)
     for sip, rect in packages.items():
-        sheet.area(rect, PACKAGE, name=f"sip{sip}")
-    for (sip, cube), rect in dies.items():
-        sheet.area(rect, DIE, name=f"sip{sip}.cube{cube}")
+        sheet.area(rect, PACKAGE, name=part_name(sip))
+    for cube, rect in dies.items():
+        sheet.area(rect, DIE, name=part_name(cube))
     rank_of = {pe: rank for rank, pe in enumerate(pes)}
     boxes: dict[int, Rect] = {}
     for pe in range(graph.n_pes):
-        if graph.pes[pe][:2] not in dies:
+        if graph.pes[pe][:-1] not in dies:
             continue
         at = _router(graph, pe)
         size = (BOX if pe in rank_of else BOX / 3) * pitch
@@ -74,7 +75,7 @@ def draw_ranks(graph: TopologyGraph, title: str, pes: Sequence[int], edges: Sequ
     for edge in edges:
         _draw(sheet, edge, boxes, pitch)
     sheet.explain(RANK, "rank")
-    if len(rank_of) < len(dies) * spec.cube.pes.count:
+    if len(rank_of) < len(dies) * graph.levels[-1].count:
         sheet.explain(OTHER, "PE without a rank")
     for _, colour, text in COLOURS:
         if any(_look(edge) == (colour, text) for edge in edges):
@@ -156,8 +157,8 @@ def _router(graph: TopologyGraph, pe: int) -> Node:
     )
 
 
-def _die(graph: TopologyGraph, sip: int, cube: int, pitch: float) -> Rect:
-    routers = [node for node in graph.of_kind("router") if (node.sip, node.cube) == (sip, cube)]
+def _die(graph: TopologyGraph, cube: At, pitch: float) -> Rect:
+    routers = [node for node in graph.of_kind("router") if node.at == cube]
     return _around([Rect.around(node.x_mm, node.y_mm, pitch, pitch) for node in routers])
 
 

@@ -10,8 +10,8 @@ from itertools import groupby
 from kernbench.analysis.summary import UnitUse
 from kernbench.config.schema import TopologySpec
 from kernbench.theory.peaks import LevelPeak, Peaks
+from kernbench.topology.levels import levels_of, size_in_words
 from kernbench.units import Rate, format_bytes, format_ps, percent
-from kernbench.wording import plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,7 @@ def number_ranges(numbers: Iterable[int]) -> str:
 
 def machine(spec: TopologySpec) -> str:
     """How many of what: ``2 SIPs x 4 cubes x 16 PEs = 128 PEs``."""
-    sips, cubes, pes = spec.system.sips.count, spec.sip.cubes.count, spec.cube.pes.count
-    return f"{plural(sips, 'SIP')} x {plural(cubes, 'cube')} x {plural(pes, 'PE')} = {plural(sips * cubes * pes, 'PE')}"
+    return size_in_words(levels_of(spec))
 
 
 def peak_rows(peaks: Peaks) -> list[tuple[str, str]]:

@@ -146,9 +146,9 @@ def _process_of(node: Node) -> str:
 
 def _processes(nodes: list[Node], *, has_host: bool) -> dict[str, int]:
     """Process ids by name: the host, then each SIP before its cubes, each cube before its PEs."""
-    places = {_process_of(node): (node.sip, node.cube, node.pe) for node in nodes}
+    places = {_process_of(node): node.at for node in nodes}
     if has_host:
-        places.setdefault(_HOST, (-1, -1, -1))
+        places.setdefault(_HOST, ())
     names = sorted(places, key=lambda name: places[name])
     return {name: pid for pid, name in enumerate(names, start=1)}
 

@@ -74,21 +74,20 @@ def _rate(edges: Iterable[Edge]) -> Fraction:
 
 
 def _dies(graph: TopologyGraph, group: Group) -> Iterator[Cut]:
-    """Round the ranks of each cube and of each SIP, if others are elsewhere."""
+    """Round the ranks of each part at each level above the PEs, if others are elsewhere."""
     inside: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
     for rank, pe in enumerate(group.pes):
-        inside[pe.sip, pe.cube].add(rank)
-        inside[pe.sip,].add(rank)
+        for depth in range(len(pe) - 1, 0, -1):
+            inside[pe[:depth]].add(rank)
     out: defaultdict[tuple[int, ...], list[Edge]] = defaultdict(list)
     into: defaultdict[tuple[int, ...], list[Edge]] = defaultdict(list)
+    depth_of = {level.link: depth for depth, level in enumerate(graph.levels[:-1], start=1)}
     for edge in graph.edges:
-        src, dst = graph.nodes[edge.src], graph.nodes[edge.dst]
-        if edge.kind == "d2d":
-            out[src.sip, src.cube].append(edge)
-            into[dst.sip, dst.cube].append(edge)
-        elif edge.kind == "sip_link":
-            out[src.sip,].append(edge)
-            into[dst.sip,].append(edge)
+        if edge.kind in depth_of:
+            for node, links in ((edge.src, out), (edge.dst, into)):
+                at = graph.nodes[node].at
+                if len(at) == depth_of[edge.kind]:  # the other end may lie in the part above
+                    links[at].append(edge)
     for die, ranks in inside.items():
         if len(ranks) < group.n_ranks:
             yield Cut(frozenset(ranks), _rate(out[die]), _rate(into[die]))
@@ -98,17 +97,18 @@ def _sides(graph: TopologyGraph, places: Sequence[Node]) -> Iterator[Cut]:
     """Between any two columns or rows, if the ranks fill a rectangle of a SIP, which their routes do not leave."""
     spec, at = graph.spec, [(node.column, node.row) for node in places]
     axes = [sorted({place[axis] for place in at}) for axis in (0, 1)]
-    is_filled = len(axes[0]) * len(axes[1]) == len(places) and len({node.sip for node in places}) == 1
+    is_filled = len(axes[0]) * len(axes[1]) == len(places) and len({node.at[:1] for node in places}) == 1
     if not is_filled or spec.overrides:  # of single links
         return
     link = spec.cube.noc.link_rate.fraction / PS_PER_NS
     port = spec.sip.ucie.rate.scaled(spec.sip.ucie.eff).fraction / PS_PER_NS
+    grid = graph.levels[-1].grid
     for axis in (0, 1):
         across = axes[1 - axis]
         for first in axes[axis][1:]:
             rate = len(across) * link
-            if first % spec.cube.pes.grid[axis] == 0:  # from cube to cube
-                n_ports = len({place // spec.cube.pes.grid[1 - axis] for place in across})
+            if first % grid[axis] == 0:  # from cube to cube
+                n_ports = len({place // grid[1 - axis] for place in across})
                 rate = min(rate, n_ports * port)
             yield Cut(frozenset(rank for rank, place in enumerate(at) if place[axis] < first), rate, rate)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from kernbench.config.schema import TopologySpec
-from kernbench.topology.grid import Coords, coords_of
 from kernbench.topology.ids import PeId
+from kernbench.topology.levels import Coords, coords_of
 
 Collective = Literal[
     "all_reduce",

@@ -12,6 +12,7 @@ from kernbench.theory.idle_transfer import host_requester, memory_rate, pe_reque
 from kernbench.theory.peaks import LevelPeak, Peaks
 from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
+from kernbench.topology.levels import levels_of
 from kernbench.topology.routes import Routes
 from kernbench.units import Rate, format_bytes
 from kernbench.wording import plural
@@ -89,7 +90,7 @@ def _memories_faster_than_their_links(graph: TopologyGraph) -> Told:
 def _levels_held_back(spec: TopologySpec, limits: Peaks) -> Told:
     """Levels of which less can be reached than they give, beside ports and memories, which are told one by one."""
     cube, link = spec.cube, spec.cube.noc.link_rate
-    n_channels = min(cube.hbm.channels, cube.pes.count)
+    n_channels = min(cube.hbm.channels, levels_of(spec)[-1].count)
     given: list[tuple[str, LevelPeak | None, Rate | None]] = [
         ("HBM of a cube", limits.cube_hbm, _least(cube.hbm.sustained_rate, link).scaled(n_channels)),
         ("SRAM of a cube", limits.cube_sram, _least(cube.sram.bank_rate, link).scaled(cube.sram.banks)),
@@ -175,16 +176,16 @@ def _shallow_memory_queues(graph: TopologyGraph) -> Told:
 
 
 def _hbm_outside_of_slices(graph: TopologyGraph) -> Told:
-    cube, layout = graph.spec.cube, HbmLayout.of(graph.spec.cube)
-    if cube.hbm.channels > cube.pes.count:
+    cube, layout, n_pes = graph.spec.cube, HbmLayout.of(graph.spec.cube), graph.levels[-1].count
+    if cube.hbm.channels > n_pes:
         yield (
             "cube.hbm.channels",
-            f"{cube.hbm.channels} channels for {cube.pes.count} PEs: what no PE has a slice of holds no tensors; "
-            f"write {cube.pes.count}",
+            f"{cube.hbm.channels} channels for {n_pes} PEs: what no PE has a slice of holds no tensors; "
+            f"write {n_pes}",
         )
     idle = cube.hbm.capacity_bytes - layout.used_bytes
     if idle:
-        n_slices = max(cube.hbm.channels, cube.pes.count)
+        n_slices = max(cube.hbm.channels, n_pes)
         yield (
             "cube.hbm.capacity",
             f"{cube.hbm.capacity_bytes} B do not divide among {n_slices} slices: {idle} B of each cube stay idle; "

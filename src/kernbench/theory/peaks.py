@@ -12,6 +12,7 @@ from kernbench.theory.flow import Flow, flow
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
+from kernbench.topology.levels import count_of, levels_of
 from kernbench.topology.routes import Routes
 from kernbench.units import Rate
 
@@ -75,20 +76,21 @@ class Peaks:
 
 def peaks(spec: TopologySpec) -> Peaks:
     """The bounds of the machine ``spec`` describes; single overridden nodes and links do not count."""
-    cube, sip, pe = spec.cube, spec.sip, spec.pe
-    n_sips, n_cubes = spec.system.sips.count, spec.system.sips.count * sip.cubes.count
+    cube, pe = spec.cube, spec.pe
+    levels = levels_of(spec)
+    n_cubes, n_pes = count_of(levels[:-1]), levels[-1].count
     macs = pe.gemm.macs_per_cycle
     pe_flops = Fraction(2 * macs.get("fp16", max(macs.values())) * pe.clock_mhz, 1000)
     ways = _Ways(_typical(spec))
     hbm = ways.hbm()
-    n_cuts = min(cube.pes.grid) if cube.pes.count > 1 else 0
+    n_cuts = min(levels[-1].grid) if n_pes > 1 else 0
     mesh = cube.noc.link_rate.scaled(n_cuts)
     return Peaks(
-        n_pes=n_cubes * cube.pes.count,
+        n_pes=n_cubes * n_pes,
         n_cubes=n_cubes,
         pe_flops_per_ns=pe_flops,
-        cube_flops_per_ns=pe_flops * cube.pes.count,
-        system_flops_per_ns=pe_flops * cube.pes.count * n_cubes,
+        cube_flops_per_ns=pe_flops * n_pes,
+        system_flops_per_ns=pe_flops * n_pes * n_cubes,
         cube_hbm=hbm,
         cube_sram=ways.sram(),
         tcm_read=_slowest(
@@ -104,8 +106,8 @@ def peaks(spec: TopologySpec) -> Peaks:
         ucie_port=ways.ucie_port(),
         io_noc=ways.io_noc(),
         host=ways.host(),
-        sip_link=ways.sip_link() if n_sips > 1 else None,
-        ridge=pe_flops * cube.pes.count / hbm.reachable.fraction,
+        sip_link=ways.sip_link() if levels[0].count > 1 else None,
+        ridge=pe_flops * n_pes / hbm.reachable.fraction,
     )
 
 
@@ -124,6 +126,8 @@ class _Ways:
         self.graph = graph
         self.spec = graph.spec
         self.routes = Routes(graph)
+        self._first_cube = (0,) * (len(graph.levels) - 1)
+        self._pes_of_a_cube = graph.pes_of(self._first_cube)
 
     def hbm(self) -> LevelPeak:
         """The first cube's PEs load from their own slices."""
@@ -131,7 +135,7 @@ class _Ways:
         layout = HbmLayout.of(cube)
         pairs = [
             (self._node(f"hbm{layout.slice_of(pe)[0]}").index, self.graph.niu_of(pe))
-            for pe in range(cube.pes.count)
+            for pe in self._pes_of_a_cube
         ]
         channel = cube.hbm.sustained_rate
         found = flow(self.routes, {memory: channel for memory, _ in pairs}, self._pes(), pairs)
@@ -192,7 +196,7 @@ class _Ways:
     def sip_link(self) -> LevelPeak:
         """The PEs of the first SIP load from all memory of the second."""
         memories = self._memories(1)
-        pes = {self.graph.niu_of(pe): self.spec.pe.tcm.write_rate for pe in self.graph.pes_of_sip(0)}
+        pes = {self.graph.niu_of(pe): self.spec.pe.tcm.write_rate for pe in self.graph.pes_of((0,))}
         # A way to another SIP is a way out and a way in: each of either kind once makes all links there are.
         pairs = chain(product(memories, [next(iter(pes))]), product([next(iter(memories))], pes))
         link = self.spec.system.sip_link
@@ -210,15 +214,14 @@ class _Ways:
 
     def _memories(self, sip: int) -> dict[int, Rate]:
         rate = self.spec.cube.hbm.sustained_rate
-        return {node.index: rate for node in self.graph.of_kind("hbm_ctrl") if node.sip == sip}
+        return {node.index: rate for node in self.graph.of_kind("hbm_ctrl") if node.at[0] == sip}
 
     def _pes(self) -> dict[int, Rate]:
         """The PEs of the first cube, and what TCM takes of each."""
-        pes = range(self.spec.cube.pes.count)
-        return {self.graph.niu_of(pe): self.spec.pe.tcm.write_rate for pe in pes}
+        return {self.graph.niu_of(pe): self.spec.pe.tcm.write_rate for pe in self._pes_of_a_cube}
 
     def _node(self, name: str) -> Node:
-        return self.graph.node(f"sip0.cube0.{name}")
+        return self.graph.node_of(self._first_cube, name)
 
 
 def _rate_of(edge: Edge) -> Rate:

@@ -1,6 +1,6 @@
 """The one physical address space of a machine: which memory controller owns which byte.
 
-A physical address is ``PA_BASE | window | offset``: the window number is that of the cube in (sip, cube) order, its
+A physical address is ``PA_BASE | window | offset``: the window number is that of the cube among all, its
 size the power of two that holds a cube's memory. Within a window the HBM comes first, channel after channel, PE slice
 after PE slice; then the shared SRAM, bank after bank; the rest of a window is owned by nobody.
 """
@@ -12,6 +12,8 @@ from typing import NamedTuple
 from kernbench.errors import PageFaultError
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
+from kernbench.topology.ids import At, part_name
+from kernbench.topology.levels import count_of, number_of, parts_of
 
 PA_BASE = 1 << 47
 """Bit 47 is set in every physical address and clear in every virtual one: neither is ever taken for the other."""
@@ -39,8 +41,8 @@ class AddressMap:
         self._n_banks = cube.sram.banks
         self._end = self._hbm_bytes + cube.sram.size_bytes
         self._window_bits = (self._end - 1).bit_length()
-        self._cubes_per_sip = graph.spec.sip.cubes.count
-        self._n_cubes = graph.spec.system.sips.count * self._cubes_per_sip
+        self._levels = graph.levels[:-1]  # down to what has a window
+        self._n_cubes = count_of(self._levels)
 
     @property
     def size(self) -> int:
@@ -67,9 +69,9 @@ class AddressMap:
         whole = self._channel(cube, channel)
         return Region(whole.owner, whole.base + offset, self._layout.slice_bytes)
 
-    def sram_bank(self, sip: int, cube: int, bank: int) -> Region:
-        """A bank of a cube's shared SRAM."""
-        return self._bank(sip * self._cubes_per_sip + cube, bank)
+    def sram_bank(self, at: At, bank: int) -> Region:
+        """A bank of the shared SRAM of the cube at ``at``."""
+        return self._bank(number_of(self._levels, at), bank)
 
     def regions(self) -> tuple[Region, ...]:
         """All channels and banks, by address."""
@@ -96,6 +98,5 @@ class AddressMap:
 
     def _nearest(self, pa: int) -> str:
         cube = min(max((pa - PA_BASE) >> self._window_bits, 0), self._n_cubes - 1)
-        sip, local = divmod(cube, self._cubes_per_sip)
-        base = self._window(cube)
-        return f"sip{sip}.cube{local} has {base:#x}..{base + self._end - 1:#x}"
+        base, at = self._window(cube), list(parts_of(self._levels))[cube]
+        return f"{part_name(at)} has {base:#x}..{base + self._end - 1:#x}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -16,17 +17,14 @@ from kernbench.config.explain import explain, line
 from kernbench.config.plain import yaml_values
 from kernbench.config.schema import LinkOverrideSpec, PeSpec, Side, Spec, TopologySpec
 from kernbench.errors import ConfigError
-from kernbench.kinds import KINDS, Kind, unit_kinds
+from kernbench.kinds import KINDS, Kind, Point, unit_kinds
+from kernbench.topology.geometry import HBM_STEP, Geometry, place_of
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
-from kernbench.topology.ids import PeId
+from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.levels import levels_of
 from kernbench.units import Rate
 from kernbench.wording import quoted
-
-# Places in the descriptions of kinds are shares of a router's cell, from its north-west corner; a PE fills the
-# rectangle PE_BLOCK of it, and the places of its units are shares of that.
-HBM_STEP = 0.12  # from one channel controller to the next beside a router
-PE_BLOCK = (0.21, 0.36, 0.92, 0.92)
 
 
 class _Wire(NamedTuple):
@@ -38,14 +36,12 @@ class _Wire(NamedTuple):
 class _Where(NamedTuple):
     """Where a node belongs; see :class:`Node`."""
 
-    sip: int = -1
-    cube: int = -1
+    at: At = ()
     column: int = -1
     row: int = -1
 
 
 NOWHERE = _Where()
-_Point = tuple[float, float]
 
 
 def inner_links(units: Sequence[Kind]) -> Iterator[tuple[str, str]]:
@@ -74,16 +70,8 @@ class _Builder:
         self.pes: list[PeId] = []
         self.overrides = dict(spec.overrides)
         self._wires: dict[tuple[Any, ...], _Wire] = {}
-        geometry = spec.geometry
-        self.pitch = float(geometry.router_pitch_mm)
-        self.gap = float(geometry.die_gap_mm)
-        self.io_depth = float(geometry.io_die_mm)
-        self.sip_gap = float(geometry.sip_gap_mm)
-        self.width, self.height = spec.cube.pes.grid
-        self.columns, self.rows = spec.sip.cubes.grid
-        self.cube_w, self.cube_h = self.width * self.pitch, self.height * self.pitch
-        self.sip_w = self.columns * (self.cube_w + self.gap) - self.gap
-        self.sip_h = self.io_depth + self.rows * (self.cube_h + self.gap)
+        self.geometry = Geometry(spec)
+        self.sips, self.cubes, self.routers = levels_of(spec)
         self.hbm = HbmLayout.of(spec.cube)
         self.units = unit_kinds(spec.pe)
         names = [unit.name for unit in self.units]
@@ -93,8 +81,7 @@ class _Builder:
 
     def build(self) -> None:
         """Add everything, in the order of indices."""
-        n_sips = self.spec.system.sips.count
-        across = self.spec.system.sips.grid[0] * (self.sip_w + self.sip_gap) - self.sip_gap
+        across, n_sips = self.geometry.across, self.sips.count
         host = self._add("host", "host", self.spec.host, (across * (0.5 if n_sips == 1 else 0.25), 0.0))
         switch = None
         if n_sips > 1:
@@ -105,40 +92,34 @@ class _Builder:
     # -- one SIP ---------------------------------------------------------------------------------------------
 
     def _add_sip(self, sip: int, host: Node, switch: Node | None) -> None:
-        at_y, at_x = divmod(sip, self.spec.system.sips.grid[0])
-        x = at_x * (self.sip_w + self.sip_gap)
-        y = self.sip_gap + at_y * (self.sip_h + self.sip_gap)
-        io_ports = self._add_io_die(sip, (x, y), host, switch)
-        ports = [self._add_cube(sip, cube, (x, y)) for cube in range(self.spec.sip.cubes.count)]
+        corner, columns = self.geometry.sip_corner(sip), self.cubes.grid[0]
+        io_ports = self._add_io_die(sip, corner, host, switch)
+        ports = [self._add_cube((sip, cube), corner) for cube in range(self.cubes.count)]
         for column, io_port in io_ports.items():
-            self._join("d2d", io_port, ports[column]["N"])
+            self._join(self.cubes.link, io_port, ports[column]["N"])
         for cube, here in enumerate(ports):
-            if (cube + 1) % self.columns:
-                self._join("d2d", here["E"], ports[cube + 1]["W"])
-            if cube + self.columns < len(ports):
-                self._join("d2d", here["S"], ports[cube + self.columns]["N"])
+            if (cube + 1) % columns:
+                self._join(self.cubes.link, here["E"], ports[cube + 1]["W"])
+            if cube + columns < len(ports):
+                self._join(self.cubes.link, here["S"], ports[cube + columns]["N"])
 
-    def _add_io_die(self, sip: int, corner: _Point, host: Node, switch: Node | None) -> dict[int, Node]:
+    def _add_io_die(self, sip: int, corner: Point, host: Node, switch: Node | None) -> dict[int, Node]:
         """The IO die; returns its UCIe ports by the column of cubes they are joined to."""
-        io, ucie, name, site = self.spec.sip.io_die, self.spec.sip.ucie, f"sip{sip}", _Where(sip)
-
-        def at(kind: str) -> _Point:
-            x, y = _place(kind)
-            return corner[0] + x * self.sip_w, corner[1] + y * self.io_depth
-
+        io, ucie, site, geometry = self.spec.sip.io_die, self.spec.sip.ucie, _Where((sip,)), self.geometry
+        name, at = part_name(site.at), partial(geometry.in_io_die, corner)
         pcie = self._add(f"{name}.pcie_ep", "pcie_ep", io.pcie_ep, at("pcie_ep"), site)
         self._join("pcie", host, pcie)
         sip_port = None
         if switch is not None:
             link = self.spec.system.sip_link
             sip_port = self._add(f"{name}.sip_port", "sip_port", link, at("sip_port"), site)
-            self._join("sip_link", switch, sip_port)
+            self._join(self.sips.link, switch, sip_port)
         cpu = self._add(f"{name}.io_cpu", "io_cpu", io.io_cpu, at("io_cpu"), site)
         noc = self._add(f"{name}.io_noc", "io_noc", io.noc, at("io_noc"), site)
         ports = {}
         for i, (column, _) in enumerate(io.ucie_ports.attach):
-            x = corner[0] + column * (self.cube_w + self.gap) + self.cube_w / 2
-            place = (x, corner[1] + self.io_depth)
+            x = corner[0] + column * (geometry.cube_w + geometry.gap) + geometry.cube_w / 2
+            place = (x, corner[1] + geometry.io_depth)
             ports[column] = self._add(f"{name}.io_ucie{i}", "io_ucie", ucie, place, site)
         for end in (pcie, sip_port, cpu, *ports.values()):
             if end is not None:
@@ -147,58 +128,54 @@ class _Builder:
 
     # -- one cube --------------------------------------------------------------------------------------------
 
-    def _add_cube(self, sip: int, cube: int, sip_corner: _Point) -> dict[Side, Node]:
-        """A cube; returns its UCIe ports."""
-        spec = self.spec.cube
-        row, column = divmod(cube, self.columns)
-        corner = (
-            sip_corner[0] + column * (self.cube_w + self.gap),
-            sip_corner[1] + self.io_depth + self.gap + row * (self.cube_h + self.gap),
-        )
-        ports = self._add_ports(sip, cube, corner)
+    def _add_cube(self, at: At, sip_corner: Point) -> dict[Side, Node]:
+        """The cube at ``at``; returns its UCIe ports."""
+        spec, (width, height) = self.spec.cube, self.routers.grid
+        row, column = divmod(at[-1], self.cubes.grid[0])
+        corner = self.geometry.cube_corner(sip_corner, at[-1])
+        ports = self._add_ports(at, corner)
         mesh: dict[tuple[int, int], Node] = {}
-        cells = [(i, j) for j in range(self.height) for i in range(self.width)]
-        router_x, router_y = _place("router")
+        cells = [(i, j) for j in range(height) for i in range(width)]
         for i, j in cells:
             mesh[i, j] = self._add(
-                f"sip{sip}.cube{cube}.r{i}_{j}",
+                f"{part_name(at)}.r{i}_{j}",
                 "router",
                 spec.noc,
-                (corner[0] + (i + router_x) * self.pitch, corner[1] + (j + router_y) * self.pitch),
-                _Where(sip, cube, column * self.width + i, row * self.height + j),
+                self.geometry.router(corner, i, j),
+                _Where(at, column * width + i, row * height + j),
             )
         self._add_router_mesh(mesh)
         for side, port in ports.items():
-            for at in self._edge_of_cube(side):
-                self._join("port", mesh[at], port)
+            for cell in self._edge_of_cube(side):
+                self._join("port", mesh[cell], port)
         self._add_memories(mesh)
         self._add_beside(mesh[spec.m_cpu.at], "m_cpu", "m_cpu", spec.m_cpu)
-        for pe, at in enumerate(cells):
-            self._add_pe(PeId(sip, cube, pe), mesh[at])
+        for pe, cell in enumerate(cells):
+            self._add_pe(PeId._make((*at, pe)), mesh[cell])
         return ports
 
-    def _add_ports(self, sip: int, cube: int, corner: _Point) -> dict[Side, Node]:
-        middles: dict[Side, _Point] = {"N": (0.5, 0.0), "S": (0.5, 1.0), "E": (1.0, 0.5), "W": (0.0, 0.5)}
+    def _add_ports(self, at: At, corner: Point) -> dict[Side, Node]:
+        middles: dict[Side, Point] = {"N": (0.5, 0.0), "S": (0.5, 1.0), "E": (1.0, 0.5), "W": (0.0, 0.5)}
         ports: dict[Side, Node] = {}
         for side, (x, y) in middles.items():
             if self.spec.cube.ucie_ports.get(side) == "edge":
-                place = (corner[0] + x * self.cube_w, corner[1] + y * self.cube_h)
-                name = f"sip{sip}.cube{cube}.ucie_{side.lower()}"
-                ports[side] = self._add(name, "ucie", self.spec.sip.ucie, place, _Where(sip, cube))
+                place = (corner[0] + x * self.geometry.cube_w, corner[1] + y * self.geometry.cube_h)
+                name = f"{part_name(at)}.ucie_{side.lower()}"
+                ports[side] = self._add(name, "ucie", self.spec.sip.ucie, place, _Where(at))
         return ports
 
     def _edge_of_cube(self, side: Side) -> list[tuple[int, int]]:
         """The routers that share the port of a side."""
+        width, height = self.routers.grid
         if side in ("N", "S"):
-            return [(i, 0 if side == "N" else self.height - 1) for i in range(self.width)]
-        return [(0 if side == "W" else self.width - 1, j) for j in range(self.height)]
+            return [(i, 0 if side == "N" else height - 1) for i in range(width)]
+        return [(0 if side == "W" else width - 1, j) for j in range(height)]
 
     def _add_router_mesh(self, mesh: dict[tuple[int, int], Node]) -> None:
         for (i, j), router in mesh.items():
-            if i + 1 < self.width:
-                self._join("mesh", router, mesh[i + 1, j])
-            if j + 1 < self.height:
-                self._join("mesh", router, mesh[i, j + 1])
+            for beside in ((i + 1, j), (i, j + 1)):
+                if beside in mesh:
+                    self._join(self.routers.link, router, mesh[beside])
 
     def _add_memories(self, mesh: dict[tuple[int, int], Node]) -> None:
         spec = self.spec.cube
@@ -212,17 +189,10 @@ class _Builder:
 
     def _add_beside(self, router: Node, name: str, kind: str, spec: Spec, east: float = 0.0) -> None:
         """A unit in the cell of ``router``, joined to it, so far to the ``east`` of where its kind lies."""
-        x, y = _place(kind)
-        x, y = self._in_cell(router, (x + east, y))
-        site = _Where(router.sip, router.cube, router.column, router.row)
-        self._join(
-            "port", router, self._add(f"sip{router.sip}.cube{router.cube}.{name}", kind, spec, (x, y), site)
-        )
-
-    def _in_cell(self, router: Node, offset: _Point) -> _Point:
-        router_x, router_y = _place("router")
-        dx, dy = offset[0] - router_x, offset[1] - router_y
-        return router.x_mm + dx * self.pitch, router.y_mm + dy * self.pitch
+        x, y = place_of(kind)
+        place = self.geometry.beside((router.x_mm, router.y_mm), (x + east, y))
+        site = _Where(router.at, router.column, router.row)
+        self._join("port", router, self._add(f"{part_name(router.at)}.{name}", kind, spec, place, site))
 
     # -- one PE ----------------------------------------------------------------------------------------------
 
@@ -230,11 +200,9 @@ class _Builder:
         number, first, name = len(self.pes), len(self.nodes), str(pe)
         self.pes.append(pe)
         pe_spec = self._pe_spec(name)
-        left, top, right, bottom = PE_BLOCK
-        site = _Where(router.sip, router.cube, router.column, router.row)
+        site = _Where(pe, router.column, router.row)
         for unit in self.units:
-            dx, dy = unit.place or PE_BLOCK[:2]
-            place = self._in_cell(router, (left + dx * (right - left), top + dy * (bottom - top)))
+            place = self.geometry.in_pe((router.x_mm, router.y_mm), unit.name)
             spec = getattr(pe_spec, unit.part) if unit.part else self.spec.cube.noc
             self._add(f"{name}.{unit.name}", unit.name, spec, place, site, number, pe_spec)
         self._join("niu", router, self.nodes[first])
@@ -265,7 +233,7 @@ class _Builder:
         name: str,
         kind: str,
         spec: Any,
-        place: _Point,
+        place: Point,
         site: _Where = NOWHERE,
         pe: int = -1,
         pe_spec: PeSpec | None = None,
@@ -273,7 +241,9 @@ class _Builder:
         if name in self.overrides:
             spec = self._changed(name, kind, spec, self.overrides.pop(name))
         latency_ps = spec.router_ps if kind in ("router", "io_noc") else 0
-        node = Node(len(self.nodes), name, kind, spec, *place, *site, latency_ps, pe, pe_spec)
+        node = Node(
+            len(self.nodes), name, kind, spec, *place, site.at, site.column, site.row, latency_ps, pe, pe_spec
+        )
         self.nodes.append(node)
         return node
 
@@ -333,12 +303,6 @@ class _Builder:
 
     def _error(self, path: tuple[str, ...], message: str) -> ConfigError:
         return ConfigError(line(self._place_of(path), path, message))
-
-
-def _place(kind: str) -> _Point:
-    place = KINDS[kind].place
-    assert place is not None, kind
-    return place
 
 
 def _merged(below: Any, over: Any) -> Any:

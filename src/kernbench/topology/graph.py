@@ -12,7 +12,8 @@ from typing import Any
 
 from kernbench.config.schema import PeSpec, TopologySpec
 from kernbench.errors import UnknownNameError
-from kernbench.topology.ids import PeId
+from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.levels import Level, count_of, levels_of, number_of
 from kernbench.units import Rate
 from kernbench.wording import plural, quoted
 
@@ -21,11 +22,11 @@ from kernbench.wording import plural, quoted
 class Node:
     """A piece of hardware with a name.
 
-    ``sip``, ``cube`` (within its SIP) and ``pe`` (the PE *number* in the machine; ``graph.pes[pe]`` is its id) are
-    -1 where they do not apply. ``column`` and ``row`` are those of the router it is, or sits at, in the router
-    grid of its SIP (-1: none). ``x_mm`` grows to the east, ``y_mm`` to the south; both are the centre.
-    ``latency_ps`` is the time to pass through. ``spec`` is its part of the configuration, a ``config.schema`` class
-    that follows from ``kind``; ``pe_spec`` that of its whole PE.
+    ``at`` is the position of the part that it belongs to, with as many numbers as there are levels down to that;
+    ``pe`` the *number* of its PE in the machine (-1: none; ``graph.pes[pe]`` is its id). ``column`` and ``row`` are
+    those of the router it is, or sits at, in the router grid of its SIP (-1: none). ``x_mm`` grows to the east,
+    ``y_mm`` to the south; both are the centre. ``latency_ps`` is the time to pass through. ``spec`` is its part of the
+    configuration, a spec class that follows from ``kind``; ``pe_spec`` that of its whole PE.
     """
 
     index: int
@@ -34,8 +35,7 @@ class Node:
     spec: Any
     x_mm: float
     y_mm: float
-    sip: int = -1
-    cube: int = -1
+    at: At = ()
     column: int = -1
     row: int = -1
     latency_ps: int = 0
@@ -65,12 +65,16 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TopologyGraph:
-    """All nodes and edges of a machine, by index; ``pes`` lists the PEs by number. Nothing of it ever changes."""
+    """All nodes and edges of a machine, by index; ``pes`` lists the PEs by number. Nothing of it ever changes.
+
+    ``levels`` is its hierarchy, from the top.
+    """
 
     spec: TopologySpec
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     pes: tuple[PeId, ...]
+    levels: tuple[Level, ...] = field(init=False)
     _by_name: dict[str, int] = field(init=False)
     _by_kind: dict[str, tuple[Node, ...]] = field(init=False, default_factory=dict)
     _links: dict[int, dict[int, Edge]] = field(init=False, default_factory=dict)
@@ -85,6 +89,7 @@ class TopologyGraph:
             outward[edge.src].append(edge)
             inward[edge.dst].append(edge)
         indices = {
+            "levels": levels_of(self.spec),
             "_by_name": {node.name: node.index for node in self.nodes},
             "_out": outward,
             "_in": inward,
@@ -157,18 +162,20 @@ class TopologyGraph:
 
     def pe_number(self, pe: PeId) -> int:
         """The number of ``pe``; UnknownNameError says how many there are."""
-        sips, cubes, count = self.spec.system.sips.count, self.spec.sip.cubes.count, self.spec.cube.pes.count
-        if not (0 <= pe.sip < sips and 0 <= pe.cube < cubes and 0 <= pe.pe < count):
-            raise UnknownNameError(
-                f"unknown PE {str(pe)!r}; there are {plural(sips, 'SIP')} of {plural(cubes, 'cube')} of "
-                f"{plural(count, 'PE')}"
-            )
-        return (pe.sip * cubes + pe.cube) * count + pe.pe
+        if not all(0 <= index < level.count for level, index in zip(self.levels, pe, strict=True)):
+            counts = " of ".join(plural(level.count, level.title) for level in self.levels)
+            raise UnknownNameError(f"unknown PE {str(pe)!r}; there are {counts}")
+        return number_of(self.levels, pe)
 
-    def pes_of_sip(self, sip: int) -> range:
-        """The numbers of the PEs of one SIP."""
-        n_pes = self.n_pes // self.spec.system.sips.count
-        return range(sip * n_pes, (sip + 1) * n_pes)
+    def pes_of(self, at: At) -> range:
+        """The numbers of the PEs of the part at ``at``."""
+        n_pes = count_of(self.levels[len(at) :])
+        first = number_of(self.levels, at) * n_pes
+        return range(first, first + n_pes)
+
+    def node_of(self, at: At, name: str) -> Node:
+        """The node ``name`` of the part at ``at``."""
+        return self.node(f"{part_name(at)}.{name}")
 
     def niu_of(self, pe: int) -> int:
         """The node index of PE number ``pe``'s network interface: where its fabric traffic starts and ends."""

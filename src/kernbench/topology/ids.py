@@ -1,4 +1,7 @@
-"""PeId: which PE of which cube of which SIP; prints and parses as ``sip0.cube1.pe3``."""
+"""Positions and names of parts: a number for each level from the top, and PeId, the position of a PE.
+
+A part is called by its path: the cube at ``(0, 1)`` is ``sip0.cube1``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import NamedTuple
 from kernbench.errors import UnknownNameError
 from kernbench.wording import quoted
 
+At = tuple[int, ...]
+"""Where a part belongs: its number within its parent at each level, from the top down to its own."""
 _PE_NAME = re.compile(r"sip(\d{1,9})\.cube(\d{1,9})\.pe(\d{1,9})", re.ASCII)
 
 
@@ -35,4 +40,13 @@ class PeId(NamedTuple):
         return cls(*map(int, match.groups()))
 
     def __str__(self) -> str:
-        return f"sip{self.sip}.cube{self.cube}.pe{self.pe}"
+        return part_name(self)
+
+
+def part_name(at: At) -> str:
+    """The name of the part at ``at``: the beginning of the names of all nodes in it.
+
+    >>> part_name((0, 1))
+    'sip0.cube1'
+    """
+    return ".".join(f"{level}{index}" for level, index in zip(PeId._fields, at, strict=False))

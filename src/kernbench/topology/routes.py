@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from kernbench.errors import UsageError
 from kernbench.topology.graph import Edge, Node, TopologyGraph
+from kernbench.topology.ids import At
 from kernbench.units import Rate
 
 _IN_CUBE = ("niu", "hbm_ctrl", "sram", "m_cpu")
@@ -25,10 +26,11 @@ class Routes:
     def __init__(self, graph: TopologyGraph) -> None:
         self.graph = graph
         spec = graph.spec
-        self._width, self._height = spec.cube.pes.grid
-        self._columns = spec.sip.cubes.grid[0]
-        self._grid: dict[tuple[int, int, int], int] = {
-            (router.sip, router.column, router.row): router.index for router in graph.of_kind("router")
+        *_, cubes, pes = graph.levels
+        self._width, self._height = pes.grid
+        self._columns = cubes.grid[0]
+        self._grid: dict[tuple[At, int, int], int] = {
+            (router.at[:1], router.column, router.row): router.index for router in graph.of_kind("router")
         }
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
         self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
@@ -62,7 +64,7 @@ class Routes:
                 raise UsageError(f"{node.name} is no end point; routes lead between {', '.join(_ENDS)}")
         if src == dst:
             return ()
-        if a.kind in _IN_CUBE and b.kind in _IN_CUBE and a.sip == b.sip:
+        if a.kind in _IN_CUBE and b.kind in _IN_CUBE and a.at[:1] == b.at[:1]:
             return self._xy(a, b)
         return self._edges([*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))])
 
@@ -75,13 +77,13 @@ class Routes:
         """From ``a`` along its row to the column of ``b``, then along that to ``b``."""
         here, turn, there = (a.column, a.row), (b.column, a.row), (b.column, b.row)
         return (
-            self.graph.edge(a.index, self._grid[a.sip, *here]),
-            *self._straight(a.sip, here, turn),
-            *self._straight(a.sip, turn, there),
-            self.graph.edge(self._grid[a.sip, *there], b.index),
+            self.graph.edge(a.index, self._grid[a.at[:1], *here]),
+            *self._straight(a.at[:1], here, turn),
+            *self._straight(a.at[:1], turn, there),
+            self.graph.edge(self._grid[a.at[:1], *there], b.index),
         )
 
-    def _line(self, sip: int, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
+    def _line(self, sip: At, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
         """The edges between two routers of one row or column, through the ports where it crosses cubes."""
         path = [self._grid[sip, *here]]
         while here != there:
@@ -91,7 +93,7 @@ class Routes:
             here = step
         return self._edges(path)
 
-    def _ports_between(self, sip: int, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
+    def _ports_between(self, sip: At, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
         """The UCIe ports between two neighbouring routers: none in one cube, else the port of either."""
         cube_here, cube_there = self._cube(*here), self._cube(*there)
         if cube_here == cube_there:
@@ -103,33 +105,34 @@ class Routes:
     def _cube(self, column: int, row: int) -> int:
         return row // self._height * self._columns + column // self._width
 
-    def _port(self, sip: int, cube: int, side: str) -> int:
-        return self.graph.node(f"sip{sip}.cube{cube}.ucie_{side}").index
+    def _port(self, sip: At, cube: int, side: str) -> int:
+        return self.graph.node_of((*sip, cube), f"ucie_{side}").index
 
     def _way_out(self, node: Node) -> list[int]:
         """Nodes from an end point to the IO NoC of its SIP, by its own column; the host is its own way out."""
         if node.kind == "host":
             return [node.index]
-        noc = self.graph.node(f"sip{node.sip}.io_noc").index
+        sip = node.at[:1]
+        noc = self.graph.node_of(sip, "io_noc").index
         if node.kind == "io_cpu":
             return [node.index, noc]
-        path, row = [node.index, self._grid[node.sip, node.column, node.row]], node.row
+        path, row = [node.index, self._grid[sip, node.column, node.row]], node.row
         while row:
-            path += self._ports_between(node.sip, (node.column, row), (node.column, row - 1))
+            path += self._ports_between(sip, (node.column, row), (node.column, row - 1))
             row -= 1
-            path.append(self._grid[node.sip, node.column, row])
+            path.append(self._grid[sip, node.column, row])
         cube_column = node.column // self._width
-        io_port = self.graph.node(f"sip{node.sip}.io_ucie{self._io_ports.index(cube_column)}").index
-        return [*path, self._port(node.sip, cube_column, "n"), io_port, noc]
+        io_port = self.graph.node_of(sip, f"io_ucie{self._io_ports.index(cube_column)}").index
+        return [*path, self._port(sip, cube_column, "n"), io_port, noc]
 
     def _between(self, a: Node, b: Node) -> list[int]:
         """Nodes between the two ways out."""
-        node = self.graph.node
+        node_of, here, there = self.graph.node_of, a.at[:1], b.at[:1]
         if a.kind == "host":
-            return [node(f"sip{b.sip}.pcie_ep").index]
+            return [node_of(there, "pcie_ep").index]
         if b.kind == "host":
-            return [node(f"sip{a.sip}.pcie_ep").index]
-        if a.sip == b.sip:
+            return [node_of(here, "pcie_ep").index]
+        if here == there:
             return []
-        names = (f"sip{a.sip}.sip_port", "sip_switch", f"sip{b.sip}.sip_port")
-        return [node(name).index for name in names]
+        switch = self.graph.node("sip_switch").index
+        return [node_of(here, "sip_port").index, switch, node_of(there, "sip_port").index]

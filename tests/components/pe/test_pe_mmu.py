@@ -43,7 +43,7 @@ def make_mmu(make_pe):
 
     def make(segments=1, **mmu):
         pe = make_pe(mmu=mmu)
-        pe.graph.spec = SimpleNamespace(cube=SimpleNamespace(pes=SimpleNamespace(count=16)))
+        pe.graph.levels = [SimpleNamespace(count=16)]
         pe.pe_mmu.table = Paged(segments)
         pe.pe_mmu._held.clear()
         return pe

@@ -36,7 +36,7 @@ class Ranks:
         n_pes, asked = self.graph.n_pes, request.n_ranks
         if asked is None:
             settings = self.config.ccl.algorithms.get(request.algorithm or "")
-            return (settings and settings.world_size) or self.config.topology.cube.pes.count
+            return (settings and settings.world_size) or self.graph.levels[-1].count
         if not 1 <= asked <= n_pes:
             raise UsageError(f"--ranks {asked}: the machine has {plural(n_pes, 'PE')}; give 1 to {n_pes}")
         return asked

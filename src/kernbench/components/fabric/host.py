@@ -27,6 +27,8 @@ from kernbench.messages.fabric import (
 )
 from kernbench.messages.ipcq import QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
+from kernbench.topology.ids import At, part_name
+from kernbench.topology.levels import parts_of
 
 
 class HostCopy:
@@ -67,23 +69,23 @@ class Host(Component):
         super().__init__(site)
         self.params: HostSpec = site.node.spec
         self.dram = Server(self.params.dram_rate)
-        self.windows: dict[int, Credits] = {}
+        self.windows: dict[At, Credits] = {}
         self.jobs: dict[int, _Job] = {}
 
     def copy(self, pieces: Iterable[Piece], *, is_write: bool) -> HostCopy:
         """Start moving ``pieces``, the SIPs side by side; ``.done`` fires when the last byte is in place."""
-        by_sip: dict[int, list[Piece]] = {}
+        by_sip: dict[At, list[Piece]] = {}
         for piece in pieces:
-            by_sip.setdefault(self.graph.nodes[piece.owner].sip, []).append(piece)
+            by_sip.setdefault(self.graph.nodes[piece.owner].at[:1], []).append(piece)
         size = sum(piece.size_bytes for group in by_sip.values() for piece in group)
         copy = HostCopy(is_write=is_write, size_bytes=size, n_left=len(by_sip), engine=self.engine)
         if size == 0:
             copy.done.fire(self.engine.now_ps)
             return copy
         for sip, group in by_sip.items():
-            name = f"host.copy.sip{sip}"
+            name = f"host.copy.{part_name(sip)}"
             window = self.windows.setdefault(
-                sip, self.engine.credits(self.params.max_inflight_bytes, f"host window to sip{sip}")
+                sip, self.engine.credits(self.params.max_inflight_bytes, f"host window to {part_name(sip)}")
             )
             answers: Queue[Chunk] = self.engine.queue(None, f"{name}.answers")
             self.engine.process(self._ask(group, copy, window, answers), name)
@@ -149,9 +151,9 @@ class Host(Component):
 
     def launch(self, job: int, programs: Mapping[int, Sequence[CommandStream]], size_bytes: int) -> Signal:
         """Start ``programs`` (by PE number); the signal fires when all SIPs have reported completion."""
-        shares: dict[int, dict[int, Sequence[CommandStream]]] = {}
+        shares: dict[At, dict[int, Sequence[CommandStream]]] = {}
         for pe, streams in programs.items():
-            shares.setdefault(self.graph.pes[pe].sip, {})[pe] = streams
+            shares.setdefault(self.graph.pes[pe][:1], {})[pe] = streams
         return self._send(
             job,
             {
@@ -170,8 +172,8 @@ class Host(Component):
 
     def _map(self, job: int, mapping: TensorMapping, kind: type[MmuMapMsg]) -> Signal:
         messages, size_bytes, start_ps = {}, 0, self.engine.now_ps
-        for sip in range(self.graph.spec.system.sips.count):
-            pes = self.graph.pes_of_sip(sip)
+        for sip in parts_of(self.graph.levels[:1]):
+            pes = self.graph.pes_of(sip)
             share_bytes = map_bytes(kind, mapping, pes)
             size_bytes += share_bytes
             messages[sip] = kind(
@@ -184,9 +186,9 @@ class Host(Component):
     def queues(self, job: int, wiring: Wiring, kind: type[QueuesMsg]) -> Signal:
         """Install (or remove, by ``kind``) the queues of ``wiring``; the signal fires when all SIPs have reported."""
         graph, start_ps = self.graph, self.engine.now_ps
-        by_sip: dict[int, list[int]] = {}
+        by_sip: dict[At, list[int]] = {}
         for pe in sorted(wiring.pes):
-            by_sip.setdefault(graph.pes[pe].sip, []).append(pe)
+            by_sip.setdefault(graph.pes[pe][:1], []).append(pe)
         messages = {
             sip: kind(
                 job=job,
@@ -203,13 +205,13 @@ class Host(Component):
     def _send(
         self,
         job: int,
-        messages: Mapping[int, Request],
+        messages: Mapping[At, Request],
         finish: Callable[[], object] | None = None,
     ) -> Signal:
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""
         self.jobs[job] = _Job(self.engine.signal(), len(messages), finish)
         for sip, message in messages.items():
-            self.send_control(message, self.graph.node(f"sip{sip}.io_cpu").index)
+            self.send_control(message, self.graph.node_of(sip, "io_cpu").index)
         return self.jobs[job].done
 
     def _count_done(self, message: DoneMsg) -> None:

@@ -20,8 +20,7 @@ class IoCpu(ControlCpu):
 
     def share_of(self, pe: int) -> int:
         """The M_CPU of the PE's cube."""
-        at = self.graph.pes[pe]
-        return self.graph.node(f"sip{at.sip}.cube{at.cube}.m_cpu").index
+        return self.graph.node_of(self.graph.pes[pe][:-1], "m_cpu").index
 
     def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
         """A map carries every segment that the cube's PEs use."""

@@ -14,6 +14,7 @@ from kernbench.kinds import Kind
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import Chunk, MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Vc
 from kernbench.messages.oplog import OpCode
+from kernbench.topology.levels import number_of
 
 
 @COMPONENTS.register("m_cpu_v1")
@@ -77,12 +78,12 @@ class MCpu(ControlCpu):
         self.station.free(now_ps, record)
 
     def _table_packets(self, message: MmuMapMsg) -> Iterator[Piece]:
-        spec = self.graph.spec
-        cube = self.node.sip * spec.sip.cubes.count + self.node.cube
+        levels = self.graph.levels
+        cube = number_of(levels, self.node.at)
         mapping = message.mapping
         pieces = [mapping.directory_piece(cube)]
         if not isinstance(message, MmuUnmapMsg):
-            pieces.insert(0, mapping.leaf_piece(cube, spec.cube.pes.count))
+            pieces.insert(0, mapping.leaf_piece(cube, levels[-1].count))
         packet_bytes = self.site.noc.packet_bytes
         return chain.from_iterable(packets(piece, packet_bytes) for piece in pieces)
 

@@ -132,7 +132,7 @@ class PeMmu(Component):
         self.station.free(now_ps, record)
 
     def _entry_pieces(self, page: int) -> Iterator[Piece]:
-        cube, local_pe = divmod(self.pe, self.graph.spec.cube.pes.count)
+        cube, local_pe = divmod(self.pe, self.graph.levels[-1].count)
         return self.table.mapping_of(page).walk(page, cube, local_pe, self.params.walk_reads)
 
     def run(self) -> ProcessBody:
