@@ -8,10 +8,14 @@ that is not there, and not before: starting costs nothing.
 from __future__ import annotations
 
 import difflib
+import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Generic, TypeVar
 
@@ -143,6 +147,17 @@ def _is_near(name: str, known: str) -> bool:
     return starts_alike or difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio() > LOOKS_THE_SAME
 
 
+def mistake_in(path: Path, error: BaseException) -> str:
+    """The line of the file ``path`` that led to ``error``, and what that says."""
+    if isinstance(error, SyntaxError):
+        file = path if error.filename in (None, str(path.absolute())) else error.filename
+        place = f"{file}:{error.lineno}" if error.lineno else str(path)
+        return f"{place}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f":{f.lineno}" for f in reversed(frames) if Path(f.filename) == path.absolute()), "")
+    return f"{path}{line}: {error if isinstance(error, KernBenchError) else in_one_line(error)}"
+
+
 class Registry(Generic[T]):
     """Names of one kind of thing. Iterating gives the names, sorted; who asks for another loads entry points.
 
@@ -155,6 +170,23 @@ class Registry(Generic[T]):
         self.fits = fits
         self._entries: dict[str, T] = {}
         self._sources: dict[str, str] = {}
+        self._loaded: set[str] = set()
+        self.mistakes: dict[str, str] = {}
+
+    def load(self, package: str) -> Registry[T]:
+        """Import every module of ``package``, once, so that what is in it is registered; gives the registry.
+
+        A module that cannot be imported takes nothing from others: ``mistakes`` has its line, by the module's name,
+        and asking for a thing of that name raises it.
+        """
+        if package not in self._loaded:
+            self._loaded.add(package)
+            for finder, name, _ in pkgutil.iter_modules(import_module(package).__path__):
+                try:
+                    import_module(f"{package}.{name}")
+                except Exception as error:
+                    self.mistakes[name] = mistake_in(Path(finder.path) / f"{name}.py", error)  # type: ignore[union-attr]
+        return self
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator, or a call with the thing: enters it under ``name``.
@@ -198,6 +230,8 @@ class Registry(Generic[T]):
             del self._entries[name], self._sources[name]
 
     def __getitem__(self, name: str) -> T:
+        if name not in self and name in self.mistakes:
+            raise UsageError(self.mistakes[name])
         if name not in self:
             cure = did_you_mean(name, self._entries, listed_by="kernbench list")
             said = (f"unknown {self.kind} {quoted(name)}", cure, *load_entry_points())

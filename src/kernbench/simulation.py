@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from kernbench.device.measures import Measures
 from kernbench.device.open_device import OpenDevice
 from kernbench.dist.facade import add_distributed
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import KernBenchError, UnknownNameError, UsageError, in_one_line, is_of_a_program
+from kernbench.errors import UnknownNameError, UsageError, is_of_a_program
 from kernbench.given import whole
 from kernbench.lang.turn import Turn, in_turn
 from kernbench.limits import limited
@@ -36,7 +35,7 @@ from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window, measured_launches
 from kernbench.memory.watch import watch_of
-from kernbench.registry import did_you_mean, registering_from
+from kernbench.registry import did_you_mean, mistake_in, registering_from
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
 from kernbench.runs.result import Check, RunResult, peak_mb
@@ -367,7 +366,7 @@ def load_plugin(path: str | Path) -> None:
     except BaseException as error:
         if not is_of_a_program(error):
             raise
-        raise UsageError(_mistake_in(path, error)) from error
+        raise UsageError(mistake_in(path, error)) from error
 
 
 @contextmanager
@@ -380,14 +379,3 @@ def _importing_from(folder: str) -> Iterator[None]:
     finally:
         sys.path.remove(folder)
         sys.dont_write_bytecode = writes_none
-
-
-def _mistake_in(path: Path, error: BaseException) -> str:
-    """The line of ``path`` that led to ``error``, and what it says."""
-    if isinstance(error, SyntaxError):
-        file = path if error.filename in (None, str(path.absolute())) else error.filename
-        place = f"{file}:{error.lineno}" if error.lineno else str(path)
-        return f"{place}: {type(error).__name__}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    line = next((f":{f.lineno}" for f in reversed(frames) if Path(f.filename) == path.absolute()), "")
-    return f"{path}{line}: {error if isinstance(error, KernBenchError) else in_one_line(error)}"

@@ -7,12 +7,19 @@ from functools import cache, reduce
 
 import numpy as np
 
+from kernbench.bench.collectives.recording import record
+from kernbench.bench.collectives.row import Oracle
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
+from kernbench.config.load import load_config
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.simulation import Simulation, simulate
 from kernbench.theory.group import Group
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.max_plus import Finish, Schedule, evaluate
+from kernbench.theory.problem import Problem
+from kernbench.topology.builder import build_graph
 from kernbench.topology.ids import PeId
 from kernbench.torch.context import Context
 
@@ -54,6 +61,44 @@ def group_of(p: int) -> Group:
 def serves(name: str, p: int) -> bool:
     """Whether the algorithm ``name`` can serve :func:`group_of` ``p``."""
     return ALGORITHMS[name].refuses(group_of(p)) is None
+
+
+# -- theory -----------------------------------------------------------------------------------------------------------
+
+
+def problem_of(name: str, p: int, n_elem: int, **rings: int) -> Problem:
+    """In slots that hold 1024 elements of 4 B, eight in a ring, unless ``rings`` say otherwise."""
+    layout = ALGORITHMS[name].layout(group_of(p))
+    return Problem(
+        n_ranks=p, n_elem=n_elem, layout=layout, **{"item_bytes": 4, "slice_elems": 1024, "slots": 8, **rings}
+    )
+
+
+@cache
+def hardware(p: int):
+    """``p`` PEs with room for any rings: their configuration and graph."""
+    config = load_config("tiny", [*cube_of(p), "pe.tcm.size=1 MiB"])
+    return config, build_graph(config.topology)
+
+
+def schedule_of(name: str, problem: Problem) -> Schedule:
+    """That of the algorithm's kernel on fp32, as it is recorded."""
+    p, slot_bytes = problem.n_ranks, problem.slice_elems * problem.item_bytes
+    rings = {"slots": problem.slots, "slot_bytes": slot_bytes}
+    return record(*hardware(p), range(p), name, problem.n_elem, root=problem.root, **rings)
+
+
+def outcome(name: str, problem: Problem, model: IdealModel) -> Finish:
+    """What the recorded schedule comes to."""
+    return evaluate(schedule_of(name, problem), model)
+
+
+def oracle(name: str, problem: Problem, model: IdealModel) -> Oracle:
+    """The closed form where it holds, else what the recorded schedule comes to."""
+    closed = ALGORITHMS[name].closed_time(problem, model)
+    if closed is not None:
+        return Oracle(closed, "closed form")
+    return Oracle(outcome(name, problem, model).time, "max-plus")
 
 
 class Run:

@@ -12,9 +12,10 @@ import pytest
 
 from kernbench.analysis.breakdown import column
 from kernbench.bench.collectives.bench import CclBench
+from kernbench.bench.collectives.recording import record
 from kernbench.bench.collectives.request import Request
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
-from kernbench.ccl.communicator import Communicator, usable_slots
+from kernbench.ccl.communicator import Communicator
 from kernbench.config.load import load_config
 from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealQueues
@@ -25,7 +26,6 @@ from kernbench.messages.oplog import OpCode
 from kernbench.simulation import simulate
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Send, evaluate
-from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.topology.routes import Routes
 from kernbench.torch.context import Context
@@ -47,21 +47,6 @@ WORLDS = (1, 2, 3, 7, 8, 12, 16)
 def even_elems(p):
     """A size that all algorithms divide evenly among ``p`` ranks: in halves of parts, and in powers of two."""
     return 16 * p
-
-
-def schedule(communicator, name, n_elem):
-    """That of the kernel that the communicator runs."""
-    group, ring = communicator.group, communicator.install(name).ring
-    problem = Problem(
-        n_ranks=group.n_ranks,
-        n_elem=n_elem,
-        item_bytes=ITEM,
-        slice_elems=ring.slot_bytes // ITEM,
-        slots=usable_slots(name, ring),
-        root=0,
-        layout=ALGORITHMS[name].layout(group),
-    )
-    return SCHEDULES[name](problem)
 
 
 def run(communicator, name, n_elem):
@@ -115,7 +100,8 @@ def test_kernel_schedule_and_table_agree_on_what_each_link_of_the_ideal_machine_
     simulation = simulate("tiny", mode="data", overrides=cube_of(p), ideal=model)
     communicator = Communicator(simulation.device, range(p))
     run(communicator, name, n_elem)
-    scheduled = evaluate(schedule(communicator, name, n_elem), model)
+    config, graph = simulation.config, simulation.graph
+    scheduled = evaluate(record(config, graph, range(p), name, n_elem), model)
     carried = {(end.rank, end.peer.rank, end.name): size_bytes for end, size_bytes in sent.items()}
     assert by_pair(carried) == by_pair(scheduled.traffic)
     assert simulation.machine.time == scheduled.time
@@ -209,7 +195,7 @@ def test_a_machine_carries_the_tables_total_and_on_each_link_the_sum_of_messages
     p = len(pes)
     if ALGORITHMS[name].collective in ("reduce_scatter", "all_gather"):
         n_elem //= p
-    planned = schedule(communicator, name, n_elem)
+    planned = record(simulation.config, simulation.graph, pes, name, n_elem, **rings)
     before = Carried.by(simulation.machine)
     run(communicator, name, n_elem)
     carried = Carried.by(simulation.machine) - before
@@ -217,11 +203,10 @@ def test_a_machine_carries_the_tables_total_and_on_each_link_the_sum_of_messages
     assert carried.size_bytes == cost(name, p, sides(p), n_elem * ITEM).total
 
     graph, routes, wanted, payload = simulation.graph, Routes(simulation.graph), Counter(), Counter()
-    for rank, steps in enumerate(planned.programs):
+    for rank, steps in enumerate(planned):
         for send in (step for step in steps if isinstance(step, Send)):
-            size_bytes = (send.span[1] - send.span[0]) * planned.item_bytes
             for edge in routes.route(graph.niu_of(pes[rank]), graph.niu_of(pes[send.to])):
-                wanted[edge.index] += flits(simulation, size_bytes)
-                payload[edge.index] += size_bytes
+                wanted[edge.index] += flits(simulation, send.size_bytes)
+                payload[edge.index] += send.size_bytes
     assert carried.flits == wanted
     assert link_bytes(evaluate(planned, IdealModel(F(1), F(1), F(1))).traffic, pes, routes) == payload

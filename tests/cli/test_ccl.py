@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kernbench.bench.collectives.inputs import REDUCTIONS, Inputs, expected
 from kernbench.bench.collectives.request import COLLECTIVES, TYPES
-from kernbench.bench.collectives.row import CclRow, Half
+from kernbench.bench.collectives.row import CclRow, Half, Oracle
+from kernbench.bench.collectives.theory import Theory
 from kernbench.bench.collectives.volume import bus_factor
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
@@ -24,7 +25,6 @@ from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 from kernbench.reports.output import UNBOUNDED
 from kernbench.theory.ceilings import Line
-from kernbench.theory.closed_forms import Oracle
 from kernbench.units import Rate
 
 load_algorithms()
@@ -153,18 +153,11 @@ def test_times_have_as_many_digits_as_in_nccl_tests(time_us, text):
 
 
 def test_what_there_is_not_is_said_so():
-    nothing = replace(HALF, n_wrong=None, error_ps=None, stall_ps=None, credits_min=None, lines=())
-    row = replace(
-        ROW,
-        out_of_place=nothing,
-        in_place=None,
-        n_steps=None,
-        max_link_bytes=None,
-        bound_share=None,
-        oracle=None,
-    )
+    nothing = replace(HALF, n_wrong=None, stall_ps=None, credits_min=None, lines=())
+    row = replace(ROW, out_of_place=nothing, in_place=None, bound_share=None)
     cells = table(line_of(row))[0]
-    assert cells[5:] == ["2.50", "12.50", "18.75", *["N/A"] * 12, "125"]
+    theory = ["6", "1536", "N/A", "2.4988", "1.200"]
+    assert cells[5:] == ["2.50", "12.50", "18.75", *["N/A"] * 5, *theory, "N/A", "N/A", "125"]
 
 
 def test_the_sums_fail_with_a_row():
@@ -549,9 +542,7 @@ def test_each_checked_run_has_values_of_its_own(kernbench, monkeypatch):
 
 
 def test_an_error_against_theory_makes_the_exit_code_1_on_the_ideal_machine_only(kernbench, monkeypatch):
-    monkeypatch.setattr(
-        "kernbench.bench.collectives.theory.oracle", lambda *_: Oracle(Fraction(1), "max-plus")
-    )
+    monkeypatch.setattr(Theory, "oracle", Oracle(Fraction(1), "max-plus"))
     ran = kernbench("ccl", "all_reduce", *TINY, "--ideal")
     assert ran.code == 1
     assert "# Off their oracle     : 1 FAILED" in ran.out

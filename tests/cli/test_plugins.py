@@ -10,6 +10,7 @@ import pytest
 
 import kernbench.registry as registry_module
 from kernbench.bench import BENCHES
+from kernbench.ccl import algorithms
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.components.base import COMPONENTS
 from kernbench.errors import UnknownNameError, UsageError
@@ -21,7 +22,7 @@ from kernbench.testing import run, run_collective
 from kernbench.theory.group import COLLECTIVES
 
 ALGORITHM = '''"""All-gather in one step: everybody sends to everybody."""
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import block_of, read, receive, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
@@ -40,6 +41,13 @@ def to_everybody(src, dst, *, n_elem, slice_elems):
             write(dst, at, receive(f"from{k}", part, src))
 
 
+def closed_form(problem, model):
+    """Of one slice: all links carry it at once."""
+    if problem.n_elem > problem.slice_elems:
+        return None
+    return model.alpha + problem.size_bytes * model.beta
+
+
 def queues(group):
     return tuple(QueuePair(f"to{k}", f"from{k}", lambda r, n, k=k: (r + k) % n) for k in range(1, group.n_ranks))
 
@@ -48,9 +56,11 @@ ALGORITHMS.register("direct_all_gather")(
     Algorithm(
         collective="all_gather",
         kernel=to_everybody,
-        kernel_args=lambda n_ranks, n_elem: {"n_elem": n_elem},
         queues=queues,
         elems_sent=lambda n_ranks, n_elem: n_ranks * (n_ranks - 1) * n_elem,
+        closed_form=closed_form,
+        source="derived: a link for each pair",
+        small=Small(n_ranks=4, n_elem=16),
     )
 )
 '''
@@ -129,6 +139,88 @@ def test_an_algorithm_is_measured_by_name_and_is_right(kernbench, plugin):
     )
 
 
+MESSAGE_PS = 11_000 + 64 * 15.625  # alpha, and 16 elements of 4 B at 64 B/ns: see kernbench.ccl/1's "model"
+
+
+@pytest.mark.parametrize(
+    ("changes", "source"),
+    [
+        ({}, "closed form"),
+        ({"some": ("closed_form=closed_form,\n", "\n")}, "max-plus"),
+        ({"some": ("return model.alpha +", "return None and")}, "max-plus"),
+    ],
+)
+def test_an_algorithm_has_an_oracle_its_closed_form_or_what_its_kernel_was_seen_to_do(
+    kernbench, plugin, changes, source
+):
+    """On the ideal machine to the picosecond; on the real one as what it would take on links of its own."""
+    args = ("ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", plugin(**changes), *TINY)
+    ran = kernbench(*args, "--ideal", "--json", "-")
+    (row,) = json.loads(ran.out)["rows"]
+    assert (ran.code, row["oracle_ps"], row["oracle_source"]) == (0, MESSAGE_PS, source)
+    assert {half["error_ps"] for half in (row["out_of_place"], row["in_place"])} == {0}
+    assert (row["steps"], row["max_link_bytes"], row["total_bytes"]) == (1, 64, 4 * 3 * 64)
+    (row,) = json.loads(kernbench(*args, "--json", "-").out)["rows"]
+    half = row["out_of_place"]
+    assert half["error_ps"] == half["time_ps"] - row["oracle_ps"] > 0
+    assert (row["steps"], row["total_bytes"]) == (1, 4 * 3 * 64)
+
+
+def test_a_closed_form_that_is_wrong_is_found_on_the_ideal_machine(kernbench, plugin):
+    path = plugin(some=("model.alpha +", "2 * model.alpha +"))
+    args = ("ccl", "all_gather", "--algo", "direct_all_gather", "--plugin", path, *TINY)
+    ran = kernbench(*args, "--ideal")
+    assert ran.code == 1
+    assert "# Off their oracle     : 1 FAILED" in ran.out
+
+
+MISTAKES = {
+    "no small size": (
+        ("        small=Small(n_ranks=4, n_elem=16),\n", ""),
+        "Algorithm: there is no small size; write one for tests, at which closed_form holds, as in "
+        "small=Small(n_ranks=4, n_elem=64)",
+    ),
+    "no source": (
+        ('        source="derived: a link for each pair",\n', ""),
+        "Algorithm: closed_form has no source; write the literature that it is from, as in source='Patarasuk and Yuan "
+        "2009', or why none is known",
+    ),
+    "no Python": (("def queues(group):", "def queues(group:"), "SyntaxError: '(' was never closed"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_users_file_is_told_with_its_line_and_what_to_write(kernbench, plugin, mistake):
+    change, error = MISTAKES[mistake]
+    line = 28 if mistake == "no Python" else 33
+    ran = kernbench("ccl", "all_gather", *TINY, "--plugin", plugin(some=change))
+    assert (ran.code, ran.err) == (2, f"kernbench: mine.py:{line}: {error}\n")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_file_of_the_package_is_an_error_of_that_one_thing(
+    kernbench, tmp_path, monkeypatch, mistake
+):
+    """Whatever else is registered there is loaded, listed and run."""
+    change, error = MISTAKES[mistake]
+    (tmp_path / "direct_all_gather.py").write_text(ALGORITHM.replace(*change))
+    monkeypatch.setattr(algorithms, "__path__", [*algorithms.__path__, str(tmp_path)])
+    monkeypatch.setattr(ALGORITHMS, "_loaded", set())
+    monkeypatch.setattr(ALGORITHMS, "mistakes", {})
+    line = 28 if mistake == "no Python" else 33
+    text = f"{tmp_path / 'direct_all_gather.py'}:{line}: {error}"
+    assert load_algorithms().mistakes == {"direct_all_gather": text}
+    with pytest.raises(UsageError) as caught:
+        ALGORITHMS["direct_all_gather"]
+    assert str(caught.value) == text
+    ran = kernbench("ccl", "all_gather", *TINY, "--algo", "direct_all_gather")
+    assert (ran.code, ran.err) == (2, f"kernbench: {text}\n")
+    ran = kernbench("list", "algorithms")
+    assert (ran.code, ran.err) == (0, f"kernbench: {text}; the list is without it\n")
+    assert "ring_all_gather" in ran.out
+    assert kernbench("ccl", "all_gather", *TINY).code == 0
+
+
 def test_an_algorithm_is_drawn(kernbench, plugin):
     args = ("show", "tiny", "--ranks", "--algo", "direct_all_gather", "--plugin", plugin())
     ran = kernbench(*args, "-o", "mine.svg", "--json", "-")
@@ -140,8 +232,24 @@ def test_an_algorithm_is_drawn(kernbench, plugin):
     ElementTree.parse("mine.svg")
 
 
+BESIDE = """def beside(src, dst, *, n_elem):
+    for way in ("E", "W"):
+        if tl.neighbor(way) is not None:
+            tl.send_async(way, tl.load(src, shape=(n_elem,)))
+    for way in ("E", "W"):
+        if tl.neighbor(way) is not None:
+            tl.recv(way, (n_elem,), src.dtype.element_ty)
+
+
+"""
+
+
 def test_an_algorithm_of_the_grids_own_queues_is_drawn_too(kernbench, plugin):
-    path = plugin(some=("queues=queues,", "queues=lambda group: (), directions=('E', 'W'),"))
+    path = plugin(
+        some=("queues=queues,", "queues=lambda group: (), directions=('E', 'W'),"),
+        kernel=("kernel=to_everybody", "kernel=beside"),
+        body=("def queues", BESIDE + "def queues"),
+    )
     args = ("show", "tiny", "--ranks", "--algo", "direct_all_gather", "--plugin", path, "--json", "-")
     edges = json.loads(kernbench(*args).out)["ranks"]["edges"]
     assert [(edge["from"], edge["to"], edge["is_mutual"]) for edge in edges] == [(0, 1, True), (2, 3, True)]
@@ -188,7 +296,7 @@ def test_an_unknown_collective_is_refused_where_it_is_registered(kernbench, plug
     error = f"unknown collective {name!r}; {did_you_mean(name, COLLECTIVES)}"
     for command in (("list",), ("ccl", "all_gather", *TINY), ("show", "tiny", "--ranks")):
         ran = kernbench(*command, "--plugin", path)
-        assert (ran.code, ran.err) == (2, f"kernbench: mine.py:26: {error}\n")
+        assert (ran.code, ran.err) == (2, f"kernbench: mine.py:33: {error}\n")
     with pytest.raises(UsageError):
         load_plugin(path)
     with pytest.raises(UnknownNameError):
@@ -199,7 +307,7 @@ def test_a_name_that_ships_is_taken(kernbench, plugin):
     path = plugin(some=('"direct_all_gather"', '"ring_all_gather"'))
     ran = kernbench("list", "algorithms", "--plugin", path)
     error = "algorithm 'ring_all_gather' is registered already; give yours another name"
-    assert (ran.code, ran.err) == (2, f"kernbench: mine.py:25: {error}\n")
+    assert (ran.code, ran.err) == (2, f"kernbench: mine.py:32: {error}\n")
 
 
 def test_a_name_that_ships_is_the_users_mistake_even_if_the_users_file_was_first():
@@ -453,6 +561,12 @@ PAIRS = "it must give a tuple of QueuePairs, as in (QueuePair('next', 'prev', la
             "lambda n, e: 'many'",
             "elems_sent(4, 16) gives 'many'; it must give how many elements all ranks send, a whole number, 0 or more",
         ),
+        (
+            "closed_form",
+            "lambda problem, model: 1.5",
+            "closed_form(problem, idealmodel) gives 1.5; it must give a Fraction of picoseconds, or None where it does "
+            "not hold",
+        ),
         ("refuses", "lambda group: 5", "refuses(group) gives 5; it must give None, or the reason in a line"),
         (
             "refuses",
@@ -469,7 +583,8 @@ def test_a_function_of_an_algorithm_that_gives_something_else_is_named_with_its_
     if f"        {field}=" in text:
         text = "".join(line for line in text.splitlines(True) if not line.startswith(f"        {field}="))
     (tmp_path / "ours.py").write_text(text)
-    ran = kernbench("ccl", "all_gather", *TINY, "--algo", "direct_all_gather", "--plugin", "ours.py")
+    args = ("--algo", "direct_all_gather", "--plugin", "ours.py", *["--ideal"] * (field == "closed_form"))
+    ran = kernbench("ccl", "all_gather", *TINY, *args)
     line = 1 + text.splitlines().index(f"        **{{{field!r}: {given}}},")
     assert (ran.code, ran.err) == (
         2,
@@ -483,6 +598,13 @@ def test_a_function_of_an_algorithm_that_gives_something_else_is_named_with_its_
         ("kernel=5", "kernel must be a function, not 5"),
         ("kernel=int", "kernel must be a function, not <class 'int'>"),
         ("directions=5", "directions must be a tuple, as in ('E', 'W'), not 5"),
+        ("small=(4, 64)", MISTAKES["no small size"][1].removeprefix("Algorithm: ")),
+        ("source=5", MISTAKES["no source"][1].removeprefix("Algorithm: ")),
+        (
+            "closed_form=0",
+            "closed_form must be a function that gives a Fraction of picoseconds, or None where it does not hold, "
+            "not 0",
+        ),
         ("is_crossbar=5", "is_crossbar must be True or False, not 5"),
         ("refuses='no'", "refuses must be a function that gives None, or the reason in a line, not 'no'"),
     ],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any
+from fractions import Fraction
+from functools import partial
+from typing import Any, NamedTuple
 
 from kernbench.ccl.callback import Callback
 from kernbench.ccl.wiring import QueuePair, declared_joins
@@ -16,6 +15,8 @@ from kernbench.errors import UnknownNameError, UsageError
 from kernbench.given import whole
 from kernbench.registry import Registry, did_you_mean
 from kernbench.theory.group import COLLECTIVES, Collective, Group
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 from kernbench.wording import is_name, plural, quoted
 
 OPS = ("sum", "avg", "max", "min", "prod")
@@ -32,6 +33,23 @@ def nothing(group: Group) -> Mapping[str, Any]:
     return {}
 
 
+def vector(world_size: int, n_elem: int) -> Mapping[str, Any]:
+    """Arguments of a kernel on a vector: its elements."""
+    return {"n_elem": n_elem}
+
+
+def not_known(problem: Problem, model: IdealModel) -> Fraction | None:
+    """Closed form of an algorithm for which none is known."""
+    return None
+
+
+class Small(NamedTuple):
+    """A size that tests take: ``n_ranks`` PEs of a cube, as square as can be, and ``n_elem`` of the smaller buffer."""
+
+    n_ranks: int
+    n_elem: int
+
+
 def _arguments(given: Any) -> Mapping[str, Any]:
     found = dict(given)
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in found):
@@ -44,6 +62,12 @@ def _pairs(given: Any) -> tuple[QueuePair, ...]:
     if not all(isinstance(pair, QueuePair) for pair in pairs):
         raise TypeError
     return pairs
+
+
+def _time(given: Any) -> Fraction | None:
+    if not (given is None or (isinstance(given, (int, Fraction)) and given >= 0)):
+        raise TypeError
+    return None if given is None else Fraction(given)
 
 
 def _reason(given: Any) -> str | None:
@@ -61,6 +85,7 @@ _CALLBACKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         partial(whole, what="elems_sent"),
     ),
     "refuses": ("None, or the reason in a line", _reason),
+    "closed_form": ("a Fraction of picoseconds, or None where it does not hold", _time),
 }
 """What the functions of an algorithm give, and how it is read."""
 
@@ -76,18 +101,26 @@ class Algorithm:
     elements of the smaller buffer of a rank.
 
     ``queues(group)`` are the queues to install besides the grid's ``directions``. ``elems_sent(world_size, n_elem)`` is
-    what all ranks together send. ``refuses(group)`` says why it cannot serve a group (None: it can). ``is_crossbar``
-    says that its closed form is for one egress port per rank, not for a link to each peer.
+    what all ranks together send. ``refuses(group)`` says why it cannot serve a group (None: it can).
+
+    ``closed_form(problem, model)`` is the time in ps by theory, None where it does not hold; it is asked about two
+    ranks or more that move something, on links that are all alike. ``source`` is the literature that it is from, or
+    why there is none. ``is_crossbar`` says that it is for one egress port per rank, not for a link to each peer.
+    ``small`` is a size at which it holds, in one slice: what tests of the algorithm take.
 
     Raises:
         UnknownNameError: there is no such collective.
+        UsageError: the source or the small size is missing, or something is of another kind; says what to write.
     """
 
     collective: Collective
     kernel: Callable[..., None]
-    kernel_args: Callable[[int, int], Mapping[str, Any]]
     queues: Callable[[Group], tuple[QueuePair, ...]]
     elems_sent: Callable[[int, int], int]
+    source: str = ""
+    small: Small | None = None
+    closed_form: Callable[[Problem, IdealModel], Fraction | None] = field(default=not_known)
+    kernel_args: Callable[[int, int], Mapping[str, Any]] = field(default=vector)
     directions: tuple[str, ...] = ()
     layout: Callable[[Group], Mapping[str, Any]] = field(default=nothing)
     refuses: Callable[[Group], str | None] = field(default=everybody)
@@ -103,6 +136,18 @@ class Algorithm:
     def serves_any(self) -> bool:
         """Whether it refuses no group, of whatever shape and number."""
         return isinstance(self.refuses, Callback) and self.refuses.function is everybody
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether a closed form is stated."""
+        return isinstance(self.closed_form, Callback) and self.closed_form.function is not not_known
+
+    def closed_time(self, problem: Problem, model: IdealModel) -> Fraction | None:
+        """Time by the closed form, in ps; None where that does not hold, or was not made for."""
+        is_nothing = problem.n_ranks == 1 or (problem.n_elem == 0 and self.collective != "barrier")
+        if is_nothing or model.ways or model.is_crossbar != self.is_crossbar:
+            return None
+        return self.closed_form(problem, model)
 
     def __post_init__(self) -> None:
         if self.collective not in COLLECTIVES:
@@ -127,6 +172,16 @@ class Algorithm:
             )
         if not isinstance(self.is_crossbar, bool):
             raise UsageError(f"Algorithm: is_crossbar must be True or False, not {quoted(self.is_crossbar)}")
+        if not is_name(self.source):
+            raise UsageError(
+                "Algorithm: closed_form has no source; write the literature that it is from, as in source='Patarasuk "
+                "and Yuan 2009', or why none is known"
+            )
+        if not isinstance(self.small, Small):
+            raise UsageError(
+                "Algorithm: there is no small size; write one for tests, at which closed_form holds, as in "
+                "small=Small(n_ranks=4, n_elem=64)"
+            )
 
     def pairs(self, group: Group) -> tuple[QueuePair, ...]:
         """The queues of a group, which can be joined.
@@ -154,13 +209,9 @@ ALGORITHMS: Registry[Algorithm] = Registry(
 )
 
 
-@cache
 def load_algorithms() -> Registry[Algorithm]:
-    """Import every algorithm of the package, so that it is registered; gives the registry."""
-    package = importlib.import_module("kernbench.ccl.algorithms")
-    for module in pkgutil.iter_modules(package.__path__, "kernbench.ccl.algorithms."):
-        importlib.import_module(module.name)
-    return ALGORITHMS
+    """The registry, with every algorithm of the package in it that is without a mistake."""
+    return ALGORITHMS.load("kernbench.ccl.algorithms")
 
 
 def require_served(name: str, group: Group) -> Algorithm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -52,8 +52,7 @@ def command(
     if what is not None and what not in SECTIONS:
         raise UnknownNameError(f"cannot list {quoted(what)}; {did_you_mean(what, SECTIONS)}")
     load_plugins(plugin or ())
-    for line in load_entry_points():
-        print(f"kernbench: {line}; the list is without it", file=sys.stderr)
+    _left_out(load_entry_points())
     found = {name: SECTIONS[name].rows() for name in ([what] if what else SECTIONS)}
     if json is not None:
         from kernbench.config.load import load_config
@@ -62,6 +61,12 @@ def command(
         write_json(json, {"schema": SCHEMA, "config_sha256": config_sha256(load_config()), **found})
     if json != STDOUT:
         _print(found)
+
+
+def _left_out(mistakes: Iterable[str]) -> None:
+    """Tell of what could not be loaded."""
+    for line in mistakes:
+        print(f"kernbench: {line}; the list is without it", file=sys.stderr)
 
 
 def _benches() -> list[dict[str, Any]]:
@@ -116,6 +121,7 @@ def _algorithms() -> list[dict[str, Any]]:
     from kernbench.topology.builder import build_graph
 
     algorithms, spec = load_algorithms(), load_config().topology
+    _left_out(algorithms.mistakes.values())
     pes = build_graph(spec).pes
     groups = [group_of(spec, pes, range(n)) for n in range(1, len(pes) + 1)]
     return [

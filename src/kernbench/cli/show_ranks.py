@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernbench.ccl.algorithm import ALGORITHMS, require_served
+from kernbench.bench.collectives.recording import record
+from kernbench.ccl.algorithm import require_served
 from kernbench.ccl.selection import select
-from kernbench.ccl.wiring import declared_joins, grid_joins
-from kernbench.config.schema import Config, TopologySpec
+from kernbench.config.schema import Config
+from kernbench.dtypes import int8
 from kernbench.errors import UsageError
 from kernbench.records import Hidden
 from kernbench.reports.ranks import RankEdge, draw_ranks
-from kernbench.theory.group import Group, group_of
+from kernbench.theory.group import group_of
 from kernbench.theory.max_plus import Send
-from kernbench.theory.schedules import SCHEDULES, Problem
 from kernbench.topology.builder import build_graph
 from kernbench.topology.routes import Routes
 from kernbench.wording import plural
@@ -44,7 +44,14 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
     group = group_of(config.topology, graph.pes, pes)
     name = algorithm or select(config.ccl, "all_reduce", group, 0)
     require_served(name, group)
-    pairs = directed_pairs(name, group, config.topology)
+    n = group.n_ranks
+    programs = record(
+        config, graph, pes, name, 2 * n, dtype=int8
+    )  # so that each rank has a part of each half
+    sends = (
+        (rank, step.to) for rank, steps in enumerate(programs) for step in steps if isinstance(step, Send)
+    )
+    pairs = list(dict.fromkeys(sends))
     routes, shared, edges = Routes(graph), Counter[int](), []
     for a, b in pairs:
         route = routes.route(graph.niu_of(pes[a]), graph.niu_of(pes[b]))
@@ -59,31 +66,6 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
         edges=tuple(edges),
         svg=draw_ranks(graph, title, pes, edges),
     )
-
-
-def directed_pairs(name: str, group: Group, spec: TopologySpec) -> list[tuple[int, int]]:
-    """Who sends to whom, as the algorithm's schedule says; of one without, who has a queue to whom."""
-    n, algorithm = group.n_ranks, ALGORITHMS[name]
-    if name in SCHEDULES:
-        problem = Problem(
-            n_ranks=n,
-            n_elem=n * n,
-            item_bytes=1,
-            slice_elems=n * n,
-            slots=8,
-            layout=algorithm.layout(group),
-        )
-        programs = SCHEDULES[name](problem).programs
-        sends = [
-            (rank, step.to) for rank, steps in enumerate(programs) for step in steps if isinstance(step, Send)
-        ]
-        return list(dict.fromkeys(sends))
-    joins = [
-        *grid_joins(spec, group.coords, algorithm.directions),
-        *declared_joins(algorithm.queues(group), n),
-    ]
-    pairs = [(a, b) for (a, _), (b, _) in joins]
-    return list(dict.fromkeys([*pairs, *((b, a) for a, b in pairs)]))
 
 
 def print_ranks(output: Output, view: RanksView) -> None:

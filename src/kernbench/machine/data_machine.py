@@ -154,7 +154,7 @@ class DataMachine(Hardware):
     """A device that computes values only (see :class:`~kernbench.device.protocol.Device`)."""
 
     mode = "data"
-    program_kind: type[ImmediateProgram] = ImmediateProgram
+    program_kind: Callable[..., ImmediateProgram] = ImmediateProgram
     now_ps = 0
     is_stopped = False
     executor: ImmediateExecutor

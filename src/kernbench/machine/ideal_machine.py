@@ -191,7 +191,7 @@ class IdealMachine(DataMachine):
     """A device on which only what ``model`` names takes time; ``time`` is what the last launch took, in ps."""
 
     mode = "ideal"
-    program_kind = IdealProgram
+    program_kind: Callable[..., ImmediateProgram] = IdealProgram
     queues: IdealQueues
 
     def __init__(

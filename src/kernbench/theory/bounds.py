@@ -15,7 +15,7 @@ from typing import NamedTuple
 from kernbench.messages.ipcq import Wiring
 from kernbench.theory.group import Collective, Group
 from kernbench.theory.ideal import IdealModel
-from kernbench.theory.schedules import Problem
+from kernbench.theory.problem import Problem
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.routes import Routes
 from kernbench.units import PS_PER_NS

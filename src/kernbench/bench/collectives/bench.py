@@ -18,7 +18,7 @@ from kernbench.bench.collectives.volume import Volume
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
 from kernbench.ccl.selection import select
 from kernbench.config.schema import Config
-from kernbench.errors import CapacityError, UnknownNameError, UsageError
+from kernbench.errors import CapacityError, KernBenchError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.wording import plural, quoted
 
@@ -46,6 +46,8 @@ class CclBench:
     def _able(self) -> tuple[str, ...]:
         """The algorithms of the collective that can serve the ranks: the one asked for, or all."""
         request, group, of_it = self.request, self.ranks.group, algorithms_of(self.request.collective)
+        if request.algorithm in ALGORITHMS.mistakes:
+            require_served(request.algorithm, group)
         if request.algorithm is not None and request.algorithm not in ALGORITHMS:
             cure = did_you_mean(request.algorithm, of_it)
             raise UnknownNameError(
@@ -88,7 +90,7 @@ class CclBench:
         theory, volume = Theory(case), case.volume
         first = measure(case, theory, is_in_place=False)
         second = None if request.collective == "barrier" else measure(case, theory, is_in_place=True)
-        found, bound = theory.outcome, theory.bound
+        bound = theory.bound
         return CclRow(
             algorithm=case.name,
             size_bytes=volume.larger_bytes,
@@ -98,7 +100,7 @@ class CclBench:
             root=request.root if request.collective in ROOTED else None,
             out_of_place=first,
             in_place=second,
-            n_steps=None if found is None else found.n_steps,
+            n_steps=theory.outcome.n_steps,
             max_link_bytes=theory.max_link_bytes,
             total_bytes=case.algorithm.elems_sent(self.ranks.group.n_ranks, volume.n_elem)
             * case.dtype.size_bytes,
@@ -143,13 +145,14 @@ class CclBench:
         """What ``ccl.yaml`` selects, and what theory prefers to the algorithm ``name``, if that is another."""
         request, group = self.request, self.ranks.group
         able = [other for other in algorithms_of(request.collective) if not ALGORITHMS[other].refuses(group)]
-        cases = [Case(request, self.ranks, other, size_bytes) for other in able]
-        estimates = {case.name: Theory(case).estimate_ps for case in cases}
-        known = {other: estimate for other, estimate in estimates.items() if estimate is not None}
+        estimates: dict[str, Fraction] = {}
+        for other in able:
+            with suppress(KernBenchError):  # what cannot run here is no rival
+                estimates[other] = Theory(Case(request, self.ranks, other, size_bytes)).estimate_ps
         found = []
         with suppress(UsageError):  # what is selected cannot serve these ranks
             found.append(self._selected(size_bytes))
-        if name in known:
-            best = min(known, key=lambda other: (known[other], other))
-            found += [best] if WORTH_SAYING * known[best] <= known[name] else []
+        if name in estimates:
+            best = min(estimates, key=lambda other: (estimates[other], other))
+            found += [best] if WORTH_SAYING * estimates[best] <= estimates[name] else []
         return [other for other in dict.fromkeys(found) if other not in (None, name)]

@@ -32,7 +32,7 @@ def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
         for ring in case.rings:
             ring.least_credits = ring.depth
         times.append(run.once())
-    time_ps, oracle = times[-1], theory.oracle
+    time_ps = times[-1]
     algbw = case.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
     window_ps, stalled_ps = run.window_ps, stall_ps(case.simulation.machine)
     credits_min, allowed = least_credits(case.rings), lines(case, theory)
@@ -43,7 +43,7 @@ def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
         algbw=float(algbw),
         busbw=float(algbw * bus_factor(request.collective, case.ranks.group.n_ranks)),
         n_wrong=run.n_wrong(),  # runs again, if more than one is to be checked
-        error_ps=None if oracle is None else time_ps - oracle.time,
+        error_ps=time_ps - theory.oracle.time,
         stall_ps=stalled_ps,
         credits_min=credits_min,
         lines=allowed,

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PlainSerializer
 
 from kernbench.records import Hidden, derive
 from kernbench.theory.ceilings import Line
-from kernbench.theory.closed_forms import Oracle
+
+
+class Oracle(NamedTuple):
+    """A time in ps, and what says so."""
+
+    time: Fraction
+    source: Literal["closed form", "max-plus"]
 
 
 def _number(exact: Fraction) -> int | float:
@@ -59,7 +65,7 @@ class Half:
     algbw: float
     busbw: float
     n_wrong: int | None
-    error_ps: Exact | None
+    error_ps: Exact
     stall_ps: int | None
     credits_min: int | None
     lines: Annotated[tuple[Line, ...], PlainSerializer(_lines_by_level, return_type=dict[str, LineRow])]
@@ -83,19 +89,18 @@ class CclRow:
     root: int | None
     out_of_place: Half
     in_place: Half | None
-    n_steps: Annotated[int | None, Field(serialization_alias="steps")]
-    max_link_bytes: int | None
+    n_steps: Annotated[int, Field(serialization_alias="steps")]
+    max_link_bytes: int
     total_bytes: int
     bound_ps: Exact
     bound_share: float | None
-    oracle: Hidden[Oracle | None]
-    oracle_ps: Exact | None = field(init=False, default=None)
-    oracle_source: str | None = field(init=False, default=None)
+    oracle: Hidden[Oracle]
+    oracle_ps: Exact = field(init=False, default=Fraction(0))
+    oracle_source: str = field(init=False, default="")
     host_s: float
 
     def __post_init__(self) -> None:
-        if self.oracle is not None:
-            derive(self, oracle_ps=self.oracle.time, oracle_source=self.oracle.source)
+        derive(self, oracle_ps=self.oracle.time, oracle_source=self.oracle.source)
 
     @property
     def halves(self) -> tuple[Half, ...]:

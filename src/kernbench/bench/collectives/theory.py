@@ -7,12 +7,13 @@ from functools import cached_property
 
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import REDUCING
+from kernbench.bench.collectives.recording import record
+from kernbench.bench.collectives.row import Oracle
 from kernbench.ccl.communicator import usable_slots
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
-from kernbench.theory.closed_forms import Oracle, oracle
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Finish, Schedule, Send, evaluate
-from kernbench.theory.schedules import SCHEDULES, Problem
+from kernbench.theory.problem import Problem
 from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.units import PS_PER_NS
 
@@ -27,7 +28,7 @@ class Theory:
 
     @cached_property
     def problem(self) -> Problem:
-        """What the oracle is asked."""
+        """Problem that the closed form and the bound are asked about."""
         case, group = self.case, self.ranks.group
         ring, item_bytes = case.wiring.ring, case.dtype.size_bytes
         return Problem(
@@ -41,54 +42,62 @@ class Theory:
         )
 
     @cached_property
-    def schedule(self) -> Schedule | None:
-        """What the algorithm sends and receives; None for one of the user's."""
-        make = SCHEDULES.get(self.case.name)
-        return None if make is None else make(self.problem)
+    def schedule(self) -> Schedule:
+        """Steps of the algorithm's kernel on each rank."""
+        case, request = self.case, self.request
+        return record(
+            self.ranks.config,
+            self.ranks.graph,
+            self.ranks.pes,
+            case.name,
+            case.volume.n_elem,
+            dtype=case.dtype,
+            op=request.op,
+            root=request.root,
+            buffer_kind=request.buffer,
+        )
 
     @cached_property
     def model(self) -> IdealModel:
         """What messages and sums take: on the ideal machine by its data sheet, on the real one by the routes."""
-        if self.request.is_ideal or self.schedule is None:
+        if self.request.is_ideal:
             return self.case.model
         pairs = {
             (rank, step.to)
-            for rank, steps in enumerate(self.schedule.programs)
+            for rank, steps in enumerate(self.schedule)
             for step in steps
             if isinstance(step, Send)
         }
         return self.ranks.machine_model_of(self.case.name, pairs)
 
     @cached_property
-    def outcome(self) -> Finish | None:
+    def outcome(self) -> Finish:
         """What the schedule comes to."""
-        return None if self.schedule is None else evaluate(self.schedule, self.model)
+        return evaluate(self.schedule, self.model)
 
     @cached_property
-    def oracle(self) -> Oracle | None:
-        """What theory says; nothing of an average, which divides as it likes."""
-        if self.request.op == "avg" and self.request.collective in REDUCING:
-            return None
-        return oracle(self.case.name, self.problem, self.model)
+    def oracle(self) -> Oracle:
+        """The closed form if one holds, else what the schedule comes to; no closed form knows an average's division."""
+        is_average = self.request.op == "avg" and self.request.collective in REDUCING
+        closed = None if is_average else self.case.algorithm.closed_time(self.problem, self.model)
+        return Oracle(self.outcome.time, "max-plus") if closed is None else Oracle(closed, "closed form")
 
     @cached_property
-    def max_link_bytes(self) -> int | None:
+    def max_link_bytes(self) -> int:
         """Payload on the busiest link: of the machine's by the routes, or of the ideal machine's."""
-        if self.outcome is None:
-            return None
         traffic = self.outcome.traffic
         if self.request.is_ideal:
             return busiest(traffic, is_crossbar=self.case.model.is_crossbar)
         return max(link_bytes(traffic, self.ranks.pes, self.ranks.routes).values(), default=0)
 
     @cached_property
-    def estimate_ps(self) -> Fraction | None:
-        """What the case takes at least, by theory: its oracle, or what its busiest link needs; None without an oracle.
+    def estimate_ps(self) -> Fraction:
+        """What the case takes at least, by theory: its oracle, or what its busiest link needs.
 
         An oracle gives every pair of ranks links of its own; on the machine they share those of their routes.
         """
-        if self.oracle is None or self.outcome is None or self.request.is_ideal:
-            return None if self.oracle is None else self.oracle.time
+        if self.request.is_ideal:
+            return self.oracle.time
         edges = self.ranks.graph.edges
         moved = link_bytes(self.outcome.traffic, self.ranks.pes, self.ranks.routes)
         rated = ((size_bytes, edges[index].rate) for index, size_bytes in moved.items())

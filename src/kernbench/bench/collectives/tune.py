@@ -140,19 +140,13 @@ class Tuner:
             against = min(rivals, key=lambda timing: timing.time_ps, default=None)
             case = Case(request, self.ranks, name, size)
             try:
-                timing = self._estimate(case) if self.by_theory else time_of(case, against)
+                timing = Timing(Theory(case).estimate_ps, 0) if self.by_theory else time_of(case, against)
             except CapacityError as error:
                 left_out[name] = str(error)
                 continue
             if timing is not None:
                 found[name] = timing
         return {name: timing.time_ps for name, timing in found.items()}
-
-    @staticmethod
-    def _estimate(case: Case) -> Timing | None:
-        """What theory says of a case; None if it says nothing."""
-        estimate_ps = Theory(case).estimate_ps
-        return None if estimate_ps is None else Timing(estimate_ps, 0)
 
 
 def _fastest(size_bytes: int, times: Mapping[str, Fraction], before: Sequence[Fastest]) -> Fastest:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import whole
 from kernbench.ccl.kernels.trees import binomial, broadcast
 from kernbench.ccl.orders import power_queues
+from kernbench.theory.closed_forms import lock_step
 
 
 def binomial_broadcast(src: Any, dst: Any, *, n_elem: int, root: int, slice_elems: int) -> None:
@@ -26,9 +27,11 @@ ALGORITHMS.register("binomial_broadcast")(
     Algorithm(
         collective="broadcast",
         kernel=binomial_broadcast,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=power_queues,
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
         is_crossbar=True,
+        closed_form=lambda problem, model: lock_step(problem, model, 0),
+        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): binomial tree",
+        small=Small(n_ranks=8, n_elem=16),
     )
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import rings_of
 from kernbench.ccl.kernels.rings import all_gather_on, go_round
 from kernbench.ccl.kernels.spans import block_of
 from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
 from kernbench.lang import tl
+from kernbench.theory.closed_forms import bucket_blocks
 
 
 def bucket_all_gather(
@@ -34,10 +36,12 @@ ALGORITHMS.register("bucket_all_gather")(
     Algorithm(
         collective="all_gather",
         kernel=bucket_all_gather,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=axis_queues(torus_places),
         layout=axis_layout(torus_places),
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
         refuses=no_rectangle,
+        closed_form=partial(bucket_blocks, is_reducing=False),
+        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus; derived: slices of the second axis",
+        small=Small(n_ranks=8, n_elem=64),
     )
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import rings_of
 from kernbench.ccl.kernels.rings import reduce_on_ring
 from kernbench.ccl.kernels.spans import MOST_IN_TCM, block_of, finish, read, unfinished, whole, write
 from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
+from kernbench.theory.closed_forms import bucket_blocks
 
 
 def bucket_reduce_scatter(
@@ -49,10 +51,12 @@ ALGORITHMS.register("bucket_reduce_scatter")(
     Algorithm(
         collective="reduce_scatter",
         kernel=bucket_reduce_scatter,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=axis_queues(torus_places),
         layout=axis_layout(torus_places),
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
         refuses=no_rectangle,
+        closed_form=partial(bucket_blocks, is_reducing=True),
+        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus; derived: slices of the first axis",
+        small=Small(n_ranks=8, n_elem=64),
     )
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.rings import ring_of
 from kernbench.ccl.kernels.spans import whole
 from kernbench.ccl.kernels.trees import reduce
 from kernbench.ccl.orders import ring_layout, ring_queues
+from kernbench.theory.closed_forms import chain
 
 
 def chain_reduce(
@@ -29,9 +30,11 @@ ALGORITHMS.register("chain_reduce")(
     Algorithm(
         collective="reduce",
         kernel=chain_reduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
+        closed_form=lambda problem, model: chain(problem, model, model.gamma),
+        source="Pjesivac-Grbovic et al. 2007, Cluster Computing 10(2): pipeline",
+        small=Small(n_ranks=5, n_elem=16),
     )
 )

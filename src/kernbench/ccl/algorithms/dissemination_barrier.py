@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.orders import n_powers, power_queues
 from kernbench.lang import tl
 
@@ -28,5 +28,8 @@ ALGORITHMS.register("dissemination_barrier")(
         queues=power_queues,
         elems_sent=lambda world_size, n_elem: 0,
         is_crossbar=True,
+        closed_form=lambda problem, model: n_powers(problem.n_ranks) * model.alpha,
+        source="Hensgen, Finkel and Manber 1988, IJPP 17(1): dissemination barrier",
+        small=Small(n_ranks=9, n_elem=0),
     )
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import Span, in_turn, late, slices, split
 from kernbench.ccl.kernels.trees import ahead_of, depth_in, tree_of, tree_turns
 from kernbench.ccl.orders import Parents, double_parents, tree_queues
+from kernbench.theory.closed_forms import parts_of
 from kernbench.theory.group import Group
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 
 
 def double_binary_tree_allreduce(
@@ -38,15 +42,28 @@ def layout(group: Group) -> dict[str, tuple[Parents, Parents]]:
     return {"trees": double_parents(group)}
 
 
+def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
+    """``2 (alpha + c beta) + c gamma``, c = n/2, of two ranks, each of them the root of one half.
+
+    Conditions: both halves are one slice. Of more ranks no exact form is known: a rank's one engine serves both trees.
+    """
+    halves = parts_of(problem, 2)
+    if problem.n_ranks != 2 or halves is None or halves.n_slices > 1:
+        return None
+    return 2 * (model.alpha + halves.size_bytes * model.beta) + halves.size_bytes * model.gamma
+
+
 ALGORITHMS.register("double_binary_tree_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=double_binary_tree_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=lambda group: tuple(
             pair for t, parents in enumerate(double_parents(group)) for pair in tree_queues(parents, f"{t}.")
         ),
         layout=layout,
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+        closed_form=closed_form,
+        source="Sanders, Speck and Traeff 2009, Parallel Computing 35(12): two trees",
+        small=Small(n_ranks=2, n_elem=64),
     )
 )

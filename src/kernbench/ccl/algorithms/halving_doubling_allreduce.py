@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import (
     MOST_IN_TCM,
     Span,
@@ -23,6 +24,8 @@ from kernbench.ccl.orders import exchange_queues, n_powers
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
 from kernbench.theory.group import Group
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 
 
 def halving_doubling_allreduce(
@@ -111,13 +114,27 @@ def queues(group: Group) -> tuple[QueuePair, ...]:
     return (*exchange_queues(q), fold)
 
 
+def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
+    """``2 L alpha + 2 n (p-1)/p beta + n (p-1)/p gamma``, L = log2 p.
+
+    Conditions: p is a power of two and divides the elements, and half the vector is one slice.
+    """
+    n_steps, p = problem.n_ranks.bit_length() - 1, problem.n_ranks
+    if p != 1 << n_steps or problem.n_elem % p or problem.n_elem > 2 * problem.slice_elems:
+        return None
+    most = Fraction(problem.size_bytes * (p - 1), p)
+    return 2 * n_steps * model.alpha + most * (2 * model.beta + model.gamma)
+
+
 ALGORITHMS.register("halving_doubling_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=halving_doubling_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=queues,
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         is_crossbar=True,
+        closed_form=closed_form,
+        source="Rabenseifner 2004, ICCS: recursive halving and doubling",
+        small=Small(n_ranks=8, n_elem=64),
     )
 )

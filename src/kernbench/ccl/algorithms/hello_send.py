@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import read, receive, whole, write
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
@@ -32,9 +32,11 @@ ALGORITHMS.register("hello_send")(
     Algorithm(
         collective="send_recv",
         kernel=hello_send,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=lambda group: (QueuePair("out", "in", lambda rank, n_ranks: None if rank else 1),),
         elems_sent=lambda world_size, n_elem: n_elem,
         refuses=refuses,
+        closed_form=lambda problem, model: problem.size_bytes * model.beta + model.alpha,
+        source="Hockney 1994, Parallel Computing 20(3): a message of n bytes takes alpha + n beta",
+        small=Small(n_ranks=2, n_elem=16),
     )
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
 from kernbench.ccl.orders import axis_layout, axis_queues, level_places, ragged_levels
+from kernbench.theory.closed_forms import buckets
 
 
 def hierarchical_allreduce(
@@ -32,10 +33,12 @@ ALGORITHMS.register("hierarchical_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=hierarchical_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=axis_queues(level_places),
         layout=axis_layout(level_places),
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=ragged_levels,
+        closed_form=buckets,
+        source="Chan, Heimlich, Purkayastha and van de Geijn 2007, CCPE 19(13): bucket in each dimension",
+        small=Small(n_ranks=4, n_elem=64),
     )
 )

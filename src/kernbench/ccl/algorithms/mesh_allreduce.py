@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
 from kernbench.ccl.orders import axis_layout, axis_queues, mesh_places, no_rectangle
+from kernbench.theory.closed_forms import buckets
 
 
 def mesh_allreduce(
@@ -32,10 +33,12 @@ ALGORITHMS.register("mesh_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=mesh_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=axis_queues(mesh_places),
         layout=axis_layout(mesh_places),
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=no_rectangle,
+        closed_form=buckets,
+        source="Barnett, Littlefield, Payne and van de Geijn 1993, IPPS: global combine on a mesh",
+        small=Small(n_ranks=8, n_elem=64),
     )
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import MOST_IN_TCM, block_of, copy, read, receive, write
 from kernbench.ccl.orders import even_blocks
 from kernbench.ccl.wiring import QueuePair
 from kernbench.lang import tl
+from kernbench.theory.closed_forms import parts_of
 from kernbench.theory.group import Group
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 
 
 def pairwise_all_to_all(src: Any, dst: Any, *, n_each: int, slice_elems: int, slots: int) -> None:
@@ -68,6 +72,22 @@ def queues(group: Group) -> tuple[QueuePair, ...]:
     return tuple(pair(step) for step in range(n_steps(group.n_ranks)))
 
 
+def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
+    """``alpha + n (p-1)/p beta``: the one port is never idle, since sends do not wait.
+
+    Conditions: all slices of all blocks may be sent before the first is received; or p is even, a block is one slice
+    or equal ones, and those that may be sent ahead keep the port busy for the first one's way.
+    """
+    p, ahead, blocks = problem.n_ranks, min(problem.slots, MOST_IN_TCM), parts_of(problem, problem.n_ranks)
+    if blocks is None:
+        return None
+    c = blocks.slice_bytes
+    is_busy = p % 2 == 0 and blocks.are_even and (ahead - 1) * c * model.beta >= model.alpha
+    if blocks.n_slices * (p - 1) > ahead and not is_busy:
+        return None
+    return model.alpha + (p - 1) * blocks.size_bytes * model.beta
+
+
 ALGORITHMS.register("pairwise_all_to_all")(
     Algorithm(
         collective="all_to_all",
@@ -76,5 +96,8 @@ ALGORITHMS.register("pairwise_all_to_all")(
         queues=queues,
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
         is_crossbar=True,
+        closed_form=closed_form,
+        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): pairwise exchange; derived: no send waits",
+        small=Small(n_ranks=4, n_elem=64),
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.spans import (
     MOST_IN_TCM,
     Span,
@@ -20,6 +20,7 @@ from kernbench.ccl.kernels.spans import (
 )
 from kernbench.ccl.orders import exchange_queues, n_powers, no_power_of_two
 from kernbench.lang import tl
+from kernbench.theory.closed_forms import lock_step
 
 
 def recursive_doubling_allreduce(
@@ -63,10 +64,12 @@ ALGORITHMS.register("recursive_doubling_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=recursive_doubling_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=lambda group: exchange_queues(group.n_ranks),
         elems_sent=lambda world_size, n_elem: world_size * n_powers(world_size) * n_elem,
         refuses=no_power_of_two,
         is_crossbar=True,
+        closed_form=lambda problem, model: lock_step(problem, model, model.gamma),
+        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): recursive doubling",
+        small=Small(n_ranks=8, n_elem=16),
     )
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.rings import all_reduce_on, go_round, ring_of
 from kernbench.ccl.kernels.spans import Span, in_turn, slices, split
 from kernbench.ccl.orders import ring_layout, ring_queues
+from kernbench.theory.closed_forms import parts_of
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 
 
 def ring_bidirectional_allreduce(
@@ -32,13 +36,28 @@ def ring_bidirectional_allreduce(
         in_turn(*[half.turns(max(1, slots - 1)) for half in halves])
 
 
+def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
+    """``2(p-1)(alpha + c beta) + p c gamma``, c = n/2p: the halves share an engine, one stays behind by one part.
+
+    Conditions: 2p divides n, and a part is one slice. The half that waits does so once: from then on its parts come
+    when the engine is free, if a part's way takes as long as its reduction, ``alpha + c beta >= c gamma``.
+    """
+    p, a, b, g = problem.n_ranks, model.alpha, model.beta, model.gamma
+    parts = parts_of(problem, 2 * p)
+    if not parts or parts.n_slices > 1 or a + parts.size_bytes * (b - g) < 0:
+        return None
+    return 2 * (p - 1) * (a + parts.size_bytes * b) + p * parts.size_bytes * g
+
+
 ALGORITHMS.register("ring_bidirectional_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=ring_bidirectional_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+        closed_form=closed_form,
+        source="Patarasuk and Yuan 2009, JPDC 69(2): ring, for each half; derived: one engine serves both",
+        small=Small(n_ranks=4, n_elem=64),
     )
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.rings import all_reduce_on, go_round, ring_of
 from kernbench.ccl.kernels.spans import Span, in_turn, late, slices, split
 from kernbench.ccl.orders import ring_layout, ring_queues
+from kernbench.theory.closed_forms import parts_of, ring
+from kernbench.theory.ideal import IdealModel
+from kernbench.theory.problem import Problem
 
 
 def ring_sliced_allreduce(
@@ -30,13 +34,24 @@ def ring_sliced_allreduce(
     in_turn(run.turns(width, windows[::2]), late(run.turns(width, windows[1::2]), n * width))
 
 
+def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
+    """Time of ``ring_allreduce``, where all slices fit the first window, or no second one fits the ring."""
+    p, width = problem.n_ranks, problem.slots // 2 - 1
+    parts = parts_of(problem, p)
+    if parts and parts.n_slices > width >= 1:
+        return None
+    return ring(problem, model, parts, p, laps=2, n_reducing=p - 1)
+
+
 ALGORITHMS.register("ring_sliced_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=ring_sliced_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
+        closed_form=closed_form,
+        source="Patarasuk and Yuan 2009, JPDC 69(2): ring; derived: slices",
+        small=Small(n_ranks=4, n_elem=64),
     )
 )

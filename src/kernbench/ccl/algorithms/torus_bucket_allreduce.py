@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernbench.ccl.algorithm import ALGORITHMS, Algorithm
+from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
 from kernbench.ccl.orders import axis_layout, axis_queues, no_torus, torus_places
+from kernbench.theory.closed_forms import buckets
 
 
 def torus_bucket_allreduce(
@@ -32,10 +33,12 @@ ALGORITHMS.register("torus_bucket_allreduce")(
     Algorithm(
         collective="all_reduce",
         kernel=torus_bucket_allreduce,
-        kernel_args=lambda world_size, n_elem: {"n_elem": n_elem},
         queues=axis_queues(torus_places),
         layout=axis_layout(torus_places),
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=no_torus,
+        closed_form=buckets,
+        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus",
+        small=Small(n_ranks=8, n_elem=64),
     )
 )
