@@ -212,14 +212,10 @@ def test_an_empty_calendar_with_parked_waiters_is_a_deadlock_with_a_map():
         yield never
         wanted.fire()
 
-    process = engine.process(body(), "sip0.cube0.pe0.pe_cpu")
+    engine.process(body(), "sip0.cube0.pe0.pe_cpu")
 
-    def parked():
-        assert process.waits_for is never
-        return f"{process.name} waits since {process.since_ps} ps"
-
-    with pytest.raises(DeadlockError, match=r"^sip0\.cube0\.pe0\.pe_cpu waits since 30 ps$"):
-        engine.run_until(wanted, parked)
+    with pytest.raises(DeadlockError, match=r"^at 30 ps pe_cpu waits$"):
+        engine.run_until(wanted, lambda: f"at {engine.now_ps} ps pe_cpu waits")
 
 
 def test_two_engines_in_one_process_do_not_see_each_other():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from kernbench.components.ports import Port
 from kernbench.config.schema import NocSpec, PeSpec
-from kernbench.engine.api import Engine, Fabric, OpLog, Process, ProcessBody, Queue
+from kernbench.engine.api import Engine, Fabric, OpLog, ProcessBody, Queue
 from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
 from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
@@ -154,10 +154,10 @@ class Component:
         """Tell the node ``reply_to`` that this PE has done its share of ``job``."""
         self.send_control(DoneMsg(job=job, n_pes=1, size_bytes=0), reply_to)
 
-    def start(self) -> list[Process]:
+    def start(self) -> None:
         """Start all activities."""
-        name = self.node.name
-        return [self.engine.process(body, f"{name}.{activity}") for activity, body in self.processes()]
+        for activity, body in self.processes():
+            self.engine.process(body, f"{self.node.name}.{activity}")
 
 
 COMPONENTS: Registry[type[Component]] = Registry(

@@ -6,7 +6,7 @@ Units are written against these protocols, so that another engine can take the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
@@ -35,17 +35,6 @@ Timed: TypeAlias = Generator[int | Waitable, Any, T]
 ProcessBody: TypeAlias = Timed[None]
 
 
-class Process(Protocol):
-    """A running generator: its name, what it is parked at (None: in the calendar), and since when."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def waits_for(self) -> object: ...
-    @property
-    def since_ps(self) -> int: ...
-
-
 class Inlet(Protocol[In]):
     """The end of a queue at which items are put in: all that a unit sees of its neighbour's."""
 
@@ -61,10 +50,6 @@ class Queue(Inlet[T], Protocol[T]):
 
     def get(self) -> Waitable:
         """What to yield for the next item. Those who ask are served in their order."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether a put would wait."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[T]:
@@ -196,7 +181,6 @@ class OpLog(Protocol):
     """Collects what the units finished: rows in the order of ADR-0039, their hash, and the values of Phase 2."""
 
     keep: bool
-    first: int
     lines: CommandLines
     values: list[ValueRecord]
 
@@ -253,13 +237,11 @@ class Engine(Protocol):
     def now_ps(self) -> int: ...
     @property
     def events(self) -> int: ...
-    @property
-    def processes(self) -> Collection[Process]: ...
 
     def port_rank(self, port: int) -> int:
         """The rank of port number ``port``: the lowest goes first, whenever it is first used."""
 
-    def process(self, body: ProcessBody, name: str) -> Process:
+    def process(self, body: ProcessBody, name: str) -> object:
         """Start ``body``; its first step runs at the present instant."""
 
     def at(self, time_ps: int, rank: int, call: Callable[[T], object], argument: T) -> None:

@@ -27,16 +27,14 @@ PUBLISHED_AT = (1 << 12) - 1  # events, for whoever looks at a run from another 
 
 
 class Process:
-    """A running generator. ``waits_for`` is the object it is parked at (None: in the calendar)."""
+    """A running generator."""
 
-    __slots__ = ("name", "rank", "send", "since_ps", "waits_for")
+    __slots__ = ("name", "rank", "send")
 
     def __init__(self, body: ProcessBody, name: str, rank: int) -> None:
         self.name = name
         self.rank = rank
         self.send = body.send
-        self.waits_for: object = None
-        self.since_ps = 0
 
 
 class Calendar:
@@ -104,7 +102,6 @@ class Calendar:
 
     def wake(self, process: Process, value: object) -> None:
         """Resume a parked process at this instant, right after the running event."""
-        process.waits_for = None
         self.wakes.append((process, value))
 
     @rarely_collected()
@@ -138,8 +135,6 @@ class Calendar:
                     while type(wanted) is not int:
                         value = wanted.wait(process)
                         if value is PARKED:
-                            process.waits_for = wanted
-                            process.since_ps = self.now_ps
                             break
                         wanted = send(value)
                     else:

@@ -61,11 +61,6 @@ class Queue:
     def __iter__(self) -> Iterator[Any]:
         return iter(self.items)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a put would wait."""
-        return self.capacity is not None and len(self.items) >= self.capacity
-
     def get(self) -> Queue:
         """What to yield for the next item."""
         return self
