@@ -58,13 +58,12 @@ class Requester:
             packet = PacketKind.READ_REQUEST if kind == "read" else PacketKind.WRITE_REQUEST
             piece = Piece(target, 0, size, size, 1, 0, size)
             body = Transaction(
+                piece,
+                self,
                 is_write=kind == "write",
-                memory=target,
                 requester=self.node,
-                size_bytes=size,
                 burst_bytes=size,
-                answers=self,
-                piece=piece,
+                issued_ps=now,
             )
         for chunk in traffic.fabric.packet(packet, body, 0 if kind == "read" else size):
             traffic.fabric.post(chunk, self.node, target, traffic.channel(vc), now, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from kernbench.components.packets import packets, request_read, transaction_for
 from kernbench.components.pipeline import TcmUnit
@@ -45,13 +44,6 @@ class CommChannel(Channel):
         """The largest packet that leaves."""
         return min(self.dma.site.noc.packet_bytes, self.window.total)
 
-    def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """What begins and what retires slots, and what waits for chunks to leave, and for writes to be in memory."""
-        yield "comm", self.send()
-        yield "comm.retire", self.retire()
-        yield "comm.departed", self.depart()
-        yield "comm.acknowledged", self.settle()
-
     # -- outbound ---------------------------------------------------------------------------------------------
 
     def send(self) -> ProcessBody:
@@ -59,7 +51,7 @@ class CommChannel(Channel):
         while True:
             token: TileToken = yield self.inbox.get()
             self.n_open += 1
-            transfer = Transfer(token, self.engine)
+            transfer = Transfer(token, token.stage, self.engine)
             yield self.in_flight.put(transfer)
             yield self.setup_ps
             parcel = token.parcel
@@ -98,7 +90,7 @@ class CommChannel(Channel):
 
     def _copy(self, transfer: Transfer) -> None:
         """From a ring in TCM into its scratch region: through both ports."""
-        size_bytes, now_ps = transfer.token.stage.size_bytes, self.engine.now_ps
+        size_bytes, now_ps = transfer.stage.size_bytes, self.engine.now_ps
         read_ps = self.dma.tcm_ps(False, size_bytes, now_ps)
         transfer.count(transfer.left_bytes, self.dma.tcm_ps(True, size_bytes, now_ps, read_ps))
 
@@ -111,26 +103,6 @@ class CommChannel(Channel):
         for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
             request_read(self.dma.site, packet, self.answers, transfer)
-
-    def retire(self) -> ProcessBody:
-        """Wait for the oldest slot, log it, pass its token on."""
-        station = self.station
-        while True:
-            transfer: Transfer = yield self.in_flight.get()
-            yield transfer.answered
-            if transfer.end_ps > self.engine.now_ps:
-                yield transfer.end_ps - self.engine.now_ps
-            start_ps = station.worked(transfer.begin_ps, self.engine.now_ps)
-            self.n_open -= 1
-            token, kind, parcel = transfer.token, transfer.token.stage.kind, transfer.token.parcel
-            record = self.dma.log_stage(token, station, start_ps)
-            assert parcel is not None
-            if kind is OpCode.IPCQ_COPY:
-                parcel.record = record
-            else:
-                self.pe_ipcq.free(parcel.to, parcel.number, record)
-            if not self.dma.try_pass_on(token, record):
-                yield from self.dma.pass_on_late(token, station, record)
 
     # -- inbound ----------------------------------------------------------------------------------------------
 

@@ -30,19 +30,16 @@ def transaction_for(
     landed: Callable[[Transaction], object] | None = None,
 ) -> Transaction:
     """The transaction that moves ``packet`` for the component at ``site``, issued now (see :class:`Transaction`)."""
-    transaction = Transaction(
+    return Transaction(
+        packet,
+        answers,
         is_write=is_write,
-        memory=packet.owner,
         requester=site.address,
-        size_bytes=packet.size_bytes,
         burst_bytes=burst_bytes(packet, site.burst_bytes),
-        answers=answers,
-        piece=packet,
+        issued_ps=site.engine.now_ps,
         tag=tag,
         landed=landed,
     )
-    transaction.issued_ps = site.engine.now_ps
-    return transaction
 
 
 def request_read(site: Site, packet: Piece, answers: Answers, tag: object = None) -> None:

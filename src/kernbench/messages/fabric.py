@@ -113,30 +113,28 @@ class Transaction:
 
     def __init__(
         self,
+        piece: Piece,
+        answers: Answers,
         *,
         is_write: bool,
-        memory: int,
         requester: int,
-        size_bytes: int,
         burst_bytes: int,
-        answers: Answers,
-        piece: Piece,
+        issued_ps: int,
         tag: Any = None,  # known to the unit alone
         landed: Callable[[Transaction], object] | None = None,
     ) -> None:
         self.piece = piece
         self.is_write = is_write
-        self.memory = memory
+        self.memory = piece.owner
         self.requester = requester
-        self.size_bytes = size_bytes
-        self.left_bytes = size_bytes
+        self.size_bytes = self.left_bytes = piece.size_bytes
         self.burst_bytes = burst_bytes
         self.answers = answers
         self.tag = tag
         self.landed = landed
         self.behind: Transaction | None = None
         self.walk_ps = 0
-        self.issued_ps = -1
+        self.issued_ps = issued_ps
         self.arrived_ps = -1
         self.started_ps = -1
         self.served_ps = -1

@@ -99,17 +99,17 @@ class Host(Component):
         for piece in pieces:
             for part in packets(piece, self.site.noc.packet_bytes):
                 yield window.take(part.size_bytes)
-                self._request(part, transaction_for(self.site, part, answers, is_write=copy.is_write))
+                self._request(transaction_for(self.site, part, answers, is_write=copy.is_write))
 
-    def _request(self, part: Piece, transaction: Transaction) -> None:
+    def _request(self, transaction: Transaction) -> None:
         now_ps, is_write = self.engine.now_ps, transaction.is_write
         kind = PacketKind.WRITE_REQUEST if is_write else PacketKind.READ_REQUEST
-        for chunk in self.fabric.packet(kind, transaction, part.size_bytes if is_write else 0):
+        for chunk in self.fabric.packet(kind, transaction, transaction.size_bytes if is_write else 0):
             tail_ps, serial_ps = now_ps, 0
             if is_write:
                 start_ps, end_ps = self.dram.reserve(now_ps, chunk.payload_bytes)
                 tail_ps, serial_ps = end_ps + self.params.dram_latency_ps, end_ps - start_ps
-            self.fabric.post(chunk, self.address, part.owner, Vc.REQ, tail_ps, serial_ps)
+            self.fabric.post(chunk, self.address, transaction.memory, Vc.REQ, tail_ps, serial_ps)
 
     def _take(
         self, pieces: list[Piece], copy: HostCopy, window: Credits, answers: Queue[Chunk]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import accumulate, takewhile
+from itertools import takewhile
 
 from kernbench.components.advice import LOADS, NARROWER, SHORT_LOADS, SHORT_STORES, STORES
 from kernbench.components.base import COMPONENTS, Component, Meter, Site
@@ -18,53 +18,11 @@ from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import Chunk, PacketKind, PagePieces, Piece, Transaction, Vc
 from kernbench.messages.lines import GATHER
-from kernbench.messages.oplog import NO_MARKS, OpCode
+from kernbench.messages.oplog import OpCode, Row
 from kernbench.messages.tokens import Stage, TileToken
 from kernbench.units import format_bytes
 
 ADDRESS_BYTES = 8  # what a further run of a gather adds to its request
-
-
-class Descriptor(Transfer):
-    """One stage of a load or a store. Its token moves on after it unless it ``is_chained`` to the next."""
-
-    __slots__ = ("dma", "is_chained", "stage")
-
-    def __init__(self, dma: PeDma, token: TileToken, stage: Stage) -> None:
-        super().__init__(token, dma.engine)
-        self.dma = dma
-        self.stage = stage
-        self.is_chained = False
-
-    def landed(self, transaction: Transaction) -> None:
-        """A write is in memory. With the last of its command, the command commits."""
-        context = self.token.context
-        context.unwritten_bytes -= transaction.size_bytes
-        if context.unwritten_bytes == 0:
-            self.dma.commit(context)
-
-    def marks(self, start_ps: int) -> tuple[int, ...]:
-        """How ``[start_ps, now)`` splits: see :class:`~kernbench.messages.oplog.OpRecord`."""
-        if self.last is None:
-            return NO_MARKS
-        spent = [0, 0, 0, 0, 0]
-        left_ps = self.dma.engine.now_ps
-        transaction: Transaction | None = self.last
-        while transaction is not None and left_ps > start_ps:
-            begins = (
-                transaction.issued_ps - transaction.walk_ps,
-                transaction.issued_ps,
-                transaction.arrived_ps,
-                transaction.started_ps,
-                transaction.served_ps,
-            )
-            for phase in (4, 3, 2, 1, 0):
-                begin_ps = max(begins[phase], start_ps)
-                if begin_ps < left_ps:
-                    spent[phase] += left_ps - begin_ps
-                    left_ps = begin_ps
-            transaction = transaction.behind
-        return tuple(accumulate(spent[:4], initial=left_ps))
 
 
 _SETUP = Cause(
@@ -188,7 +146,10 @@ class PeDma(TcmUnit):
         for name, channel in (("rd", self.rd), ("wr", self.wr)):
             yield name, self.send(channel)
             yield f"{name}.retire", self.retire(channel)
-        yield from self.comm.processes()
+        yield "comm", self.comm.send()
+        yield "comm.retire", self.retire(self.comm)
+        yield "comm.departed", self.comm.depart()
+        yield "comm.acknowledged", self.comm.settle()
         for name, each in (("rd", self.rd), ("wr", self.wr), ("comm", self.comm)):
             yield f"{name}.answers", self.take_answers(each)
 
@@ -203,8 +164,7 @@ class PeDma(TcmUnit):
             stages = stages_here(token)
             for stage in stages:
                 channel.n_open += 1
-                descriptor = Descriptor(self, token, stage)
-                descriptor.is_chained = stage is not stages[-1]
+                descriptor = Transfer(token, stage, self.engine, is_chained=stage is not stages[-1])
                 yield channel.in_flight.put(descriptor)
                 access = stage.access
                 assert access is not None
@@ -218,7 +178,7 @@ class PeDma(TcmUnit):
                     descriptor.answered.fire()
 
     def _send_pages(
-        self, channel: Channel, descriptor: Descriptor, pages: tuple[PagePieces, ...], access: Access
+        self, channel: Channel, descriptor: Transfer, pages: tuple[PagePieces, ...], access: Access
     ) -> ProcessBody:
         send = self._read if channel is self.rd else self._write
         before: Transaction | None = None
@@ -234,7 +194,7 @@ class PeDma(TcmUnit):
                     channel.answers,
                     is_write=is_write,
                     tag=descriptor,
-                    landed=descriptor.landed,
+                    landed=self.landed if is_write else None,
                 )
                 if self.engine.now_ps > asked_ps:
                     transaction.behind = descriptor.last
@@ -244,24 +204,39 @@ class PeDma(TcmUnit):
                 before, walk_ps = transaction, 0
 
     def retire(self, channel: Channel) -> ProcessBody:
-        """Wait for the oldest descriptor, log it, pass its token on after its last stage here."""
+        """Wait for the oldest transfer, log it, pass its token on after its last stage here."""
         station = channel.station
         while True:
-            descriptor: Descriptor = yield channel.in_flight.get()
-            yield descriptor.answered
-            if descriptor.end_ps > self.engine.now_ps:
-                yield descriptor.end_ps - self.engine.now_ps
-            start_ps = station.worked(descriptor.begin_ps, self.engine.now_ps)
-            token, stage = descriptor.token, descriptor.stage
-            assert stage.access is not None
+            transfer: Transfer = yield channel.in_flight.get()
+            yield transfer.answered
+            if transfer.end_ps > self.engine.now_ps:
+                yield transfer.end_ps - self.engine.now_ps
+            now_ps = self.engine.now_ps
+            start_ps = station.worked(transfer.begin_ps, now_ps)
             channel.n_open -= 1
-            record = self.log_stage(
-                token, station, start_ps, va=stage.access.va, marks=descriptor.marks(start_ps)
-            )
-            if stage.kind is OpCode.DMA_WRITE:
-                self.free_staging(token, stage.kind, record)
-            if not descriptor.is_chained and not self.try_pass_on(token, record):
+            token, access = transfer.token, transfer.stage.access
+            va = -1 if access is None else access.va
+            record = self.log_stage(token, station, start_ps, va=va, marks=transfer.marks(start_ps, now_ps))
+            self._release(transfer, record)
+            if not transfer.is_chained and not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, station, record)
+
+    def _release(self, transfer: Transfer, record: Row) -> None:
+        """Free what a stage held that ended as ``record`` says: staging in TCM, or a slot that was copied."""
+        kind, parcel = transfer.stage.kind, transfer.token.parcel
+        if kind is OpCode.DMA_WRITE:
+            self.free_staging(transfer.token, kind, record)
+        elif parcel is not None and kind is OpCode.IPCQ_COPY:
+            parcel.record = record
+        elif parcel is not None and kind is OpCode.DRAIN:
+            self.pe_ipcq.free(parcel.to, parcel.number, record)
+
+    def landed(self, transaction: Transaction) -> None:
+        """A write is in memory. With the last of its command, the command commits."""
+        context = transaction.tag.token.context
+        context.unwritten_bytes -= transaction.size_bytes
+        if context.unwritten_bytes == 0:
+            self.commit(context)
 
     def take_answers(self, channel: Channel) -> ProcessBody:
         """Wait for data of reads, which go into TCM as they come, and for acknowledgements of writes."""
@@ -289,7 +264,7 @@ class PeDma(TcmUnit):
                 most_bytes = min(limit_bytes, n_runs * piece.run_bytes)
             yield from packets(piece, most_bytes)
 
-    def _read(self, descriptor: Descriptor, transaction: Transaction) -> None:
+    def _read(self, descriptor: Transfer, transaction: Transaction) -> None:
         """Ask for a packet; only the runs of a gather need an address each."""
         access, packet = descriptor.stage.access, transaction.piece
         is_gather = access is not None and access.addresses is not None
@@ -297,7 +272,7 @@ class PeDma(TcmUnit):
         (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
         self._post(request, transaction, self.engine.now_ps, 0)
 
-    def _write(self, descriptor: Descriptor, transaction: Transaction) -> None:
+    def _write(self, descriptor: Transfer, transaction: Transaction) -> None:
         """Send a packet, each chunk as TCM reads it; data known to the kernel are there at once."""
         now_ps = self.engine.now_ps
         is_known = descriptor.stage.tcm_bytes == 0
@@ -308,7 +283,7 @@ class PeDma(TcmUnit):
             tail_ps, serial_ps = self.read_out(chunk.payload_bytes)
             self._post(chunk, transaction, tail_ps, serial_ps)
 
-    def _fill(self, descriptor: Descriptor) -> None:
+    def _fill(self, descriptor: Transfer) -> None:
         """Write what a load repeats or fills in beside the data that move."""
         stage = descriptor.stage
         if stage.kind is OpCode.DMA_READ and stage.tcm_bytes > stage.size_bytes:
