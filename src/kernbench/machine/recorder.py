@@ -28,6 +28,7 @@ class Notes:
 class RecordedProgram(ImmediateProgram):
     """A program whose steps go into ``notes`` as it takes them, those of one PE together."""
 
+    # Any: handed on as it comes.
     def __init__(self, *who: Any, notes: Notes, **how: Any) -> None:
         super().__init__(*who, **how)
         self.steps = notes.steps[self.pe]
@@ -79,6 +80,7 @@ class Recorder(DataMachine):
 
     mode = "recorded"
 
+    # Any: handed on as it comes.
     def __init__(self, *machine: Any, **how: Any) -> None:
         super().__init__(*machine, **how)
         self.notes = Notes()
