@@ -9,11 +9,8 @@ from kernbench.engine.api import Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,
-    DmaWriteCmd,
-    GemmCmd,
     IpcqRecvCmd,
     IpcqSendCmd,
-    MathCmd,
 )
 from kernbench.messages.oplog import NO_CAUSE, OpCode
 from kernbench.messages.tokens import PipelineContext, PipelinePlan
@@ -78,7 +75,7 @@ class Flight:
 
 def _touches(command: Command) -> list[_Touch]:
     touches = [_Touch(x.access, False, *x.access.bounds()) for x in command.operands if x.access is not None]
-    target = command.target if isinstance(command, (DmaWriteCmd, GemmCmd, MathCmd)) else None
+    target = command.target
     if target is not None and target.access is not None:
         touches.append(_Touch(target.access, True, *target.access.bounds()))
     return touches

@@ -29,7 +29,6 @@ from kernbench.ops import OPS, Typed, evaluate, plan
 from kernbench.ops.elementwise import common_dtype
 from kernbench.ops.numerics import number_dtype, promote_numbers
 from kernbench.ops.spec import OpSpec, Shape
-from kernbench.wording import quoted
 
 Attrs = dict[str, Any]
 NO_ATTRS: Attrs = {}
@@ -225,27 +224,3 @@ class ProgramContext(Issuer):
 
 
 running = cast(Callable[[], ProgramContext], active)  # what run_program makes active is one of these
-
-
-def dtype_of(spec: Any) -> DType:
-    """A dtype argument; a wrong one is an error that names the kernel's line."""
-    try:
-        return as_dtype(spec)
-    except DTypeError as error:
-        raise DTypeError(f"{here()}: {error}") from None
-
-
-def extent_tuple(shape: Any, what: str) -> Shape:
-    """A shape argument: one extent or several, whatever counts as an integer.
-
-    Raises:
-        ShapeError: an extent is negative.
-    """
-    extents = shape if isinstance(shape, (tuple, list)) else (shape,)
-    try:
-        out = tuple([e if type(e) is int else e.__index__() for e in extents])
-    except AttributeError:
-        raise ShapeError(f"{here()}: {what} must be integers, not {quoted(shape)}") from None
-    if any(e < 0 for e in out):
-        raise ShapeError(f"{here()}: {what} {list(out)} has a negative extent")
-    return out

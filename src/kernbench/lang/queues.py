@@ -6,8 +6,9 @@ from typing import Any
 
 from kernbench.errors import UsageError
 from kernbench.lang import transfer
+from kernbench.lang.arguments import dtype_of, extent_tuple
 from kernbench.lang.block import Block
-from kernbench.lang.context import ProgramContext, dtype_of, extent_tuple
+from kernbench.lang.context import ProgramContext
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.pointer import Pointer
 from kernbench.lang.source import here

@@ -41,9 +41,10 @@ from kernbench.dtypes import (
 )
 from kernbench.errors import DTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.lang import queues, transfer, words
+from kernbench.lang.arguments import dtype_of, extent_tuple
 from kernbench.lang.block import Block, BlockOrNumber, Extent, Extents
 from kernbench.lang.constants import constexpr
-from kernbench.lang.context import dtype_of, extent_tuple, running
+from kernbench.lang.context import running
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.known import Known, constant, known_number
 from kernbench.lang.known import arange as known_arange

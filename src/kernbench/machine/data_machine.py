@@ -89,8 +89,10 @@ class ImmediateProgram(ProgramPort):
         if isinstance(command, GemmCmd):
             macs_per_cycle(command.a.dtype, self.array, command.line)
         self.queues.release(command.releases)
-        if isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
-            self.queues.issue(command)
+        if isinstance(command, IpcqSendCmd):
+            self.queues.send(command)
+        elif isinstance(command, IpcqRecvCmd):
+            self.queues.receive(command)
         else:
             self.executor.execute(self.pe, command)
         if command.awaits is not None:

@@ -85,20 +85,24 @@ class DataQueues:
         for end in ends_of(wiring):
             del self.into[end.peer]
 
-    def issue(self, command: IpcqSendCmd | IpcqRecvCmd) -> None:
-        """Begin a send or receive behind those before it."""
+    def send(self, command: IpcqSendCmd) -> None:
+        """Begin a send behind those before it."""
+        self.executor.execute(command.queue.pe, command)
+        source, direction = command.operands[0], self.into[command.queue.peer]
+        self._readers[source.version] = self._readers.get(source.version, 0) + 1
+        transfer = SlotTransfer(command, command.queue.ring.n_slots(source.size_bytes))
+        direction.sends.append(transfer)
+        self._begin(transfer, direction)
+
+    def receive(self, command: IpcqRecvCmd) -> None:
+        """Begin a receive behind those before it."""
+        transfer, direction = SlotTransfer(command, command.n_slots), self.into[command.queue]
+        direction.recvs.append(transfer)
+        self._begin(transfer, direction)
+
+    def _begin(self, transfer: SlotTransfer, direction: Direction) -> None:
+        command = transfer.command
         assert command.result is not None
-        if isinstance(command, IpcqSendCmd):
-            self.executor.execute(command.queue.pe, command)
-            source = command.operands[0]
-            transfer = SlotTransfer(command, command.queue.ring.n_slots(source.size_bytes))
-            self._readers[source.version] = self._readers.get(source.version, 0) + 1
-            direction = self.into[command.queue.peer]
-            direction.sends.append(transfer)
-        else:
-            transfer = SlotTransfer(command, command.n_slots)
-            direction = self.into[command.queue]
-            direction.recvs.append(transfer)
         self.unfinished[command.result.version] = transfer
         self._seqs[command.queue.pe][command.seq] = None
         self.advance(direction)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from kernbench.config.schema import Config
@@ -18,11 +18,9 @@ from kernbench.machine.data_queues import DataQueues, SlotTransfer
 from kernbench.machine.launch import Launch
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.watch import Watch
-from kernbench.messages.access import Access
 from kernbench.messages.commands import (
     Command,
     DmaReadCmd,
-    DmaWriteCmd,
     GemmCmd,
     IpcqRecvCmd,
     IpcqSendCmd,
@@ -107,21 +105,20 @@ class IdealQueues(DataQueues):
         self.times: defaultdict[int, RankTimes] = defaultdict(RankTimes)
         self._arrivals: defaultdict[QueueEnd, deque[Fraction]] = defaultdict(deque)
 
-    def issue(self, command: IpcqSendCmd | IpcqRecvCmd) -> None:
-        """Begin a transfer; a send starts when its value exists, earlier accesses are done and its link is free."""
-        if isinstance(command, IpcqSendCmd):
-            queue, size_bytes = command.queue, command.operands[0].size_bytes
-            times, way = self.times[queue.pe], self.model.way(queue.rank, queue.peer.rank)
-            start = max(times.ready(command), times.memory_done)
-            if self.model.is_crossbar:
-                start = max(start, times.link_free[None])
-                times.link_free[None] = start + self.model.beta * size_bytes
-            start = max(start, times.link_free[queue])
-            left = times.link_free[queue] = times.end(start + way.beta * size_bytes)
-            assert command.result is not None
-            times.done[command.result.version] = left
-            self._arrivals[queue.peer].append(left + way.alpha)
-        super().issue(command)
+    def send(self, command: IpcqSendCmd) -> None:
+        """Begin to send, when the value exists, earlier accesses are done and the link is free."""
+        queue, size_bytes = command.queue, command.operands[0].size_bytes
+        times, way = self.times[queue.pe], self.model.way(queue.rank, queue.peer.rank)
+        start = max(times.ready(command), times.memory_done)
+        if self.model.is_crossbar:
+            start = max(start, times.link_free[None])
+            times.link_free[None] = start + self.model.beta * size_bytes
+        start = max(start, times.link_free[queue])
+        left = times.link_free[queue] = times.end(start + way.beta * size_bytes)
+        assert command.result is not None
+        times.done[command.result.version] = left
+        self._arrivals[queue.peer].append(left + way.alpha)
+        super().send(command)
 
     def _finish(self, transfer: SlotTransfer) -> None:
         command = transfer.command
@@ -150,6 +147,8 @@ class IdealProgram(ImmediateProgram):
             self.times.done.pop(version, None)
 
     def _spend(self, command: Command) -> None:
+        if isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
+            return  # its queue knows
         times = self.times
         when = times.ready(command)
         if isinstance(command, (MathCmd, GemmCmd)):
@@ -158,15 +157,13 @@ class IdealProgram(ImmediateProgram):
             if not (isinstance(command, MathCmd) and command.op == "full"):
                 when = max(when, times.math_free) + self.queues.model.gamma * out.size_bytes
                 times.math_free = when
-        if isinstance(command, (IpcqSendCmd, IpcqRecvCmd)):
-            return
         if command.result is not None:
             times.done[command.result.version] = when
         times.end(when)
-        for access in accesses(command):
-            times.memory_done = max(times.memory_done, when)
-            times.written[access.bounds()] = when
-        if isinstance(command, DmaReadCmd):
+        written = None if command.target is None else command.target.access
+        if written is not None:
+            times.written[written.bounds()] = when
+        if written is not None or isinstance(command, DmaReadCmd):
             times.memory_done = max(times.memory_done, when)
 
     def _wait_for(self, versions: tuple[int, ...]) -> None:
@@ -177,14 +174,6 @@ class IdealProgram(ImmediateProgram):
     def clock_ps(self) -> int:
         """Time on the PE's clock, rounded up."""
         return super().clock_ps() - (-self.times.now.numerator // self.times.now.denominator)
-
-
-def accesses(command: Command) -> Iterator[Access]:
-    """What a command writes to memory."""
-    if isinstance(command, (DmaWriteCmd, MathCmd, GemmCmd)):
-        target = command.target
-        if target is not None and target.access is not None:
-            yield target.access
 
 
 class IdealMachine(DataMachine):

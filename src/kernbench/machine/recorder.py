@@ -12,7 +12,6 @@ from itertools import count
 from typing import Any
 
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
-from kernbench.machine.ideal_machine import accesses
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, MathCmd
 from kernbench.theory.max_plus import Load, Math, Recv, Send, Step, Store, Wait
 
@@ -71,8 +70,8 @@ class RecordedProgram(ImmediateProgram):
             needs = [result.version]
         elif result is not None:
             yield Load(result.version, spans[0] if spans else (0, 0), tuple(needs))
-        for access in accesses(command):
-            yield Store(access.bounds(), tuple(needs))
+        if command.target is not None and command.target.access is not None:
+            yield Store(command.target.access.bounds(), tuple(needs))
 
 
 class Recorder(DataMachine):

@@ -7,6 +7,7 @@ each command as it is issued (mode ``data``). Both make an :class:`Evaluation` o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
@@ -92,8 +93,7 @@ class Values:
         """Note what an issued command will read, and what dies before it or in it."""
         for version in _reads(command):
             self._readers[version] = self._readers.get(version, 0) + 1
-        if isinstance(command, (GemmCmd, MathCmd)) and command.target is not None:
-            assert command.result is not None
+        if command.target is not None and command.result is not None:
             self._composites.add(command.result.version)
         self.release(command.releases)
         if command.inherits >= 0:
@@ -235,39 +235,47 @@ class Evaluation:
         self.watch = executor.watch
 
     def run(self) -> None:
-        """Evaluate by kind of command."""
-        command = self.command
-        if isinstance(command, DmaReadCmd):
-            self.make(self.load(command.operands[0], self.fill(command)))
-        elif isinstance(command, DmaWriteCmd):
-            self.store(command.target, self.fetch(command.operands[0]))
-        elif isinstance(command, GemmCmd):
-            self.finish(self.dot(command), command.target)
-        elif isinstance(command, MathCmd):
-            self.finish(self.math(command), command.target)
-        elif isinstance(command, IpcqSendCmd):
-            self.values.post(command.queue.peer, self.fetch(command.operands[0]))
-            if self.watch is not None:
-                self.watch.sent(command.queue.peer, command)
-            self.make(NOTHING)
-        elif isinstance(command, IpcqRecvCmd):
-            assert command.result is not None
-            if self.watch is not None:
-                self.watch.received(command.queue, command.result.version)
-            self.make(self.values.receive(command.queue))
+        """Evaluate by kind of command; one without effect on values, such as a wait, is passed over."""
+        evaluate_kind = _BY_KIND.get(type(self.command))
+        if evaluate_kind is not None:
+            evaluate_kind(self, self.command)
 
-    def dot(self, command: GemmCmd) -> Array:
+    def read(self, command: DmaReadCmd) -> None:
+        """Load a block."""
+        self.make(self.load(command.operands[0], self.fill(command)))
+
+    def write(self, command: DmaWriteCmd) -> None:
+        """Store a block."""
+        self.store(command.target, self.fetch(command.operands[0]))
+
+    def dot(self, command: GemmCmd) -> None:
         """``a @ b (+ acc)`` in the dtype of where it goes."""
         acc = None if command.acc is None else self.fetch(command.acc)
         out = command.target or command.result
         assert out is not None
-        return evaluate_dot(self.dot_form(command.a), self.dot_form(command.b), acc, out.dtype)
+        product = evaluate_dot(self.dot_form(command.a), self.dot_form(command.b), acc, out.dtype)
+        self.finish(product, command.target)
 
-    def math(self, command: MathCmd) -> Array:
+    def math(self, command: MathCmd) -> None:
         """The op of its operands, in the dtype of where it goes."""
         out = command.target or command.result
         assert out is not None
-        return evaluate(command.op, [self.fetch(x) for x in command.operands], command.attrs, out.dtype)
+        operands = [self.fetch(x) for x in command.operands]
+        self.finish(evaluate(command.op, operands, command.attrs, out.dtype), command.target)
+
+    def send(self, command: IpcqSendCmd) -> None:
+        """Post a block to the far end of a queue."""
+        self.values.post(command.queue.peer, self.fetch(command.operands[0]))
+        if self.watch is not None:
+            self.watch.sent(command.queue.peer, command)
+        self.make(NOTHING)
+
+    def receive(self, command: IpcqRecvCmd) -> None:
+        """Take the next block of a queue."""
+        assert command.result is not None
+        if self.watch is not None:
+            self.watch.received(command.queue, command.result.version)
+        self.make(self.values.receive(command.queue))
 
     def finish(self, array: Array, target: Operand | None) -> None:
         """Put a result where it goes: memory for a composite, else a value."""
@@ -330,6 +338,16 @@ class Evaluation:
         after = buffer if access.addresses is None else self.memory.read(pieces, access.size_bytes)
         table = self.page_tables.of(self.pe)
         watch.wrote(table, self.pe, access, self.command, self.time_ps, before, after)
+
+
+_BY_KIND: dict[type[Command], Callable[..., None]] = {
+    DmaReadCmd: Evaluation.read,
+    DmaWriteCmd: Evaluation.write,
+    GemmCmd: Evaluation.dot,
+    MathCmd: Evaluation.math,
+    IpcqSendCmd: Evaluation.send,
+    IpcqRecvCmd: Evaluation.receive,
+}
 
 
 def _reads(command: Command) -> list[int]:

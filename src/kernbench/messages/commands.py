@@ -65,8 +65,8 @@ class Command:
     versions that died since the command before. ``tcm_bytes`` is what the feeder allocates for ``result``;
     0 when it inherits the accumulator's bytes (``inherits`` is then the accumulator's version).
     ``depends`` are further versions this command waits for. PE_CPU issues nothing more until the versions in ``awaits``
-    are complete (None: it goes on at once). ``epoch`` says when, in the order of programs and messages, it is (None:
-    nobody watches; see :mod:`kernbench.memory.watch.order`).
+    are complete (None: it goes on at once). ``target`` is the memory that it writes (None: none). ``epoch`` says when,
+    in the order of programs and messages, it is (None: nobody watches; see :mod:`kernbench.memory.watch.order`).
     """
 
     __slots__ = (
@@ -84,6 +84,7 @@ class Command:
     )
 
     name = "command"
+    target: Operand | None = None
 
     def __init__(
         self,
@@ -133,6 +134,7 @@ class DmaWriteCmd(Command):
 
     __slots__ = ("target",)
     name = "store"
+    target: Operand
 
     def __init__(self, *, target: Operand, **base: Any) -> None:
         super().__init__(**base)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand
+from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd
 from kernbench.messages.oplog import OpCode, OpRecord
 from kernbench.messages.source_line import SourceLine
 
@@ -63,12 +63,10 @@ class PeLines:
         if isinstance(command, GemmCmd):
             assert command.result is not None
             self.products.add(command.result.version)
-        elif isinstance(command, DmaReadCmd) and _is_listed(command.operands[0]):
-            return GATHER
-        elif isinstance(command, DmaWriteCmd) and _is_listed(command.target):
-            return SCATTER
         elif isinstance(command, (DmaReadCmd, DmaWriteCmd)):
-            access = (command.target if isinstance(command, DmaWriteCmd) else command.operands[0]).access
+            access = (command.target or command.operands[0]).access
+            if access is not None and access.addresses is not None:
+                return GATHER if command.target is None else SCATTER
             return (SHORT if access and access.runs()[1] < self.short_bytes else "") + command.name
         return command.name
 
@@ -77,11 +75,6 @@ class PeLines:
         a, b = command.operands
         is_alike = a.shape == b.shape and a.dtype is b.dtype and a.space is b.space
         return is_alike and not self.products.isdisjoint((a.version, b.version))
-
-
-def _is_listed(memory: Operand) -> bool:
-    """Whether what a load or a store touches is a list of addresses."""
-    return memory.access is not None and memory.access.addresses is not None
 
 
 class CommandLines:
