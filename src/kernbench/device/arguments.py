@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from copy import copy
-from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,22 @@ from kernbench.messages.owners import Lifetime
 _CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 
-# Any: an argument of a kernel is whatever a user gives it.
-def tensors_in(argument: Any) -> Iterator[KernelOperand]:
+def tensors_in(argument: object) -> Iterator[KernelOperand]:
     """The tensors of an argument: itself, or those in a tuple, list, dict or PerProgram, to any depth."""
     if isinstance(argument, KernelOperand):
         yield argument
-    elif type(argument) in (tuple, list, dict, PerProgram):
-        for inner in argument.values() if type(argument) is dict else argument:
+    else:
+        for inner in _parts(argument):
             yield from tensors_in(inner)
+
+
+def _parts(argument: object) -> Collection[object]:
+    """What a container holds. One of a class of the user's own is no container: it may compute what it gives."""
+    if type(argument) is dict:
+        return argument.values()
+    if isinstance(argument, (tuple, list)) and type(argument) in (tuple, list, PerProgram):
+        return argument
+    return ()
 
 
 def owned(arguments: Iterable[object]) -> frozenset[Lifetime]:
@@ -65,16 +72,15 @@ def check_arg(home: object, kernel: JITFunction, name: str, argument: object) ->
             raise UsageError(f"{what}, which was freed {tensor.freed}; make a new tensor, or free it later")
 
 
-# Any: as above.
-def _require_no_values(what: str, argument: Any) -> None:
+def _require_no_values(what: str, argument: object) -> None:
     """UsageError for values of the host that look like a tensor: an array, or a list of numbers."""
     if isinstance(argument, np.ndarray) and argument.ndim:
         raise UsageError(
             f"{what} is a numpy array {list(argument.shape)}; copy it to the device with torch.from_numpy(x).to('ahbm')"
         )
-    if type(argument) not in (tuple, list, dict):
+    if type(argument) is PerProgram:
         return
-    inner = list(argument.values() if type(argument) is dict else argument)
+    inner = _parts(argument)
     if type(argument) is list and any(isinstance(x, (int, float, np.generic)) for x in inner):
         raise UsageError(
             f"{what} is a list of numbers; copy them to the device with torch.tensor(x), or pass tuple(x), whose "
@@ -84,13 +90,12 @@ def _require_no_values(what: str, argument: Any) -> None:
         _require_no_values(what, each)
 
 
-# Any: as above.
-def kernel_arg(argument: Any) -> object:
+def kernel_arg(argument: object) -> object:
     """``argument`` as a kernel takes it: a device tensor as its addresses, and what changes in place as it is now.
 
     An array of no dimensions is the number that it holds.
     """
-    if type(argument) in (tuple, list, PerProgram):
+    if type(argument) is tuple or type(argument) is list or type(argument) is PerProgram:
         return type(argument)([kernel_arg(inner) for inner in argument])
     if type(argument) is dict:
         return {key: kernel_arg(inner) for key, inner in argument.items()}

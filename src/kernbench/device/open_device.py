@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.schema import Config, TopologySpec
@@ -101,11 +101,10 @@ class OpenDevice:
     @in_turn
     def launch(
         self,
-        kernel: Any,  # Any: whatever a user calls one
+        kernel: object,
         grid: object,
         args: Sequence[object] = (),
-        # Any: as in ``args``, whatever a kernel takes.
-        meta: Mapping[str, Any] | None = None,
+        meta: Mapping[str, object] | None = None,
         *,
         place: Place = None,
         queues: Wiring | None = None,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator, nullcontext
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 
@@ -123,7 +123,7 @@ class Context:
         cure = did_you_mean(name, known, least_alike=MUCH_ALIKE)
         raise UnknownAttributeError(f"torch has no attribute {quoted(name)} here; {cure}")
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         self.ahbm.__reduce_ex__(protocol)
 
     def __enter__(self) -> Self:
