@@ -60,6 +60,18 @@ class KernelOperand:
 
     name: str
     home: Home
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def n_elem(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor, one copy of each."""
+        return math.prod(self.shape) * self.dtype.size_bytes
 
 
 class DeviceArray(KernelOperand):
@@ -80,11 +92,8 @@ class DeviceArray(KernelOperand):
 
     def __init__(self, home: Home, storage: Storage, shape: tuple[int, ...], start_bytes: int = 0) -> None:
         self.home = home
-        self._storage = storage
-        self._start_bytes = start_bytes
-        self.name = storage.shards.name
-        self.dtype: DType = storage.shards.dtype
-        self.shape = shape
+        self._storage, self._start_bytes = storage, start_bytes
+        self.name, self.shape, self.dtype = storage.shards.name, shape, storage.shards.dtype
 
     @property
     def policy(self) -> DPPolicy:
@@ -115,16 +124,6 @@ class DeviceArray(KernelOperand):
     def holders(self) -> tuple[int, ...]:
         """The numbers of the PEs that hold a part of its bytes, in order."""
         return self.shards.holders_of(self.data_ptr(), self.nbytes)
-
-    @property
-    def n_elem(self) -> int:
-        """Elements."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor, one copy of each."""
-        return self.n_elem * self.dtype.size_bytes
 
     def data_ptr(self) -> int:
         """The virtual address of its first byte."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import ClassVar
 
 from kernbench.dist.backend import AhbmCCLBackend
 from kernbench.dist.errors import OURS, BackendError, SizesError, is_rank, require_one_dtype, torch_name
@@ -14,352 +14,367 @@ from kernbench.dist.groups import Call, Rendezvous, Tensors
 from kernbench.dist.reduce_op import ReduceOp, require_op_on
 from kernbench.errors import InvalidTypeError
 from kernbench.messages.source_line import SourceLine
-from kernbench.theory.group import Collective
+from kernbench.theory.group import Collective as CollectiveName
 from kernbench.torch.tensor import DeviceTensor
 from kernbench.wording import quoted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """One collective of one group: ``call`` is what a rank with these tensors asks for, once they are checked;
-    ``run`` runs the calls of all ranks and gives the value of each; ``outputs`` are a work's result."""
+class Collective(ABC):
+    """A collective of one group, of PyTorch's ``name``, with ``op`` and ``root`` where it has them.
 
-    name: str
-    call: Callable[[Tensors, SourceLine], Call]
-    run: Callable[[Sequence[Call]], Sequence[Any]]
-    outputs: Callable[[Tensors], list[DeviceTensor] | None]
+    ``sized`` is which of a rank's tensors all ranks agree on the size and dtype of; ``root_is`` what a root is called.
+    """
+
+    name: ClassVar[str]
+    sized: ClassVar[int] = 0
+    reduces: ClassVar[bool] = False
+    root_is: ClassVar[str] = ""
+
+    def __init__(
+        self, backend: AhbmCCLBackend, group: Rendezvous, *, op: ReduceOp = ReduceOp.SUM, root: int = 0
+    ) -> None:
+        self.backend, self.group, self.n = backend, group, len(group.ranks)
+        if not isinstance(op, ReduceOp):
+            raise InvalidTypeError(
+                f"{self.name}: op must be a torch.distributed.ReduceOp, as in ReduceOp.SUM, not {quoted(op)}"
+            )
+        if not is_rank(root, self.n):
+            raise BackendError(f"{OURS}::{self.name}: invalid root rank: {quoted(root)}")
+        self.op, self.root = op, root
+
+    def call(self, tensors: Tensors, line: SourceLine) -> Call:
+        """The call of a rank that gives ``tensors`` at ``line``; refuses those that do not fit."""
+        self.check(tensors)
+        if self.reduces:
+            require_op_on(self.op, tensors[self.sized].dtype)
+        return Call(name=self.name, agreed=self.agreed(tensors), tensors=tensors, line=line)
+
+    def check(self, tensors: Tensors) -> None:  # noqa: B027  # some ask for nothing
+        """Refuse tensors of a rank that do not fit each other."""
+
+    def agreed(self, tensors: Tensors) -> dict[str, object]:
+        """All that every rank must say alike."""
+        sized = tensors[self.sized]
+        said: dict[str, object] = {"numel": sized.numel(), "dtype": sized.dtype}
+        if self.reduces:
+            said["op"] = self.op.name
+        if self.root_is:
+            said[self.root_is] = self.group.ranks[self.root]
+        return said
+
+    @abstractmethod
+    def run(self, calls: Sequence[Call]) -> None:
+        """Launch what the calls of all ranks, which agree, ask for."""
+
+    def outputs(self, tensors: Tensors) -> list[DeviceTensor] | None:
+        """The result of a rank's work; None where PyTorch says none."""
+        return list(tensors[:1])
 
 
-class Collectives:
-    """Plans by the names of PyTorch."""
+class Algorithmic(Collective):
+    """A collective that one algorithm does: from the ``source``-th tensor of each rank to its first."""
 
-    def __init__(self, backend: AhbmCCLBackend) -> None:
-        self._backend = backend
+    algorithm: ClassVar[CollectiveName]
+    source: ClassVar[int] = 0
 
-    def all_reduce(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
-        """In place."""
-        how = _op_named("all_reduce", op)
+    def run(self, calls: Sequence[Call]) -> None:
+        """Launch the algorithm on what was given."""
+        self.launch([call.tensors[self.source] for call in calls], [call.tensors[0] for call in calls])
 
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_op_on(op, tensors[0].dtype)
-            return _call("all_reduce", tensors, line, tensors[0], op=op.name)
-
-        return self._plan("all_reduce", "all_reduce", group, call, (0, 0), list, op=how)
-
-    def broadcast(self, group: Rendezvous, *, root: int) -> Plan:
-        """In place."""
-        _require_root("broadcast", group, root)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            return _call("broadcast", tensors, line, tensors[0], src=group.ranks[root])
-
-        return self._plan("broadcast", "broadcast", group, call, (0, 0), list, root=root)
-
-    def reduce(self, group: Rendezvous, *, op: ReduceOp, root: int) -> Plan:
-        """In place."""
-        how = _op_named("reduce", op)
-        _require_root("reduce", group, root)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_op_on(op, tensors[0].dtype)
-            return _call("reduce", tensors, line, tensors[0], op=op.name, dst=group.ranks[root])
-
-        return self._plan("reduce", "reduce", group, call, (0, 0), list, op=how, root=root)
-
-    def all_gather_single(self, group: Rendezvous) -> Plan:
-        """Tensors are output and input."""
-        n = len(group.ranks)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            output, input_ = tensors
-            if output.dtype is not input_.dtype:
-                raise SizesError(
-                    f"output tensor must have the same type as input tensor: {torch_name(output.dtype)} and "
-                    f"{torch_name(input_.dtype)}"
-                )
-            if output.numel() != n * input_.numel():
-                raise SizesError(
-                    f"output tensor size must be equal to world_size times input tensor size: {output.numel()} "
-                    f"elements are not {n} x {input_.numel()}"
-                )
-            return _call("all_gather_single", tensors, line, input_)
-
-        return self._plan(
-            "all_gather_single", "all_gather", group, call, (1, 0), lambda tensors: [tensors[0]]
+    def launch(self, sources: Sequence[DeviceTensor], targets: Sequence[DeviceTensor]) -> None:
+        """Launch the algorithm that is selected, from a source of each rank to a target."""
+        n_elem = min(sources[0].numel(), targets[0].numel())
+        self.backend.run(
+            self.algorithm,
+            self.group.pes,
+            sources,
+            targets,
+            n_elem=n_elem,
+            op=self.op.value,
+            root=self.root,
         )
 
-    def reduce_scatter_single(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
-        """Tensors are output and input."""
-        how, n = _op_named("reduce_scatter_single", op), len(group.ranks)
 
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            output, input_ = tensors
-            if output.dtype is not input_.dtype:
-                raise SizesError(
-                    f"input tensor must be the same type as the output tensor: {torch_name(input_.dtype)} and "
-                    f"{torch_name(output.dtype)}"
+class AllReduce(Algorithmic):
+    """The reduction over all ranks, in place."""
+
+    name = algorithm = "all_reduce"
+    reduces = True
+
+
+class Broadcast(Algorithmic):
+    """The tensor of one rank, in place."""
+
+    name = algorithm = "broadcast"
+    root_is = "src"
+
+
+class Reduce(Algorithmic):
+    """The reduction over all ranks on one of them, in place."""
+
+    name = algorithm = "reduce"
+    reduces = True
+    root_is = "dst"
+
+
+class AllGatherSingle(Algorithmic):
+    """Tensors are output and input: the inputs of all ranks, one behind the other."""
+
+    name, algorithm = "all_gather_single", "all_gather"
+    source = sized = 1
+
+    def check(self, tensors: Tensors) -> None:
+        """One dtype, and an output of as many elements as all inputs."""
+        output, input_ = tensors
+        if output.dtype is not input_.dtype:
+            raise SizesError(
+                f"output tensor must have the same type as input tensor: {torch_name(output.dtype)} and "
+                f"{torch_name(input_.dtype)}"
+            )
+        if output.numel() != self.n * input_.numel():
+            raise SizesError(
+                f"output tensor size must be equal to world_size times input tensor size: {output.numel()} elements "
+                f"are not {self.n} x {input_.numel()}"
+            )
+
+
+class ReduceScatterSingle(Algorithmic):
+    """Tensors are output and input: the reduction of a part of the inputs of all ranks."""
+
+    name, algorithm = "reduce_scatter_single", "reduce_scatter"
+    source = 1
+    reduces = True
+
+    def check(self, tensors: Tensors) -> None:
+        """One dtype, and an input of as many elements as all outputs."""
+        output, input_ = tensors
+        if output.dtype is not input_.dtype:
+            raise SizesError(
+                f"input tensor must be the same type as the output tensor: {torch_name(input_.dtype)} and "
+                f"{torch_name(output.dtype)}"
+            )
+        if self.n * output.numel() != input_.numel():
+            raise SizesError(
+                f"input tensor must be the same size as output size times world size: {input_.numel()} elements "
+                f"are not {output.numel()} x {self.n}"
+            )
+
+    def outputs(self, tensors: Tensors) -> None:
+        """PyTorch says none."""
+
+
+class AllToAllSingle(Algorithmic):
+    """Tensors are output and input, in even parts of dimension 0."""
+
+    name, algorithm = "all_to_all_single", "all_to_all"
+    source = sized = 1
+
+    def check(self, tensors: Tensors) -> None:
+        """One dtype, even parts, and as many elements of both."""
+        require_one_dtype(tensors)
+        for tensor in tensors:
+            _require_even(tensor, self.n)
+        output, input_ = tensors
+        if output.numel() != input_.numel():
+            raise SizesError(
+                f"all_to_all_single: output has {output.numel()} elements and input {input_.numel()}; without "
+                "split sizes they are as many"
+            )
+
+
+class AllToAll(Collective):
+    """Tensors are ``n_outputs`` outputs, one for each rank, then an input for each: each is a transfer of a pair."""
+
+    name = "all_to_all"
+
+    def __init__(self, backend: AhbmCCLBackend, group: Rendezvous, *, n_outputs: int) -> None:
+        super().__init__(backend, group)
+        self.n_outputs = n_outputs
+
+    def call(self, tensors: Tensors, line: SourceLine) -> Call:
+        """The call of a rank, whose sizes are a matter of each pair."""
+        for kind, found in (("output", self.n_outputs), ("input", len(tensors) - self.n_outputs)):
+            if found != self.n:
+                raise BackendError(
+                    f"{OURS}::alltoall: {kind} tensor list size {found} does not match world size {self.n}"
                 )
-            if n * output.numel() != input_.numel():
-                raise SizesError(
-                    f"input tensor must be the same size as output size times world size: {input_.numel()} elements "
-                    f"are not {output.numel()} x {n}"
-                )
-            require_op_on(op, output.dtype)
-            return _call("reduce_scatter_single", tensors, line, output, op=op.name)
+        ends = tensors[: self.n], tensors[self.n :]
+        return Call(name=self.name, agreed={"dtype": tensors[0].dtype}, tensors=tensors, own=ends, line=line)
 
-        return self._plan("reduce_scatter_single", "reduce_scatter", group, call, (1, 0), _nothing, op=how)
-
-    def all_to_all_single(self, group: Rendezvous) -> Plan:
-        """Tensors are output and input, in even parts of dimension 0."""
-        n = len(group.ranks)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_one_dtype(tensors)
-            for tensor in tensors:
-                if (tensor.shape[0] if tensor.shape else 1) % n:
-                    raise SizesError(
-                        f"Tensor's dim 0 does not divide equally across group size: {list(tensor.shape)} over {n} ranks"
-                    )
-            output, input_ = tensors
-            if output.numel() != input_.numel():
-                raise SizesError(
-                    f"all_to_all_single: output has {output.numel()} elements and input {input_.numel()}; without "
-                    "split sizes they are as many"
-                )
-            return _call("all_to_all_single", tensors, line, input_)
-
-        return self._plan(
-            "all_to_all_single", "all_to_all", group, call, (1, 0), lambda tensors: [tensors[0]]
-        )
-
-    def all_to_all_split(self, group: Rendezvous, *, splits: tuple[list[int], list[int]]) -> Plan:
-        """Tensors are output and input, in parts of dimension 0 of the given extents: each is a transfer of a pair."""
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            require_one_dtype(tensors)
-            ends = [
-                _bounds(tensor, sizes, len(group.ranks))
-                for tensor, sizes in zip(tensors, splits, strict=True)
-            ]
-            return Call(
-                name="all_to_all_single",
-                agreed={"dtype": tensors[0].dtype, "splits": "given"},
-                tensors=tensors,
-                own=ends,
-                line=line,
-            )
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            return self._move_all(
-                "all_to_all_single",
-                group,
-                calls,
-                lambda call, s: _part(call.tensors[1], call.own[1], s),
-                lambda call, r: _part(call.tensors[0], call.own[0], r),
-            )
-
-        return Plan(name="all_to_all_single", call=call, run=run, outputs=lambda tensors: [tensors[0]])
-
-    def all_to_all(self, group: Rendezvous, *, n_outputs: int) -> Plan:
-        """Tensors are an output for each rank, then an input for each: each is a transfer of a pair."""
-        n = len(group.ranks)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            for kind, found in (("output", n_outputs), ("input", len(tensors) - n_outputs)):
-                if found != n:
-                    raise BackendError(
-                        f"{OURS}::alltoall: {kind} tensor list size {found} does not match world size {n}"
-                    )
-            return Call(name="all_to_all", agreed={"dtype": tensors[0].dtype}, tensors=tensors, line=line)
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            return self._move_all(
-                "all_to_all",
-                group,
-                calls,
-                lambda call, s: call.tensors[n + s],
-                lambda call, r: call.tensors[r],
-            )
-
-        return Plan(name="all_to_all", call=call, run=run, outputs=lambda tensors: list(tensors[:n]))
-
-    def gather(self, group: Rendezvous, *, root: int) -> Plan:
-        """Tensors are the input, and of the root an output for each rank: each is a transfer."""
-        _require_root("gather", group, root)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            input_, *outputs = tensors
-            _require_root_list("gather", "output", outputs, input_, len(group.ranks))
-            return _call("gather", tensors, line, input_, dst=group.ranks[root])
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            outputs = calls[root].tensors[1:]
-            self._backend.move(
-                [
-                    Pair(pe, group.pes[root], call.tensors[0], output)
-                    for pe, call, output in zip(group.pes, calls, outputs, strict=True)
-                ]
-            )
-            return [None] * len(calls)
-
-        return Plan(name="gather", call=call, run=run, outputs=lambda tensors: list(tensors[1:]))
-
-    def scatter(self, group: Rendezvous, *, root: int) -> Plan:
-        """Tensors are the output, and of the root an input for each rank: each is a transfer."""
-        _require_root("scatter", group, root)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            output, *inputs = tensors
-            _require_root_list("scatter", "input", inputs, output, len(group.ranks))
-            return _call("scatter", tensors, line, output, src=group.ranks[root])
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            inputs = calls[root].tensors[1:]
-            self._backend.move(
-                [
-                    Pair(group.pes[root], pe, input_, call.tensors[0])
-                    for pe, call, input_ in zip(group.pes, calls, inputs, strict=True)
-                ]
-            )
-            return [None] * len(calls)
-
-        return Plan(name="scatter", call=call, run=run, outputs=lambda tensors: [tensors[0]])
-
-    def all_gather(self, group: Rendezvous) -> Plan:
-        """Tensors are an output for each rank, and the input: gathered in one piece, then copied."""
-        n = len(group.ranks)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            *outputs, input_ = tensors
-            require_one_dtype(tensors)
-            _require_list("allgather", "output", outputs, input_, n)
-            return _call("all_gather", tensors, line, input_)
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            inputs = [call.tensors[-1] for call in calls]
-            n_elem = inputs[0].numel()
-            if not n_elem:
-                return [None] * n
-            staged = [self._backend.staging(pe, n * n_elem, inputs[0]) for pe in group.pes]
-            self._backend.run("all_gather", group.pes, inputs, staged, n_elem=n_elem)
-            self._backend.move(
-                [
-                    Pair(pe, pe, whole.narrow(0, r * n_elem, n_elem), call.tensors[r])
-                    for pe, whole, call in zip(group.pes, staged, calls, strict=True)
-                    for r in range(n)
-                ]
-            )
-            return [None] * n
-
-        return Plan(name="all_gather", call=call, run=run, outputs=lambda tensors: list(tensors[:-1]))
-
-    def reduce_scatter(self, group: Rendezvous, *, op: ReduceOp) -> Plan:
-        """Tensors are the output, and an input for each rank: copied to one piece, then reduced and scattered."""
-        how, n = _op_named("reduce_scatter", op), len(group.ranks)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            output, *inputs = tensors
-            require_one_dtype(tensors)
-            _require_list("reduce_scatter", "input", inputs, output, n)
-            require_op_on(op, output.dtype)
-            return _call("reduce_scatter", tensors, line, output, op=op.name)
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            outputs = [call.tensors[0] for call in calls]
-            n_elem = outputs[0].numel()
-            if not n_elem:
-                return [None] * n
-            staged = [self._backend.staging(pe, n * n_elem, outputs[0]) for pe in group.pes]
-            self._backend.move(
-                [
-                    Pair(pe, pe, call.tensors[1 + r], whole.narrow(0, r * n_elem, n_elem))
-                    for pe, whole, call in zip(group.pes, staged, calls, strict=True)
-                    for r in range(n)
-                ]
-            )
-            self._backend.run("reduce_scatter", group.pes, staged, outputs, n_elem=n_elem, op=how)
-            return [None] * n
-
-        return Plan(name="reduce_scatter", call=call, run=run, outputs=_nothing)
-
-    def barrier(self, group: Rendezvous, *, name: str = "barrier") -> Plan:
-        """No tensors."""
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            self._backend.run("barrier", group.pes, (), (), n_elem=0)
-            return [None] * len(calls)
-
-        def call(tensors: Tensors, line: SourceLine) -> Call:
-            return Call(name=name, agreed={}, line=line)
-
-        return Plan(name=name, call=call, run=run, outputs=list)
-
-    def _move_all(
-        self,
-        name: str,
-        group: Rendezvous,
-        calls: Sequence[Call],
-        source_of: Callable[[Call, int], DeviceTensor],
-        target_of: Callable[[Call, int], DeviceTensor],
-    ) -> Sequence[Any]:
-        """Move ``source_of(call of r, s)`` to ``target_of(call of s, r)``, for all members r and s."""
-        pairs = []
+    def run(self, calls: Sequence[Call]) -> None:
+        """Move the s-th input of rank r to the r-th output of rank s, for all r and s."""
+        ranks, pes, pairs = self.group.ranks, self.group.pes, []
         for r, sender in enumerate(calls):
             for s, receiver in enumerate(calls):
-                source, target = source_of(sender, s), target_of(receiver, r)
+                source, target = sender.own[1][s], receiver.own[0][r]
                 if source.numel() != target.numel():
                     raise BackendError(
-                        f"{name}: rank {group.ranks[r]} sends {source.numel()} elements to rank "
-                        f"{group.ranks[s]} ({sender.line}), which expects {target.numel()} ({receiver.line}); "
-                        "give both the same size"
+                        f"{self.name}: rank {ranks[r]} sends {source.numel()} elements to rank {ranks[s]} "
+                        f"({sender.line}), which expects {target.numel()} ({receiver.line}); give both the same size"
                     )
-                pairs.append(Pair(group.pes[r], group.pes[s], source, target))
-        self._backend.move(pairs)
-        return [None] * len(calls)
+                pairs.append(Pair(pes[r], pes[s], source, target))
+        self.backend.move(pairs)
 
-    def _plan(
-        self,
-        name: str,
-        collective: Collective,
-        group: Rendezvous,
-        call: Callable[[Tensors, SourceLine], Call],
-        ends: tuple[int, int],
-        outputs: Callable[[Tensors], list[DeviceTensor] | None],
-        **how: Any,
-    ) -> Plan:
-        """The plan of what one algorithm does: from the ``ends[0]``-th to the ``ends[1]``-th tensor of each rank."""
-
-        def run(calls: Sequence[Call]) -> Sequence[Any]:
-            sources, targets = ([call.tensors[end] for call in calls] for end in ends)
-            n_elem = min(sources[0].numel(), targets[0].numel())
-            self._backend.run(collective, group.pes, sources, targets, n_elem=n_elem, **how)
-            return [None] * len(calls)
-
-        return Plan(name=name, call=call, run=run, outputs=outputs)
+    def outputs(self, tensors: Tensors) -> list[DeviceTensor]:
+        """One of each rank."""
+        return list(tensors[: self.n_outputs])
 
 
-def _call(name: str, tensors: Tensors, line: SourceLine, sized: DeviceTensor, **agreed: object) -> Call:
-    """A call whose ranks agree on the size and dtype of ``sized`` and on all that is said besides."""
-    return Call(
-        name=name,
-        agreed={"numel": sized.numel(), "dtype": sized.dtype, **agreed},
-        tensors=tensors,
-        line=line,
-    )
+class AllToAllSplit(AllToAll):
+    """Tensors are output and input, in parts of dimension 0 of the given extents: each is a transfer of a pair."""
+
+    name = "all_to_all_single"
+
+    def __init__(
+        self, backend: AhbmCCLBackend, group: Rendezvous, *, splits: tuple[list[int], list[int]]
+    ) -> None:
+        super().__init__(backend, group, n_outputs=1)
+        self.splits = splits
+
+    def call(self, tensors: Tensors, line: SourceLine) -> Call:
+        """The call of a rank, whose extents cover both."""
+        require_one_dtype(tensors)
+        ends = [_parts(x, sizes, self.n) for x, sizes in zip(tensors, self.splits, strict=True)]
+        agreed = {"dtype": tensors[0].dtype, "splits": "given"}
+        return Call(name=self.name, agreed=agreed, tensors=tensors, own=ends, line=line)
 
 
-def _op_named(name: str, op: Any) -> str:
-    """An op as algorithms name it."""
-    if not isinstance(op, ReduceOp):
-        raise InvalidTypeError(
-            f"{name}: op must be a torch.distributed.ReduceOp, as in ReduceOp.SUM, not {quoted(op)}"
-        )
-    return op.value
+class Rooted(Collective):
+    """A collective in which the root alone gives a list, with a tensor for each rank: each is a transfer."""
+
+    kind: ClassVar[str]  # of what is in the list
+
+    def check(self, tensors: Tensors) -> None:
+        """Of the root, a list of as many tensors as ranks, each like the first."""
+        like, *listed = tensors
+        if listed and len(listed) != self.n:
+            raise BackendError(
+                f"{OURS}::{self.name}: Incorrect {self.kind} list size {len(listed)}. {self.kind.capitalize()} list "
+                f"size should be {self.n}, same as size of the process group."
+            )
+        _require_shapes(self.name, listed, like)
+
+    def run(self, calls: Sequence[Call]) -> None:
+        """Move what each rank gives to the root's tensor for it, or the other way."""
+        root, listed = self.group.pes[self.root], calls[self.root].tensors[1:]
+        given = zip(self.group.pes, calls, listed, strict=True)
+        self.backend.move([self.pair(root, pe, its, call.tensors[0]) for pe, call, its in given])
+
+    @abstractmethod
+    def pair(self, root: int, pe: int, its: DeviceTensor, tensor: DeviceTensor) -> Pair:
+        """The transfer between the root's tensor for a PE, ``its``, and that of the rank there."""
 
 
-def _require_root(name: str, group: Rendezvous, root: int) -> None:
-    if not is_rank(root, len(group.ranks)):
-        raise BackendError(f"{OURS}::{name}: invalid root rank: {quoted(root)}")
+class Gather(Rooted):
+    """Tensors are the input, and of the root an output for each rank."""
+
+    name, kind, root_is = "gather", "output", "dst"
+
+    def pair(self, root: int, pe: int, its: DeviceTensor, tensor: DeviceTensor) -> Pair:
+        """To the root."""
+        return Pair(pe, root, tensor, its)
+
+    def outputs(self, tensors: Tensors) -> list[DeviceTensor]:
+        """The root's list."""
+        return list(tensors[1:])
+
+
+class Scatter(Rooted):
+    """Tensors are the output, and of the root an input for each rank."""
+
+    name, kind, root_is = "scatter", "input", "src"
+
+    def pair(self, root: int, pe: int, its: DeviceTensor, tensor: DeviceTensor) -> Pair:
+        """From the root."""
+        return Pair(root, pe, its, tensor)
+
+
+class Staged(Algorithmic):
+    """A collective of a list with a tensor for each rank, which one algorithm does in one piece: it is copied.
+
+    ``listed`` are those of a rank's tensors that are the list.
+    """
+
+    listed: ClassVar[slice]
+
+    def staged(
+        self, calls: Sequence[Call]
+    ) -> tuple[list[DeviceTensor], list[tuple[int, DeviceTensor, DeviceTensor]]]:
+        """A tensor of one piece on each rank's PE; and each tensor of its list, with its part of the piece."""
+        like = calls[0].tensors[self.sized]
+        n_elem, pes = like.numel(), self.group.pes
+        staged = [self.backend.staging(pe, self.n * n_elem, like) for pe in pes]
+        return staged, [
+            (pe, tensor, whole.narrow(0, r * n_elem, n_elem))
+            for pe, whole, call in zip(pes, staged, calls, strict=True)
+            for r, tensor in enumerate(call.tensors[self.listed])
+        ]
+
+
+class AllGather(Staged):
+    """Tensors are an output for each rank, and the input: gathered in one piece, then copied."""
+
+    name = algorithm = "all_gather"
+    listed, sized = slice(0, -1), -1
+
+    def check(self, tensors: Tensors) -> None:
+        """One dtype, and an output like the input for each rank."""
+        *outputs, input_ = tensors
+        require_one_dtype(tensors)
+        _require_list("allgather", "output", outputs, input_, self.n)
+
+    def run(self, calls: Sequence[Call]) -> None:
+        """Gather, then copy each part."""
+        staged, parts = self.staged(calls)
+        self.launch([call.tensors[-1] for call in calls], staged)
+        self.backend.move([Pair(pe, pe, part, output) for pe, output, part in parts])
+
+    def outputs(self, tensors: Tensors) -> list[DeviceTensor]:
+        """One of each rank."""
+        return list(tensors[:-1])
+
+
+class ReduceScatter(Staged):
+    """Tensors are the output, and an input for each rank: copied to one piece, then reduced and scattered."""
+
+    name = algorithm = "reduce_scatter"
+    listed = slice(1, None)
+    reduces = True
+
+    def check(self, tensors: Tensors) -> None:
+        """One dtype, and an input like the output for each rank."""
+        output, *inputs = tensors
+        require_one_dtype(tensors)
+        _require_list("reduce_scatter", "input", inputs, output, self.n)
+
+    def run(self, calls: Sequence[Call]) -> None:
+        """Copy each part, then reduce and scatter."""
+        staged, parts = self.staged(calls)
+        self.backend.move([Pair(pe, pe, input_, part) for pe, input_, part in parts])
+        self.launch(staged, [call.tensors[0] for call in calls])
+
+    def outputs(self, tensors: Tensors) -> None:
+        """PyTorch says none."""
+
+
+class Barrier(Collective):
+    """No tensors."""
+
+    name = "barrier"
+
+    def agreed(self, tensors: Tensors) -> dict[str, object]:
+        """Nothing but the name."""
+        return {}
+
+    def run(self, calls: Sequence[Call]) -> None:
+        """Launch the algorithm."""
+        self.backend.run("barrier", self.group.pes, (), (), n_elem=0)
+
+
+class MonitoredBarrier(Barrier):
+    """A barrier by another name."""
+
+    name = "monitored_barrier"
 
 
 def _require_list(name: str, kind: str, tensors: Sequence[DeviceTensor], like: DeviceTensor, n: int) -> None:
@@ -367,18 +382,6 @@ def _require_list(name: str, kind: str, tensors: Sequence[DeviceTensor], like: D
     if len(tensors) != n:
         raise BackendError(
             f"{OURS}::{name}: invalid {kind} tensor list at index 0 (expected length {n}, got {len(tensors)})"
-        )
-    _require_shapes(name, tensors, like)
-
-
-def _require_root_list(
-    name: str, kind: str, tensors: Sequence[DeviceTensor], like: DeviceTensor, n: int
-) -> None:
-    """Refuse a root's list that is no tensor like ``like`` for each of ``n`` ranks; other ranks give none."""
-    if tensors and len(tensors) != n:
-        raise BackendError(
-            f"{OURS}::{name}: Incorrect {kind} list size {len(tensors)}. {kind.capitalize()} list size should be {n}, "
-            "same as size of the process group."
         )
     _require_shapes(name, tensors, like)
 
@@ -395,27 +398,24 @@ def _shape(tensor: DeviceTensor) -> str:
     return f"({', '.join(map(str, tensor.shape))})"
 
 
-def _bounds(tensor: DeviceTensor, sizes: list[int], n: int) -> list[int]:
-    """Where the parts of dimension 0 begin and the last one ends, in elements; even ones, if no sizes are given."""
+def _require_even(tensor: DeviceTensor, n: int) -> int:
+    """The extent of dimension 0, if it divides by ``n``."""
     extent = tensor.shape[0] if tensor.shape else 1
-    if not sizes:
-        if extent % n:
-            raise SizesError(
-                f"Tensor's dim 0 does not divide equally across group size: {list(tensor.shape)} over {n} ranks"
-            )
-        sizes = [extent // n] * n
+    if extent % n:
+        raise SizesError(
+            f"Tensor's dim 0 does not divide equally across group size: {list(tensor.shape)} over {n} ranks"
+        )
+    return extent
+
+
+def _parts(tensor: DeviceTensor, sizes: list[int], n: int) -> list[DeviceTensor]:
+    """The parts of dimension 0 of the given extents, one for each of ``n`` ranks; even ones, if none are given."""
+    extent = tensor.shape[0] if tensor.shape else 1
+    sizes = sizes or [_require_even(tensor, n) // n] * n
     if len(sizes) != n:
         raise SizesError("Number of tensor splits not equal to group size")
     if sum(sizes) != extent:
         raise SizesError("Split sizes doesn't match total dim 0 size")
-    row_elems = tensor.numel() // extent if extent else 0
-    return [0, *accumulate(size * row_elems for size in sizes)]
-
-
-def _part(tensor: DeviceTensor, bounds: Sequence[int], index: int) -> DeviceTensor:
-    return tensor.view(-1).narrow(0, bounds[index], bounds[index + 1] - bounds[index])
-
-
-def _nothing(tensors: Tensors) -> None:
-    """The result of a work whose PyTorch says none."""
-    return
+    flat, row_elems = tensor.view(-1), tensor.numel() // extent if extent else 0
+    bounds = accumulate((size * row_elems for size in sizes), initial=0)
+    return [flat.narrow(0, first, end - first) for first, end in pairwise(bounds)]

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from kernbench.dist.backend import AhbmCCLBackend
-from kernbench.dist.collectives import Collectives
 from kernbench.dist.groups import ProcessGroup
 from kernbench.dist.object_collectives import ObjectCollectives
 from kernbench.dist.point_to_point import P2POp
@@ -34,7 +33,6 @@ class Distributed(ObjectCollectives):
         self._backend = AhbmCCLBackend(torch)
         self._table = GroupTable(hub, self._backend)
         self._unwaited = torch.ahbm.uses = Unwaited(hub)
-        self._collectives = Collectives(self._backend)
         self.ReduceOp = ReduceOp
         self.ProcessGroup = ProcessGroup
         self.Work = Work

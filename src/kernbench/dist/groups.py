@@ -88,10 +88,10 @@ class Rendezvous:
         self,
         member: int,
         call: Call,
-        run: Callable[[Sequence[Call]], Sequence[Any]],
+        run: Callable[[Sequence[Call]], Sequence[Any] | None],
         outputs: Sequence[DeviceTensor] | None = None,
     ) -> Work:
-        """Make ``call`` for ``member``; ``run(calls of all, by member)`` gives the value of each.
+        """Make ``call`` for ``member``; ``run(calls of all, by member)`` may give the value of each.
 
         Raises:
             RuntimeError: another member's call of this number is another one. All of them get this error.
@@ -115,8 +115,8 @@ class Rendezvous:
             except BaseException as error:  # is that of all who wait for it, whatever it is
                 slot.error = error
             else:
-                for m, value in enumerate(values):
-                    slot.works[m].finish(value)
+                for m in range(len(self.ranks)):  # in this order they go on
+                    slot.works[m].finish(None if values is None else values[m])
                 return work
         for waiting in slot.works.values():
             waiting.finish(error=slot.error)

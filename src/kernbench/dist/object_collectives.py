@@ -36,7 +36,7 @@ class ObjectCollectives(TensorCollectives):
         if found is None:
             return
         given, sizes, most = self._with_sizes(found, group, obj)
-        gathered = self._bytes_tensor(found.size() * most)
+        gathered = self._empty(found.size() * most, uint8)
         self.all_gather_single(gathered, self._uploaded(given, most), group)
         for r, buffer in enumerate(gathered.numpy().reshape(found.size(), most)):
             object_list[r] = self._object_of(buffer[: sizes[r]])
@@ -56,7 +56,7 @@ class ObjectCollectives(TensorCollectives):
         root = self._root_in(group, dst, group_dst)
         self._require_list_at("gather_list", "destination", found, root, object_gather_list)
         given, sizes, most = self._with_sizes(found, group, obj)
-        into = [self._bytes_tensor(most) for _ in sizes] if found.rank() == root else None
+        into = [self._empty(most, uint8) for _ in sizes] if found.rank() == root else None
         self.gather(self._uploaded(given, most), into, group=group, group_dst=root)
         for r, buffer in enumerate(into or ()):
             object_gather_list[r] = self._object_of(buffer.numpy()[: sizes[r]])
@@ -79,9 +79,9 @@ class ObjectCollectives(TensorCollectives):
             self.broadcast(sizes, group=group, group_src=root)
             self.broadcast(packed, group=group, group_src=root)
             return
-        sizes = self._sizes_tensor(len(object_list))
+        sizes = self._empty(len(object_list), int64)
         self.broadcast(sizes, group=group, group_src=root)
-        packed = self._bytes_tensor(int(sizes.numpy().sum()))
+        packed = self._empty(int(sizes.numpy().sum()), uint8)
         self.broadcast(packed, group=group, group_src=root)
         self._unpack(object_list, sizes, packed)
 
@@ -106,13 +106,13 @@ class ObjectCollectives(TensorCollectives):
         if is_root and scatter_object_input_list is None:
             raise InvalidValueError("source rank must provide non-None scatter_object_input_list")
         pickled = [self._bytes_of(x) for x in scatter_object_input_list] if is_root else []
-        largest = self._uploaded(np.array([max(map(len, pickled), default=0)], int64.numpy), 1)
+        largest = self._number(max(map(len, pickled), default=0))
         self.broadcast(largest, group=group, group_src=root)
         most = int(largest.item())
-        received, size = self._bytes_tensor(most), self._sizes_tensor(1)
+        received, size = self._empty(most, uint8), self._empty(1, int64)
         parts = [self._uploaded(x, most) for x in pickled]
         self.scatter(received, parts if is_root else None, group=group, group_src=root)
-        sizes = [self._uploaded(np.array([len(x)], int64.numpy), 1) for x in pickled]
+        sizes = [self._number(len(x)) for x in pickled]
         self.scatter(size, sizes if is_root else None, group=group, group_src=root)
         scatter_object_output_list[0] = self._object_of(received.numpy()[: size.item()])
 
@@ -149,9 +149,9 @@ class ObjectCollectives(TensorCollectives):
             return -1
         peer = self._rank_in(group, src, group_src)
         self._require_other(peer, group, "source")
-        sizes = self._sizes_tensor(len(object_list))
+        sizes = self._empty(len(object_list), int64)
         self.recv(sizes, group=group, group_src=peer)
-        packed = self._bytes_tensor(int(sizes.numpy().sum()))
+        packed = self._empty(int(sizes.numpy().sum()), uint8)
         sender = self.recv(packed, group=group, group_src=peer)
         self._unpack(object_list, sizes, packed)
         return sender
@@ -181,8 +181,8 @@ class ObjectCollectives(TensorCollectives):
     def _with_sizes(self, found: ProcessGroup, group: GroupLike, obj: Any) -> tuple[Array, Array, int]:
         """The bytes of ``obj``, the sizes of all ranks' objects, and the largest of them."""
         given = self._bytes_of(obj)
-        sizes = self._sizes_tensor(found.size())
-        self.all_gather_single(sizes, self._uploaded(np.array([len(given)], int64.numpy), 1), group)
+        sizes = self._empty(found.size(), int64)
+        self.all_gather_single(sizes, self._number(len(given)), group)
         found_sizes = sizes.numpy()
         return given, found_sizes, int(found_sizes.max())
 
@@ -227,11 +227,8 @@ class ObjectCollectives(TensorCollectives):
         assert isinstance(made, DeviceTensor)
         return made
 
-    def _sizes_tensor(self, n: int) -> DeviceTensor:
-        return self._empty(n, int64)
-
-    def _bytes_tensor(self, n: int) -> DeviceTensor:
-        return self._empty(n, uint8)
+    def _number(self, n: int) -> DeviceTensor:
+        return self._uploaded(np.array([n], int64.numpy), 1)
 
     def _empty(self, n: int, dtype: DType) -> DeviceTensor:
         made = self._torch.empty(n, dtype=dtype, name="objects")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from kernbench.dist import collectives
 from kernbench.dist.backend import parts_of
-from kernbench.dist.collectives import Collectives
+from kernbench.dist.collectives import Collective
 from kernbench.dist.errors import require_one_dtype, require_tensor, require_tensors
-from kernbench.dist.groups import Call, ProcessGroup
+from kernbench.dist.groups import ProcessGroup
 from kernbench.dist.point_to_point import PointToPoint
 from kernbench.dist.process_groups import GroupLike, is_outside, require_timeout
 from kernbench.dist.reduce_op import ReduceOp
@@ -19,21 +20,18 @@ from kernbench.errors import InvalidValueError
 from kernbench.lang.source import user_line
 from kernbench.torch.tensor import DeviceTensor
 
+SUM = ReduceOp.SUM
+
 
 class TensorCollectives(PointToPoint):
     """The part of ``torch.distributed`` in which all ranks of a group take part."""
 
-    _collectives: Collectives
-
     def all_reduce(
-        self, tensor: Any, op: ReduceOp = ReduceOp.SUM, group: GroupLike = None, async_op: bool = False
+        self, tensor: Any, op: ReduceOp = SUM, group: GroupLike = None, async_op: bool = False
     ) -> Work | None:
         """Replace ``tensor`` of every rank by the reduction over all: bit for bit the same everywhere."""
         given = require_tensor(tensor, "tensor")
-        found = self._member("all_reduce", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.all_reduce, (given,), async_op, op=op)
+        return self._collective(collectives.AllReduce, group, (given,), async_op, op=op)
 
     def broadcast(
         self,
@@ -46,16 +44,13 @@ class TensorCollectives(PointToPoint):
         """Replace ``tensor`` of every rank by that of one."""
         root = None if is_outside(group) else self._rank_in(group, src, group_src)
         given = require_tensor(tensor, "tensor")
-        found = self._member("broadcast", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.broadcast, (given,), async_op, root=root)
+        return self._collective(collectives.Broadcast, group, (given,), async_op, root=root)
 
     def reduce(
         self,
         tensor: Any,
         dst: int | None = None,
-        op: ReduceOp = ReduceOp.SUM,
+        op: ReduceOp = SUM,
         group: GroupLike = None,
         async_op: bool = False,
         group_dst: int | None = None,
@@ -63,31 +58,22 @@ class TensorCollectives(PointToPoint):
         """Replace ``tensor`` of one rank by the reduction over all; of the others it is undefined in PyTorch."""
         root = None if is_outside(group) else self._rank_in(group, dst, group_dst)
         given = require_tensor(tensor, "tensor")
-        found = self._member("reduce", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.reduce, (given,), async_op, op=op, root=root)
+        return self._collective(collectives.Reduce, group, (given,), async_op, op=op, root=root)
 
     def all_gather(
         self, tensor_list: Any, tensor: Any, group: GroupLike = None, async_op: bool = False
     ) -> Work | None:
         """Put ``tensor`` of rank r in ``tensor_list[r]`` of every rank: an all-gather into one tensor, and a copy."""
         given = (*require_tensors(tensor_list, "tensor_list"), require_tensor(tensor, "tensor"))
-        found = self._member("all_gather", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.all_gather, given, async_op)
+        return self._collective(collectives.AllGather, group, given, async_op)
 
     def all_gather_single(
         self, output_tensor: Any, input_tensor: Any, group: GroupLike = None, async_op: bool = False
     ) -> Work | None:
         """Put ``input_tensor`` of rank r in the r-th part of ``output_tensor`` of every rank."""
         source = require_tensor(input_tensor, "input_tensor")
-        target = require_tensor(output_tensor, "output_tensor")
-        found = self._member("all_gather_single", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.all_gather_single, (target, source), async_op)
+        given = (require_tensor(output_tensor, "output_tensor"), source)
+        return self._collective(collectives.AllGatherSingle, group, given, async_op)
 
     def all_gather_into_tensor(
         self, output_tensor: Any, input_tensor: Any, group: GroupLike = None, async_op: bool = False
@@ -100,39 +86,23 @@ class TensorCollectives(PointToPoint):
         self,
         output: Any,
         input_list: Any,
-        op: ReduceOp = ReduceOp.SUM,
+        op: ReduceOp = SUM,
         group: GroupLike = None,
         async_op: bool = False,
     ) -> Work | None:
         """Make ``output`` of rank r the reduction of ``input_list[r]`` over all ranks."""
         given = (require_tensor(output, "output"), *require_tensors(input_list, "input_list"))
-        found = self._member("reduce_scatter", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.reduce_scatter, given, async_op, op=op)
+        return self._collective(collectives.ReduceScatter, group, given, async_op, op=op)
 
     def reduce_scatter_single(
-        self,
-        output: Any,
-        input: Any,
-        op: ReduceOp = ReduceOp.SUM,
-        group: GroupLike = None,
-        async_op: bool = False,
+        self, output: Any, input: Any, op: ReduceOp = SUM, group: GroupLike = None, async_op: bool = False
     ) -> Work | None:
         """Make ``output`` of rank r the reduction of the r-th part of ``input`` over all ranks."""
         given = (require_tensor(output, "output"), require_tensor(input, "input"))
-        found = self._member("reduce_scatter_single", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.reduce_scatter_single, given, async_op, op=op)
+        return self._collective(collectives.ReduceScatterSingle, group, given, async_op, op=op)
 
     def reduce_scatter_tensor(
-        self,
-        output: Any,
-        input: Any,
-        op: ReduceOp = ReduceOp.SUM,
-        group: GroupLike = None,
-        async_op: bool = False,
+        self, output: Any, input: Any, op: ReduceOp = SUM, group: GroupLike = None, async_op: bool = False
     ) -> Work | None:
         """The former name of :meth:`reduce_scatter_single`."""
         _warn_of_former("reduce_scatter_tensor", "reduce_scatter_single")
@@ -156,9 +126,9 @@ class TensorCollectives(PointToPoint):
             return None
         given = (require_tensor(output, "output"), require_tensor(input, "input"))
         if not output_split_sizes and not input_split_sizes:
-            return self._start(found, self._collectives.all_to_all_single, given, async_op)
+            return self._start(found, collectives.AllToAllSingle, given, async_op)
         splits = (list(output_split_sizes or ()), list(input_split_sizes or ()))
-        return self._start(found, self._collectives.all_to_all_split, given, async_op, splits=splits)
+        return self._start(found, collectives.AllToAllSplit, given, async_op, splits=splits)
 
     def all_to_all(
         self,
@@ -172,10 +142,9 @@ class TensorCollectives(PointToPoint):
         if found is None:
             return None
         outputs = require_tensors(output_tensor_list, "output_tensor_list")
-        inputs = require_tensors(input_tensor_list, "input_tensor_list")
-        require_one_dtype((*outputs, *inputs))
-        given = (*outputs, *inputs)
-        return self._start(found, self._collectives.all_to_all, given, async_op, n_outputs=len(outputs))
+        given = (*outputs, *require_tensors(input_tensor_list, "input_tensor_list"))
+        require_one_dtype(given)
+        return self._start(found, collectives.AllToAll, given, async_op, n_outputs=len(outputs))
 
     def gather(
         self,
@@ -195,7 +164,7 @@ class TensorCollectives(PointToPoint):
             return None
         root = self._root_in(group, dst, group_dst)
         self._require_list_at("gather_list", "destination", found, root, into)
-        return self._start(found, self._collectives.gather, (given, *into), async_op, root=root)
+        return self._start(found, collectives.Gather, (given, *into), async_op, root=root)
 
     def scatter(
         self,
@@ -215,7 +184,7 @@ class TensorCollectives(PointToPoint):
             return None
         root = self._root_in(group, src, group_src)
         self._require_list_at("scatter_list", "source", found, root, given)
-        return self._start(found, self._collectives.scatter, (into, *given), async_op, root=root)
+        return self._start(found, collectives.Scatter, (into, *given), async_op, root=root)
 
     def barrier(
         self,
@@ -228,10 +197,7 @@ class TensorCollectives(PointToPoint):
         if group is None:
             self._default()
         require_timeout(timeout)
-        found = self._member("barrier", group)
-        if found is None:
-            return None
-        return self._start(found, self._collectives.barrier, (), async_op)
+        return self._collective(collectives.Barrier, group, (), async_op)
 
     def monitored_barrier(
         self,
@@ -254,7 +220,7 @@ class TensorCollectives(PointToPoint):
             except (OverflowError, ValueError):
                 raise InvalidValueError(f"monitored_barrier: timeout={timeout}; give a timedelta") from None
         require_timeout(timeout)
-        self._start(found, self._collectives.barrier, (), False, name="monitored_barrier")
+        self._start(found, collectives.MonitoredBarrier, (), False)
 
     def _root_in(self, group: GroupLike, global_rank: int | None, group_rank: int | None) -> int:
         """Which rank of ``group`` is meant: rank 0 of all, where neither is given."""
@@ -271,31 +237,41 @@ class TensorCollectives(PointToPoint):
         if tensors and not is_root:
             raise InvalidValueError(f"Argument ``{name}`` must NOT be specified on non-{kind} ranks.")
 
+    def _collective(
+        self,
+        kind: type[Collective],
+        group: GroupLike,
+        tensors: tuple[DeviceTensor, ...],
+        async_op: bool,
+        **how: Any,
+    ) -> Work | None:
+        """Start a collective of ``group``; nothing, with a warning, if this process is no member."""
+        found = self._member(kind.name, group, stacklevel=4)
+        return None if found is None else self._start(found, kind, tensors, async_op, **how)
+
     def _start(
         self,
         found: ProcessGroup,
-        collective: Callable[..., Any],
+        kind: type[Collective],
         tensors: tuple[DeviceTensor, ...],
         async_op: bool,
         **how: Any,
     ) -> Work | None:
         """Make this rank's call, or on the host that of every rank."""
         line, group = user_line(), found.group
-        plan = collective(group, **how)
+        made = kind(self._backend, group, **how)
+        outputs = made.outputs(tensors)
         if self._hub.current.is_host:
-            parts = [parts_of(tensor, group.pes, plan.name) for tensor in tensors]
-            calls = [plan.call(tuple(part[m] for part in parts), line) for m in range(found.size())]
-            plan.run(calls)
-            work = Work(self._hub, str, plan.outputs(tensors))
+            parts = [parts_of(tensor, group.pes, made.name) for tensor in tensors]
+            made.run([made.call(tuple(part[m] for part in parts), line) for m in range(found.size())])
+            work = Work(self._hub, str, outputs)
             work.finish()
         else:
-            call: Call = plan.call(tensors, line)
-            work = group.post(found.rank(), call, plan.run, plan.outputs(tensors))
+            work = group.post(found.rank(), made.call(tensors, line), made.run, outputs)
         if async_op:
-            outputs = plan.outputs(tensors)
             written = list(tensors[:1]) if outputs is None else outputs
             read = [x for x in tensors if not any(x is y for y in written)]
-            self._unwaited.add(work, plan.name, line, written, read)
+            self._unwaited.add(work, made.name, line, written, read)
             return work
         work.wait()
         return None

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from kernbench.config.schema import Config, TopologySpec
 from kernbench.device.protocol import Device
 from kernbench.machine.launch import Launch
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
-from kernbench.memory.store import Bytes, MemoryStore
+from kernbench.memory.store import Bytes
 from kernbench.memory.watch import Watch
 from kernbench.messages.ipcq import Wiring
-from kernbench.topology.address_map import Region
-from kernbench.topology.ids import PeId
 
 T = TypeVar("T")
 
@@ -38,32 +35,15 @@ class WorkerDevice:
     def __init__(self, behind: Device, do: Do) -> None:
         self._behind = behind
         self._do = do
-
-    # -- asked at once ------------------------------------------------------------------------------------
-
-    @property
-    def config(self) -> Config:
-        return self._behind.config
-
-    @property
-    def spec(self) -> TopologySpec:
-        return self._behind.spec
-
-    @property
-    def mode(self) -> str:
-        return self._behind.mode
-
-    @property
-    def store(self) -> MemoryStore:
-        return self._behind.store
+        # Asked at once: what never changes, and what a question takes no time for.
+        self.config, self.spec, self.mode, self.store = behind.config, behind.spec, behind.mode, behind.store
+        self.pes, self.tlb_entries = behind.pes, behind.tlb_entries
+        self.slice_of, self.sram_banks = behind.slice_of, behind.sram_banks
+        self.tcm_left_bytes = behind.tcm_left_bytes
 
     @property
     def watch(self) -> Watch | None:
         return self._behind.watch
-
-    @property
-    def pes(self) -> Sequence[PeId]:
-        return self._behind.pes
 
     @property
     def now_ps(self) -> int:
@@ -76,19 +56,6 @@ class WorkerDevice:
     @property
     def is_busy(self) -> bool:
         return self._behind.is_busy
-
-    @property
-    def tlb_entries(self) -> int:
-        return self._behind.tlb_entries
-
-    def slice_of(self, pe: int) -> Region:
-        return self._behind.slice_of(pe)
-
-    def sram_banks(self, pe: int) -> Sequence[Region]:
-        return self._behind.sram_banks(pe)
-
-    def tcm_left_bytes(self, pe: int) -> int:
-        return self._behind.tcm_left_bytes(pe)
 
     # -- done by the hub, since time may pass -------------------------------------------------------------
 

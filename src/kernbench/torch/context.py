@@ -43,35 +43,28 @@ from kernbench.wording import is_name, quoted
 
 DTypeLike = DType | str | np.dtype[Any] | type
 
-# Names of PyTorch that are no methods: dtypes (where `int` is int32) and types.
+# PyTorch's names for dtypes; those that are the same here are added below.
+_DTYPES = {
+    "double": dtypes.float64,
+    "float": dtypes.float32,
+    "half": dtypes.float16,
+    "float8_e4m3fn": dtypes.float8e4nv,
+    "float8_e5m2": dtypes.float8e5,
+    "bool": dtypes.int1,
+    "short": dtypes.int16,
+    "int": dtypes.int32,
+    "long": dtypes.int64,
+}
+_SAME = "float64 float32 float16 bfloat16 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+# Names of PyTorch that are no methods.
 NAMES: dict[str, Any] = {
     "DPPolicy": DPPolicy,
     "Generator": Generator,
     "Tensor": Tensor,
     "device": DeviceName,
-    "float64": dtypes.float64,
-    "double": dtypes.float64,
-    "float32": dtypes.float32,
-    "float": dtypes.float32,
-    "float16": dtypes.float16,
-    "half": dtypes.float16,
-    "bfloat16": dtypes.bfloat16,
-    "float8_e4m3fn": dtypes.float8e4nv,
-    "float8_e5m2": dtypes.float8e5,
-    "bool": dtypes.int1,
-    "int8": dtypes.int8,
-    "int16": dtypes.int16,
-    "short": dtypes.int16,
-    "int32": dtypes.int32,
-    "int": dtypes.int32,
-    "int64": dtypes.int64,
-    "long": dtypes.int64,
-    "uint8": dtypes.uint8,
-    "uint16": dtypes.uint16,
-    "uint32": dtypes.uint32,
-    "uint64": dtypes.uint64,
+    **_DTYPES,
+    **{name: getattr(dtypes, name) for name in _SAME.split()},
 }
-
 
 # What PyTorch has not. A real backend of PyTorch has its own names in `torch.ahbm`, as CUDA in `torch.cuda`.
 EXTENSIONS = frozenset({"DPPolicy", "ahbm", "cdiv", "close", "launch", "measure", "synchronize"})
@@ -215,33 +208,27 @@ class Context:
 
     def empty_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """A tensor without values, of the shape of ``input``, and in its dtype and place unless others are said."""
-        shape, like = _like("empty_like", input, dtype, where)
-        return self.empty(shape, **like)
+        return _like(self.empty, input, dtype, where)
 
     def zeros_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """A tensor of zeros, likewise."""
-        shape, like = _like("zeros_like", input, dtype, where)
-        return self.zeros(shape, **like)
+        return _like(self.zeros, input, dtype, where)
 
     def ones_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """A tensor of ones, likewise."""
-        shape, like = _like("ones_like", input, dtype, where)
-        return self.ones(shape, **like)
+        return _like(self.ones, input, dtype, where)
 
     def full_like(self, input: Tensor, value: Any, *, dtype: DTypeLike | None = None, **where: Any) -> Tensor:
         """A tensor of ``value``, likewise."""
-        shape, like = _like("full_like", input, dtype, where)
-        return self.full(shape, value, **like)
+        return _like(self.full, input, dtype, where, value)
 
     def rand_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **how: Any) -> Tensor:
         """Random numbers, uniform in [0, 1), likewise."""
-        shape, like = _like("rand_like", input, dtype, how)
-        return self.rand(shape, **like)
+        return _like(self.rand, input, dtype, how)
 
     def randn_like(self, input: Tensor, *, dtype: DTypeLike | None = None, **how: Any) -> Tensor:
         """Normal random numbers, likewise."""
-        shape, like = _like("randn_like", input, dtype, how)
-        return self.randn(shape, **like)
+        return _like(self.randn, input, dtype, how)
 
     def randn(self, *shape: int | Sequence[int], **how: Any) -> Tensor:
         """Normal random numbers; ``how`` is dtype, generator, and policy, name and device as for :meth:`empty`."""
@@ -396,17 +383,17 @@ def _shape_of(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
 
 
 def _like(
-    name: str, input: Any, dtype: DTypeLike | None, where: Mapping[str, Any]
-) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """The shape of ``input``, and its dtype, device and policy, where others are not said."""
+    make: Callable[..., Tensor], input: Any, dtype: DTypeLike | None, where: Mapping[str, Any], *values: Any
+) -> Tensor:
+    """What ``make`` makes of ``values`` by the shape of ``input``, in its dtype and place where others are not said."""
     if not isinstance(input, Tensor):
         raise InvalidTypeError(
-            f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+            f"{make.__name__}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
         )
     how: dict[str, Any] = {"dtype": dtype or input.dtype, "device": input.device}
     if isinstance(input, DeviceTensor) and DeviceName(where.get("device", DEVICE)) == DEVICE:
         how["policy"] = input.policy
-    return input.shape, {**how, **where}
+    return make(input.shape, *values, **{**how, **where})
 
 
 def _require_no_policy(policy: DPPolicy | None, name: str) -> None:

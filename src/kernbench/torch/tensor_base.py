@@ -56,8 +56,6 @@ class Tensor(Operators, KernelOperand):
 
     context: TensorContext
     device: DeviceName
-    shape: tuple[int, ...]
-    dtype: DType
 
     def numel(self) -> int:
         """Elements."""
@@ -68,11 +66,6 @@ class Tensor(Operators, KernelOperand):
     def element_size(self) -> int:
         """Bytes of an element."""
         return self.dtype.size_bytes
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor, one copy of each."""
-        return self.numel() * self.element_size()
 
     def dim(self) -> int:
         """Dimensions."""
