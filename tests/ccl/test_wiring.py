@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of, wire
+from kernbench.config.ccl import CclAlgorithmSpec, CclDefaultsSpec
 from kernbench.config.load import load_config
-from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec
 from kernbench.errors import CapacityError, DeadlockError, UsageError
 from kernbench.lang import jit, tl
 from kernbench.messages.ipcq import RingSpec

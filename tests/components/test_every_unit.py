@@ -14,7 +14,7 @@ from kernbench.analysis.causes import causes
 from kernbench.ccl import QueuePair, install_queues
 from kernbench.components.base import COMPONENTS
 from kernbench.config.load import load_config
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.errors import ConfigError, UsageError
 from kernbench.kinds import KINDS, ROLES
 from kernbench.messages.oplog import OpCode, op_codes, op_names

@@ -2,10 +2,11 @@
 
 import pytest
 
+from kernbench.config.ccl import CclSpec
 from kernbench.config.load import load_config, preset_names
 from kernbench.config.plain import config_sha256, resolved, yaml_values
 from kernbench.config.read import read_yaml
-from kernbench.config.schema import CclSpec, ComponentsSpec, TopologySpec
+from kernbench.config.schema import ComponentsSpec, TopologySpec
 
 PRESETS = preset_names()
 

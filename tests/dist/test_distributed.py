@@ -794,8 +794,8 @@ def test_an_algorithm_that_cannot_serve_the_group_is_refused_with_those_that_can
 @pytest.mark.parametrize("preset", preset_names("ccl"))
 def test_every_algorithm_of_the_presets_is_there_and_for_its_collective(preset):
     from kernbench.ccl.algorithm import load_algorithms
+    from kernbench.config.ccl import size_ranges
     from kernbench.config.load import load_config
-    from kernbench.config.schema import size_ranges
 
     ccl, algorithms = load_config(ccl=preset).ccl, load_algorithms()
     for collective in type(ccl.selection).model_fields:

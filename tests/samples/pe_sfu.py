@@ -2,7 +2,7 @@
 
 from kernbench.components.base import COMPONENTS
 from kernbench.components.pipeline import ComputeUnit
-from kernbench.config.schema import Count, Cycles, Spec
+from kernbench.config.quantities import Count, Cycles, Spec
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.units import ceil_div, cycles_ps
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from kernbench.config.schema import HbmSpec
+from kernbench.config.machine import HbmSpec
 from kernbench.topology.graph import TopologyGraph
 from kernbench.units import PS_PER_NS, Rate, transfer_ps
 

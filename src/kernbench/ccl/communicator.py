@@ -8,7 +8,7 @@ from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, require_served
 from kernbench.ccl.wiring import install_queues
-from kernbench.config.schema import CclAlgorithmSpec
+from kernbench.config.ccl import CclAlgorithmSpec
 from kernbench.device.array import DeviceArray
 from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms, require_served
+from kernbench.config.ccl import MAX, CclSpec, CclTableSpec, size_ranges
 from kernbench.config.explain import line
-from kernbench.config.schema import MAX, CclSpec, CclTableSpec, size_ranges
 from kernbench.errors import ConfigError, UnknownNameError
 from kernbench.theory.group import COLLECTIVES, Collective, Group
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from kernbench.ccl.callback import Callback
-from kernbench.config.schema import CclAlgorithmSpec, CclDefaultsSpec, TopologySpec
+from kernbench.config.ccl import CclAlgorithmSpec, CclDefaultsSpec
+from kernbench.config.schema import TopologySpec
 from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole

@@ -25,8 +25,8 @@ def write_tables(asked: Asked, sizes: Sequence[int]) -> None:
     """Write the tables of all collectives, or of the one that was asked for, to a file or to standard output."""
     from kernbench.bench.collectives.request import require_known
     from kernbench.ccl.algorithm import load_algorithms
+    from kernbench.config.ccl import CclSelectionSpec
     from kernbench.config.load import load_config
-    from kernbench.config.schema import CclSelectionSpec
 
     target, request = asked.output_file, asked.request()
     require_writable(target)
@@ -118,7 +118,7 @@ def left_out_of(found: Sequence[Tuned]) -> Iterator[str]:
 def table_lines(found: Sequence[Tuned]) -> Iterator[str]:
     """The tables of one collective, by ascending ranks; equal ones that follow each other are one."""
     from kernbench.bench.collectives.tune import selection_of
-    from kernbench.config.schema import MAX
+    from kernbench.config.ccl import MAX
 
     tables = []
     for tuned in found:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kernbench.components.ports import Port
-from kernbench.config.schema import NocSpec, PeSpec
+from kernbench.config.machine import NocSpec
+from kernbench.config.pe import PeSpec
 from kernbench.engine.api import Engine, Fabric, OpLog, ProcessBody, Queue
 from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kernbench.components.base import Request
 from kernbench.components.pipeline import StationUnit
-from kernbench.config.schema import ControlCpuSpec
+from kernbench.config.machine import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import Chunk, DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc

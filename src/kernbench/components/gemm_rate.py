@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from kernbench.config.schema import GemmSpec
+from kernbench.config.pe import GemmSpec
 from kernbench.dtypes import DType, as_dtype, float8e4nv, float8e5
 from kernbench.errors import DTypeError
 from kernbench.messages.source_line import SourceLine

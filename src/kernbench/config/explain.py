@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kernbench.config.schema import Spec
+from kernbench.config.quantities import Spec
 from kernbench.config.tree import Path, shown
 
 MOST_HINTS = 100  # unknown keys that are looked at for what they may mean

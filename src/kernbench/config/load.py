@@ -11,21 +11,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from kernbench.config.ccl import CclSpec
 from kernbench.config.explain import explain, line
 from kernbench.config.overrides import Overrides, documents_of
 from kernbench.config.plain import config_sha256
+from kernbench.config.quantities import Places, Spec
 from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
-from kernbench.config.schema import (
-    CclSpec,
-    ComponentsSpec,
-    Config,
-    Document,
-    Places,
-    Spec,
-    machine_spec,
-    models,
-)
+from kernbench.config.schema import ComponentsSpec, Config, Document, machine_spec, models
 from kernbench.config.tree import Tree, overlay, shown
 from kernbench.errors import ConfigError, UnknownNameError, UsageError
 

@@ -13,15 +13,17 @@ from typing import Any
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from kernbench.config import schema
-from kernbench.config.schema import Spec
+from kernbench.config import quantities
+from kernbench.config.pe import PeSpec
+from kernbench.config.quantities import Spec
 from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
 
 
 def yaml_values(spec: Spec) -> dict[str, Any]:
     """``spec`` under its YAML keys, in YAML's units: ``type(spec).model_validate`` gives it back.
 
-    >>> yaml_values(schema.IoNocSpec(link_bw=128, router_ns=3, buffer_per_vc="4 KiB"))
+    >>> from kernbench.config.machine import IoNocSpec
+    >>> yaml_values(IoNocSpec(link_bw=128, router_ns=3, buffer_per_vc="4 KiB"))
     {'link_bw': 128, 'router_ns': 3, 'buffer_per_vc': 4096}
     """
     return {field.alias or name: _value(value, _unit(field)) for name, field, value in _fields(spec)}
@@ -44,7 +46,7 @@ def _fields(spec: Spec) -> Iterator[tuple[str, FieldInfo, Any]]:
     """Name, field and value of all that ``spec`` says; a PE says nothing of units that it does not have."""
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
-        if value is not None or not isinstance(spec, schema.PeSpec):
+        if value is not None or not isinstance(spec, PeSpec):
             yield name, field, value
 
 
@@ -62,9 +64,9 @@ def _value(value: Any, unit: Callable[..., Any] | None) -> Any:
         return [_value(child, unit) for child in value]
     if value is None:
         return None
-    if unit is schema.parse_ns:
+    if unit is quantities.parse_ns:
         return _number(Fraction(value, PS_PER_NS))
-    if unit is schema.parse_mhz:
+    if unit is quantities.parse_mhz:
         return _number(Fraction(value, 1000))
     if isinstance(value, Rate):
         return _number(value.fraction)
@@ -81,10 +83,10 @@ def _number(value: Fraction) -> int | Decimal:
 
 
 _UNIT_NAMES: dict[Any, str] = {
-    schema.parse_rate: "GB/s",
-    schema.parse_ns: "ns",
-    schema.parse_mhz: "GHz",
-    schema.parse_mm: "mm",
+    quantities.parse_rate: "GB/s",
+    quantities.parse_ns: "ns",
+    quantities.parse_mhz: "GHz",
+    quantities.parse_mm: "mm",
 }
 
 
@@ -96,7 +98,7 @@ def _lines(spec: Spec, indent: str) -> Iterator[str]:
             yield from _lines(value, indent + "  ")
             continue
         written = _value(value, unit)
-        if unit in (schema.parse_size, schema.parse_extent) and value is not None:
+        if unit in (quantities.parse_size, quantities.parse_extent) and value is not None:
             written = _size(value)
         note = f"  # {_UNIT_NAMES[unit]}" if unit in _UNIT_NAMES else ""
         yield f"{indent}{key}: {_flow(written)}{note}"

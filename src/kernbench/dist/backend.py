@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from kernbench.ccl.communicator import Communicator
 from kernbench.ccl.selection import require_all_known, select, selected
-from kernbench.config.schema import CclSpec, size_ranges
+from kernbench.config.ccl import CclSpec, size_ranges
 from kernbench.device.placement import DPPolicy
 from kernbench.dist.errors import SizesError
 from kernbench.dist.exchange import Exchange, Pair

@@ -10,7 +10,8 @@ from greenlet import getcurrent, greenlet
 
 from kernbench import limits
 from kernbench.components.gemm_rate import macs_per_cycle
-from kernbench.config.schema import Config, GemmSpec
+from kernbench.config.pe import GemmSpec
+from kernbench.config.schema import Config
 from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import KERNELS

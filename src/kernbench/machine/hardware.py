@@ -10,7 +10,8 @@ from functools import cached_property
 from greenlet import greenlet
 
 from kernbench import limits
-from kernbench.config.schema import Config, MmuSpec
+from kernbench.config.pe import MmuSpec
+from kernbench.config.schema import Config
 from kernbench.errors import KernBenchError, in_one_line
 from kernbench.lang.visible import place, place_in
 from kernbench.machine.kernel_runner import Identity, PeCounters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
-from kernbench.config.schema import Fit
+from kernbench.config.quantities import Fit
 from kernbench.errors import CapacityError, UsageError
 from kernbench.messages.access import PhysicalAddress, VirtualAddress
 from kernbench.topology.address_map import PA_BASE

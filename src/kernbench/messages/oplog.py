@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.kinds import Op, OpName, unit_kinds
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
-from kernbench.config.schema import NocSpec
+from kernbench.config.machine import NocSpec
 from kernbench.theory.idle_path import stages
 from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps, memory_rate
 from kernbench.topology.graph import TopologyGraph

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from kernbench.config.schema import HbmSpec, SramSpec
+from kernbench.config.machine import HbmSpec, SramSpec
 from kernbench.topology.graph import TopologyGraph
 from kernbench.units import Rate
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from kernbench.config.schema import HbmSpec, SramSpec
+from kernbench.config.machine import HbmSpec, SramSpec
 from kernbench.theory.idle_path import Arrival, IdleRoute, stages
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes

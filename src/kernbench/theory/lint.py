@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
 
-from kernbench.config.schema import HbmSpec, TopologySpec
+from kernbench.config.machine import HbmSpec
+from kernbench.config.schema import TopologySpec
 from kernbench.theory.buffers import full_rate_bytes, full_rate_queue, full_rate_window, under_way_bytes
 from kernbench.theory.idle_transfer import host_requester, memory_rate, pe_requester
 from kernbench.theory.peaks import LevelPeak, Peaks

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from kernbench.config.explain import explain, line
+from kernbench.config.pe import PeSpec
 from kernbench.config.plain import yaml_values
-from kernbench.config.schema import LinkOverrideSpec, PeSpec, Side, Spec, TopologySpec
+from kernbench.config.quantities import Side, Spec
+from kernbench.config.schema import LinkOverrideSpec, TopologySpec
 from kernbench.errors import ConfigError
 from kernbench.kinds import KINDS, Kind, Point, unit_kinds
 from kernbench.topology.geometry import HBM_STEP, Geometry, place_of

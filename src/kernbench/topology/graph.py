@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernbench.config.schema import PeSpec, TopologySpec
+from kernbench.config.pe import PeSpec
+from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError
 from kernbench.topology.ids import At, PeId, part_name
 from kernbench.topology.levels import Level, count_of, levels_of, number_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernbench.config.schema import CubeSpec
+from kernbench.config.machine import CubeSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ import kernbench.components.pe.pe_mmu
 import kernbench.components.pe.pe_scheduler
 import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
-from kernbench.config.schema import Config, PeSpec
+from kernbench.config.pe import PeSpec
+from kernbench.config.schema import Config
 from kernbench.engine import Chunk, Engine, OpLog, Server
 from kernbench.kinds import unit_kinds
 from kernbench.messages.access import Access

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.config.schema import Spec
+from kernbench.config.quantities import Spec
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelineContext, Stage, TilePlan, TileToken
 from kernbench.units import Rate, transfer_ps

@@ -14,7 +14,8 @@ from kernbench.bench.collectives.request import Request, algorithms_of
 from kernbench.bench.collectives.theory import Theory
 from kernbench.bench.collectives.volume import Volume
 from kernbench.ccl.algorithm import ALGORITHMS
-from kernbench.config.schema import MAX, Config
+from kernbench.config.ccl import MAX
+from kernbench.config.schema import Config
 from kernbench.errors import CapacityError
 from kernbench.theory.group import Collective
 from kernbench.wording import plural

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.memory_controller import MemoryController
 from kernbench.components.memory_model import HBM_MODELS
-from kernbench.config.schema import HbmSpec
+from kernbench.config.machine import HbmSpec
 from kernbench.kinds import Kind
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernbench.components.memory_model import HBM_MODELS
-from kernbench.config.schema import HbmSpec
+from kernbench.config.machine import HbmSpec
 from kernbench.engine import Server
 from kernbench.messages.fabric import Transaction
 

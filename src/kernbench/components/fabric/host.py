@@ -9,7 +9,7 @@ from kernbench.components.base import COMPONENTS, Component, Request, Site
 from kernbench.components.control_cpu import map_bytes, queue_bytes
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.stream import CommandStream
-from kernbench.config.schema import HostSpec
+from kernbench.config.machine import HostSpec
 from kernbench.engine import Server
 from kernbench.engine.api import Credits, Engine, ProcessBody, Queue, Signal
 from kernbench.kinds import Kind

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kernbench.components.base import COMPONENTS, Request
 from kernbench.components.control_cpu import ControlCpu, map_bytes
-from kernbench.config.schema import ControlCpuSpec
+from kernbench.config.machine import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
 from kernbench.kinds import Kind
 from kernbench.messages.fabric import MmuMapMsg, MmuUnmapMsg

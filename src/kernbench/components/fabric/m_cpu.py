@@ -8,7 +8,7 @@ from itertools import chain
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.control_cpu import ControlCpu
 from kernbench.components.packets import packets, transaction_for
-from kernbench.config.schema import MCpuSpec
+from kernbench.config.machine import MCpuSpec
 from kernbench.engine.api import ProcessBody, Queue
 from kernbench.kinds import Kind
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
-from kernbench.config.schema import PcieSpec, SipLinkSpec
+from kernbench.config.machine import PcieSpec, SipLinkSpec
 from kernbench.kinds import Kind
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
-from kernbench.config.schema import IoNocSpec, NocSpec
+from kernbench.config.machine import IoNocSpec, NocSpec
 from kernbench.kinds import Kind
 
 

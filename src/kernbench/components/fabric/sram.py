@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.memory_controller import MemoryController
-from kernbench.config.schema import SramSpec
+from kernbench.config.machine import SramSpec
 from kernbench.engine import Server
 from kernbench.kinds import Kind
 from kernbench.messages.fabric import Transaction

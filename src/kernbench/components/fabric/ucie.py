@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component
-from kernbench.config.schema import UcieSpec
+from kernbench.config.machine import UcieSpec
 from kernbench.kinds import Kind
 
 

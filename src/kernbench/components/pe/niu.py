@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component, Request
 from kernbench.components.ports import CpuPort, DmaPort, IpcqPort, MmuPort, port
-from kernbench.config.schema import NocSpec
+from kernbench.config.machine import NocSpec
 from kernbench.kinds import Kind
 from kernbench.messages.fabric import Chunk, LaunchMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg

@@ -9,7 +9,7 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import StationUnit
 from kernbench.components.ports import CpuPort, SchedulerPort, port
 from kernbench.components.stream import CommandStream, Force, Issued, ProgramEnd, Test
-from kernbench.config.schema import PeCpuSpec
+from kernbench.config.pe import PeCpuSpec
 from kernbench.engine.api import ProcessBody, Signal
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import Command

@@ -12,7 +12,7 @@ from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import DmaPort, IpcqPort, MmuPort, port
 from kernbench.components.transfer import Channel, Transfer
-from kernbench.config.schema import DmaSpec
+from kernbench.config.pe import DmaSpec
 from kernbench.engine.api import Inlet, ProcessBody
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access

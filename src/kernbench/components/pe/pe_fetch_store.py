@@ -8,7 +8,7 @@ from kernbench.components.advice import ADD_IN_ARRAY, FUSE
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import FetchStorePort
-from kernbench.config.schema import FetchStoreSpec
+from kernbench.config.pe import FetchStoreSpec
 from kernbench.engine.api import Inlet, ProcessBody, Queue
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row

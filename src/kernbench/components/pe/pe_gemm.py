@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.components.pipeline import ComputeUnit
-from kernbench.config.schema import GemmSpec
+from kernbench.config.pe import GemmSpec
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import GemmCmd
 from kernbench.messages.oplog import OpCode

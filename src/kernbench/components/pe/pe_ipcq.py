@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from kernbench.components.base import COMPONENTS, Meter, Site
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.components.ports import IpcqPort
-from kernbench.config.schema import IpcqSpec
+from kernbench.config.pe import IpcqSpec
 from kernbench.engine.api import Engine, Inlet, ProcessBody, Queue, Signal
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.memory.ipcq_ring import ReceiveRing, SendRing

@@ -8,7 +8,7 @@ from math import lcm
 from kernbench.components.advice import ADD_IN_ARRAY
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.pipeline import ComputeUnit
-from kernbench.config.schema import MathSpec, PeSpec
+from kernbench.config.pe import MathSpec, PeSpec
 from kernbench.dtypes import DType, as_dtype
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import Command

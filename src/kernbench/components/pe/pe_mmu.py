@@ -8,7 +8,7 @@ from kernbench.components.base import COMPONENTS, Component, Meter, Site
 from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.components.ports import MmuPort
-from kernbench.config.schema import MmuSpec
+from kernbench.config.pe import MmuSpec
 from kernbench.engine.api import ProcessBody, Queue, Timed
 from kernbench.kinds import Kind
 from kernbench.messages.access import Access

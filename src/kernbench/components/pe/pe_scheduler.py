@@ -14,7 +14,7 @@ from kernbench.components.scoreboard import Flight, Scoreboard
 from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
 from kernbench.components.tiling.staging import staged_bytes
-from kernbench.config.schema import SchedulerSpec
+from kernbench.config.pe import SchedulerSpec
 from kernbench.engine.api import Engine, ProcessBody, Queue, Timed
 from kernbench.errors import CapacityError
 from kernbench.kinds import Cause, Kind, Op

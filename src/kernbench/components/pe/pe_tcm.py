@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.components.ports import TcmPort
-from kernbench.config.schema import TcmSpec
+from kernbench.config.pe import TcmSpec
 from kernbench.engine import Server
 from kernbench.kinds import Kind
 from kernbench.messages.tokens import TcmRequest

@@ -10,7 +10,7 @@ from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.components.tiling.blocks import Blocking, block_shape, tile_boxes
 from kernbench.components.tiling.needs import Needs
 from kernbench.components.tiling.staging import input_stages, output_stages, staging_room, streams
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.dtypes import accumulate_type
 from kernbench.errors import CapacityError
 from kernbench.messages.commands import GemmCmd, Space

@@ -13,7 +13,7 @@ from kernbench.components.slicing import aligned_box, row_boxes
 from kernbench.components.tiling.needs import Needs
 from kernbench.components.tiling.shares import share
 from kernbench.components.tiling.staging import input_stages, output_stages, staging_room, streams
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.kinds import OpName, unit_kinds
 from kernbench.messages.commands import MathCmd, Operand, Space

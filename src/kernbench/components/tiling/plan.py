@@ -7,7 +7,7 @@ from kernbench.components.tiling.dma import generate_dma_plan
 from kernbench.components.tiling.gemm import generate_gemm_plan
 from kernbench.components.tiling.math import generate_math_plan
 from kernbench.components.tiling.queues import generate_recv_plan, generate_send_plan
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, MathCmd
 from kernbench.messages.tokens import PipelinePlan
 

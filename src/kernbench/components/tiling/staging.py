@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kernbench.components.slicing import Box, slice_access
-from kernbench.config.schema import PeSpec
+from kernbench.config.pe import PeSpec
 from kernbench.messages.commands import GemmCmd, MathCmd, Operand, Space
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import Stage, TilePlan

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kernbench.config.explain import keys_are
+from kernbench.config.pe import PeSpec
+from kernbench.config.quantities import Spec
 from kernbench.config.rules.clash import Clash, alone
 from kernbench.config.rules.fabric import (
     a_chunk_fits_every_buffer,
@@ -32,7 +34,7 @@ from kernbench.config.rules.pe import (
     receive_rings_fit_the_tcm,
     the_register_file_holds_elements,
 )
-from kernbench.config.schema import ComponentsSpec, PeSpec, Spec, TopologySpec
+from kernbench.config.schema import ComponentsSpec, TopologySpec
 from kernbench.kinds import kinds
 
 TopologyRule = Callable[[TopologySpec], Iterator[Clash]]

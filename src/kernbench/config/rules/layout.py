@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from kernbench.config.quantities import Grid, Side
 from kernbench.config.rules.clash import Clash, alone
-from kernbench.config.schema import Grid, Side, TopologySpec
+from kernbench.config.schema import TopologySpec
 
 MOST_PES = 1 << 17  # 16 times `big`; a graph of more does not fit the memory of a large computer
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kernbench.config.pe import MmuSpec
 from kernbench.config.rules.clash import Clash, alone
-from kernbench.config.schema import MmuSpec, TopologySpec
+from kernbench.config.schema import TopologySpec
 
 DIRECTORY_NODE_BYTES = 4096  # a page directory, at each level of a walk but the last
 

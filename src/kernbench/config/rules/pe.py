@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kernbench.config.explain import did_you_mean, keys_are
+from kernbench.config.pe import RATE_CLASSES, IpcqSpec
 from kernbench.config.rules.clash import Clash, alone
-from kernbench.config.schema import RATE_CLASSES, IpcqSpec, TopologySpec
+from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import DTYPES, as_dtype
 from kernbench.errors import DTypeError
 
