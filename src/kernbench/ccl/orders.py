@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kernbench.ccl.wiring import QueuePair
 from kernbench.errors import UsageError
 from kernbench.theory.group import Group
-from kernbench.topology.ids import At, part_name
+from kernbench.topology.ids import Position, part_name
 from kernbench.topology.levels import TITLES, Coords
 
 Places = tuple[tuple[int, ...], ...]  # of each rank: its place along every axis of a grid of rings
@@ -129,15 +129,15 @@ def level_places(group: Group) -> Places:
     return tuple(map(tuple, places))
 
 
-def _parts(group: Group, depth: int) -> dict[At, dict[At, list[int]]]:
+def _parts(group: Group, depth: int) -> dict[Position, dict[Position, list[int]]]:
     """The ranks of each part of the level below ``depth``, by its parent at that depth; both in their order."""
-    found: dict[At, dict[At, list[int]]] = {}
+    found: dict[Position, dict[Position, list[int]]] = {}
     for rank, pe in sorted(enumerate(group.pes), key=lambda found: found[1]):
         found.setdefault(pe[:depth], {}).setdefault(pe[: depth + 1], []).append(rank)
     return found
 
 
-def _ring_of_parts(group: Group, parts: Mapping[At, Sequence[int]]) -> list[At]:
+def _ring_of_parts(group: Group, parts: Mapping[Position, Sequence[int]]) -> list[Position]:
     """The parts of one parent in ring order: PEs where they are, larger ones side by side where their first PE is."""
     firsts = [min(group.coords[rank] for rank in ranks) for ranks in parts.values()]
     if any(len(part) < len(group.pes[0]) for part in parts):

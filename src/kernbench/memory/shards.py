@@ -13,7 +13,7 @@ from kernbench.memory.cut import CellBorders, CellRuns, Ints, cut, cut_at_pages,
 from kernbench.messages.access import Access, PhysicalAddress, VirtualAddress
 from kernbench.messages.fabric import PagePieces, Piece
 from kernbench.messages.owners import Lifetime
-from kernbench.topology.ids import At, PeId
+from kernbench.topology.ids import PeId, Position
 
 
 class ShardGrid(NamedTuple):
@@ -172,7 +172,7 @@ class _Nearest:
     def __init__(self, copies: Sequence[Copy], pes: Sequence[PeId]) -> None:
         self.first = copies[0]
         self.by_pe = {copy.pe: copy for copy in copies}
-        self.by_part: dict[At, Copy] = {}
+        self.by_part: dict[Position, Copy] = {}
         n_levels = len(pes[0])
         self.reach = n_levels
         for depth in range(n_levels - 1, 0, -1):

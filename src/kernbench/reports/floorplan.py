@@ -13,7 +13,7 @@ from kernbench.registry import did_you_mean
 from kernbench.reports.svg import Rect, Sheet
 from kernbench.topology.geometry import PE_BLOCK, Geometry, place_of
 from kernbench.topology.graph import Edge, Node, TopologyGraph
-from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.ids import PeId, Position, part_name
 from kernbench.topology.levels import parts_of, size_in_words
 from kernbench.units import format_bytes, gbps
 from kernbench.wording import plural, quoted
@@ -77,16 +77,16 @@ class _Sizes(Geometry):
         self.graph = graph
         self.usual = _usual_rates(graph)
 
-    def dies(self, at: At) -> Rect:
+    def dies(self, at: Position) -> Rect:
         """The dies of a SIP, without the package around."""
         first = self.die((*at, 0))
         return Rect(first.x, first.y - self.gap - self.io_depth, self.sip_w, self.sip_h)
 
-    def io_die(self, at: At) -> Rect:
+    def io_die(self, at: Position) -> Rect:
         whole = self.dies(at)
         return Rect(whole.x, whole.y, whole.width, self.io_depth)
 
-    def die(self, at: At) -> Rect:
+    def die(self, at: Position) -> Rect:
         """A cube's die, from the place of its northern port."""
         port = self.graph.node_of(at, "ucie_n")
         return Rect(port.x_mm - self.cube_w / 2, port.y_mm, self.cube_w, self.cube_h)
@@ -157,7 +157,7 @@ def _draw_star(sheet: Sheet, plan: _Sizes, kind: str, centre: str, *, lane: floa
     sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
 
 
-def _cube_summary(sheet: Sheet, plan: _Sizes, at: At, *, size_px: float = 12) -> None:
+def _cube_summary(sheet: Sheet, plan: _Sizes, at: Position, *, size_px: float = 12) -> None:
     spec, rect, name = plan.graph.spec.cube, plan.die(at), part_name(at)
     sheet.area(rect, _FILL["die"], name=name)
     hbm_rate = float(spec.hbm.channel_rate.fraction * spec.hbm.channels)
@@ -199,7 +199,7 @@ def _sip(graph: TopologyGraph, number: int) -> Sheet:
     return sheet
 
 
-def _cube_texture(sheet: Sheet, plan: _Sizes, at: At) -> None:
+def _cube_texture(sheet: Sheet, plan: _Sizes, at: Position) -> None:
     """A cube with its PEs and ports in place, and its name."""
     rect = plan.die(at)
     sheet.area(rect, _FILL["die"], name=part_name(at))
@@ -215,7 +215,7 @@ def _cube_texture(sheet: Sheet, plan: _Sizes, at: At) -> None:
     _name_cube(sheet, plan, at)
 
 
-def _name_cube(sheet: Sheet, plan: _Sizes, at: At) -> None:
+def _name_cube(sheet: Sheet, plan: _Sizes, at: Position) -> None:
     """The cube's name, between its first routers where it fits, else across its middle."""
     rect, text = plan.die(at), part_name(at).rpartition(".")[2]
     router = plan.graph.node_of(at, "r0_0")
@@ -420,7 +420,7 @@ def _exit(box: Rect, towards: tuple[float, float]) -> tuple[float, float]:
     return x + dx * share, y + dy * share
 
 
-def _nodes_of(graph: TopologyGraph, at: At) -> list[Node]:
+def _nodes_of(graph: TopologyGraph, at: Position) -> list[Node]:
     """The nodes of the part at ``at``, and of all below it."""
     return [node for node in graph.nodes if node.at[: len(at)] == at]
 

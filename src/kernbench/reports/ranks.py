@@ -11,7 +11,7 @@ from pydantic import Field
 
 from kernbench.reports.svg import Rect, Sheet
 from kernbench.topology.graph import Node, TopologyGraph
-from kernbench.topology.ids import At, part_name
+from kernbench.topology.ids import Position, part_name
 
 PACKAGE, DIE, RANK, OTHER = "#f4f6f8", "#e9eef4", "#fdf1cf", "#dfe5ec"
 COLOURS = (
@@ -157,7 +157,7 @@ def _router(graph: TopologyGraph, pe: int) -> Node:
     )
 
 
-def _die(graph: TopologyGraph, cube: At, pitch: float) -> Rect:
+def _die(graph: TopologyGraph, cube: Position, pitch: float) -> Rect:
     routers = [node for node in graph.of_kind("router") if node.at == cube]
     return _around([Rect.around(node.x_mm, node.y_mm, pitch, pitch) for node in routers])
 

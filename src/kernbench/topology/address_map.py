@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kernbench.errors import PageFaultError
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
-from kernbench.topology.ids import At, part_name
+from kernbench.topology.ids import Position, part_name
 from kernbench.topology.levels import count_of, number_of, parts_of
 
 PA_BASE = 1 << 47
@@ -69,7 +69,7 @@ class AddressMap:
         whole = self._channel(cube, channel)
         return Region(whole.owner, whole.base + offset, self._layout.slice_bytes)
 
-    def sram_bank(self, at: At, bank: int) -> Region:
+    def sram_bank(self, at: Position, bank: int) -> Region:
         """A bank of the shared SRAM of the cube at ``at``."""
         return self._bank(number_of(self._levels, at), bank)
 

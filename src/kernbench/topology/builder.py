@@ -23,7 +23,7 @@ from kernbench.kinds import KINDS, Kind, Point, unit_kinds
 from kernbench.topology.geometry import HBM_STEP, Geometry, place_of
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
-from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.ids import PeId, Position, part_name
 from kernbench.topology.levels import levels_of
 from kernbench.units import Rate
 from kernbench.wording import quoted
@@ -38,7 +38,7 @@ class _Wire(NamedTuple):
 class _Where(NamedTuple):
     """Where a node belongs; see :class:`Node`."""
 
-    at: At = ()
+    at: Position = ()
     column: int = -1
     row: int = -1
 
@@ -130,7 +130,7 @@ class _Builder:
 
     # -- one cube --------------------------------------------------------------------------------------------
 
-    def _add_cube(self, at: At, sip_corner: Point) -> dict[Side, Node]:
+    def _add_cube(self, at: Position, sip_corner: Point) -> dict[Side, Node]:
         """The cube at ``at``; returns its UCIe ports."""
         spec, (width, height) = self.spec.cube, self.routers.grid
         row, column = divmod(at[-1], self.cubes.grid[0])
@@ -156,7 +156,7 @@ class _Builder:
             self._add_pe(PeId._make((*at, pe)), mesh[cell])
         return ports
 
-    def _add_ports(self, at: At, corner: Point) -> dict[Side, Node]:
+    def _add_ports(self, at: Position, corner: Point) -> dict[Side, Node]:
         middles: dict[Side, Point] = {"N": (0.5, 0.0), "S": (0.5, 1.0), "E": (1.0, 0.5), "W": (0.0, 0.5)}
         ports: dict[Side, Node] = {}
         for side, (x, y) in middles.items():

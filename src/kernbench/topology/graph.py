@@ -13,7 +13,7 @@ from typing import Any
 from kernbench.config.pe import PeSpec
 from kernbench.config.schema import TopologySpec
 from kernbench.errors import UnknownNameError
-from kernbench.topology.ids import At, PeId, part_name
+from kernbench.topology.ids import PeId, Position, part_name
 from kernbench.topology.levels import Level, count_of, levels_of, number_of
 from kernbench.units import Rate
 from kernbench.wording import plural, quoted
@@ -36,7 +36,7 @@ class Node:
     spec: Any
     x_mm: float
     y_mm: float
-    at: At = ()
+    at: Position = ()
     column: int = -1
     row: int = -1
     latency_ps: int = 0
@@ -168,13 +168,13 @@ class TopologyGraph:
             raise UnknownNameError(f"unknown PE {str(pe)!r}; there are {counts}")
         return number_of(self.levels, pe)
 
-    def pes_of(self, at: At) -> range:
+    def pes_of(self, at: Position) -> range:
         """The numbers of the PEs of the part at ``at``."""
         n_pes = count_of(self.levels[len(at) :])
         first = number_of(self.levels, at) * n_pes
         return range(first, first + n_pes)
 
-    def node_of(self, at: At, name: str) -> Node:
+    def node_of(self, at: Position, name: str) -> Node:
         """The node ``name`` of the part at ``at``."""
         return self.node(f"{part_name(at)}.{name}")
 

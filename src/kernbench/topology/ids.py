@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kernbench.errors import UnknownNameError
 from kernbench.wording import quoted
 
-At = tuple[int, ...]
+Position = tuple[int, ...]
 """Where a part belongs: its number within its parent at each level, from the top down to its own."""
 _PE_NAME = re.compile(r"sip(\d{1,9})\.cube(\d{1,9})\.pe(\d{1,9})", re.ASCII)
 
@@ -43,7 +43,7 @@ class PeId(NamedTuple):
         return part_name(self)
 
 
-def part_name(at: At) -> str:
+def part_name(at: Position) -> str:
     """The name of the part at ``at``: the beginning of the names of all nodes in it.
 
     >>> part_name((0, 1))

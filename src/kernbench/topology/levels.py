@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 
 from kernbench.config.schema import TopologySpec
-from kernbench.topology.ids import At, PeId
+from kernbench.topology.ids import PeId, Position
 from kernbench.wording import plural
 
 Coords = tuple[int, int]
@@ -53,12 +53,12 @@ def count_of(levels: Sequence[Level]) -> int:
     return prod(level.count for level in levels)
 
 
-def parts_of(levels: Sequence[Level]) -> Iterator[At]:
+def parts_of(levels: Sequence[Level]) -> Iterator[Position]:
     """The positions of all parts of the last of ``levels``, in the order of their numbers."""
     return product(*(range(level.count) for level in levels))
 
 
-def number_of(levels: Sequence[Level], at: At) -> int:
+def number_of(levels: Sequence[Level], at: Position) -> int:
     """The number of the part at ``at`` among all of its level, those of one parent in a row.
 
     >>> from kernbench.config.load import load_config

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from kernbench.errors import UsageError
 from kernbench.topology.graph import Edge, Node, TopologyGraph
-from kernbench.topology.ids import At
+from kernbench.topology.ids import Position
 from kernbench.units import Rate
 
 _IN_CUBE = ("niu", "hbm_ctrl", "sram", "m_cpu")
@@ -29,7 +29,7 @@ class Routes:
         *_, cubes, pes = graph.levels
         self._width, self._height = pes.grid
         self._columns = cubes.grid[0]
-        self._grid: dict[tuple[At, int, int], int] = {
+        self._grid: dict[tuple[Position, int, int], int] = {
             (router.at[:1], router.column, router.row): router.index for router in graph.of_kind("router")
         }
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
@@ -83,7 +83,7 @@ class Routes:
             self.graph.edge(self._grid[a.at[:1], *there], b.index),
         )
 
-    def _line(self, sip: At, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
+    def _line(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
         """The edges between two routers of one row or column, through the ports where it crosses cubes."""
         path = [self._grid[sip, *here]]
         while here != there:
@@ -93,7 +93,7 @@ class Routes:
             here = step
         return self._edges(path)
 
-    def _ports_between(self, sip: At, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
+    def _ports_between(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
         """The UCIe ports between two neighbouring routers: none in one cube, else the port of either."""
         cube_here, cube_there = self._cube(*here), self._cube(*there)
         if cube_here == cube_there:
@@ -105,7 +105,7 @@ class Routes:
     def _cube(self, column: int, row: int) -> int:
         return row // self._height * self._columns + column // self._width
 
-    def _port(self, sip: At, cube: int, side: str) -> int:
+    def _port(self, sip: Position, cube: int, side: str) -> int:
         return self.graph.node_of((*sip, cube), f"ucie_{side}").index
 
     def _way_out(self, node: Node) -> list[int]:

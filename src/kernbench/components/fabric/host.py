@@ -27,7 +27,7 @@ from kernbench.messages.fabric import (
 )
 from kernbench.messages.ipcq import QueuesMsg, Wiring
 from kernbench.messages.oplog import OpCode
-from kernbench.topology.ids import At, part_name
+from kernbench.topology.ids import Position, part_name
 from kernbench.topology.levels import parts_of
 
 
@@ -69,12 +69,12 @@ class Host(Component):
         super().__init__(site)
         self.params: HostSpec = site.node.spec
         self.dram = Server(self.params.dram_rate)
-        self.windows: dict[At, Credits] = {}
+        self.windows: dict[Position, Credits] = {}
         self.jobs: dict[int, _Job] = {}
 
     def copy(self, pieces: Iterable[Piece], *, is_write: bool) -> HostCopy:
         """Start moving ``pieces``, the SIPs side by side; ``.done`` fires when the last byte is in place."""
-        by_sip: dict[At, list[Piece]] = {}
+        by_sip: dict[Position, list[Piece]] = {}
         for piece in pieces:
             by_sip.setdefault(self.graph.nodes[piece.owner].at[:1], []).append(piece)
         size = sum(piece.size_bytes for group in by_sip.values() for piece in group)
@@ -151,7 +151,7 @@ class Host(Component):
 
     def launch(self, job: int, programs: Mapping[int, Sequence[CommandStream]], size_bytes: int) -> Signal:
         """Start ``programs`` (by PE number); the signal fires when all SIPs have reported completion."""
-        shares: dict[At, dict[int, Sequence[CommandStream]]] = {}
+        shares: dict[Position, dict[int, Sequence[CommandStream]]] = {}
         for pe, streams in programs.items():
             shares.setdefault(self.graph.pes[pe][:1], {})[pe] = streams
         return self._send(
@@ -186,7 +186,7 @@ class Host(Component):
     def queues(self, job: int, wiring: Wiring, kind: type[QueuesMsg]) -> Signal:
         """Install (or remove, by ``kind``) the queues of ``wiring``; the signal fires when all SIPs have reported."""
         graph, start_ps = self.graph, self.engine.now_ps
-        by_sip: dict[At, list[int]] = {}
+        by_sip: dict[Position, list[int]] = {}
         for pe in sorted(wiring.pes):
             by_sip.setdefault(graph.pes[pe][:1], []).append(pe)
         messages = {
@@ -205,7 +205,7 @@ class Host(Component):
     def _send(
         self,
         job: int,
-        messages: Mapping[At, Request],
+        messages: Mapping[Position, Request],
         finish: Callable[[], object] | None = None,
     ) -> Signal:
         """Send each SIP its message; the signal fires when all have reported, after ``finish()`` if there is one."""
