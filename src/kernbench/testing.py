@@ -87,10 +87,7 @@ def run(
     ]
     torch.launch(kernel, grid, given, meta, place=place)
     torch.synchronize()
-    report = simulation.report()
-    if mode == "timing":
-        return KernelRun(tuple(args), report)
-    return KernelRun(tuple(arg.numpy() if isinstance(arg, DeviceTensor) else arg for arg in given), report)
+    return _ended(simulation, args, given)
 
 
 def run_ranks(
@@ -136,10 +133,7 @@ def run_ranks(
     given = [_placed(torch, f"arg{i}", arg) for i, arg in enumerate(args)]
     torch.launch(kernel, (len(wiring.pes),), given, meta, queues=wiring)
     torch.synchronize()
-    report = simulation.report()
-    if mode == "timing":
-        return KernelRun(tuple(args), report)
-    return KernelRun(tuple(map(_read, given)), report)
+    return _ended(simulation, args, given)
 
 
 def run_collective(
@@ -186,10 +180,7 @@ def run_collective(
     communicator.run(algorithm, given, made, n_elem=n_elem, op=op, root=root)
     torch.synchronize()
     communicator.require_claimed(algorithm, n_elem)
-    report = simulation.report()
-    if mode == "timing":
-        return KernelRun(tuple(sources), report)
-    return KernelRun(tuple(tensor.numpy() for tensor in made), report)
+    return _ended(simulation, sources, made)
 
 
 def _require_list(name: str, args: Any) -> None:
@@ -251,6 +242,12 @@ def _placed(torch: Any, name: str, arg: Any) -> Any:
         )
         return PerProgram(own)
     return arg
+
+
+def _ended(simulation: Simulation, args: Sequence[Any], given: Sequence[Any]) -> KernelRun:
+    """What is left: values where they exist, else ``args`` as they were."""
+    report = simulation.report()
+    return KernelRun(tuple(args if simulation.mode == "timing" else map(_read, given)), report)
 
 
 def _read(arg: Any) -> Any:

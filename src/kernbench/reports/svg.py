@@ -124,20 +124,9 @@ class Sheet:
 
     def _rectangle(self, rect: Rect, fill: str, name: str, radius_px: float) -> ET.Element:
         x, y = self.px(rect.x, rect.y)
-        element = ET.Element(
-            "rect",
-            x=_text(x),
-            y=_text(y),
-            width=_text(rect.width * self.px_per_mm),
-            height=_text(rect.height * self.px_per_mm),
-            rx=_text(radius_px),
-            fill=fill,
-            stroke=INK,
-        )
-        element.set("stroke-width", "0.8")
-        if name:
-            ET.SubElement(element, "title").text = name
-        return element
+        width, height = rect.width * self.px_per_mm, rect.height * self.px_per_mm
+        style = {"fill": fill, "stroke": INK, "stroke_width": "0.8"}
+        return _named(_element("rect", x=x, y=y, width=width, height=height, rx=radius_px, **style), name)
 
     def link(
         self,
@@ -151,20 +140,13 @@ class Sheet:
         """A line through ``points`` (mm); ``heads`` names its ends with an arrow: "", "end" or "both"."""
         line = [self.px(*point) for point in points]
         self._lines.append(line)
-        element = ET.Element(
-            "polyline",
-            points=" ".join(f"{_text(x)},{_text(y)}" for x, y in line),
-            fill="none",
-            stroke=colour,
-        )
-        element.set("stroke-width", _text(width_px))
+        points_px = " ".join(f"{_text(x)},{_text(y)}" for x, y in line)
+        element = _element("polyline", points=points_px, fill="none", stroke=colour, stroke_width=width_px)
         if heads:
             element.set("marker-end", "url(#arrow)")
         if heads == "both":
             element.set("marker-start", "url(#arrow)")
-        if name:
-            ET.SubElement(element, "title").text = name
-        self._links.append(element)
+        self._links.append(_named(element, name))
 
     def label(
         self,
@@ -207,15 +189,8 @@ class Sheet:
     ) -> None:
         self._taken.append(place)
         if on_ground:
-            ground = ET.Element(
-                "rect",
-                x=_text(place.x),
-                y=_text(place.y),
-                width=_text(place.width),
-                height=_text(place.height),
-                fill=PAPER,
-            )
-            ground.set("fill-opacity", "0.85")
+            at = {"x": place.x, "y": place.y, "width": place.width, "height": place.height}
+            ground = _element("rect", **at, fill=PAPER, fill_opacity="0.85")
             self._labels.append(ground)
         self._labels.append(_text_element(place.centre, text, size_px, colour, "middle", turned))
 
@@ -251,14 +226,8 @@ class Sheet:
         width = max(width, text_size(self.title, 18)[0] + 2 * _MARGIN_PX, 480.0)
         entries, legend_bottom = self._legend_elements(width, bottom + _MARGIN_PX)
         height = legend_bottom + _MARGIN_PX / 2
-        root = ET.Element(
-            "svg",
-            xmlns="http://www.w3.org/2000/svg",
-            width=_text(width),
-            height=_text(height),
-            viewBox=f"0 0 {_text(width)} {_text(height)}",
-        )
-        root.set("font-family", FONT)
+        view, xmlns = f"0 0 {_text(width)} {_text(height)}", "http://www.w3.org/2000/svg"
+        root = _element("svg", xmlns=xmlns, width=width, height=height, viewBox=view, font_family=FONT)
         ET.SubElement(root, "title").text = self.title
         root.append(_arrow())
         ET.SubElement(root, "rect", width="100%", height="100%", fill=PAPER)
@@ -284,12 +253,11 @@ class Sheet:
             if x + needed > width - _MARGIN_PX / 2 and x > _MARGIN_PX:
                 x, y = _MARGIN_PX, y + 22
             if is_line:
-                swatch = ET.Element("path", d=f"M{_text(x)} {_text(y)}h18", stroke=colour, fill="none")
-                swatch.set("stroke-width", "3")
-            else:
-                swatch = ET.Element(
-                    "rect", x=_text(x), y=_text(y - 7), width="18", height="14", fill=colour, stroke=INK
+                swatch = _element(
+                    "path", d=f"M{_text(x)} {_text(y)}h18", stroke=colour, fill="none", stroke_width="3"
                 )
+            else:
+                swatch = _element("rect", x=x, y=y - 7, width="18", height="14", fill=colour, stroke=INK)
             elements += [swatch, _text_element((x + 26, y), text, 12, INK, "start", False)]
             x += needed
         return elements, y + 12
@@ -303,29 +271,31 @@ def _text_element(
     By an offset and not by ``dominant-baseline``, which every renderer takes for another height.
     """
     x, y = _text(at[0]), _text(at[1])
-    element = ET.Element("text", x=x, y=y, fill=colour)
-    element.set("font-size", _text(size_px))
-    element.set("text-anchor", anchor)
-    element.set("dy", ".36em")
+    element = _element("text", x=x, y=y, fill=colour, font_size=size_px, text_anchor=anchor, dy=".36em")
     if turned:
         element.set("transform", f"rotate(-90 {x} {y})")
     element.text = text
     return element
 
 
+def _element(tag: str, **attributes: str | float) -> ET.Element:
+    """An element; ``stroke_width`` becomes ``stroke-width``, and a number its text."""
+    texts = {name.replace("_", "-"): x if isinstance(x, str) else _text(x) for name, x in attributes.items()}
+    return ET.Element(tag, texts)
+
+
+def _named(element: ET.Element, name: str) -> ET.Element:
+    """``element`` with a tooltip, if it has a ``name``."""
+    if name:
+        ET.SubElement(element, "title").text = name
+    return element
+
+
 def _arrow() -> ET.Element:
     defs = ET.Element("defs")
-    marker = ET.SubElement(
-        defs,
-        "marker",
-        id="arrow",
-        viewBox="0 0 8 8",
-        refX="8",
-        refY="4",
-        markerWidth="7",
-        markerHeight="7",
-        orient="auto-start-reverse",
-    )
+    size = {"viewBox": "0 0 8 8", "refX": "8", "refY": "4", "markerWidth": "7", "markerHeight": "7"}
+    marker = _element("marker", id="arrow", **size, orient="auto-start-reverse")
+    defs.append(marker)
     ET.SubElement(marker, "path", d="M0 0L8 4L0 8z", fill=INK)
     return defs
 
