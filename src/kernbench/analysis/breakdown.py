@@ -7,14 +7,15 @@ credits of queues lead it from one PE to another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kernbench.analysis.causes import DEVICE_CAUSES, Part
+from kernbench.analysis.launch_span import LaunchSpan
 from kernbench.kinds import KINDS, Op
 from kernbench.messages.lines import GATHER, SCATTER, CommandLines, Origin
 from kernbench.messages.oplog import OpCode, OpRecord, op_rows
@@ -41,22 +42,6 @@ _UNITS: dict[str, str] = {
     "wait": "pe_cpu",
 }
 _CHANNELS: dict[int, str] = {OpCode.DMA_READ: "pe_dma.rd", OpCode.DMA_WRITE: "pe_dma.wr"}
-
-
-class LaunchTimes(Protocol):
-    """One launch as the host saw it."""
-
-    @property
-    def sent_ps(self) -> int:
-        """When it left the host."""
-
-    @property
-    def done_ps(self) -> int:
-        """When the host learnt that all of it was complete."""
-
-    @property
-    def pes(self) -> Collection[int]:
-        """Which PEs it ran on."""
 
 
 class Begin(NamedTuple):
@@ -93,13 +78,13 @@ class KernelSpan:
         return self.begins[self.pe].start_ps - self.start_ps
 
 
-def kernel_spans(table: Table, graph: TopologyGraph, launches: Iterable[LaunchTimes]) -> list[KernelSpan]:
+def kernel_spans(table: Table, graph: TopologyGraph, launches: Iterable[LaunchSpan]) -> list[KernelSpan]:
     """The span of each of ``launches``, by the PE that ended last (of equal ones the lowest)."""
     starts, ends = _Marks(table, graph, OpCode.START), _Marks(table, graph, OpCode.END)
     return [_kernel_span(launch, starts.within(launch), ends.within(launch)) for launch in launches]
 
 
-def _kernel_span(launch: LaunchTimes, starts: Mapping[int, OpRow], ends: Mapping[int, OpRow]) -> KernelSpan:
+def _kernel_span(launch: LaunchSpan, starts: Mapping[int, OpRow], ends: Mapping[int, OpRow]) -> KernelSpan:
     if not starts or starts.keys() != ends.keys():
         raise AssertionError("a PE started and did not end, or the other way round, or no PE started")
     last = min(ends, key=lambda pe: (-ends[pe].end_ps, pe))
@@ -133,7 +118,7 @@ class _Marks:
         self._starts, self._ends = column(table, "start_ps")[rows], column(table, "end_ps")[rows]
         self._pes = [graph.nodes[node].pe for node in column(table, "node")[rows].tolist()]
 
-    def within(self, launch: LaunchTimes) -> dict[int, OpRow]:
+    def within(self, launch: LaunchSpan) -> dict[int, OpRow]:
         """The record of each PE of ``launch``, by PE."""
         found = np.flatnonzero((self._starts >= launch.sent_ps) & (self._ends <= launch.done_ps))
         mine = [i for i in found.tolist() if self._pes[i] in launch.pes]

@@ -2,43 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-
+from kernbench.analysis.launch_span import Moved
 from kernbench.analysis.summary import Translations, UnitReading
 from kernbench.components.pe.pe_mmu import PeMmu
 from kernbench.machine.assemble import Assembly
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Bytes by edge index, by memory controller (node index), and through the ports of all TCMs."""
-
-    links: Mapping[int, int]
-    memories: Mapping[int, int]
-    tcm_bytes: int
-
-    def __sub__(self, before: Moved) -> Moved:
-        return Moved(
-            _difference(self.links, before.links),
-            _difference(self.memories, before.memories),
-            self.tcm_bytes - before.tcm_bytes,
-        )
-
-    def __add__(self, other: Moved) -> Moved:
-        return Moved(
-            dict(Counter(self.links) + Counter(other.links)),
-            dict(Counter(self.memories) + Counter(other.memories)),
-            self.tcm_bytes + other.tcm_bytes,
-        )
-
-
-NOTHING_MOVED = Moved({}, {}, 0)
-
-
-def _difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
-    return {key: moved for key, size in after.items() if (moved := size - before.get(key, 0))}
 
 
 def moved(assembly: Assembly) -> Moved:

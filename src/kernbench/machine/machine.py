@@ -9,6 +9,7 @@ from types import FrameType
 from greenlet import greenlet
 
 from kernbench import limits
+from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan, Moved
 from kernbench.analysis.summary import Translations
 from kernbench.components.fabric.host import Host
 from kernbench.config.schema import Config
@@ -19,12 +20,11 @@ from kernbench.lang.program import run_program
 from kernbench.lang.scope import Scope
 from kernbench.machine import counters, stuck
 from kernbench.machine.assemble import Assembly
-from kernbench.machine.counters import NOTHING_MOVED, Moved
 from kernbench.machine.hardware import Hardware
 from kernbench.machine.kernel_runner import ProgramRun
 from kernbench.machine.launch import Launch
 from kernbench.machine.queue_ends import credits_travel, require_received, slots_travel
-from kernbench.machine.underway import LaunchSpan, Underway
+from kernbench.machine.underway import Underway
 from kernbench.memory.mapping import TensorMapping
 from kernbench.memory.page_table import Pieces
 from kernbench.memory.replay import DataExecutor

@@ -6,28 +6,13 @@ import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kernbench.analysis.launch_span import LaunchSpan, Moved
 from kernbench.engine.api import Signal
 from kernbench.errors import UsageError
 from kernbench.lang.scope import Scope
-from kernbench.machine.counters import Moved
 from kernbench.machine.kernel_runner import ProgramRun
 from kernbench.machine.launch import Launch
 from kernbench.memory.mapping import TensorRange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchSpan:
-    """When one launch left the host, when the host learnt of its completion, what moved between, on which PEs.
-
-    What moves while several are under way counts with the first of them.
-    """
-
-    name: str
-    grid: tuple[int, int, int]
-    sent_ps: int
-    done_ps: int
-    moved: Moved
-    pes: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,13 @@ from kernbench.analysis.breakdown import (
     kernel_spans,
 )
 from kernbench.analysis.causes import total
+from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan
 from kernbench.analysis.measured import Measured, MeasuredLaunch
 from kernbench.analysis.summary import level_bytes, link_uses, unit_uses
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
-from kernbench.machine.counters import NOTHING_MOVED, unit_readings
+from kernbench.machine.counters import unit_readings
 from kernbench.machine.machine import Machine
-from kernbench.machine.underway import LaunchSpan
 
 
 class Window:
