@@ -469,15 +469,15 @@ def test_a_receive_sees_a_message_when_its_last_byte_is_in_the_ring_and_not_befo
 ):
     """At a fast TCM, and at one that is slower than the wire, with slots of several packets and flits."""
     written = []
-    access = PeTcm.access
+    write = PeTcm.write
 
-    def watched(unit, request):
-        end_ps = access(unit, request)
-        if unit.pe == 1 and request.is_write:
-            written.append((request.size_bytes, end_ps))
+    def watched(unit, size_bytes, *when):
+        end_ps = write(unit, size_bytes, *when)
+        if unit.pe == 1:
+            written.append((size_bytes, end_ps))
         return end_ps
 
-    monkeypatch.setattr(PeTcm, "access", watched)
+    monkeypatch.setattr(PeTcm, "write", watched)
     x = (np.arange(size) % 251).astype(np.uint8)
     simulation = run(
         one_kernel,

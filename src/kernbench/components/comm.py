@@ -67,6 +67,7 @@ class CommChannel(Channel):
     def _send(self, transfer: Transfer, parcel: IpcqDmaToken) -> ProcessBody:
         if parcel.part + 1 == parcel.metadata.n_slots:
             self.dma.commit(transfer.token.context)
+        # Chunks leave in the order they are posted, so who waits for that needs no more than the order of the slots.
         self._sending.append(transfer)
         here, there = self.dma.address, self.dma.graph.niu_of(parcel.to.pe)
         sizes = parts_of(parcel.size_bytes, self.most_bytes)
@@ -91,8 +92,8 @@ class CommChannel(Channel):
     def _copy(self, transfer: Transfer) -> None:
         """From a ring in TCM into its scratch region: through both ports."""
         size_bytes, now_ps = transfer.stage.size_bytes, self.engine.now_ps
-        read_ps = self.dma.tcm_ps(False, size_bytes, now_ps)
-        transfer.count(transfer.left_bytes, self.dma.tcm_ps(True, size_bytes, now_ps, read_ps))
+        read_ps = self.dma.pe_tcm.read(size_bytes, now_ps, now_ps)
+        transfer.count(transfer.left_bytes, self.dma.pe_tcm.write(size_bytes, now_ps, read_ps))
 
     def _read(self, transfer: Transfer, parcel: IpcqDmaToken) -> ProcessBody:
         size_bytes = parcel.size_bytes
@@ -111,7 +112,7 @@ class CommChannel(Channel):
         parcel: IpcqDmaToken = chunk.body
         size_bytes = chunk.payload_bytes
         if parcel.to.ring.kind == "tcm":
-            landed_ps = self.dma.tcm_ps(True, size_bytes, chunk.ready_ps, self.engine.now_ps)
+            landed_ps = self.dma.pe_tcm.write(size_bytes, chunk.ready_ps, self.engine.now_ps)
             parcel.landed_ps = max(parcel.landed_ps, landed_ps)
             parcel.left_bytes -= size_bytes
             if parcel.left_bytes == 0:
@@ -121,6 +122,7 @@ class CommChannel(Channel):
         if size_bytes > self.room_bytes and self.room_bytes < self.window.total:
             self.is_refusing = True
             return False
+        # Writes to different channels of a memory may overtake each other; slots must not (see _arrive_in_order).
         landing = self._landing.setdefault(parcel.to, deque())
         if not landing or landing[-1] is not parcel:
             landing.append(parcel)

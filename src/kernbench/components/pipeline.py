@@ -11,7 +11,7 @@ from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine.api import Inlet, ProcessBody
 from kernbench.kinds import UNIT_OF, OpName
 from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpCode, Row, op_codes
-from kernbench.messages.tokens import PipelineContext, TcmRequest, TileToken
+from kernbench.messages.tokens import PipelineContext, TileToken
 from kernbench.units import transfer_ps
 
 NEVER = 1 << 62  # ps; longer than any run
@@ -134,6 +134,7 @@ class PipelineUnit(StationUnit):
             stage.work,
             marks,
         )
+        # Before it is handed on, as the token may be taken there in this same instant.
         token.advance()
         token.cause, token.arrived_ps = record, now_ps
         station.free(now_ps, record)
@@ -167,14 +168,10 @@ class TcmUnit(PipelineUnit):
 
     pe_tcm = port(TcmPort)
 
-    def tcm_ps(self, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> int:
-        """When TCM has taken or given the last of ``size_bytes`` (see :class:`TcmRequest`)."""
-        request = TcmRequest(is_write=is_write, size_bytes=size_bytes, start_ps=start_ps, tail_ps=tail_ps)
-        return self.pe_tcm.access(request)
-
     def read_out(self, size_bytes: int) -> tuple[int, int]:
         """Read ``size_bytes`` of TCM from now on: when the last one is out, and over how long they stream."""
-        tail_ps = self.tcm_ps(False, size_bytes, self.engine.now_ps)
+        now_ps = self.engine.now_ps
+        tail_ps = self.pe_tcm.read(size_bytes, now_ps, now_ps)
         return tail_ps, transfer_ps(size_bytes, self.site.pe_spec.tcm.read_rate)
 
     def free_staging(self, token: TileToken, kind: OpCode, record: Row) -> None:

@@ -17,7 +17,7 @@ from kernbench.messages.fabric import Chunk, LaunchMsg, MmuMapMsg, PagePieces
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, QueueEnd, QueuesMsg
 from kernbench.messages.oplog import Row
 from kernbench.messages.source_line import SourceLine
-from kernbench.messages.tokens import PipelineContext, TcmRequest, TileToken
+from kernbench.messages.tokens import PipelineContext, TileToken
 from kernbench.topology.graph import Node
 
 Face = TypeVar("Face")
@@ -99,8 +99,11 @@ class MmuPort(Protocol):
 class TcmPort(Protocol):
     """PE_TCM: a port to read and one to write."""
 
-    def access(self, request: TcmRequest) -> int:
-        """When the last byte of ``request`` has passed, in ps."""
+    def read(self, size_bytes: int, head_ps: int, tail_ps: int) -> int:
+        """When the last byte is out, in ps; the first may be asked for at ``head_ps``, the last at ``tail_ps``."""
+
+    def write(self, size_bytes: int, head_ps: int, tail_ps: int) -> int:
+        """When the last byte is in, in ps; they come from ``head_ps`` to ``tail_ps``."""
 
 
 class DmaPort(TilePort, Protocol):

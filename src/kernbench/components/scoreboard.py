@@ -166,6 +166,7 @@ class Scoreboard:
                 return self.flights[seq]
         return self._conflicting(flight) if flight.touches or flight.is_release else None
 
+    # In program order, so the first that is found is the oldest. Adding 1 M elements spends a tenth of its time here.
     def _conflicting(self, flight: Flight) -> Flight | None:
         for earlier in self.flights.values():
             if earlier is flight:

@@ -151,18 +151,3 @@ class TileToken:
         stages = self.plan.stages
         if at < len(stages):
             self.stage = stages[at]
-
-
-class TcmRequest:
-    """A burst at one of PE_TCM's two ports; its bytes are there from ``start_ps`` to ``tail_ps``, or all at once.
-
-    PE_TCM answers with the time its last byte has passed.
-    """
-
-    __slots__ = ("is_write", "size_bytes", "start_ps", "tail_ps")
-
-    def __init__(self, *, is_write: bool, size_bytes: int, start_ps: int, tail_ps: int | None = None) -> None:
-        self.is_write = is_write
-        self.size_bytes = size_bytes
-        self.start_ps = start_ps
-        self.tail_ps = start_ps if tail_ps is None else tail_ps

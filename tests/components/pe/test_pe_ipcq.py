@@ -52,7 +52,7 @@ class Loop:
         self.engine, fabric = pe.engine, pe.fabric
         pe.graph.pes, pe.graph.niu_of = [PeId(0, 0, 0)], lambda _: pe.niu.node.index
         self.post, fabric.post, fabric.credit = fabric.post, self.carry, self.carry_credit
-        self.tcm_access, pe.pe_tcm.access = pe.pe_tcm.access, self.access
+        self.tcm_write, pe.pe_tcm.write = pe.pe_tcm.write, self.write
         names = ["out", "in", "out2", "in2"][: 2 * n_queues]
         ends = {name: QueueEnd(name=name, pe=0, rank=0, ring=self.ring) for name in names}
         for i, end in enumerate(ends.values()):
@@ -90,11 +90,9 @@ class Loop:
         (chunk,) = self.pe.fabric.packet(PacketKind.CREDIT, message, 0)
         self.pe.niu.receive(chunk)
 
-    def access(self, request):
-        end_ps = self.tcm_access(request)
-        if request.is_write:
-            self.written.append(end_ps)
-        return end_ps
+    def write(self, *burst):
+        self.written.append(self.tcm_write(*burst))
+        return self.written[-1]
 
     # -- commands -----------------------------------------------------------------------------------------
 

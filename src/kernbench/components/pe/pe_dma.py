@@ -169,6 +169,7 @@ class PeDma(TcmUnit):
                 access = stage.access
                 assert access is not None
                 line, is_write = token.context.command.line, channel is self.wr
+                # What the addresses mean is known at once, a fault too; time for knowing it is spent page by page.
                 pages = self.pe_mmu.translate(access, line, is_write=is_write)
                 yield self.params.setup_ps
                 descriptor.left_bytes = sum(piece.size_bytes for page in pages for piece in page.pieces)
@@ -196,6 +197,7 @@ class PeDma(TcmUnit):
                     tag=descriptor,
                     landed=self.landed if is_write else None,
                 )
+                # What it stood behind, for the report: an answer that made room, or else the packet before it.
                 if self.engine.now_ps > asked_ps:
                     transaction.behind = descriptor.last
                 else:
@@ -248,7 +250,7 @@ class PeDma(TcmUnit):
             size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
             if chunk.kind is PacketKind.READ_RESPONSE:
                 size_bytes = chunk.payload_bytes
-                end_ps = self.tcm_ps(True, size_bytes, chunk.ready_ps, end_ps)
+                end_ps = self.pe_tcm.write(size_bytes, chunk.ready_ps, end_ps)
             transfer.last = transaction
             window.give(size_bytes)
             transfer.count(size_bytes, end_ps)
@@ -287,7 +289,8 @@ class PeDma(TcmUnit):
         """Write what a load repeats or fills in beside the data that move."""
         stage = descriptor.stage
         if stage.kind is OpCode.DMA_READ and stage.tcm_bytes > stage.size_bytes:
-            end_ps = self.tcm_ps(True, stage.tcm_bytes - stage.size_bytes, self.engine.now_ps)
+            now_ps = self.engine.now_ps
+            end_ps = self.pe_tcm.write(stage.tcm_bytes - stage.size_bytes, now_ps, now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
 
     def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:

@@ -125,7 +125,8 @@ class PeFetchStore(TcmUnit):
         file, is_write = self.site.pe_spec.regfile, stage.kind is OpCode.STORE
         now_ps = self.engine.now_ps
         start_ps = now_ps + setup_ps + file.latency_ps * is_write
-        tcm_ps = self.tcm_ps(is_write, stage.size_bytes, start_ps) - start_ps
+        access = self.pe_tcm.write if is_write else self.pe_tcm.read
+        tcm_ps = access(stage.size_bytes, start_ps, start_ps) - start_ps
         size = (stage.size_bytes, is_write)
         lag_ps = self._lags_ps.get(size)
         if lag_ps is None:

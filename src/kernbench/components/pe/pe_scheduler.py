@@ -175,10 +175,12 @@ class PeScheduler(StationUnit):
                 continue
             command, cause = ticket.command, station.cause(ticket.issued_ps, ticket.record)
             station.begin(self.engine.now_ps)
+            # Dead values first: what this command needs may be what it lets go.
             self._release(command.releases, cause)
             flight = None if isinstance(command, WaitCmd) else self._admit(command)
             if flight is not None:
                 need_bytes = command.tcm_bytes + flight.plan.staging_bytes
+                # Mostly there is room: then no generator is made only to find that out.
                 if not self.tcm.try_take(need_bytes) and (yield from self._wait_for_tcm(need_bytes)):
                     cause = self.freed_by
                 lane = self._lane_of(command)
@@ -278,6 +280,7 @@ class PeScheduler(StationUnit):
             context.cause = lane.cause
             if flight.admitted_ps >= lane.turned_ps:
                 context.cause, lane.is_behind = flight.cause, False
+            # Asked anew after each: while it waited, a blocker may have come to light that another had hidden.
             while (blocker := self._blocker(lane, flight)) is not None:
                 yield blocker.done
                 context.cause, lane.is_behind = blocker.context.record, False
@@ -289,6 +292,7 @@ class PeScheduler(StationUnit):
                 token = TileToken(tile, context, index)
                 if context.staging is not None:
                     yield from self._wait_for_staging(lane, token)
+                # Behind a tile that filled the unit's queue, this one waits for the unit, not for its command.
                 token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
                 asked_ps = self.engine.now_ps
                 yield self.unit_at[token.stage.kind].entry(token).put(token)
@@ -320,6 +324,7 @@ class PeScheduler(StationUnit):
             context: PipelineContext = yield self.completions.get()
             command = context.command
             flight = self.scoreboard.flights[command.seq]
+            # A store has committed when its last byte was in memory, a receive when it was matched.
             if context.commit_ps < 0:
                 context.commit_ps = self.engine.now_ps
                 self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)

@@ -7,7 +7,6 @@ from kernbench.components.ports import TcmPort
 from kernbench.config.pe import TcmSpec
 from kernbench.engine import Server
 from kernbench.kinds import Kind
-from kernbench.messages.tokens import TcmRequest
 from kernbench.units import format_bytes, gbps
 
 
@@ -33,20 +32,25 @@ class PeTcm(Component):
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        self.params: TcmSpec = site.node.spec
-        self.read_port = Server(self.params.read_rate)
-        self.write_port = Server(self.params.write_rate)
+        spec: TcmSpec = site.node.spec
+        self.latency_ps = spec.latency_ps
+        self.read_port = Server(spec.read_rate)
+        self.write_port = Server(spec.write_rate)
 
     @property
     def moved_bytes(self) -> int:
         """Bytes that passed both ports."""
         return self.read_port.size_bytes + self.write_port.size_bytes
 
-    def access(self, request: TcmRequest) -> int:
-        """When the last byte of ``request`` has passed."""
-        port = self.write_port if request.is_write else self.read_port
-        _, end_ps = port.stream(request.start_ps, request.tail_ps, request.size_bytes)
-        return end_ps + self.params.latency_ps
+    def read(self, size_bytes: int, head_ps: int, tail_ps: int) -> int:
+        """When the last byte is out; the first may be asked for at ``head_ps``, the last at ``tail_ps``."""
+        _, end_ps = self.read_port.stream(head_ps, tail_ps, size_bytes)
+        return end_ps + self.latency_ps
+
+    def write(self, size_bytes: int, head_ps: int, tail_ps: int) -> int:
+        """When the last byte is in; they come from ``head_ps`` to ``tail_ps``."""
+        _, end_ps = self.write_port.stream(head_ps, tail_ps, size_bytes)
+        return end_ps + self.latency_ps
 
 
 _: type[TcmPort] = PeTcm  # mypy: it has the face that its neighbours see

@@ -112,6 +112,7 @@ class Calendar:
         events, limit_ps = 0, self.limit_ps
         try:
             while True:
+                # Before the calendar: what an event wakes runs before any other event of its instant.
                 if wakes:
                     process, value = wakes.popleft()
                 elif not entries or (until is not None and until.is_fired):
@@ -132,6 +133,7 @@ class Calendar:
                 send = process.send
                 try:
                     wanted = send(value)
+                    # Not isinstance(): a third of the price, and a bool is no delay.
                     while type(wanted) is not int:
                         value = wanted.wait(process)
                         if value is PARKED:
@@ -144,6 +146,7 @@ class Calendar:
                 except StopIteration:
                     self.processes.discard(process)
                 except AttributeError:
+                    # Whether a process yielded nonsense is only asked when that has failed.
                     if type(wanted) is int or hasattr(wanted, "wait"):
                         raise  # the process's own
                     raise TypeError(f"{process.name} yielded {wanted!r}, {_WAITABLE}") from None

@@ -91,11 +91,6 @@ class Link:
         self.queues: dict[Vc, VcQueue] = {}
 
     @property
-    def free_ps(self) -> int:
-        """When it is free, rounded up."""
-        return ceil_div(self.free, self.scale)
-
-    @property
     def busy_ps(self) -> int:
         """Time spent serialising, rounded up once."""
         return ceil_div(self.size_bytes * self.per_byte, self.scale)
@@ -241,6 +236,7 @@ class Fabric:
             serial_ps = max(ceil_div(size_bytes * link.per_byte, link.scale) for link in links)
             delay_ps = serial_ps + sum(link.latency_ps for link in links)
             self._credit_ps[src, dst, size_bytes] = delay_ps
+        # Credits have wires of their own, which never wait: one event, however long the way.
         chunk = Chunk(PacketKind.CREDIT, body, 0, size_bytes, 0, True)
         receiver = path[-1].receiver
         assert receiver is not None
@@ -252,6 +248,7 @@ class Fabric:
             link = self.links.get(edge.index)
             for queue in link.queues.values() if link else ():
                 if queue.receiver is not None and queue.chunks:
+                    # They stood: for the receiver they are here as a whole, and from now on.
                     for chunk in queue.chunks:
                         chunk.ready_ps = self.engine.now_ps
                     self._offer(queue)
@@ -279,14 +276,17 @@ class Fabric:
     def _ask(self, queue: VcQueue) -> None:
         chunk = queue.chunks[0]
         target = chunk.path[chunk.hop]
+        # Whoever waits for this queue goes first, even if there were room now for a chunk smaller than theirs.
         if target.waiters:
             target.waiters.append(queue)
             return
+        # ``room`` knows the releases that were past when it was last counted; counting costs a call, so only if needed.
         if target.sent + chunk.flits > target.room:
             now = self.engine.now_ps
             credit = target.credit_ps(chunk.flits, now)
             link = target.link
             assert link is not None
+            # A credit that comes before the link is free delays nothing: the grant is made now.
             if credit is None or (credit > now and credit * link.scale > link.free):
                 target.waiters.append(queue)
                 if credit is not None:
@@ -298,16 +298,21 @@ class Fabric:
         queue = target.waiters.pop(0)
         target.is_waking = False
         self._grant(queue, queue.chunks[0], target)
+        # The next one is posted behind what the grant posted: entries of one rank and instant run in that order.
         if target.waiters:
             self._wake_waiter(target)
 
     def _grant(self, queue: VcQueue, chunk: Chunk, target: VcQueue) -> None:
+        # All of a hop is known now, and done here. A GEMM of 1024 has 600,000 of them, two fifths of its time: so
+        # nothing is called that can stand in line. What is posted comes in the order release, next ask, arrival.
         engine = self.engine
         link = target.link
         assert link is not None
         scale = link.scale
         start_ps = head_ps = engine.now_ps
         start = start_ps * scale
+        # Bytes arrive rounded up, never early; the queue asks again rounded down, never late, and the link's own time
+        # stays exact, so that no rounding adds up.
         if link.free > start:
             start = link.free
             start_ps = start // scale
@@ -326,6 +331,7 @@ class Fabric:
         feeder = queue.link
         if feeder is not None:
             queue.left = left = queue.left + flits
+            # Its room is free with its last byte; the sender hears of that a latency of the wire later.
             queue.releases.append((left, end_ps + feeder.latency_ps))
             if queue.waiters and not queue.is_waking:
                 self._wake_waiter(queue)
@@ -333,6 +339,7 @@ class Fabric:
             if serial_in_ps < hold_ps:
                 hold_ps = serial_in_ps
         elif chunk.leaving is not None:
+            # It may take other requests from the wire, and so post and grant: this queue is consistent by now.
             chunk.departs_ps = end_ps
             chunk.leaving(chunk)
         queue.ask_ps = start_ps + hold_ps
@@ -346,12 +353,15 @@ class Fabric:
         tail_ps = end_ps + link.latency_ps
         if hop == len(chunk.path):
             chunk.ready_ps = head_ps + link.latency_ps
+            # A sink takes all that comes, so the room is known to be free again without asking it.
             if target.is_sink:
                 target.left = left = target.left + flits
                 target.releases.append((left, tail_ps + link.latency_ps))
             engine.count = count = engine.count + 1
             heappush(engine.entries, (tail_ps, target.rank, count, self._delivers, chunk))
             return
+        # Cut-through: a link that is no faster may begin with the first byte; a faster one would run dry, and begins so
+        # that it ends with the last.
         out = chunk.path[hop].link
         assert out is not None
         if out.slowness >= link.slowness:

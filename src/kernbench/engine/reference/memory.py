@@ -44,6 +44,7 @@ class MemoryServer:
     def _read(self, transaction: Transaction) -> None:
         now_ps = self.calendar.now_ps
         chunks = self.fabric.packet(PacketKind.READ_RESPONSE, transaction, transaction.size_bytes)
+        # The entry is held until the last of the answer has left, or a jam on the way back would slow nothing down.
         chunks[-1].leaving = self._release_entry
         done_bytes = 0
         for chunk in chunks:
@@ -61,6 +62,7 @@ class MemoryServer:
         _, end_ps = self._serve(transaction, chunk.ready_ps, self.calendar.now_ps, share)
         transaction.left_bytes -= chunk.payload_bytes
         self.moved_bytes += chunk.payload_bytes
+        # The entry is free when the memory has the chunk; the write is in it, and acknowledged, its latency later.
         self.calendar.at(end_ps, self.rank, self._release_entry, chunk)
         if transaction.left_bytes == 0:
             transaction.served_ps = end_ps + self.model.latency_ps

@@ -34,7 +34,7 @@ class _Done:
         return None
 
 
-_DONE = _Done()
+_DONE = _Done()  # one for all: most puts and takes need not wait, and then make no object
 
 
 class Queue:
@@ -72,6 +72,7 @@ class Queue:
             self.getters.append(process)
             return PARKED
         item = items.popleft()
+        # Its place belongs to who waited longest for one; whoever puts now stands behind.
         if self.putters:
             putter, waiting = self.putters.pop(0)
             items.append(waiting)
