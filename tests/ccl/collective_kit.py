@@ -1,4 +1,7 @@
-"""What collectives must come to: references in numpy that know each algorithm's order of reduction, and no kernel."""
+"""What collectives must come to, in numpy: by their kind, or in an algorithm's own order where that is known.
+
+What is registered is tested by its kind. :data:`ORDERS` adds to that what rounds, for algorithms that it has.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,16 @@ def group_of(p: int) -> Group:
 def serves(name: str, p: int) -> bool:
     """Whether the algorithm ``name`` can serve :func:`group_of` ``p``."""
     return ALGORITHMS[name].refuses(group_of(p)) is None
+
+
+def world_of(name: str, p: int) -> int:
+    """``p`` ranks if the algorithm ``name`` can serve them, else those of its small size."""
+    return p if serves(name, p) else ALGORITHMS[name].small.n_ranks
+
+
+def even(name: str, n_elem: int, p: int) -> int:
+    """``n_elem``, of an all-to-all rounded up to even blocks."""
+    return n_elem + -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else n_elem
 
 
 # -- theory -----------------------------------------------------------------------------------------------------------
@@ -144,9 +157,12 @@ def n_out(name: str, n_elem: int, p: int) -> int:
     return n_elem * p if ALGORITHMS[name].collective == "all_gather" else n_elem
 
 
-def numbers(seed: int, p: int, n: int, dtype: str) -> Vectors:
-    """Small integers but 0, different on every rank: a product that overflows is infinite, and never a NaN."""
-    values = np.random.default_rng(seed).choice([-2, -1, 1, 2, 3], (p, n))
+def numbers(seed: int, p: int, n: int, dtype: str, *, is_exact: bool = False) -> Vectors:
+    """Small integers but 0, different on every rank: a product that overflows is infinite, and never a NaN.
+
+    If it ``is_exact``, no reduction of them rounds, in whatever order.
+    """
+    values = np.random.default_rng(seed).choice([-2, -1, 1, 2, 2 if is_exact else 3], (p, n))
     return list(values.astype(as_dtype(dtype).numpy))
 
 
@@ -183,20 +199,7 @@ def finished(op: str, total: np.ndarray, p: int) -> np.ndarray:
     return (total.astype(np.float32) / np.float32(p)).astype(total.dtype)
 
 
-# -- in which order: one function for each algorithm ------------------------------------------------------------------
-
-Reference = Callable[[Group, Vectors, str, int], list[np.ndarray | None]]
-REFERENCES: dict[str, Reference] = {}
-
-
-def reference(*names: str) -> Callable[[Reference], Reference]:
-    """The function gives what algorithms called ``names`` leave in every rank's destination; None: what was there."""
-
-    def enter(function: Reference) -> Reference:
-        REFERENCES.update(dict.fromkeys(names, function))
-        return function
-
-    return enter
+# -- by kind ----------------------------------------------------------------------------------------------------------
 
 
 def fold(op: str, vectors: Sequence[np.ndarray]) -> np.ndarray:
@@ -208,6 +211,54 @@ def to_all(op: str, total: np.ndarray, p: int) -> list[np.ndarray | None]:
     return [finished(op, total, p)] * p
 
 
+def reference(name: str, group: Group, xs: Vectors, op: str, root: int) -> list[np.ndarray | None]:
+    """What the algorithm leaves in every rank's destination; None: what was there."""
+    if name in ORDERS:
+        return ORDERS[name](group, xs, op, root)
+    p, collective = len(xs), ALGORITHMS[name].collective
+    blocks = [np.split(x, p) for x in xs] if collective in ("reduce_scatter", "all_to_all") else []
+    nothing: list[np.ndarray | None] = [None] * p
+    match collective:
+        case "all_reduce":
+            return to_all(op, fold(op, xs), p)
+        case "reduce_scatter":
+            return [finished(op, fold(op, [theirs[r] for theirs in blocks]), p) for r in range(p)]
+        case "reduce":
+            return at_root(op, fold(op, xs), p, root)
+        case "all_gather":
+            return [np.concatenate(xs)] * p
+        case "all_to_all":
+            return [np.concatenate([theirs[r] for theirs in blocks]) for r in range(p)]
+        case "broadcast":
+            return [xs[root]] * p
+        case "send_recv":
+            return [None, xs[0], *nothing[2:]]
+    return nothing
+
+
+def at_root(op: str, total: np.ndarray, p: int, root: int) -> list[np.ndarray | None]:
+    """Complete on one rank."""
+    found: list[np.ndarray | None] = [None] * p
+    found[root] = finished(op, total, p)
+    return found
+
+
+# -- in which order ---------------------------------------------------------------------------------------------------
+
+Order = Callable[[Group, Vectors, str, int], list[np.ndarray | None]]
+ORDERS: dict[str, Order] = {}
+
+
+def ordered(*names: str) -> Callable[[Order], Order]:
+    """The function reduces in the order of the algorithms ``names``."""
+
+    def enter(function: Order) -> Order:
+        ORDERS.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
+
+
 def around(order: Sequence[int], xs: Vectors, op: str, shift: int = 0) -> np.ndarray:
     """Chunk c is folded round the ring, beginning at place c + ``shift``."""
     n = len(order)
@@ -217,13 +268,13 @@ def around(order: Sequence[int], xs: Vectors, op: str, shift: int = 0) -> np.nda
     )
 
 
-@reference("ring_allreduce", "ring_sliced_allreduce")
+@ordered("ring_allreduce", "ring_sliced_allreduce")
 def _ring(group, xs, op, root):
     order = ALGORITHMS["ring_allreduce"].layout(group)["order"]
     return to_all(op, around(order, xs, op), len(xs))
 
 
-@reference("ring_bidirectional_allreduce")
+@ordered("ring_bidirectional_allreduce")
 def _both_ways(group, xs, op, root):
     first, *others = ALGORITHMS["ring_allreduce"].layout(group)["order"]
     halves = zip(*[np.array_split(x, 2) for x in xs], strict=True)
@@ -248,7 +299,7 @@ def along_axes(places: Sequence[tuple[int, ...]], xs: Vectors, op: str) -> np.nd
 
 
 def _along(name: str) -> None:
-    @reference(name)
+    @ordered(name)
     def buckets(group, xs, op, root):
         return to_all(op, along_axes(ALGORITHMS[name].layout(group)["places"], xs, op), len(xs))
 
@@ -267,13 +318,13 @@ def up_tree(parents: Sequence[int | None], xs: Vectors, op: str) -> np.ndarray:
     return subtree(parents.index(None))
 
 
-@reference("tree_allreduce")
+@ordered("tree_allreduce")
 def _tree(group, xs, op, root):
     parents = ALGORITHMS["tree_allreduce"].layout(group)["parents"]
     return to_all(op, up_tree(parents, xs, op), len(xs))
 
 
-@reference("double_binary_tree_allreduce")
+@ordered("double_binary_tree_allreduce")
 def _two_trees(group, xs, op, root):
     trees = ALGORITHMS["double_binary_tree_allreduce"].layout(group)["trees"]
     halves = zip(*[np.array_split(x, 2) for x in xs], strict=True)
@@ -281,7 +332,7 @@ def _two_trees(group, xs, op, root):
     return to_all(op, np.concatenate(totals), len(xs))
 
 
-@reference("recursive_doubling_allreduce")
+@ordered("recursive_doubling_allreduce")
 def _doubling(group, xs, op, root):
     totals = list(xs)
     while len(totals) > 1:  # neighbours first
@@ -289,7 +340,7 @@ def _doubling(group, xs, op, root):
     return to_all(op, totals[0], len(xs))
 
 
-@reference("halving_doubling_allreduce")
+@ordered("halving_doubling_allreduce")
 def _halving(group, xs, op, root):
     q = 1 << (len(xs).bit_length() - 1)
     totals = [combined(op, x, xs[q + r]) if q + r < len(xs) else x for r, x in enumerate(xs[:q])]
@@ -299,7 +350,7 @@ def _halving(group, xs, op, root):
     return to_all(op, totals[0], len(xs))
 
 
-@reference("ring_reduce_scatter")
+@ordered("ring_reduce_scatter")
 def _ring_blocks(group, xs, op, root):
     p, order = len(xs), ALGORITHMS["ring_reduce_scatter"].layout(group)["order"]
     blocks = [x.reshape(p, -1) for x in xs]
@@ -310,7 +361,7 @@ def _ring_blocks(group, xs, op, root):
     return found
 
 
-@reference("bucket_reduce_scatter")
+@ordered("bucket_reduce_scatter")
 def _bucket_blocks(group, xs, op, root):
     p, blocks = len(xs), [x.reshape(len(xs), -1) for x in xs]
     columns, lines = (sorted(set(side)) for side in zip(*group.coords, strict=True))
@@ -327,23 +378,7 @@ def _bucket_blocks(group, xs, op, root):
     return found
 
 
-@reference("ring_all_gather", "bucket_all_gather")
-def _gathered(group, xs, op, root):
-    return [np.concatenate(xs)] * len(xs)
-
-
-@reference("binomial_broadcast", "chain_broadcast")
-def _broadcast(group, xs, op, root):
-    return [xs[root]] * len(xs)
-
-
-def at_root(op: str, total: np.ndarray, p: int, root: int) -> list[np.ndarray | None]:
-    found: list[np.ndarray | None] = [None] * p
-    found[root] = finished(op, total, p)
-    return found
-
-
-@reference("binomial_reduce")
+@ordered("binomial_reduce")
 def _binomial(group, xs, op, root):
     p = len(xs)
 
@@ -357,26 +392,10 @@ def _binomial(group, xs, op, root):
     return at_root(op, subtree(0), p, root)
 
 
-@reference("chain_reduce")
+@ordered("chain_reduce")
 def _chain(group, xs, op, root):
     p, order = len(xs), ALGORITHMS["chain_reduce"].layout(group)["order"]
     start = order.index(root)
     vectors = [xs[order[(start + v) % p]] for v in range(p)]
     total = reduce(lambda theirs, mine: combined(op, mine, theirs), reversed(vectors))
     return at_root(op, total, p, root)
-
-
-@reference("pairwise_all_to_all")
-def _all_to_all(group, xs, op, root):
-    blocks = [x.reshape(len(xs), -1) for x in xs]
-    return [np.concatenate([theirs[r] for theirs in blocks]) for r in range(len(xs))]
-
-
-@reference("hello_send")
-def _hello(group, xs, op, root):
-    return [None, xs[0], *[None] * (len(xs) - 2)]
-
-
-@reference("dissemination_barrier")
-def _barrier(group, xs, op, root):
-    return [None] * len(xs)

@@ -1,4 +1,4 @@
-"""What collectives send, by hand: the cost table of ``reference/collectives.md`` section 2.2, not any code's claim.
+"""What collectives that ship send, by hand: not any code's claim. Claims of others are counted.
 
 ``p`` ranks are a grid of ``a`` columns and ``b`` rows; ``n`` are the bytes of a rank's smaller buffer: of all-gather
 and reduce-scatter one block. Numbers that do not divide are fractions.
@@ -89,7 +89,8 @@ COSTS: dict[str, Row] = {
 }
 
 
-def cost(name: str, n_ranks: int, grid: tuple[int, int], size_bytes: int) -> Cost:
-    """The algorithm's; one rank sends nothing."""
-    ranks = Ranks(n_ranks, *grid)
-    return COSTS[name](ranks, F(size_bytes)) if n_ranks > 1 else Cost(F(0), F(0))
+def cost(name: str, n_ranks: int, grid: tuple[int, int], size_bytes: int) -> Cost | None:
+    """The algorithm's, if the table has it; one rank sends nothing."""
+    if n_ranks == 1:
+        return Cost(F(0), F(0))
+    return COSTS[name](Ranks(n_ranks, *grid), F(size_bytes)) if name in COSTS else None

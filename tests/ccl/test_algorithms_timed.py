@@ -9,8 +9,8 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.device.placement import DPPolicy
 from kernbench.lang import jit, tl
 from kernbench.simulation import simulate
-from tests.ccl.collective_kit import Run, machine, n_in, numbers, serves
-from tests.ccl.test_algorithms import MIXES, NAMES, check
+from tests.ccl.collective_kit import Run, even, machine, n_in, numbers, serves, world_of
+from tests.ccl.test_algorithms import BARRIERS, MIXES, NAMES, check
 
 pytestmark = [
     pytest.mark.usefixtures("rare_garbage"),
@@ -25,7 +25,7 @@ def test_in_simulated_time_too_every_rank_has_the_result_of_the_algorithms_own_o
     worlds = [p for p in WORLDS if serves(name, p)]
     for n_cases, (p, n_elem) in enumerate(product(worlds, SIZES), start=NAMES.index(name)):
         communicator = Communicator(machine(p, "timed").device, range(p))
-        n_elem += -n_elem % p if ALGORITHMS[name].collective == "all_to_all" else 0
+        n_elem = even(name, n_elem, p)
         dtype, op = MIXES[n_cases % len(MIXES)]
         check(communicator, name, n_elem, dtype, op, root=n_cases % p, seed=n_cases)
         communicator.remove()
@@ -44,7 +44,8 @@ SHALLOW = {
 @pytest.mark.parametrize("rings", SHALLOW)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_depth_of_the_rings_makes_it_stand_still(name, rings):
-    p, n_elem = 4, 160
+    p = world_of(name, 4)
+    n_elem = even(name, 160, p)
     vectors = numbers(0, p, n_in(name, n_elem, p), "fp32")
     settings = {"slot_bytes": 32, **SHALLOW[rings]}
     communicators = [
@@ -66,12 +67,12 @@ def waiting_for_all(zero_ptr, before_ptr, after_ptr, COME: tl.constexpr, LATE: t
     tl.store(after_ptr + tl.rank(), tl.clock())
 
 
-@pytest.mark.parametrize("p", WORLDS)
-def test_nobody_leaves_a_barrier_before_everybody_has_come(p):
-    torch, barrier = machine(p, "timed").torch, ALGORITHMS["dissemination_barrier"]
+@pytest.mark.parametrize(("name", "p"), [(name, p) for name in BARRIERS for p in WORLDS if serves(name, p)])
+def test_nobody_leaves_a_barrier_before_everybody_has_come(name, p):
+    torch, barrier = machine(p, "timed").torch, ALGORITHMS[name]
     communicator = Communicator(torch.ahbm, range(p))
-    communicator.run("dissemination_barrier", [], [], n_elem=0)
-    wiring = communicator.install("dissemination_barrier")
+    communicator.run(name, [], [], n_elem=0)
+    wiring = communicator.install(name)
     for late in {0, p // 2, p - 1}:
         zero, before, after = (torch.zeros(p, dtype="int64") for _ in range(3))
         torch.launch(waiting_for_all, (p,), (zero, before, after, barrier.kernel, late), queues=wiring)

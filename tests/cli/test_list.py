@@ -63,11 +63,12 @@ def test_ops_say_where_they_run(kernbench):
     assert {"name": "dot", "unit": "pe_gemm"} in rows
 
 
-def test_every_algorithm_that_ships_is_in_ccl_yaml_with_its_module(kernbench):
+def test_an_algorithm_that_ships_is_listed_with_its_module_which_ccl_yaml_may_name_too(kernbench):
     rows = listed(kernbench, "algorithms")["algorithms"]
     modules = {row["name"]: row["module"] for row in rows}
     assert modules == {name: load_algorithms()[name].kernel.__module__ for name in load_algorithms()}
-    assert modules == {name: spec.module for name, spec in load_config().ccl.algorithms.items()}
+    for name, spec in load_config().ccl.algorithms.items():
+        assert modules[name] == spec.module
 
 
 def test_what_is_empty_says_so(kernbench, monkeypatch):

@@ -12,6 +12,7 @@ from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.records import as_json
 from kernbench.simulation import Simulation
+from tests.ccl.collective_kit import n_in, sides
 from tests.laws import race_kit
 from tests.laws.race_kit import N, run
 
@@ -54,11 +55,11 @@ def test_no_bench_races_or_reads_what_nobody_wrote(small_bench, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", sorted(load_algorithms()))
 def test_no_collective_races(name, mode):
-    grid = (2, 2) if name.startswith(("mesh", "torus", "hier")) else None
-    n_ranks = 2 if name == "hello_send" else 4
-    sources = [np.arange(64, dtype=np.float32) + rank for rank in range(n_ranks)]
+    n_ranks, n_elem = load_algorithms()[name].small
+    n = n_in(name, n_elem, n_ranks)
+    sources = [np.arange(n, dtype=np.float32) + rank for rank in range(n_ranks)]
     done = kb.testing.run_collective(
-        name, sources, mode=mode, grid=grid, races="error", uninitialised="error"
+        name, sources, mode=mode, grid=sides(n_ranks), races="error", uninitialised="error"
     )
     assert done.report.races == ()
 
