@@ -159,9 +159,10 @@ KINDS: Registry[Kind] = Registry("kind of node", "a Kind", lambda thing: isinsta
 UNIT_OF: dict[OpName, str] = {}  # which kind of unit does a stage; looked up once per stage of a tile
 
 
-def load_kinds() -> None:
-    """Import every file of built-in hardware, so that its kinds are in the table."""
-    importlib.import_module(HARDWARE).load_components()
+def load_kinds() -> Mapping[str, str]:
+    """Import every file of built-in hardware, so that its kinds are in the table; a line for each that cannot be."""
+    mistakes: Mapping[str, str] = importlib.import_module(HARDWARE).load_components()
+    return mistakes
 
 
 def kinds() -> Iterator[Kind]:

@@ -35,6 +35,7 @@ from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
 from kernbench.machine.window import Window, measured_launches
 from kernbench.memory.watch import watch_of
+from kernbench.messages.oplog import added_ops
 from kernbench.registry import did_you_mean, mistake_in, registering_from
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
@@ -250,6 +251,7 @@ class Simulation:
             cpu_s=time.process_time() - self._begun_s,
             peak_mb=peak_mb(),
             oplog_sha256=machine.log.sha256() if isinstance(machine, Machine) else "",
+            added_ops=added_ops(self.config.topology.pe),
             machine=self.title,
         )
 

@@ -3,6 +3,10 @@
 A unit of one's own gets these tests by being registered; where it is not whole, its own test says what to write.
 """
 
+import os
+import shutil
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -130,6 +134,7 @@ def test_a_unit_in_a_file_of_ones_own_works_on_what_it_takes_and_is_named_everyw
     ] * 4  # 1024 / 16 cycles, and 4 to fill
     assert op_names(graph.spec.pe)[23] == "SFU"
     report = simulation.report()
+    assert report.to_json()["added_ops"] == {"SFU": 23}
     assert report.breakdown["sfu"] == 68_000
     assert causes()["sfu"].cure == "use fewer exponentials and roots"
     assert "16 lanes" in draw(graph, "pe")
@@ -141,6 +146,7 @@ def test_a_machine_that_does_not_have_the_unit_is_as_it_was(tmp_path):
     after = roots({})
     assert after.machine.log.sha256() == before.machine.log.sha256()
     assert after.config_sha256 == before.config_sha256
+    assert after.report().to_json()["added_ops"] == {}
     assert type(load_config("tiny").topology.pe) is not PeSpec
 
 
@@ -211,3 +217,28 @@ def test_a_stage_of_another_unit_and_a_port_to_none_are_refused(tmp_path):
     assert str(caught.value).startswith(
         "kind pe_sfu: there is no unit 'pe_fetchstore' that it could be joined to; did you mean 'pe_fetch_store'?"
     )
+
+
+def test_a_built_in_file_with_a_mistake_takes_nothing_from_others(tmp_path):
+    """In a copy of the package with a unit that cannot be described: machines without it are simulated."""
+    package = Path(kb.__file__).parent
+    shutil.copytree(package, tmp_path / "kernbench", ignore=shutil.ignore_patterns("__pycache__"))
+    text = SAMPLE.read_text().replace('Op("SFU"', 'Op("SFU", 1, 2, 3, 4')
+    (tmp_path / "kernbench/components/pe/pe_sfu.py").write_text(text)
+    program = (
+        "import kernbench as kb\nfrom kernbench.errors import ConfigError\n"
+        "print(kb.simulate('tiny').torch.arange(3).tolist())\n"
+        "try:\n    kb.simulate('tiny', overrides={'pe.sfu.lanes': 4})\n"
+        "except ConfigError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    values, error = done.stdout.splitlines()
+    assert values == "[0, 1, 2]"
+    assert error.startswith(f"{tmp_path}/kernbench/components/pe/pe_sfu.py:")
+    assert error.endswith("Op.__new__() takes from 2 to 5 positional arguments but 7 were given")

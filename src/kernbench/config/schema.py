@@ -12,6 +12,7 @@ from kernbench.config.ccl import CclSpec
 from kernbench.config.machine import CubeSpec, GeometrySpec, HostSpec, NeighboursSpec, SipSpec, SystemSpec
 from kernbench.config.pe import PeSpec
 from kernbench.config.quantities import GBps, Ns, Places, Spec, Text
+from kernbench.errors import ConfigError
 from kernbench.kinds import Kind, kinds, load_kinds
 from kernbench.registry import load_entry_points
 
@@ -60,14 +61,20 @@ class TopologySpec(Spec):
 
 
 def machine_spec(asked_parts: Iterable[str] = ()) -> type[TopologySpec]:
-    """``TopologySpec`` with the parts of a PE that further units describe; a machine need not have them."""
-    load_kinds()
-    known = PeSpec.model_fields
-    if not {field.alias or name for name, field in known.items()}.issuperset(asked_parts):
+    """``TopologySpec`` with the parts of a PE that further units describe; a machine need not have them.
+
+    Raises:
+        ConfigError: a part that was asked for is of none, and the file of a built-in unit cannot be imported.
+    """
+    mistakes, known = load_kinds(), PeSpec.model_fields
+    strange = set(asked_parts) - {field.alias or name for name, field in known.items()}
+    if strange:
         load_entry_points()
     parts = {
         kind.part: kind.spec or _refusing(kind) for kind in kinds() if kind.part and kind.part not in known
     }
+    if mistakes and strange - parts.keys():
+        raise ConfigError("; ".join(mistakes.values()))
     return _with_parts(tuple(parts.items())) if parts else TopologySpec
 
 

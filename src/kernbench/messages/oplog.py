@@ -49,12 +49,19 @@ def op_codes(pe: PeSpec) -> Mapping[OpName, int]:
     """The code of each op that a machine of such PEs logs.
 
     Ops of units beyond the built-in ones have the numbers that follow, in the order of the units in the PE, which is
-    that of their parts' names: so they depend on nothing but the machine.
+    that of their kinds' names: so they depend on nothing but the machine.
     """
     if type(pe) is PeSpec:
         return _BUILT_IN
+    codes = dict(_BUILT_IN)
+    codes.update(added_ops(pe).items())
+    return codes
+
+
+def added_ops(pe: PeSpec) -> dict[str, int]:
+    """The codes of the ops that only units beyond the built-in ones log."""
     added = [op.what for kind in unit_kinds(pe) for op in kind.ops if isinstance(op.what, str)]
-    return {**_BUILT_IN, **{name: len(OpCode) + i for i, name in enumerate(added)}}
+    return {name: code for code, name in enumerate(added, start=len(OpCode))}
 
 
 def op_names(pe: PeSpec) -> dict[int, str]:

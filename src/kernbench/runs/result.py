@@ -58,7 +58,8 @@ class RunResult(Measured, _Ran):
     each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``.
     ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
     tensors used before their asynchronous collective was waited for, where values exist. The report of a simulation is
-    one too: of no ``bench``, and not checked. ``print`` of it is the page of ``kernbench run``.
+    one too: of no ``bench``, and not checked. ``added_ops`` are the codes of
+    ops that only units of this machine log. ``print`` of it is the page of ``kernbench run``.
     """
 
     check: Annotated[Check, PlainSerializer(_if_made, return_type=Check | None)]
@@ -72,6 +73,7 @@ class RunResult(Measured, _Ran):
     cpu_s: float
     peak_mb: float
     oplog_sha256: str
+    added_ops: dict[str, int] = field(default_factory=dict)
     machine: Hidden[str]
 
     def __post_init__(self) -> None:
