@@ -13,7 +13,7 @@ import numpy as np
 from kernbench import dtypes
 from kernbench.device.open_device import OpenDevice
 from kernbench.device.placement import DPPolicy
-from kernbench.dtypes import DType, as_dtype
+from kernbench.dtypes import DTYPES, DType, DTypeLike, as_dtype
 from kernbench.errors import DTypeError, InvalidTypeError, ShapeError, UnknownAttributeError, UsageError
 from kernbench.given import told
 from kernbench.registry import C_TYPES, MUCH_ALIKE, did_you_mean
@@ -22,7 +22,7 @@ from kernbench.torch.device_name import DEVICE, HOST, DeviceName
 from kernbench.torch.event import Event
 from kernbench.torch.generator import Generator
 from kernbench.torch.names import FUNCTIONS
-from kernbench.torch.promotion import is_castable, number_type, promote_types, result_type
+from kernbench.torch.promotion import is_castable, number_type, promote_types, result_type, scalar_type
 from kernbench.torch.tensor import Array, DeviceTensor, HostTensor, Tensor
 from kernbench.torch.values import (
     MOST_ELEMENTS,
@@ -41,29 +41,15 @@ from kernbench.torch.values import (
 from kernbench.units import ceil_div
 from kernbench.wording import is_name, quoted
 
-DTypeLike = DType | str | np.dtype[Any] | type
-
-# PyTorch's names for dtypes; those that are the same here are added below.
-_DTYPES = {
-    "double": dtypes.float64,
-    "float": dtypes.float32,
-    "half": dtypes.float16,
-    "float8_e4m3fn": dtypes.float8e4nv,
-    "float8_e5m2": dtypes.float8e5,
-    "bool": dtypes.int1,
-    "short": dtypes.int16,
-    "int": dtypes.int32,
-    "long": dtypes.int64,
-}
-_SAME = "float64 float32 float16 bfloat16 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+# Each dtype by numpy's name and by that of its scalars; PyTorch has no torch.char and no torch.byte.
+_DTYPES = {name: dtype for dtype in DTYPES for name in (dtype.numpy.name, scalar_type(dtype).lower())}
 # Names of PyTorch that are no methods.
 NAMES: dict[str, Any] = {
     "DPPolicy": DPPolicy,
     "Generator": Generator,
     "Tensor": Tensor,
     "device": DeviceName,
-    **_DTYPES,
-    **{name: getattr(dtypes, name) for name in _SAME.split()},
+    **{name: dtype for name, dtype in _DTYPES.items() if name not in ("char", "byte")},
 }
 
 # What PyTorch has not. A real backend of PyTorch has its own names in `torch.ahbm`, as CUDA in `torch.cuda`.

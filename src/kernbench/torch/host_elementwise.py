@@ -21,7 +21,7 @@ from kernbench.torch.host_functions import (
     tensor_operand,
 )
 from kernbench.torch.names import FUNCTIONS, function
-from kernbench.torch.promotion import SCALAR_TYPES, cpp_name
+from kernbench.torch.promotion import cpp_name, scalar_type
 from kernbench.torch.tensor import HostTensor, Tensor
 from kernbench.torch.values import Array, cast, filling
 from kernbench.wording import quoted
@@ -84,6 +84,11 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
+def _numpys(names: str) -> dict[str, Any]:
+    """The functions that numpy has by PyTorch's names."""
+    return {name: getattr(np, name) for name in names.split()}
+
+
 SAME: dict[str, Any] = {
     "mul": np.multiply,
     "pow": _power,
@@ -99,55 +104,34 @@ NUMBERS: dict[str, Any] = {
     "trunc": _of_floats(np.trunc),
 }
 INTEGERS: dict[str, Any] = {
-    "bitwise_and": np.bitwise_and,
-    "bitwise_or": np.bitwise_or,
-    "bitwise_xor": np.bitwise_xor,
-    "bitwise_not": np.invert,
+    **_numpys("bitwise_and bitwise_or bitwise_xor bitwise_not"),
     "bitwise_left_shift": _shift_left,
     "bitwise_right_shift": _shift_right,
 }
 FLOATS: dict[str, Any] = {
-    "exp": np.exp,
-    "exp2": np.exp2,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
+    **_numpys("exp exp2 expm1 log log2 log10 log1p sqrt reciprocal sin cos tan tanh"),
     "rsqrt": lambda x: 1 / np.sqrt(x),
-    "reciprocal": lambda x: 1 / x,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "tanh": np.tanh,
     "sigmoid": _sigmoid,
 }
 TRUTHS: dict[str, Any] = {
+    **_numpys("logical_and logical_or logical_xor logical_not isnan isinf isfinite"),
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,
     "le": np.less_equal,
     "gt": np.greater,
     "ge": np.greater_equal,
-    "logical_and": np.logical_and,
-    "logical_or": np.logical_or,
-    "logical_xor": np.logical_xor,
-    "logical_not": np.logical_not,
-    "isnan": np.isnan,
-    "isinf": np.isinf,
-    "isfinite": np.isfinite,
 }
-for _name, _compute in SAME.items():
-    enter(_name, elementwise(_name, _compute))
-for _name, _compute in NUMBERS.items():
-    enter(_name, elementwise(_name, _compute, takes="numbers"))
-for _name, _compute in INTEGERS.items():
-    enter(_name, elementwise(_name, _compute, takes="integers"))
-for _name, _compute in FLOATS.items():
-    enter(_name, elementwise(_name, _compute, gives="float"))
-for _name, _compute in TRUTHS.items():
-    enter(_name, elementwise(_name, _compute, gives="bool", is_exact=True), in_place=False)
+_HOW: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (SAME, {}),
+    (NUMBERS, {"takes": "numbers"}),
+    (INTEGERS, {"takes": "integers"}),
+    (FLOATS, {"gives": "float"}),
+    (TRUTHS, {"gives": "bool", "is_exact": True}),
+]
+for _functions, _how in _HOW:
+    for _name, _compute in _functions.items():
+        enter(_name, elementwise(_name, _compute, **_how), in_place=_functions is not TRUTHS)
 
 _divide = elementwise("div", np.true_divide, gives="float")
 _add = elementwise("add", np.add)
@@ -252,7 +236,7 @@ def where(condition: Any, input: Any, other: Any) -> HostTensor:
     if mask.dtype is not int1:
         raise RefusedError(
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{SCALAR_TYPES[mask.dtype.name]}; compare it, as in x != 0"
+            f"{scalar_type(mask.dtype)}; compare it, as in x != 0"
         )
     chosen = [operand(x, "where") for x in (input, other)]
     dtype = meeting(chosen)

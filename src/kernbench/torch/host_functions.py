@@ -11,7 +11,7 @@ from kernbench.dtypes import DType, float32, int1
 from kernbench.errors import InvalidIndexError, InvalidTypeError, RefusedError
 from kernbench.ops.numerics import compute_dtype
 from kernbench.torch.names import function
-from kernbench.torch.promotion import SCALAR_TYPES, Number, is_castable, result_type
+from kernbench.torch.promotion import Number, is_castable, result_type, scalar_type
 from kernbench.torch.tensor import DeviceTensor, HostTensor, Tensor
 from kernbench.torch.tensor_base import on_device
 from kernbench.torch.values import Array, cast, filling, number_of, plain
@@ -62,27 +62,25 @@ def made(like: HostTensor, array: Any) -> HostTensor:
     return HostTensor(like.context, np.asarray(array), like.name)
 
 
-def require_broadcast(arrays: Sequence[Array]) -> tuple[int, ...]:
-    """The shape to which all broadcast."""
+def require_broadcast(arrays: Sequence[Array]) -> None:
+    """Refuse arrays that do not broadcast, by the last dimension that differs."""
     shape: tuple[int, ...] = ()
     for array in arrays:
-        n = max(len(shape), array.ndim)
-        a, b = (1,) * (n - len(shape)) + shape, (1,) * (n - array.ndim) + array.shape
-        for d in reversed(range(n)):
-            if a[d] != b[d] and 1 not in (a[d], b[d]):
+        n_dims = max(len(shape), array.ndim)
+        for behind, (a, b) in enumerate(zip(reversed(shape), reversed(array.shape), strict=False), start=1):
+            if a != b and 1 not in (a, b):
                 raise RefusedError(
-                    f"The size of tensor a ({a[d]}) must match the size of tensor b ({b[d]}) at non-singleton "
-                    f"dimension {d}: {list(shape)} and {list(array.shape)}"
+                    f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton "
+                    f"dimension {n_dims - behind}: {list(shape)} and {list(array.shape)}"
                 )
-        shape = tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
-    return shape
+        shape = np.broadcast_shapes(shape, array.shape)
 
 
 def require_same_dtype(a: HostTensor, b: HostTensor) -> None:
     """Refuse two dtypes where PyTorch promotes none."""
     if a.dtype is not b.dtype:
         raise RefusedError(
-            f"{SCALAR_TYPES[a.dtype.name]} did not match {SCALAR_TYPES[b.dtype.name]}; convert one with .to(dtype)"
+            f"{scalar_type(a.dtype)} did not match {scalar_type(b.dtype)}; convert one with .to(dtype)"
         )
 
 
@@ -147,7 +145,7 @@ def enter(name: str, call: Callable[..., HostTensor], *, in_place: bool = True) 
 def _require_taken(name: str, dtype: DType, takes: str) -> None:
     if takes == "integers" and dtype.is_float:
         raise RefusedError(
-            f"\"{name}_cpu\" not implemented for '{SCALAR_TYPES[dtype.name]}'; give integers or bools"
+            f"\"{name}_cpu\" not implemented for '{scalar_type(dtype)}'; give integers or bools"
         )
     if takes == "numbers" and dtype is int1:
         raise RefusedError(f"\"{name}_cpu\" not implemented for 'Bool'; convert it with .int() first")
@@ -157,8 +155,8 @@ def _written(name: str, x: HostTensor, result: HostTensor) -> HostTensor:
     """``x`` with the values of ``result``."""
     if not is_castable(result.dtype, x.dtype):
         raise RefusedError(
-            f"result type {SCALAR_TYPES[result.dtype.name]} can't be cast to the desired output type "
-            f"{SCALAR_TYPES[x.dtype.name]}; make a new tensor, with {name}()"
+            f"result type {scalar_type(result.dtype)} can't be cast to the desired output type "
+            f"{scalar_type(x.dtype)}; make a new tensor, with {name}()"
         )
     if result.shape != x.shape:
         raise RefusedError(

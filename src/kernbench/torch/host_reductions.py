@@ -14,7 +14,7 @@ from kernbench.ops.numerics import compute_dtype
 from kernbench.torch.host_elementwise import maximum, minimum
 from kernbench.torch.host_functions import as_array, dim_of, made, tensor_operand
 from kernbench.torch.names import function
-from kernbench.torch.promotion import SCALAR_TYPES
+from kernbench.torch.promotion import scalar_type
 from kernbench.torch.tensor import HostTensor, Tensor
 from kernbench.torch.values import Array, cast
 
@@ -37,14 +37,17 @@ def _axes(x: HostTensor, dim: Dims) -> tuple[int, ...]:
     return axes if x.ndim else ()
 
 
-def _reduce(
-    x: HostTensor, compute: Callable[..., Any], dim: Dims, keepdim: bool, working: DType, dtype: DType
-) -> HostTensor:
-    """``compute`` of ``x`` along dimensions, in the dtype ``working``, then cast to ``dtype``."""
+def _reduce(x: HostTensor, compute: Callable[..., Any], dim: Dims, keepdim: bool, dtype: DType) -> HostTensor:
+    """``compute`` of ``x`` along dimensions, in ``dtype``."""
     axes = _axes(x, dim)
     with np.errstate(all="ignore"):
-        found = compute(as_array(x, compute_dtype(working)), axis=axes, keepdims=keepdim)
+        found = compute(as_array(x, compute_dtype(dtype)), axis=axes, keepdims=keepdim)
     return made(x, cast(np.asarray(found), dtype))
+
+
+def _sum_dtype(x: HostTensor, dtype: Any) -> DType:
+    """The dtype of a sum of ``x``: of integers int64, unless ``dtype`` is given."""
+    return as_dtype(dtype) if dtype is not None else int64 if x.dtype.is_int else x.dtype
 
 
 def _total(name: str, compute: Callable[..., Any]) -> None:
@@ -52,8 +55,7 @@ def _total(name: str, compute: Callable[..., Any]) -> None:
 
     def apply(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> HostTensor:
         x = tensor_operand(input, name)
-        wanted = as_dtype(dtype) if dtype is not None else int64 if x.dtype.is_int else x.dtype
-        return _reduce(x, compute, dim, keepdim, wanted, wanted)
+        return _reduce(x, compute, dim, keepdim, _sum_dtype(x, dtype))
 
     function(name)(apply)
 
@@ -70,9 +72,9 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     if not wanted.is_float:
         raise RefusedError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
-            f"{SCALAR_TYPES[wanted.name]}; convert it with .float(), or give dtype=torch.float32"
+            f"{scalar_type(wanted)}; convert it with .float(), or give dtype=torch.float32"
         )
-    return _reduce(x, _mean, dim, keepdim, wanted, wanted)
+    return _reduce(x, _mean, dim, keepdim, wanted)
 
 
 def _mean(array: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -102,7 +104,7 @@ def _spread(name: str, is_root: bool) -> None:
             found = np.sum(squares, axis=axis, keepdims=keepdims) / array.dtype.type(n_free)
             return np.sqrt(found) if is_root else found
 
-        return _reduce(x, variance, dim, keepdim, x.dtype, x.dtype)
+        return _reduce(x, variance, dim, keepdim, x.dtype)
 
     function(name)(apply)
 
@@ -125,16 +127,16 @@ def _extreme(name: str, compute: Callable[..., Any], find: Callable[..., Any], b
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
                     "dim with the 'dim' argument."
                 )
-            return _reduce(x, compute, None, keepdim, x.dtype, x.dtype)
+            return _reduce(x, compute, None, keepdim, x.dtype)
         axis = dim_of(x, dim)
         _require_some(name, x, (axis,))
         places = _places(find, x, axis, keepdim)
-        return Extreme(_reduce(x, compute, axis, keepdim, x.dtype, x.dtype), places)
+        return Extreme(_reduce(x, compute, axis, keepdim, x.dtype), places)
 
     def along(input: Any, dim: Dims = (), keepdim: bool = False) -> HostTensor:
         x = tensor_operand(input, f"a{name}")
         _require_some(f"a{name}", x, _axes(x, dim))
-        return _reduce(x, compute, dim, keepdim, x.dtype, x.dtype)
+        return _reduce(x, compute, dim, keepdim, x.dtype)
 
     def place(input: Any, dim: int | None = None, keepdim: bool = False) -> HostTensor:
         x = tensor_operand(input, f"arg{name}")
@@ -174,7 +176,8 @@ def _truth(name: str, compute: Callable[..., Any]) -> None:
 
     def apply(input: Any, dim: Dims = None, keepdim: bool = False) -> HostTensor:
         x = tensor_operand(input, name)
-        return _reduce(x, compute, dim, keepdim, int1, uint8 if x.dtype is uint8 else int1)
+        found = _reduce(x, compute, dim, keepdim, int1)
+        return made(x, cast(found.numpy(), uint8)) if x.dtype is uint8 else found
 
     function(name)(apply)
 
@@ -187,7 +190,7 @@ _truth("all", np.all)
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> HostTensor:
     """The sums of all elements up to each, along a dimension."""
     x = tensor_operand(input, "cumsum")
-    wanted = as_dtype(dtype) if dtype is not None else int64 if x.dtype.is_int else x.dtype
+    wanted = _sum_dtype(x, dtype)
     array = as_array(x, compute_dtype(wanted))
     return made(x, cast(np.cumsum(array, axis=dim_of(x, dim)) if x.ndim else array, wanted))
 
@@ -199,7 +202,7 @@ def softmax(input: Any, dim: int, dtype: Any = None) -> HostTensor:
     wanted = x.dtype if dtype is None else as_dtype(dtype)
     if not wanted.is_float:
         raise RefusedError(
-            f"\"softmax_kernel_impl\" not implemented for '{SCALAR_TYPES[wanted.name]}'; give dtype=torch.float32"
+            f"\"softmax_kernel_impl\" not implemented for '{scalar_type(wanted)}'; give dtype=torch.float32"
         )
     axis = dim_of(x, dim)
     array = np.atleast_1d(as_array(x, compute_dtype(wanted)))

@@ -23,7 +23,7 @@ from kernbench.torch.host_functions import (
     tensor_operand,
 )
 from kernbench.torch.names import FUNCTIONS, function
-from kernbench.torch.promotion import SCALAR_TYPES, cpp_name
+from kernbench.torch.promotion import UNSIGNED_WIDE, cpp_name, scalar_type
 from kernbench.torch.tensor import HostTensor, Tensor, index_of
 from kernbench.torch.values import Array, cast
 
@@ -295,8 +295,8 @@ def dot(input: Any, tensor: Any) -> HostTensor:
         raise RefusedError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
     if a.dtype is not b.dtype:
         raise RefusedError(
-            f"dot : expected both vectors to have same dtype, but found {SCALAR_TYPES[a.dtype.name]} and "
-            f"{SCALAR_TYPES[b.dtype.name]}"
+            f"dot : expected both vectors to have same dtype, but found {scalar_type(a.dtype)} and "
+            f"{scalar_type(b.dtype)}"
         )
     return matmul(a, b)
 
@@ -369,19 +369,9 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-for _name, _dtype in {
-    "double": dtypes.float64,
-    "float": dtypes.float32,
-    "half": dtypes.float16,
-    "bfloat16": dtypes.bfloat16,
-    "bool": dtypes.int1,
-    "char": dtypes.int8,
-    "short": dtypes.int16,
-    "int": dtypes.int32,
-    "long": dtypes.int64,
-    "byte": dtypes.uint8,
-}.items():
-    function(_name, of="tensor")(lambda x, dtype=_dtype: x.to(dtype))
+for _dtype in dtypes.DTYPES:
+    if _dtype not in UNSIGNED_WIDE and not _dtype.is_fp8():  # for these PyTorch has no methods
+        function(scalar_type(_dtype).lower(), of="tensor")(lambda x, dtype=_dtype: x.to(dtype))
 
 
 @function("type", of="tensor")

@@ -20,8 +20,14 @@ def _binary(name: str, symbol: str, *, is_swapped: bool = False) -> Callable[[An
     return operator
 
 
-def _swapped(name: str, symbol: str) -> Callable[[Any, Any], Any]:
-    return _binary(name, symbol, is_swapped=True)
+def _both(name: str, symbol: str) -> tuple[Callable[[Any, Any], Any], ...]:
+    """``x + y``, and what Python asks of y if x does not know it."""
+    return _binary(name, symbol), _binary(name, symbol, is_swapped=True)
+
+
+def _all(name: str, symbol: str) -> tuple[Callable[[Any, Any], Any], ...]:
+    """``x + y`` both ways, and ``x += y``."""
+    return *_both(name, symbol), _binary(f"{name}_", f"{symbol}=")
 
 
 def _unary(name: str, said: str) -> Callable[[Any], Any]:
@@ -40,35 +46,21 @@ class Operators(ABC):
     def _apply(self, name: str, said: str, *operands: Any, **how: Any) -> Any:
         """What the function ``name`` gives; ``said`` is what the user wrote, as in "x + y"."""
 
-    __add__, __radd__, __iadd__ = _binary("add", "+"), _swapped("add", "+"), _binary("add_", "+=")
-    __sub__, __rsub__, __isub__ = _binary("sub", "-"), _swapped("sub", "-"), _binary("sub_", "-=")
-    __mul__, __rmul__, __imul__ = _binary("mul", "*"), _swapped("mul", "*"), _binary("mul_", "*=")
-    __truediv__, __rtruediv__, __itruediv__ = _binary("div", "/"), _swapped("div", "/"), _binary("div_", "/=")
-    __floordiv__, __rfloordiv__ = _binary("floor_divide", "//"), _swapped("floor_divide", "//")
-    __mod__, __rmod__ = _binary("remainder", "%"), _swapped("remainder", "%")
-    __pow__, __rpow__ = _binary("pow", "**"), _swapped("pow", "**")
-    __matmul__, __rmatmul__ = _binary("matmul", "@"), _swapped("matmul", "@")
-    __and__, __rand__ = _binary("bitwise_and", "&"), _swapped("bitwise_and", "&")
-    __or__, __ror__ = _binary("bitwise_or", "|"), _swapped("bitwise_or", "|")
-    __xor__, __rxor__ = _binary("bitwise_xor", "^"), _swapped("bitwise_xor", "^")
-    __lshift__, __rlshift__ = _binary("bitwise_left_shift", "<<"), _swapped("bitwise_left_shift", "<<")
-    __rshift__, __rrshift__ = _binary("bitwise_right_shift", ">>"), _swapped("bitwise_right_shift", ">>")
-    __ifloordiv__, __imod__, __ipow__ = (
-        _binary("floor_divide_", "//="),
-        _binary("remainder_", "%="),
-        _binary("pow_", "**="),
-    )
-    __iand__, __ior__, __ixor__ = (
-        _binary("bitwise_and_", "&="),
-        _binary("bitwise_or_", "|="),
-        _binary("bitwise_xor_", "^="),
-    )
-    __lt__, __le__, __gt__, __ge__ = (
-        _binary("lt", "<"),
-        _binary("le", "<="),
-        _binary("gt", ">"),
-        _binary("ge", ">="),
-    )
+    __add__, __radd__, __iadd__ = _all("add", "+")
+    __sub__, __rsub__, __isub__ = _all("sub", "-")
+    __mul__, __rmul__, __imul__ = _all("mul", "*")
+    __truediv__, __rtruediv__, __itruediv__ = _all("div", "/")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _all("floor_divide", "//")
+    __mod__, __rmod__, __imod__ = _all("remainder", "%")
+    __pow__, __rpow__, __ipow__ = _all("pow", "**")
+    __matmul__, __rmatmul__ = _both("matmul", "@")
+    __and__, __rand__, __iand__ = _all("bitwise_and", "&")
+    __or__, __ror__, __ior__ = _all("bitwise_or", "|")
+    __xor__, __rxor__, __ixor__ = _all("bitwise_xor", "^")
+    __lshift__, __rlshift__ = _both("bitwise_left_shift", "<<")
+    __rshift__, __rrshift__ = _both("bitwise_right_shift", ">>")
+    __lt__, __le__ = _binary("lt", "<"), _binary("le", "<=")
+    __gt__, __ge__ = _binary("gt", ">"), _binary("ge", ">=")
     __eq__, __ne__ = _binary("eq", "=="), _binary("ne", "!=")
     __hash__ = object.__hash__
     __neg__, __abs__, __invert__ = _unary("neg", "-x"), _unary("abs", "abs(x)"), _unary("bitwise_not", "~x")

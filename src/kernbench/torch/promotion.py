@@ -22,51 +22,36 @@ from kernbench.errors import RefusedError
 
 Number = bool | int | float
 
-_APART = frozenset({uint16, uint32, uint64})  # promote with floats only
+UNSIGNED_WIDE = frozenset({uint16, uint32, uint64})  # promote with floats only
 
-# PyTorch's own names of dtypes, in its errors.
-SCALAR_TYPES = {
-    "fp64": "Double",
-    "fp32": "Float",
-    "fp16": "Half",
-    "bf16": "BFloat16",
-    "fp8e4nv": "Float8_e4m3fn",
-    "fp8e5": "Float8_e5m2",
-    "int1": "Bool",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "uint8": "Byte",
-    "uint16": "UInt16",
-    "uint32": "UInt32",
-    "uint64": "UInt64",
+# PyTorch's own name of each dtype, in its errors; and C++'s, in errors about memory.
+_NAMES = {
+    "fp64": ("Double", "double"),
+    "fp32": ("Float", "float"),
+    "fp16": ("Half", "c10::Half"),
+    "bf16": ("BFloat16", "c10::BFloat16"),
+    "fp8e4nv": ("Float8_e4m3fn", "c10::Float8_e4m3fn"),
+    "fp8e5": ("Float8_e5m2", "c10::Float8_e5m2"),
+    "int1": ("Bool", "bool"),
+    "int8": ("Char", "signed char"),
+    "int16": ("Short", "short int"),
+    "int32": ("Int", "int"),
+    "int64": ("Long", "long int"),
+    "uint8": ("Byte", "unsigned char"),
+    "uint16": ("UInt16", "short unsigned int"),
+    "uint32": ("UInt32", "unsigned int"),
+    "uint64": ("UInt64", "long unsigned int"),
 }
 
 
-# C++'s names of types, in errors about memory.
-_CPP_NAMES = {
-    "fp64": "double",
-    "fp32": "float",
-    "fp16": "c10::Half",
-    "bf16": "c10::BFloat16",
-    "fp8e4nv": "c10::Float8_e4m3fn",
-    "fp8e5": "c10::Float8_e5m2",
-    "int1": "bool",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "int16": "short int",
-    "uint16": "short unsigned int",
-    "int32": "int",
-    "uint32": "unsigned int",
-    "int64": "long int",
-    "uint64": "long unsigned int",
-}
+def scalar_type(dtype: DType) -> str:
+    """What PyTorch's errors call a dtype."""
+    return _NAMES[dtype.name][0]
 
 
 def cpp_name(dtype: DType) -> str:
     """What C++ calls a dtype."""
-    return _CPP_NAMES[dtype.name]
+    return _NAMES[dtype.name][1]
 
 
 def torch_name(dtype: DType) -> str:
@@ -99,7 +84,7 @@ def promote_types(a: DType, b: DType) -> DType:
         return float32 if {a, b} == {float16, bfloat16} else max(a, b, key=lambda dtype: dtype.bits)
     if a.is_float or b.is_float:
         return a if a.is_float else b
-    if a in _APART or b in _APART:
+    if a in UNSIGNED_WIDE or b in UNSIGNED_WIDE:
         raise _not_supported("uint16, uint32, uint64 types is", a, b)
     if a.signed != b.signed and int1 not in (a, b) and max(a.bits, b.bits) == 8:
         return int16
@@ -108,8 +93,8 @@ def promote_types(a: DType, b: DType) -> DType:
 
 def _not_supported(types: str, a: DType, b: DType) -> RefusedError:
     return RefusedError(
-        f"Promotion for {types} not supported, attempted to promote {SCALAR_TYPES[a.name]} and "
-        f"{SCALAR_TYPES[b.name]}; convert one of them with .to(dtype)"
+        f"Promotion for {types} not supported, attempted to promote {scalar_type(a)} and "
+        f"{scalar_type(b)}; convert one of them with .to(dtype)"
     )
 
 

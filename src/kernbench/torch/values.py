@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ml_dtypes import finfo
 
 from kernbench.dtypes import (
     DType,
     as_dtype,
-    bfloat16,
     float8e4nv,
-    float8e5,
-    float16,
     float32,
     float64,
     int1,
@@ -41,15 +39,6 @@ Array = npt.NDArray[Any]
 _OF_PYTHON = {float64: float32, uint64: int64}  # what numpy takes for Python's numbers, and PyTorch
 MOST_ELEMENTS = 1 << 59  # of 8 bytes, which 63 bits can count
 
-LARGEST = {
-    float64: (2 - 2.0**-52) * 2.0**1023,
-    float32: (2 - 2.0**-23) * 2.0**127,
-    float16: 65504.0,
-    bfloat16: (2 - 2.0**-7) * 2.0**127,
-    float8e4nv: 448.0,
-    float8e5: 57344.0,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class TypeInfo:
@@ -68,26 +57,15 @@ class TypeInfo:
         return self.tiny
 
 
-# Bits of the mantissa without the leading one, and the exponent of the smallest normal number.
-_FORMATS = {
-    float64: (52, -1022),
-    float32: (23, -126),
-    float16: (10, -14),
-    bfloat16: (7, -126),
-    float8e4nv: (3, -6),
-    float8e5: (2, -14),
-}
-
-
 def float_info(dtype: DType) -> TypeInfo:
     """The limits of a float dtype."""
     if not dtype.is_float:
         raise InvalidTypeError(
             f"torch.finfo() requires a floating point input type, not {torch_name(dtype)}; use torch.iinfo()"
         )
-    bits, exponent = _FORMATS[dtype]
-    most = LARGEST[dtype]
-    return TypeInfo(dtype.numpy.name, dtype.bits, -most, most, 2.0**-bits, 2.0**exponent)
+    info = finfo(dtype.numpy)  # type: ignore[no-untyped-call]
+    most = float(info.max)
+    return TypeInfo(dtype.numpy.name, dtype.bits, -most, most, float(info.eps), float(info.tiny))
 
 
 def int_info(dtype: DType) -> TypeInfo:
@@ -236,7 +214,7 @@ def _fits(array: Array, dtype: DType, *, is_strict: bool = False) -> bool:
     is_float = array.dtype.kind in "fV"
     array = array.astype(np.float64) if is_float or dtype.is_float else array
     if dtype.is_float:
-        beyond = np.abs(array) > LARGEST[dtype]
+        beyond = np.abs(array) > float_info(dtype).max
         return not is_strict or not (beyond & ~(np.isinf(array) & (dtype is not float8e4nv))).any()
     if array.dtype == np.bool_:
         return True
@@ -249,7 +227,7 @@ def _fits(array: Array, dtype: DType, *, is_strict: bool = False) -> bool:
 
 def _overflow(name: str, value: Number, dtype: DType) -> RefusedError:
     if dtype.is_float:
-        held, cure = f"is beyond its largest, {LARGEST[dtype]:g}", "give float('inf') or a wider dtype"
+        held, cure = f"is beyond its largest, {float_info(dtype).max:g}", "give float('inf') or a wider dtype"
     else:
         low, high = int_limits(dtype)
         held, cure = (
@@ -263,7 +241,7 @@ def _overflow(name: str, value: Number, dtype: DType) -> RefusedError:
 
 def require_in_range(name: str, number: int, dtype: DType) -> None:
     """Refuse an end of a range of random integers that ``dtype`` does not hold."""
-    low, high = (-LARGEST[dtype], LARGEST[dtype]) if dtype.is_float else int_limits(dtype)
+    low, high = (-float_info(dtype).max, float_info(dtype).max) if dtype.is_float else int_limits(dtype)
     if not low <= number <= high:
         raise RefusedError(
             f"{name} is out of bounds for {cpp_name(dtype)}: {number} is not one of "
