@@ -42,6 +42,8 @@ LIMITS = {
     if dtype.kind is NumberKind.INT
 }
 
+Rule = Callable[["Known", "Known"], "Known | None"]
+
 
 def _other(a: Known, b: Any) -> Known | None:
     """``b`` as an affine integer block that meets ``a`` as it is; None when that takes the general way."""
@@ -81,34 +83,21 @@ def _affine(
     return Known(dtype, shape, base, strides, low, high, None, a.wrapped or b.wrapped)
 
 
-def _difference(a: Known, b: Any) -> Known | None:
-    b = _other(a, b)
-    if b is None:
-        return None
-    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
-    return _affine(a, b, shape, a.base - b.base, strides, a.low - b.high, a.high - b.low)
-
-
-def _sum(a: Known, b: Any) -> Known | None:
-    b = _other(a, b)
-    if b is None:
-        return None
+def _sum(a: Known, b: Known) -> Known | None:
     shape, strides = _merged(a, a.strides, b, b.strides)
     return _affine(a, b, shape, a.base + b.base, strides, a.low + b.low, a.high + b.high)
 
 
-def _scaled(a: Known, factor: int) -> Known | None:
-    """``a * factor`` in ``a``'s dtype."""
-    if a.array is not None or a.dtype not in LIMITS:
-        return None
-    low, high = (a.low * factor, a.high * factor) if factor >= 0 else (a.high * factor, a.low * factor)
-    return _affine(a, a, a.shape, a.base * factor, tuple([s * factor for s in a.strides]), low, high)
+def _difference(a: Known, b: Known) -> Known | None:
+    shape, strides = _merged(a, a.strides, b, _negated(b.strides))
+    return _affine(a, b, shape, a.base - b.base, strides, a.low - b.high, a.high - b.low)
 
 
-def _product(a: Known, b: Any) -> Known | None:
-    b = _other(a, b)
-    if b is None:
-        return None
+def _negated(strides: Strides) -> Strides:
+    return tuple([-s for s in strides])
+
+
+def _product(a: Known, b: Known) -> Known | None:
     if any(b.strides):
         if any(a.strides):
             return None
@@ -119,19 +108,15 @@ def _product(a: Known, b: Any) -> Known | None:
     return _affine(a, b, shape, a.base * factor, strides, low, high)
 
 
-def _divisor(a: Known, b: Any) -> tuple[Known, int] | None:
-    """``b`` and its value, where C's and Python's division agree: nothing negative."""
-    b = _other(a, b)
-    if b is None or any(b.strides) or b.base <= 0 or a.low < 0 or a.dtype.signed != b.dtype.signed:
-        return None
-    return b, b.base
+def _may_divide(a: Known, b: Known) -> bool:
+    """Whether C's and Python's ``a / b`` agree: nothing negative."""
+    return not any(b.strides) and b.base > 0 and a.low >= 0 and a.dtype.signed == b.dtype.signed
 
 
-def _quotient(a: Known, b: Any) -> Known | None:
-    found = _divisor(a, b)
-    if found is None:
+def _quotient(a: Known, b: Known) -> Known | None:
+    if not _may_divide(a, b):
         return None
-    b, divisor = found
+    divisor = b.base
     base, low, high = a.base // divisor, a.low // divisor, a.high // divisor
     if low == high:
         strides: Strides = (0,) * len(a.strides)
@@ -144,11 +129,10 @@ def _quotient(a: Known, b: Any) -> Known | None:
     return _affine(a, b, shape, base, strides, low, high)
 
 
-def _remainder(a: Known, b: Any) -> Known | None:
-    found = _divisor(a, b)
-    if found is None:
+def _remainder(a: Known, b: Known) -> Known | None:
+    if not _may_divide(a, b):
         return None
-    b, divisor = found
+    divisor = b.base
     skipped = a.low // divisor
     if skipped == a.high // divisor:
         base, strides = a.base - skipped * divisor, a.strides
@@ -166,40 +150,33 @@ def _mask(shape: Shape, found: bool | Box | None) -> Known | None:
     if found is None:
         return None
     if isinstance(found, bool):
-        return Known(int1, shape, found, (0,) * len(shape), found, found)
+        return constant(found, int1, shape)
     return BoxMask(shape, found)
 
 
-def _below(slack: int, a: Known, b: Any) -> Known | None:
+def _below(slack: int, a: Known, b: Known) -> Known | None:
     """``a - b < slack``."""
-    b = _other(a, b)
-    if b is None:
-        return None
-    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
+    shape, strides = _merged(a, a.strides, b, _negated(b.strides))
     return _mask(shape, below_zero(a.base - b.base - slack, strides, shape))
 
 
-def _above(slack: int, a: Known, b: Any) -> Known | None:
+def _above(slack: int, a: Known, b: Known) -> Known | None:
     """``b - a < slack``."""
-    b = _other(a, b)
-    if b is None:
-        return None
-    shape, strides = _merged(b, b.strides, a, tuple([-s for s in a.strides]))
-    return _mask(shape, below_zero(b.base - a.base - slack, strides, shape))
+    return _below(slack, b, a)
 
 
-def _equal(a: Known, b: Any) -> Known | None:
-    b = _other(a, b)
-    if b is None:
-        return None
-    shape, strides = _merged(a, a.strides, b, tuple([-s for s in b.strides]))
+def _equal(a: Known, b: Known) -> Known | None:
+    shape, strides = _merged(a, a.strides, b, _negated(b.strides))
     return _mask(shape, at_zero(a.base - b.base, strides, shape))
 
 
-def _both(a: Known, b: Any) -> Known | None:
+def _other_mask(a: Known, b: Any) -> Known | None:
+    """``b`` as a known mask beside a mask; None when that takes the general way."""
+    return b if a.dtype is int1 and isinstance(b, Known) and b.dtype is int1 else None
+
+
+def _both(a: Known, b: Known) -> Known | None:
     """``a & b`` of masks."""
-    if a.dtype is not int1 or not isinstance(b, Known) or b.dtype is not int1:
-        return None
     for one, other in ((a, b), (b, a)):
         if one.is_constant:
             shape, _ = _merged(a, (), b, ())
@@ -211,12 +188,21 @@ def _both(a: Known, b: Any) -> Known | None:
     return None
 
 
-def _operator(name: str, rule: Callable[[Known, Any], Known | None]) -> Callable[[Known, Any], Any]:
-    """Block's operator ``name``, but for what ``rule`` gives where it is not None."""
+def _applied(rule: Rule, a: Known, b: Any) -> Known | None:
+    """What ``rule`` gives of ``a`` and ``b``; None when that takes the general way."""
+    other = _other(a, b)
+    return None if other is None else rule(a, other)
+
+
+def _operator(
+    name: str, rule: Rule, meet: Callable[[Known, Any], Known | None] = _other
+) -> Callable[[Known, Any], Any]:
+    """Block's operator ``name``, but for what ``rule`` gives where it is not None, of operands that ``meet``."""
     general = getattr(Block, name)
 
     def apply(self: Known, other: Any) -> Any:
-        out = rule(self, other)
+        known = meet(self, other)
+        out = None if known is None else rule(self, known)
         return general(self, other) if out is None else out
 
     return apply
@@ -328,12 +314,12 @@ class Known(Block):
     __floordiv__, __mod__ = _operator("__floordiv__", _quotient), _operator("__mod__", _remainder)
 
     def __rsub__(self, other: Any) -> Any:
-        negated = _scaled(self, -1)
-        out = None if negated is None else _sum(negated, other)
+        negated = _applied(_product, self, -1)
+        out = None if negated is None else _applied(_sum, negated, other)
         return super().__rsub__(other) if out is None else out
 
     def __neg__(self) -> Any:
-        out = _scaled(self, -1)
+        out = _applied(_product, self, -1)
         return super().__neg__() if out is None else out
 
     # -- comparisons that stay boxes ----------------------------------------------------------------------
@@ -341,10 +327,10 @@ class Known(Block):
     __lt__, __le__ = _operator("__lt__", partial(_below, 0)), _operator("__le__", partial(_below, 1))
     __gt__, __ge__ = _operator("__gt__", partial(_above, 0)), _operator("__ge__", partial(_above, 1))
     __eq__ = _operator("__eq__", _equal)
-    __and__ = _operator("__and__", _both)
+    __and__ = _operator("__and__", _both, _other_mask)
 
     def __ne__(self, other: Any) -> Any:
-        out = _equal(self, other)
+        out = _applied(_equal, self, other)
         if out is not None and type(out) is Known:
             return constant(not out.base, int1, out.shape)
         return super().__ne__(other)
