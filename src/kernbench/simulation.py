@@ -7,16 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 from kernbench import limits
-from kernbench.analysis.bounds import Bound
 from kernbench.analysis.breakdown import Table, kernel_spans
-from kernbench.analysis.measured import NOTHING_MEASURED, Measured
+from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import Measure, added
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
@@ -33,7 +32,7 @@ from kernbench.machine.assemble import require_registered
 from kernbench.machine.data_machine import DataMachine
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
-from kernbench.machine.window import Window, measured_launches
+from kernbench.machine.window import NO_TIME, NoTime, Window, measured_launches
 from kernbench.memory.watch import watch_of
 from kernbench.messages.oplog import added_ops
 from kernbench.registry import did_you_mean, mistake_in, registering_from
@@ -121,7 +120,7 @@ class Simulation:
         self.keeps_rows = (
             True  # of the op log from before a measure, for reports and traces of the whole window
         )
-        self._part = _Part(self, None)
+        self._part: Window | NoTime = NO_TIME
         self.begin_window()
 
     @classmethod
@@ -181,7 +180,7 @@ class Simulation:
         """
         self.device.complete_launches()
         if isinstance(self.machine, Machine):
-            self._part = _Part(self, Window(self.machine))
+            self._part = Window(self.machine)
         else:
             self.machine.failure = ""
         if self.machine.watch is not None:
@@ -256,12 +255,10 @@ class Simulation:
         )
 
     @in_turn
-    def _open_part(self) -> _Part:
+    def _open_part(self) -> Window | NoTime:
         """A part of the present window that begins now."""
         machine = self.machine
-        if not isinstance(machine, Machine):
-            return _Part(self, None)
-        return _Part(self, Window(machine, forgets=not self.keeps_rows))
+        return Window(machine, forgets=not self.keeps_rows) if isinstance(machine, Machine) else NO_TIME
 
     @in_turn
     def write_trace(self, path: Path) -> None:
@@ -291,26 +288,6 @@ class Simulation:
     def config_sha256(self) -> str:
         """Hash of the resolved configuration."""
         return config_sha256(self.config)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A window of a simulation; without one, where no time passes, nothing is measured."""
-
-    simulation: Simulation
-    window: Window | None
-
-    def close(self) -> Measured:
-        """What happened in it up to now."""
-        if self.window is None:
-            return NOTHING_MEASURED
-        if not self.window.machine.log.keep:
-            raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
-        return self.window.close()
-
-    def bound(self, flops: int, gemm: DType | None) -> Bound | None:
-        """The roofline of ``flops`` in it, once it was closed."""
-        return None if self.window is None else self.window.bound(flops, gemm)
 
 
 def _launch_slices(machine: Machine, table: Table) -> list[HostSlice]:

@@ -113,15 +113,17 @@ def command(
         require_writable(json, *files.values())
         load_plugins(plugin or ())
 
+        from kernbench.cli.show_memory import memory_of
         from kernbench.config.load import load_config
         from kernbench.config.plain import config_sha256
+        from kernbench.theory.peaks import peaks as peaks_of
 
         config = load_config(topology, overrides or ())
-        found = _memory(memory, params, config) if memory is not None else None
+        found = memory_of(memory, params, config) if memory is not None else None
         if files:
             _draw(config.topology, files, pe_of(part))
         drawn_ranks = _ranks(config, topology, algo, part, out, beside=bool(views)) if ranks else None
-        limits = _limits(config.topology) if peaks else None
+        limits = peaks_of(config.topology) if peaks else None
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "topology": topology,
@@ -202,18 +204,6 @@ def _draw(spec: TopologySpec, files: dict[View, Path], part: PeId) -> None:
         for view, path in files.items():
             tell(f"drawing the view {view}")
             write_text(path, draw(graph, view, part))
-
-
-def _limits(spec: TopologySpec) -> Peaks:
-    from kernbench.theory.peaks import peaks
-
-    return peaks(spec)
-
-
-def _memory(bench: str, params: dict[str, str], config: Config) -> BenchMemory:
-    from kernbench.cli.show_memory import memory_of
-
-    return memory_of(bench, params, config)
 
 
 def _ranks(

@@ -100,18 +100,19 @@ class ProgramPort:
 
     def doing(self, kernel: greenlet | None, frame: FrameType | None, n_behind: int) -> str:
         """How far the ``kernel`` has come, in a line; ``frame`` is its innermost if it runs now."""
-        ids = ", ".join(map(str, self.program_ids))
-        behind = f"; {plural(n_behind, 'program')} behind it" if n_behind else ""
         at = place(kernel.gr_frame or frame) if kernel else None
-        return f"program ({ids}) {f'is at {at}' if at else 'has not begun'}{behind}"
+        return self._said(f"is at {at}" if at else "has not begun", n_behind)
 
     def poll_text(self, n_behind: int) -> str:
         """Where it polls, for the map of a run in which nothing else happens."""
+        return self._said(
+            f"polls at {self.polls.line}: {self.polls.n:,} times, and nothing changed", n_behind
+        )
+
+    def _said(self, what: str, n_behind: int) -> str:
         ids = ", ".join(map(str, self.program_ids))
         behind = f"; {plural(n_behind, 'program')} behind it" if n_behind else ""
-        return (
-            f"program ({ids}) polls at {self.polls.line}: {self.polls.n:,} times, and nothing changed{behind}"
-        )
+        return f"program ({ids}) {what}{behind}"
 
 
 class ProgramRun(ProgramPort):

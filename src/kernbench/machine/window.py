@@ -18,10 +18,11 @@ from kernbench.analysis.breakdown import (
 )
 from kernbench.analysis.causes import total
 from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan
-from kernbench.analysis.measured import Measured, MeasuredLaunch
+from kernbench.analysis.measured import NOTHING_MEASURED, Measured, MeasuredLaunch
 from kernbench.analysis.summary import level_bytes, link_uses, unit_uses
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.dtypes import DType
+from kernbench.errors import UsageError
 from kernbench.machine.counters import unit_readings
 from kernbench.machine.machine import Machine
 
@@ -49,8 +50,14 @@ class Window:
         self.translations = machine.translations()
 
     def close(self) -> Measured:
-        """Measure up to now; how much work that was is not known."""
+        """Measure up to now; how much work that was is not known.
+
+        Raises:
+            UsageError: there is no op log to read.
+        """
         machine = self.machine
+        if not machine.log.keep:
+            raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
         table, graph = machine.log.table(), machine.graph
         self.spans = machine.spans[self.n_before :]
         spans = kernel_spans(table, graph, self.spans)
@@ -87,6 +94,20 @@ class Window:
         peak = gemm_peak(macs_per_cycle(gemm, pe.gemm), pe.clock_mhz, n_pes)
         levels = levels_used(machine.graph, moved.links, moved.memories)
         return gemm_bound(flops, peak, levels, self.kernel_ps)
+
+
+class NoTime:
+    """A window of a machine on which no time passes: nothing is measured."""
+
+    def close(self) -> Measured:
+        """Nothing, whatever ran."""
+        return NOTHING_MEASURED
+
+    def bound(self, flops: int, gemm: DType | None) -> None:
+        """None: no time has passed that could be near it."""
+
+
+NO_TIME = NoTime()
 
 
 def measured_launches(
