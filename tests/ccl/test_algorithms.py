@@ -16,7 +16,6 @@ from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
 from kernbench.lang import jit, tl
 from kernbench.machine.data_queues import DataQueues
-from kernbench.messages.commands import IpcqSendCmd
 from kernbench.simulation import simulate
 from kernbench.theory.group import Group
 from kernbench.topology.ids import PeId
@@ -48,14 +47,13 @@ ORDERED = [name for name in NAMES if name in ORDERS]
 def sent(monkeypatch):
     """Elements of all sends, as they are issued."""
     counted = []
-    issue = DataQueues.issue
+    send = DataQueues.send
 
     def counting(self, command):
-        if isinstance(command, IpcqSendCmd):
-            counted.append(command.operands[0].n_elem)
-        issue(self, command)
+        counted.append(command.operands[0].n_elem)
+        send(self, command)
 
-    monkeypatch.setattr(DataQueues, "issue", counting)
+    monkeypatch.setattr(DataQueues, "send", counting)
     return counted
 
 
@@ -153,15 +151,14 @@ BUSIEST_RANK = {"double_binary_tree_allreduce": 2 * N, "tree_allreduce": 3 * N}
 
 def busiest(name, monkeypatch, key):
     counted = {}
-    issue = DataQueues.issue
+    send = DataQueues.send
 
     def counting(self, command):
-        if isinstance(command, IpcqSendCmd):
-            end = key(command.queue)
-            counted[end] = counted.get(end, 0) + command.operands[0].n_elem
-        issue(self, command)
+        end = key(command.queue)
+        counted[end] = counted.get(end, 0) + command.operands[0].n_elem
+        send(self, command)
 
-    monkeypatch.setattr(DataQueues, "issue", counting)
+    monkeypatch.setattr(DataQueues, "send", counting)
     communicator = Communicator(machine(P).device, range(P))
     check(communicator, name, N, "fp32", "sum")
     communicator.remove()

@@ -19,7 +19,6 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.config.load import load_config
 from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealQueues
-from kernbench.messages.commands import IpcqSendCmd
 from kernbench.messages.fabric import Vc
 from kernbench.messages.ipcq import parts_of
 from kernbench.messages.oplog import OpCode
@@ -70,14 +69,13 @@ def run(communicator, name, n_elem):
 def sent(monkeypatch):
     """Bytes of all sends by their end of a queue, as the kernels issue them on the ideal machine."""
     counted = Counter()
-    issue = IdealQueues.issue
+    send = IdealQueues.send
 
     def counting(self, command):
-        if isinstance(command, IpcqSendCmd):
-            counted[command.queue] += command.operands[0].size_bytes
-        issue(self, command)
+        counted[command.queue] += command.operands[0].size_bytes
+        send(self, command)
 
-    monkeypatch.setattr(IdealQueues, "issue", counting)
+    monkeypatch.setattr(IdealQueues, "send", counting)
     return counted
 
 
