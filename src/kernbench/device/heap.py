@@ -204,17 +204,17 @@ class Heap:
 
     def _memory(self, pe: int, space: str) -> PEMemAllocator:
         """The memory that holds the shards of PE number ``pe``: its HBM slice, or its turn of its cube's SRAM banks."""
-        name = self.device.pes[pe]
+        name, bank = self.device.pes[pe], 0
         if space == "hbm":
             owner, base, size_bytes = self.device.slice_of(pe)
-            where = f"{name}: its slice of HBM"
         else:
             banks = self.device.sram_banks(pe)
             bank = name[-1] % len(banks)
             owner, base, size_bytes = banks[bank]
-            where = f"{part_name(name[:-1])}.sram{bank}"
         memory = self._physical.get((owner, base))
         if memory is None:
+            # Named here, once: every part of every tensor passes by, and names cost more than all the rest.
+            where = f"{name}: its slice of HBM" if space == "hbm" else f"{part_name(name[:-1])}.sram{bank}"
             burst_bytes = self.device.spec.cube.hbm.timing.burst_bytes
             memory = self._physical[owner, base] = PEMemAllocator(
                 where, owner, base, size_bytes, burst_bytes, self.device.spec.host.fit
