@@ -15,6 +15,7 @@ from kernbench.lang.pointer import TensorArg
 from kernbench.lang.program import PerProgram
 from kernbench.messages.owners import Lifetime
 
+# A kernel runs later than its launch, and sees these as they were then (ADR-0026).
 _CHANGED_IN_PLACE = (np.ndarray, set, bytearray, deque)
 
 

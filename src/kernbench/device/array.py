@@ -108,12 +108,12 @@ class DeviceArray(KernelOperand):
     @property
     def freed(self) -> str:
         """How and where the memory was freed, as in "at my_bench.py:12"; empty before."""
-        return self._storage.freed
+        return self._storage.life.freed
 
     @property
     def is_freed(self) -> bool:
         """Whether the memory was given back."""
-        return bool(self.freed)
+        return bool(self._storage.life.freed)
 
     @property
     def shards(self) -> ShardMap:
@@ -132,7 +132,7 @@ class DeviceArray(KernelOperand):
     def write(self, values: Values) -> None:
         """Scatter ``values``, of its shape and dtype, to every copy of its bytes; returns when the last has landed."""
         access = self._part(...)
-        self.home.uses.used(self, "written")
+        self.home.uses.used(self, "written")  # before the copy, which it may refuse
         if self.nbytes:
             self.home.host_write(self.shards.pieces_of_all_copies(access), bytes_of(values, access))
             if self.home.machine.watch is not None:

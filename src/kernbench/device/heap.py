@@ -134,6 +134,7 @@ class Heap:
 
     def reap(self) -> None:
         """Unmap the buried tensors and give their memory back; no kernel must be under way."""
+        # As many as there are now: while they are unmapped, the garbage collector may bury more.
         buried = [self._buried.popleft() for _ in range(len(self._buried))]
         mappings = [self.mappings.pop(shards.va) for shards, _ in buried if shards.va in self.mappings]
         self.device.unmap(mappings)
@@ -200,6 +201,7 @@ class Heap:
             size_bytes = grid.cell_bytes(cell)
             for copy in of_cell:
                 self._memory(copy.pe, space).release(copy.pa, size_bytes)
+                # Who gets the memory next finds it unwritten, not the values of this tensor.
                 self.device.store.discard(copy.pa, size_bytes)
 
     def _memory(self, pe: int, space: str) -> PEMemAllocator:

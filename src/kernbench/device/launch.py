@@ -30,6 +30,7 @@ def place_programs(
     nx, ny, nz = grid
     ids = [(x, y, z) for z in range(nz) for y in range(ny) for x in range(nx)]
     chosen = _chosen(ids, args, place, default or range(len(pes)))
+    # Only where a caller names PEs: a machine may have thousands, and most launches name none.
     numbers = {pe: number for number, pe in enumerate(pes)} if place is not None and place != "cyclic" else {}
     return [
         Program(index, at, _pe_number(pe, index, pes, numbers))

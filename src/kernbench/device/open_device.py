@@ -69,7 +69,7 @@ class OpenDevice:
         self.uses: Uses = Unwatched()
         self.heap = Heap(machine)
         self.wirings: list[Wiring] = []
-        self._is_busy = False
+        self._is_busy = False  # whether a kernel may run that can touch what was freed since
         self._storages: weakref.WeakSet[Storage] = weakref.WeakSet()
         self._closed_at: SourceLine | None = None
 
@@ -126,6 +126,7 @@ class OpenDevice:
         _require_arguments(args, meta)
         function, keywords = as_kernel(kernel), dict(meta or {})
         named = function.bind(tuple(args), keywords)
+        # Also for a grid of no programs: whether a mistake is told must not depend on its extents.
         for name, argument in named.items():
             check_arg(self, function, name, argument)
         extents = grid_of(grid, named)
@@ -166,6 +167,7 @@ class OpenDevice:
             )
         )
         self._is_busy = True
+        # What nobody waits for is complete at the end of the program, or its fault would never be told.
         if self.machine.is_busy:
             must_complete(self)
 
@@ -371,6 +373,7 @@ class OpenDevice:
         """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
         if not self._is_busy:
             self._complete_and_settle()
+        # Else no wait that the program has not asked for: its host code would stand behind its kernels.
         try:
             return self.heap.allocate(name, shape, dtype, policy)
         except CapacityError:
@@ -392,11 +395,13 @@ class OpenDevice:
 
     def _free_all(self) -> None:
         """Free what is not freed, in the order of addresses."""
-        living = [storage for storage in self._storages if not storage.freed]
+        # A set of weak references has no order of its own, and that of the unmaps decides times.
+        living = [storage for storage in self._storages if not storage.life.freed]
         for storage in sorted(living, key=lambda storage: storage.shards.va):
             storage.free(f"with its context at {self._closed_at}")
 
     def require_open(self) -> None:
+        """UsageError, which says where, if it was closed."""
         if self._closed_at is not None:
             raise UsageError(
                 f"this context is closed (at {self._closed_at}); begin a new simulation, as in kb.simulate('tiny')"

@@ -21,11 +21,6 @@ class Storage:
         self._burial = weakref.finalize(self, heap.bury, shards, policy.space)
         self._burial.atexit = False
 
-    @property
-    def freed(self) -> str:
-        """How and where it was freed, as in "at my_bench.py:12"; empty before."""
-        return self.life.freed
-
     def free(self, freed: str) -> None:
         """Give the memory back, once."""
         self.life.end(freed)

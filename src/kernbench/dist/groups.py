@@ -96,6 +96,7 @@ class Rendezvous:
         Raises:
             RuntimeError: another member's call of this number is another one. All of them get this error.
         """
+        # Calls meet by their number, not by name: ranks that make different calls must meet to be told so.
         number = self._n_calls[member]
         self._n_calls[member] += 1
         slot = self._slots.setdefault(number, _Slot({}, {}))

@@ -87,6 +87,7 @@ class Hub:
 
     def do(self, what: Callable[..., T], *args: Any) -> T:
         """Have the hub call ``what``; for what lets time pass."""
+        # A kernel is a greenlet, and where it ends who began it goes on: that must be the hub, and no worker.
         if self._main is None or getcurrent() is self._main:
             return what(*args)
         if self._is_ending:
@@ -168,6 +169,7 @@ class Hub:
 
     def _worker(self, fn: Callable[..., Any], process: RankProcess, args: Sequence[Any]) -> greenlet:
         worker = greenlet(lambda: fn(process.index, *args))
+        # A greenlet begins with an empty context: what the program has set would be lost to its workers.
         worker.gr_context = contextvars.copy_context()
         return worker
 
@@ -176,6 +178,7 @@ class Hub:
             while self._ready:
                 self._resume(self._ready.popleft())
             has_acted = sum(act() for act in self.when_idle) > 0  # all of them
+            # Who polls goes on last, so that asking again and again lets everything happen that can.
             self._ready.extend(self._polling)
             self._polling.clear()
             if all(process.has_ended for process in self.processes):
@@ -209,6 +212,7 @@ class Hub:
         self._is_ending = True
         try:
             for process in self.processes:
+                # Again and again: a worker may catch the exit, and wait for somebody.
                 while process.worker is not None and not process.worker.dead:
                     # Whatever a worker raises on its way out, what went wrong before is what the user needs to see.
                     with _OwnState(self, process), suppress(Exception):

@@ -121,6 +121,7 @@ class TensorCollectives(PointToPoint):
 
         Parts are of dimension 0: even, or as the split sizes say; then each goes over a queue of its two ranks.
         """
+        # Here PyTorch asks for the member first, elsewhere for the tensors: so it decides which error is told.
         found = self._member("all_to_all_single", group)
         if found is None:
             return None
@@ -261,6 +262,7 @@ class TensorCollectives(PointToPoint):
         line, group = user_line(), found.group
         made = kind(self._backend, group, **how)
         outputs = made.outputs(tensors)
+        # The host's one call stands for all ranks: each has its shard of every tensor, or its copy.
         if self._hub.current.is_host:
             parts = [parts_of(tensor, group.pes, made.name) for tensor in tensors]
             made.run([made.call(tuple(part[m] for part in parts), line) for m in range(found.size())])

@@ -29,7 +29,7 @@ class WorkerDevice:
     """A device whose callers are workers, each a greenlet that may stand still in the middle of a call.
 
     What asks the machine something is asked at once. What lets simulated time pass, and so may run a kernel, is called
-    by ``do``, on the greenlet of the hub: a kernel is a greenlet too, and goes on only where it has begun.
+    by ``do``, on the greenlet of the hub: a kernel is a greenlet too, and where it ends, who began it goes on.
     """
 
     def __init__(self, behind: Device, do: Do) -> None:

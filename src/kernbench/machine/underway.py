@@ -98,7 +98,7 @@ class Launches(list[Underway]):
         return all(launch.runs_beside(later) for launch in self)
 
     def in_words(self) -> str:
-        """Their kernels, as an error names them."""
+        """Kernels under way, as an error names them."""
         return " and ".join(dict.fromkeys(f"kernel {launch.name!r}" for launch in self))
 
     def resume(self) -> None:

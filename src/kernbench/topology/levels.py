@@ -33,7 +33,7 @@ class Level:
 
     @property
     def count(self) -> int:
-        """Its parts in one part of the level above."""
+        """Parts of the level in one part of the level above."""
         return prod(self.grid)
 
     @property

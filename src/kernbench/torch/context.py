@@ -92,7 +92,7 @@ class Context:
             return NAMES[name]
         if name in FUNCTIONS:
             return FUNCTIONS[name]
-        if name.startswith("_"):
+        if name.startswith("_"):  # as copy and pickle ask, of an object that is not made yet
             raise AttributeError(name)
         if name in dir(self.ahbm):
             raise UnknownAttributeError(
@@ -327,6 +327,7 @@ class Context:
         """A tensor with the values that ``make(shape)`` gives, once there is room for it."""
         self.ahbm.require_open()
         label, where = self._named(name), DeviceName(device)
+        # Room on the device first: who asks for too much need not wait for the values of it.
         there = None if where == HOST else self.empty(shape, dtype=dtype, policy=policy, name=label)
         if there is None:
             _require_no_policy(policy, label)
