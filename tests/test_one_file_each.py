@@ -19,6 +19,7 @@ PLACES = {
     "softsign": "ops",
     "axpy": "benches",
     "pe_sfu": "components/pe",
+    "line_allreduce": "ccl/algorithms",
 }
 PRESET_LINES = {  # of the unit: its numbers, and what implements it
     "topology.yaml": ("\n  ipcq:", "\n  sfu: {lanes: 16, latency_cycles: 4}\n  ipcq:"),
@@ -27,6 +28,8 @@ PRESET_LINES = {  # of the unit: its numbers, and what implements it
 TESTS = [
     "tests/ops/test_ops.py",
     "tests/components/test_every_unit.py",
+    *(f"tests/ccl/test_{what}.py" for what in ("algorithms", "bytes", "registered")),
+    "tests/theory/test_closed_forms.py",
     "tests/benches/test_every_machine.py",
     "tests/golden",
     *(f"tests/laws/test_{law}.py" for law in ("accounting", "determinism", "modes", "races")),
@@ -91,3 +94,4 @@ def test_one_new_file_each_is_all_and_its_tests_pass(tmp_path):
     assert found["softsign"] == Counter(PASSED=5), output
     assert found["axpy"] == Counter(PASSED=26, SKIPPED=10), output  # no golden latency yet; one dtype
     assert found["pe_sfu"] == Counter(PASSED=3), output
+    assert found["line_allreduce"] == Counter(PASSED=60), output
