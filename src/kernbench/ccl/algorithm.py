@@ -9,10 +9,10 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
-from kernbench.ccl.callback import Callback
 from kernbench.ccl.wiring import QueuePair, declared_joins
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.given import whole
+from kernbench.lang.callback import Callback
 from kernbench.registry import Registry, did_you_mean
 from kernbench.theory.group import COLLECTIVES, Collective, Group
 from kernbench.theory.ideal import IdealModel

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
-from kernbench.ccl.callback import Callback
 from kernbench.config.ccl import CclAlgorithmSpec, CclDefaultsSpec
 from kernbench.config.schema import TopologySpec
 from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole
+from kernbench.lang.callback import Callback
 from kernbench.messages.ipcq import Backpressure, BufferKind, QueueEnd, RankSite, RingSpec, Wiring
 from kernbench.registry import did_you_mean
 from kernbench.topology.ids import PeId

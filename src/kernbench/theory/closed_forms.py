@@ -66,6 +66,18 @@ def ring(
     return None
 
 
+def ring_all_reduce(problem: Problem, model: IdealModel) -> Fraction | None:
+    """``2(p-1)(alpha + c beta) + (p-1) c gamma``, c = n/p, or in slices ``2(p-1) c beta + alpha``: see :func:`ring`."""
+    p = problem.n_ranks
+    return ring(problem, model, parts_of(problem, p), p, laps=2, n_reducing=p - 1)
+
+
+def ring_blocks(problem: Problem, model: IdealModel, *, is_reducing: bool) -> Fraction | None:
+    """``(p-1)(alpha + c beta)`` and, if it reduces, ``(p-1) c gamma``, c a rank's block: see :func:`ring`."""
+    p = problem.n_ranks
+    return ring(problem, model, parts_of(problem), p, laps=1, n_reducing=(p - 1) * is_reducing)
+
+
 def extents_of(problem: Problem) -> list[int]:
     """The sides of the grid in which the layout's ``places`` lie."""
     return [1 + max(found) for found in zip(*problem.layout["places"], strict=True)]

@@ -30,7 +30,8 @@ ALGORITHMS.register("binomial_reduce")(
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
         is_crossbar=True,
         closed_form=lambda problem, model: lock_step(problem, model, model.gamma),
-        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): binomial tree",
+        source="L (alpha + n beta + n gamma), L = log2 p; "
+        "Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): binomial tree",
         small=Small(n_ranks=8, n_elem=16),
     )
 )

@@ -9,13 +9,13 @@ from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import rings_of
 from kernbench.ccl.kernels.rings import all_gather_on, go_round
 from kernbench.ccl.kernels.spans import block_of
-from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
+from kernbench.ccl.orders import Places, axis_layout, axis_queues, no_rectangle, torus_places
 from kernbench.lang import tl
 from kernbench.theory.closed_forms import bucket_blocks
 
 
 def bucket_all_gather(
-    src: Any, dst: Any, *, n_elem: int, slice_elems: int, slots: int, places: tuple[tuple[int, int], ...]
+    src: Any, dst: Any, *, n_elem: int, slice_elems: int, slots: int, places: Places
 ) -> None:
     """Make block r of every ``dst``, ``[n_ranks, n_elem]``, the ``src`` of rank r, ``[n_elem]``.
 
@@ -41,7 +41,8 @@ ALGORITHMS.register("bucket_all_gather")(
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
         refuses=no_rectangle,
         closed_form=partial(bucket_blocks, is_reducing=False),
-        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus; derived: slices of the second axis",
+        source="an all-gather on the ring of a column, and of a row; "
+        "Jain and Sabharwal 2010, ICS: bucket algorithms on a torus",
         small=Small(n_ranks=8, n_elem=64),
     )
 )

@@ -9,19 +9,12 @@ from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import rings_of
 from kernbench.ccl.kernels.rings import reduce_on_ring
 from kernbench.ccl.kernels.spans import MOST_IN_TCM, block_of, finish, read, unfinished, whole, write
-from kernbench.ccl.orders import axis_layout, axis_queues, no_rectangle, torus_places
+from kernbench.ccl.orders import Places, axis_layout, axis_queues, no_rectangle, torus_places
 from kernbench.theory.closed_forms import bucket_blocks
 
 
 def bucket_reduce_scatter(
-    src: Any,
-    dst: Any,
-    *,
-    n_elem: int,
-    op: str,
-    slice_elems: int,
-    slots: int,
-    places: tuple[tuple[int, int], ...],
+    src: Any, dst: Any, *, n_elem: int, op: str, slice_elems: int, slots: int, places: Places
 ) -> None:
     """Make ``dst`` of rank r, ``[n_elem]``, the reduction of block r of ``src`` over all ranks, ``[n_ranks, n_elem]``.
 
@@ -56,7 +49,8 @@ ALGORITHMS.register("bucket_reduce_scatter")(
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
         refuses=no_rectangle,
         closed_form=partial(bucket_blocks, is_reducing=True),
-        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus; derived: slices of the first axis",
+        source="a reduce-scatter on the ring of a row, and of a column; "
+        "Jain and Sabharwal 2010, ICS: bucket algorithms on a torus",
         small=Small(n_ranks=8, n_elem=64),
     )
 )

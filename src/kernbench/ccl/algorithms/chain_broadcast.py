@@ -35,7 +35,8 @@ ALGORITHMS.register("chain_broadcast")(
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
         closed_form=lambda problem, model: chain(problem, model, 0),
-        source="Pjesivac-Grbovic et al. 2007, Cluster Computing 10(2): pipeline",
+        source="(p-1)(alpha + c beta) + (k-1) c beta, k slices of c; "
+        "Pjesivac-Grbovic et al. 2007, Cluster Computing 10(2): pipeline",
         small=Small(n_ranks=5, n_elem=16),
     )
 )

@@ -34,7 +34,8 @@ ALGORITHMS.register("chain_reduce")(
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: (world_size - 1) * n_elem,
         closed_form=lambda problem, model: chain(problem, model, model.gamma),
-        source="Pjesivac-Grbovic et al. 2007, Cluster Computing 10(2): pipeline",
+        source="(p-1)(alpha + c beta + c gamma) + (k-1) c beta; "
+        "Pjesivac-Grbovic et al. 2007, Cluster Computing 10(2): pipeline",
         small=Small(n_ranks=5, n_elem=16),
     )
 )

@@ -29,7 +29,7 @@ ALGORITHMS.register("dissemination_barrier")(
         elems_sent=lambda world_size, n_elem: 0,
         is_crossbar=True,
         closed_form=lambda problem, model: n_powers(problem.n_ranks) * model.alpha,
-        source="Hensgen, Finkel and Manber 1988, IJPP 17(1): dissemination barrier",
+        source="ceil(log2 p) alpha; Hensgen, Finkel and Manber 1988, IJPP 17(1): dissemination barrier",
         small=Small(n_ranks=9, n_elem=0),
     )
 )

@@ -36,7 +36,7 @@ ALGORITHMS.register("hello_send")(
         elems_sent=lambda world_size, n_elem: n_elem,
         refuses=refuses,
         closed_form=lambda problem, model: problem.size_bytes * model.beta + model.alpha,
-        source="Hockney 1994, Parallel Computing 20(3): a message of n bytes takes alpha + n beta",
+        source="n beta + alpha; Hockney 1994, Parallel Computing 20(3): a message",
         small=Small(n_ranks=2, n_elem=16),
     )
 )

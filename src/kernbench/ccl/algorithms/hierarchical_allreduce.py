@@ -6,19 +6,12 @@ from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
-from kernbench.ccl.orders import axis_layout, axis_queues, level_places, ragged_levels
+from kernbench.ccl.orders import Places, axis_layout, axis_queues, level_places, ragged_levels
 from kernbench.theory.closed_forms import buckets
 
 
 def hierarchical_allreduce(
-    src: Any,
-    dst: Any,
-    *,
-    n_elem: int,
-    op: str,
-    slice_elems: int,
-    slots: int,
-    places: tuple[tuple[int, ...], ...],
+    src: Any, dst: Any, *, n_elem: int, op: str, slice_elems: int, slots: int, places: Places
 ) -> None:
     """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
 
@@ -38,7 +31,8 @@ ALGORITHMS.register("hierarchical_allreduce")(
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=ragged_levels,
         closed_form=buckets,
-        source="Chan, Heimlich, Purkayastha and van de Geijn 2007, CCPE 19(13): bucket in each dimension",
+        source="sum over levels of e: (e-1)(2 alpha + 2 c beta + c gamma); "
+        "Chan, Heimlich, Purkayastha and van de Geijn 2007, CCPE 19(13): bucket in each dimension",
         small=Small(n_ranks=4, n_elem=64),
     )
 )

@@ -6,19 +6,12 @@ from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
-from kernbench.ccl.orders import axis_layout, axis_queues, mesh_places, no_rectangle
+from kernbench.ccl.orders import Places, axis_layout, axis_queues, mesh_places, no_rectangle
 from kernbench.theory.closed_forms import buckets
 
 
 def mesh_allreduce(
-    src: Any,
-    dst: Any,
-    *,
-    n_elem: int,
-    op: str,
-    slice_elems: int,
-    slots: int,
-    places: tuple[tuple[int, ...], ...],
+    src: Any, dst: Any, *, n_elem: int, op: str, slice_elems: int, slots: int, places: Places
 ) -> None:
     """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
 
@@ -38,7 +31,8 @@ ALGORITHMS.register("mesh_allreduce")(
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=no_rectangle,
         closed_form=buckets,
-        source="Barnett, Littlefield, Payne and van de Geijn 1993, IPPS: global combine on a mesh",
+        source="sum over axes of e: (e-1)(2 alpha + 2 c beta + c gamma); "
+        "Barnett, Littlefield, Payne and van de Geijn 1993, IPPS: global combine on a mesh",
         small=Small(n_ranks=8, n_elem=64),
     )
 )

@@ -69,7 +69,8 @@ ALGORITHMS.register("recursive_doubling_allreduce")(
         refuses=no_power_of_two,
         is_crossbar=True,
         closed_form=lambda problem, model: lock_step(problem, model, model.gamma),
-        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): recursive doubling",
+        source="L (alpha + n beta + n gamma), L = log2 p; "
+        "Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): recursive doubling",
         small=Small(n_ranks=8, n_elem=16),
     )
 )

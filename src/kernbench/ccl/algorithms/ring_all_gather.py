@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
@@ -10,9 +10,7 @@ from kernbench.ccl.kernels.rings import all_gather_on, go_round, ring_of
 from kernbench.ccl.kernels.spans import block_of
 from kernbench.ccl.orders import ring_layout, ring_queues
 from kernbench.lang import tl
-from kernbench.theory.closed_forms import parts_of, ring
-from kernbench.theory.ideal import IdealModel
-from kernbench.theory.problem import Problem
+from kernbench.theory.closed_forms import ring_blocks
 
 
 def ring_all_gather(
@@ -28,11 +26,6 @@ def ring_all_gather(
     go_round(all_gather_on(ring_of(order), blocks, home, dst, slots), slots)
 
 
-def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
-    """``(p-1)(alpha + c beta)``, or in slices ``(p-1) c beta + alpha``, c a rank's block."""
-    return ring(problem, model, parts_of(problem), problem.n_ranks, laps=1, n_reducing=0)
-
-
 ALGORITHMS.register("ring_all_gather")(
     Algorithm(
         collective="all_gather",
@@ -40,8 +33,8 @@ ALGORITHMS.register("ring_all_gather")(
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
-        closed_form=closed_form,
-        source="Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): ring; derived: slices",
+        closed_form=partial(ring_blocks, is_reducing=False),
+        source="(p-1)(alpha + c beta); Thakur, Rabenseifner and Gropp 2005, IJHPCA 19(1): ring; derived: slices",
         small=Small(n_ranks=4, n_elem=16),
     )
 )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.rings import all_reduce_on, go_round, ring_of
 from kernbench.ccl.kernels.spans import Span, slices, split
 from kernbench.ccl.orders import ring_layout, ring_queues
-from kernbench.theory.closed_forms import parts_of, ring
-from kernbench.theory.ideal import IdealModel
-from kernbench.theory.problem import Problem
+from kernbench.theory.closed_forms import ring_all_reduce
 
 
 def ring_allreduce(
@@ -30,12 +27,6 @@ def ring_allreduce(
     go_round(all_reduce_on(ring_of(order), chunks, src, dst, op, len(order), slots), slots)
 
 
-def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
-    """``2(p-1)(alpha + c beta) + (p-1) c gamma``, or in slices ``2(p-1) c beta + alpha``, c = n/p."""
-    p = problem.n_ranks
-    return ring(problem, model, parts_of(problem, p), p, laps=2, n_reducing=p - 1)
-
-
 ALGORITHMS.register("ring_allreduce")(
     Algorithm(
         collective="all_reduce",
@@ -43,8 +34,9 @@ ALGORITHMS.register("ring_allreduce")(
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
-        closed_form=closed_form,
-        source="Patarasuk and Yuan 2009, JPDC 69(2): ring; derived: slices",
+        closed_form=ring_all_reduce,
+        source="2(p-1)(alpha + c beta) + (p-1) c gamma, c = n/p; "
+        "Patarasuk and Yuan 2009, JPDC 69(2): ring; derived: slices",
         small=Small(n_ranks=4, n_elem=64),
     )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
@@ -10,9 +10,7 @@ from kernbench.ccl.kernels.rings import go_round, reduce_scatter_on, ring_of
 from kernbench.ccl.kernels.spans import block_of
 from kernbench.ccl.orders import ring_layout, ring_queues
 from kernbench.lang import tl
-from kernbench.theory.closed_forms import parts_of, ring
-from kernbench.theory.ideal import IdealModel
-from kernbench.theory.problem import Problem
+from kernbench.theory.closed_forms import ring_blocks
 
 
 def ring_reduce_scatter(
@@ -29,12 +27,6 @@ def ring_reduce_scatter(
     go_round(reduce_scatter_on(ring_of(order), blocks, src, home, op, len(order), slots), slots)
 
 
-def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
-    """``(p-1)(alpha + c beta + c gamma)``, or in slices ``(p-1) c beta + alpha + c/s gamma``, c a rank's block."""
-    p = problem.n_ranks
-    return ring(problem, model, parts_of(problem), p, laps=1, n_reducing=p - 1)
-
-
 ALGORITHMS.register("ring_reduce_scatter")(
     Algorithm(
         collective="reduce_scatter",
@@ -42,8 +34,9 @@ ALGORITHMS.register("ring_reduce_scatter")(
         queues=ring_queues,
         layout=ring_layout,
         elems_sent=lambda world_size, n_elem: world_size * (world_size - 1) * n_elem,
-        closed_form=closed_form,
-        source="Patarasuk and Yuan 2009, JPDC 69(2): the first half of the ring; derived: slices",
+        closed_form=partial(ring_blocks, is_reducing=True),
+        source="(p-1)(alpha + c beta + c gamma); "
+        "Patarasuk and Yuan 2009, JPDC 69(2): the first half of the ring; derived: slices",
         small=Small(n_ranks=4, n_elem=16),
     )
 )

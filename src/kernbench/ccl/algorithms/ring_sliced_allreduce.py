@@ -9,7 +9,7 @@ from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.rings import all_reduce_on, go_round, ring_of
 from kernbench.ccl.kernels.spans import Span, in_turn, late, slices, split
 from kernbench.ccl.orders import ring_layout, ring_queues
-from kernbench.theory.closed_forms import parts_of, ring
+from kernbench.theory.closed_forms import parts_of, ring_all_reduce
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.problem import Problem
 
@@ -36,11 +36,8 @@ def ring_sliced_allreduce(
 
 def closed_form(problem: Problem, model: IdealModel) -> Fraction | None:
     """Time of ``ring_allreduce``, where all slices fit the first window, or no second one fits the ring."""
-    p, width = problem.n_ranks, problem.slots // 2 - 1
-    parts = parts_of(problem, p)
-    if parts and parts.n_slices > width >= 1:
-        return None
-    return ring(problem, model, parts, p, laps=2, n_reducing=p - 1)
+    parts, width = parts_of(problem, problem.n_ranks), problem.slots // 2 - 1
+    return None if parts and parts.n_slices > width >= 1 else ring_all_reduce(problem, model)
 
 
 ALGORITHMS.register("ring_sliced_allreduce")(

@@ -6,19 +6,12 @@ from typing import Any
 
 from kernbench.ccl.algorithm import ALGORITHMS, Algorithm, Small
 from kernbench.ccl.kernels.grids import bucket_all_reduce
-from kernbench.ccl.orders import axis_layout, axis_queues, no_torus, torus_places
+from kernbench.ccl.orders import Places, axis_layout, axis_queues, no_torus, torus_places
 from kernbench.theory.closed_forms import buckets
 
 
 def torus_bucket_allreduce(
-    src: Any,
-    dst: Any,
-    *,
-    n_elem: int,
-    op: str,
-    slice_elems: int,
-    slots: int,
-    places: tuple[tuple[int, ...], ...],
+    src: Any, dst: Any, *, n_elem: int, op: str, slice_elems: int, slots: int, places: Places
 ) -> None:
     """Make ``dst`` of every rank the reduction of ``src`` over all ranks, ``[n_elem]``.
 
@@ -38,7 +31,8 @@ ALGORITHMS.register("torus_bucket_allreduce")(
         elems_sent=lambda world_size, n_elem: 2 * (world_size - 1) * n_elem,
         refuses=no_torus,
         closed_form=buckets,
-        source="Jain and Sabharwal 2010, ICS: bucket algorithms on a torus",
+        source="sum over axes of e: (e-1)(2 alpha + 2 c beta + c gamma); "
+        "Jain and Sabharwal 2010, ICS: bucket algorithms on a torus",
         small=Small(n_ranks=8, n_elem=64),
     )
 )
