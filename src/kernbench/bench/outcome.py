@@ -30,6 +30,10 @@ class Expected:
 
     ``tolerance`` is a number for all values or an array that broadcasts to them. ``line`` is where it was made.
 
+    >>> copied = np.arange(4)
+    >>> Expected(values=copied, tolerance=0.0).values.tolist()
+    [0, 1, 2, 3]
+
     Raises:
         UsageError: the values are no numbers, or a tolerance is negative, infinite or NaN.
         ShapeError: the tolerances do not broadcast to the values.

@@ -144,7 +144,14 @@ def bench(
 
     A parameter of ``run`` without a default follows from the machine: ``fit(room, given)`` gives it, from the
     :class:`Room` of the machine and the values of those that are known. ``small`` are sizes for tests; ``least_pes``
-    says how many PEs there must be.
+    says how many PEs there must be. What it gives back says how it is judged::
+
+        @kb.bench("copy", small={"n": 64})
+        def run(torch, n: int = 4096):
+            x = kb.random_values(torch, n, dtype="fp32", name="x")
+            y = x.to("ahbm")
+            expected = lambda: (kb.Expected(values=x.numpy(), tolerance=0.0),)
+            return kb.Outcome(outputs=(y,), expected=expected, reference="what was copied", flops=0)
 
     Raises:
         UsageError: it is no ``run(torch, name: type = default, ...)``, or the name is taken.

@@ -26,8 +26,11 @@ Join = tuple[tuple[int, str], tuple[int, str]]  # (rank, name) of either end
 class QueuePair(NamedTuple):
     """Queues that an algorithm declares: ``name`` of rank r is joined to ``peer_name`` of rank ``peer(r, n_ranks)``.
 
-    ``peer`` gives None where rank r has no such queue. A ring of ranks is
-    ``QueuePair("next", "prev", lambda r, n: (r + 1) % n)``: one line joins both names.
+    ``peer`` gives None where rank r has no such queue. A ring of ranks, of which one line joins both names:
+
+    >>> ring = QueuePair("next", "prev", lambda rank, n_ranks: (rank + 1) % n_ranks)
+    >>> [ring.peer(rank, 4) for rank in range(4)]
+    [1, 2, 3, 0]
     """
 
     name: str
@@ -56,6 +59,12 @@ def install_queues(
     ``ccl.yaml``'s defaults, else as the machine's (``pe.ipcq``). ``first`` is where counters start. Takes simulated
     time; a kernel sees the queues when it is launched with ``queues=`` what this returns, or without it until others
     are installed. ``torch.ahbm.remove_queues`` frees them.
+
+    >>> import kernbench as kb
+    >>> torch = kb.simulate("tiny").torch
+    >>> queues = install_queues(torch, pes=[0, 1], directions=("E", "W"), slots=2, slot_bytes=1024)
+    >>> [list(site.ends) for site in queues.sites.values()]
+    [['E'], ['W']]
 
     Raises:
         UsageError: a PE is listed twice or does not exist, or the declared queues do not match.

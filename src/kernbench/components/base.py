@@ -64,7 +64,23 @@ class Component:
     declares, each an attribute of its name once it is connected.
 
     A subclass yields its processes from :meth:`processes`; they are started once, by the assembly, after the
-    ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded).
+    ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded). A process yields what it waits for: a queue's
+    ``get()`` or ``put()``, a signal, or so many picoseconds.
+
+    >>> from kernbench.components.ports import TcmPort, port
+    >>> class Delay(Component):
+    ...     kind = "pe_delay"
+    ...     pe_tcm = port(TcmPort)  # the neighbour of that kind
+    ...
+    ...     def processes(self):
+    ...         yield "delay", self.delay()
+    ...
+    ...     def delay(self):
+    ...         while True:
+    ...             token = yield self.inbox.get()
+    ...             yield 5_000  # ps
+    >>> list(Delay.faces)
+    ['pe_tcm']
     """
 
     kind: ClassVar[str]

@@ -26,6 +26,17 @@ class Distributed(ObjectCollectives):
     A host's call stands for one of every rank: a tensor is then one with a shard or a copy for each, and
     ``get_rank()`` is 0. Collectives return when all ranks have made the call and its kernel is launched; whatever uses
     their tensors afterwards comes after it in simulated time.
+
+    >>> import kernbench as kb
+    >>> torch = kb.simulate("tiny").torch
+    >>> def worker(rank):
+    ...     torch.distributed.init_process_group("ahbm", rank=rank, world_size=4)
+    ...     x = torch.full((8,), float(rank), device="ahbm")
+    ...     torch.distributed.all_reduce(x)
+    ...     if rank == 3:
+    ...         print(x.tolist())
+    >>> torch.multiprocessing.spawn(worker, nprocs=4)
+    [6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0]
     """
 
     def __init__(self, torch: Context, hub: Hub) -> None:

@@ -164,7 +164,24 @@ class JITFunction:
 
 
 def jit(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Decorator: make ``fn`` a kernel. Triton's options are accepted and have no effect."""
+    """Decorator: make ``fn`` a kernel. Triton's options are accepted and have no effect.
+
+    It is launched with a grid, ``kernel[grid](...)``, on the device of the first tensor among its arguments, and called
+    without one from within another kernel.
+
+    >>> import kernbench as kb
+    >>> @jit
+    ... def double(x_ptr, BLOCK: tl.constexpr):
+    ...     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ...     tl.store(x_ptr + at, 2 * tl.load(x_ptr + at))
+    >>> x = kb.simulate("tiny").torch.ones(64)
+    >>> double[(4,)](x, BLOCK=16)
+    >>> x.cpu().sum().item()
+    128.0
+
+    Raises:
+        UsageError: ``fn`` is no plain function.
+    """
     return JITFunction if fn is None else JITFunction(fn)
 
 
