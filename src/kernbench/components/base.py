@@ -64,8 +64,8 @@ class Component:
     declares, each an attribute of its name once it is connected.
 
     A subclass yields its processes from :meth:`processes`; they are started once, by the assembly, after the
-    ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded). A process yields what it waits for: a queue's
-    ``get()`` or ``put()``, a signal, or so many picoseconds.
+    ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded). A process yields what it waits for: the
+    ``get()`` or ``put()`` of a queue, a signal, or so many picoseconds.
 
     >>> from kernbench.components.ports import TcmPort, port
     >>> class Delay(Component):

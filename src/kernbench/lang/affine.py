@@ -26,6 +26,7 @@ class Box(NamedTuple):
 
 def merge(shape_a: Shape, strides_a: Strides, shape_b: Shape, strides_b: Strides) -> tuple[Shape, Strides]:
     """Shape and strides of the sum of two affine blocks."""
+    # Kernels add scalars to index blocks, and blocks of one shape, a thousand times for every broadcast.
     if shape_a == shape_b:
         return shape_a, tuple(map(add, strides_a, strides_b))
     if not shape_b:
@@ -72,14 +73,14 @@ def below_zero(base: int, strides: Strides, shape: Shape) -> bool | Box | None:
         return False
     varying = [d for d, stride in enumerate(strides) if stride]
     if len(varying) != 1:
-        return None
+        return None  # the border runs across two dimensions, as that of i + j < n
     (d,) = varying
     stride = strides[d]
     lows, highs = [0] * len(shape), list(shape)
     if stride > 0:
         highs[d] = -(base // stride)  # the first i with base + i * stride >= 0
     else:
-        lows[d] = base // -stride + 1
+        lows[d] = base // -stride + 1  # the first i with base + i * stride < 0
     return Box(tuple(lows), tuple(highs))
 
 
@@ -109,7 +110,9 @@ def widen(box: Box, shape: Shape, target: Shape) -> Box:
     front = len(target) - len(shape)
     lows, highs = [0] * front, list(target[:front])
     for d, extent in enumerate(shape):
-        grows = extent == 1 and target[front + d] != 1
+        grows = (
+            extent == 1 and target[front + d] != 1
+        )  # a box holds a lane, so of extent 1 it holds the only one
         lows.append(0 if grows else box.lows[d])
         highs.append(target[front + d] if grows else box.highs[d])
     return Box(tuple(lows), tuple(highs))

@@ -50,7 +50,7 @@ class ProgramContext(Issuer):
         if type(x) is not TensorHandle:
             return x
         if self.own(x).known is None:
-            self.flush()
+            self.flush()  # the command that makes the value may be the one kept back
             try:
                 array = self.port.force(x.operand.version, here())
             except ForcedValueError as error:
@@ -70,6 +70,7 @@ class ProgramContext(Issuer):
         """``op`` on blocks and numbers: a known value if all are known, else a handle and a MathCmd."""
         blocks = [self.operand_of(op, x) for x in operands]
         self.settle(op, blocks)
+        # Here and below tuple([...]): every command comes this way, and a generator costs more.
         typed = tuple([Typed(x.shape, x.dtype) for x in blocks])
         result, visits = self.plan(op, typed, attrs)
         if not any(type(x) is TensorHandle for x in blocks):
@@ -113,7 +114,7 @@ class ProgramContext(Issuer):
         if type(x) is TensorHandle:
             return self.own(x)
         made = x.made
-        if type(made) is TensorHandle and made.value.program is self:
+        if type(made) is TensorHandle and made.value.program is self:  # another program's lies in another TCM
             return made
         attrs = {"shape": x.shape}
         result, visits = self.plan("full", (Typed(x.shape, x.dtype),), attrs)
@@ -212,6 +213,7 @@ class ProgramContext(Issuer):
     def _fold(self, op: str, blocks: list[Any], attrs: Attrs, result: Typed) -> Known:
         """An op on known values, computed at once by the same evaluator."""
         by_element = OPS[op].promotes or op in _RECAST
+        # Of equal elements one is computed: zeros of a megabyte stay a number.
         if by_element and all(x.is_constant for x in blocks):
             arrays = [x.operand().value for x in blocks]
             element = from_array(evaluate(op, arrays, attrs, result.dtype), result.dtype)

@@ -49,7 +49,9 @@ def _other(a: Known, b: Any) -> Known | None:
     """``b`` as an affine integer block that meets ``a`` as it is; None when that takes the general way."""
     if a.array is not None or a.dtype not in LIMITS:
         return None
-    if isinstance(b, int) and type(b) is not bool:
+    if (
+        isinstance(b, int) and type(b) is not bool
+    ):  # to Python a bool is an int; to the compiler it is an int1
         low, high = LIMITS[a.dtype]
         return Known(a.dtype, (), b, (), b, b) if low <= b <= high else None
     if type(b) is not Known or b.array is not None:
@@ -58,6 +60,7 @@ def _other(a: Known, b: Any) -> Known | None:
         return b
     if b.dtype not in LIMITS:
         return None
+    # Met unsigned, a negative element is a huge one: the affine form would say otherwise.
     meets_at = promote(a.dtype, b.dtype)
     fits = meets_at.signed or (a.low >= 0 and b.low >= 0)
     return b if fits else None
@@ -77,6 +80,8 @@ def _affine(
     dtype = a.dtype if a.dtype is b.dtype else promote(a.dtype, b.dtype)
     least, most = LIMITS[dtype]
     if low < least or high > most:
+        # The bounds came from those of the operands, as if these were independent: x - x spans more by them than it
+        # does. Only now it is worth asking what the elements really span.
         low, high = span(base, strides, shape)
         if low < least or high > most:
             return None
@@ -100,7 +105,7 @@ def _negated(strides: Strides) -> Strides:
 def _product(a: Known, b: Known) -> Known | None:
     if any(b.strides):
         if any(a.strides):
-            return None
+            return None  # i * j is affine in neither
         a, b = b, a
     factor = b.base
     low, high = (a.low * factor, a.high * factor) if factor >= 0 else (a.high * factor, a.low * factor)
@@ -118,7 +123,7 @@ def _quotient(a: Known, b: Known) -> Known | None:
         return None
     divisor = b.base
     base, low, high = a.base // divisor, a.low // divisor, a.high // divisor
-    if low == high:
+    if low == high:  # all in one quotient, as tl.arange(0, 64) // 64: a constant, whatever the strides
         strides: Strides = (0,) * len(a.strides)
         base = low
     elif all(s % divisor == 0 for s in a.strides):
@@ -134,7 +139,7 @@ def _remainder(a: Known, b: Known) -> Known | None:
         return None
     divisor = b.base
     skipped = a.low // divisor
-    if skipped == a.high // divisor:
+    if skipped == a.high // divisor:  # no element passes a multiple of the divisor: the block only moves down
         base, strides = a.base - skipped * divisor, a.strides
         low, high = a.low - skipped * divisor, a.high - skipped * divisor
     elif all(s % divisor == 0 for s in a.strides):
@@ -259,7 +264,7 @@ class Known(Block):
 
     def operand(self) -> Operand:
         """What a command carries: an array that broadcasts to ``shape``."""
-        if self._carried is None:
+        if self._carried is None:  # a mask or an index in many commands is written out once
             value = as_array(self.base, self.dtype) if self.is_constant else self.dense()
             self._carried = Operand(shape=self.shape, dtype=self.dtype, space=Space.IMMEDIATE, value=value)
         return self._carried
@@ -359,6 +364,7 @@ class Known(Block):
         return float(value) if self.dtype.is_float else int(value)
 
     def __hash__(self) -> int:
+        # A scalar is the key that its number is: kernels look into dicts by tl.program_id(0).
         return hash(self.base) if not self.shape and self.array is None else id(self)
 
     def __str__(self) -> str:
@@ -461,7 +467,7 @@ def extreme(a: Any, b: Any, *, largest: bool) -> Known | None:
         a, b = b, a
     other = _other(a, b) if isinstance(a, Known) else None
     if other is None or a.dtype is not other.dtype:
-        return None
+        return None  # the result is in the dtype where the two meet
     for one, two in ((a, other), (other, a)):
         if one.low >= two.high if largest else one.high <= two.low:
             shape, strides = _merged(one, one.strides, two, (0,) * len(two.shape))

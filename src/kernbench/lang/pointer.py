@@ -174,7 +174,7 @@ class Pointer(Block):
 
     def reshaped(self, shape: Shape) -> Pointer:
         """The pointers in C order, in another shape of as many."""
-        return self._listed(self.dense().reshape(shape))
+        return self._listed(self.dense().reshape(shape))  # cut anew, a dimension may have two strides
 
     def retyped(self, dtype: PointerType) -> Pointer:
         """Equal addresses that point to another element type."""
@@ -211,7 +211,7 @@ class Pointer(Block):
 
     def _moved(self, other: Any, sign: int) -> Pointer:
         step = self.dtype.itemsize * sign
-        if isinstance(other, int):
+        if isinstance(other, int):  # the step of a loop over blocks, and so worth a way of its own
             moved = other * step
             if self.addresses is None:
                 return Pointer(
@@ -286,6 +286,7 @@ def access_of(pointer: Pointer, mask: Known | None, verb: str) -> Access | None:
         mask = None
     box = mask.box if isinstance(mask, BoxMask) else None
     is_affine = pointer.addresses is None and (mask is None or box is not None)
+    # min() answers for nearly all blocks, whose strides are positive; only the others are looked at by dimension.
     if not is_affine or (pointer.strides and min(pointer.strides) <= 0 and _needs_dense(pointer, verb)):
         return _dense_access(pointer, mask, verb)
     va, shape, origin = pointer.va, pointer.shape, (0,) * len(pointer.shape)
@@ -293,8 +294,11 @@ def access_of(pointer: Pointer, mask: Known | None, verb: str) -> Access | None:
         origin = box.lows
         shape = tuple(map(sub, box.highs, origin))
         va += sum(map(mul, origin, pointer.strides))
+    # Of lanes that write one address the last one counts, and runs do not keep the order of lanes.
     if verb == "writes" and len(shape) > 1 and _may_overlap(shape, pointer.strides, pointer.dtype.itemsize):
         return _dense_access(pointer, mask, verb)
+    # If the bounds of all lanes lie inside, the lanes do. They may be too wide, though (they were added up on the way
+    # here), and a mask keeps lanes off, so outside of the tensor the active lanes themselves decide.
     if box is not None or not _is_inside(pointer, pointer.low, pointer.high):
         _check(pointer, *span(va, pointer.strides, shape), verb)
     return Access(

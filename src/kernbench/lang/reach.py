@@ -91,7 +91,7 @@ class ClassBinding(Binding):
 
     def set(self, value: Any) -> None:
         """Put ``value``, or nothing for ``MISSING``, in place."""
-        if value is not MISSING:
+        if value is not MISSING:  # past a metaclass, which may refuse, or do more than that
             type.__setattr__(self.place, self.name, value)
         elif self.name in vars(self.place):
             type.__delattr__(self.place, self.name)
@@ -111,7 +111,7 @@ class MemberBinding(Binding):
 
     def set(self, value: Any) -> None:
         """Put ``value``, or nothing for ``MISSING``, in place."""
-        if value is not MISSING:
+        if value is not MISSING:  # past the class: a frozen dataclass refuses
             object.__setattr__(self.place, self.name, value)
         elif self.get() is not MISSING:
             object.__delattr__(self.place, self.name)
@@ -139,7 +139,7 @@ class VariableBinding(Binding):
     def get(self) -> Any:
         """The value, or ``MISSING``."""
         text = os.environ.get(self.name)
-        return MISSING if text is None else sys.intern(text)
+        return MISSING if text is None else sys.intern(text)  # an equal text is then the same one
 
 
 class Namespace(NamedTuple):
@@ -172,6 +172,7 @@ class Reach:
         self.given: Held = list(held) if known is None else list(known.given)
         self.objects: list[Any] = [] if known is None else list(known.objects)
         self._names: Names = Names() if known is None else known._names
+        # Ids are safe here: each place is kept alive by its slot, each object by the list.
         self._numbers = {(id(slot.place), slot.name): number for number, slot in enumerate(self.slots)}
         self._seen = {id(thing) for thing in self.objects}
         self.spaces: dict[int, Namespace] = {} if known is None else dict(known.spaces)
@@ -185,6 +186,7 @@ class Reach:
     def holds(self, values: Sequence[Any]) -> bool:
         """Whether the same would be found again now that the slots have ``values``."""
         for value, before in zip(values, self.values, strict=True):
+            # A counter that the host moves between launches leads nowhere: no reason to search again.
             if value is not before and not (is_plain(type(value)) and is_plain(type(before))):
                 return False
         if any(space.names != space.now.keys() for space in self.spaces.values()):
@@ -201,7 +203,7 @@ class Reach:
         return name in self._names.attributes or name in self._names.words or self.looks_up
 
     def _follow(self, todo: list[FunctionType]) -> None:
-        is_begun = False
+        is_begun = False  # objects that only arguments hold are looked into without any function
         while todo or not is_begun:
             is_begun = True
             while todo:
@@ -311,7 +313,7 @@ def _imported(names: Names) -> list[ModuleType]:
     """The user's modules that code imports, or may look up."""
     if not names.modules and not names.has_any_module:
         return []
-    ends = tuple(f".{name}" for name in names.modules)
+    ends = tuple(f".{name}" for name in names.modules)  # `from . import b` says b alone
     return [
         module
         for name, module in list(sys.modules.items())

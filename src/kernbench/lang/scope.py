@@ -19,7 +19,8 @@ from kernbench.lang.reach import MISSING, Binding, Reach, is_number, reach_of
 from kernbench.lang.source import defined_at
 from kernbench.lang.turn import Turn
 
-KERNELS = Turn()  # of all simulations: the names of one kernel at a time are in place
+# Of all simulations: a module's namespace is the process's, so the names of one kernel at a time are in place.
+KERNELS = Turn()
 
 
 class Scope:
@@ -41,6 +42,7 @@ class Scope:
             values += [slot.get() for slot in reach.slots[len(values) :]]
         self._reach = reach
         self._slots = list(reach.slots)
+        # An array of no dimensions is a number that may change in place: identity would not tell.
         self._values = [value.copy() if is_number(value) else value for value in values]
         self._is_written = any(slot.is_written for slot in self._slots)
         self._spaces = list(reach.spaces.values())
@@ -74,6 +76,7 @@ class Scope:
                     for name in space.now
                     if name not in space.names and self._reach.may_read(name)
                 ]
+        # What the host has named since the launch did not exist for the kernel, and is taken away while it runs.
         self._values += [MISSING] * (len(self._slots) - len(self._values))
 
     def pause(self) -> None:
@@ -89,13 +92,13 @@ class Scope:
             watched.put_aside()
         for slot, value in zip(self._slots, self._values, strict=True):
             host_value = slot.get()
-            if host_value is not value:
+            if host_value is not value:  # hardly ever: a host that waits for its launches has changed nothing
                 self._replaced.append((slot, host_value))
                 slot.set(value)
 
     def __exit__(self, *_: object) -> None:
         """Put the host's values back."""
-        if self._is_written:
+        if self._is_written:  # before the host's values are back in the same places
             self._values = [slot.get() for slot in self._slots]
         while self._replaced:
             slot, host_value = self._replaced.pop()
