@@ -14,6 +14,7 @@ from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
 from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
+from kernbench.messages.oplog import OpCode, Row
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node, TopologyGraph
 
@@ -161,6 +162,22 @@ class Component:
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
         """``(name, generator)`` of each independent activity."""
         return iter(())
+
+    def note(
+        self,
+        op: OpCode,
+        start_ps: int,
+        program: int = -1,
+        command: int = -1,
+        *,
+        va: int = -1,
+        size_bytes: int = 0,
+    ) -> Row:
+        """Log what began at ``start_ps``, as soon as it could, and ends now; of a job, ``program`` is its number."""
+        now_ps, node = self.engine.now_ps, self.node.index
+        return self.log.append(
+            node, op, program, command, -1, start_ps, start_ps, now_ps, va=va, size_bytes=size_bytes
+        )
 
     def send_control(self, message: Request | DoneMsg, dst: int) -> None:
         """Post a control message, whole, to the node ``dst``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from kernbench.components.base import Request
+from kernbench.components.base import Component, Request
 from kernbench.components.pipeline import StationUnit
 from kernbench.config.machine import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
@@ -25,10 +25,44 @@ def queue_bytes(wiring: Wiring, pes: Iterable[int]) -> int:
     return END_BYTES * sum(len(wiring.sites[pe].ends) for pe in pes)
 
 
-class ControlCpu(StationUnit):
+class Dispatcher(Component):
+    """Splits requests among those below that serve their PEs, by :meth:`share_of`."""
+
+    def share_of(self, pe: int) -> int:
+        """The node index of the one below that serves PE number ``pe``."""
+        raise AssertionError(f"{self.node.name} serves no PE")
+
+    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
+        """The size of the share of ``message`` for ``pes``: a map carries every segment that they use."""
+        return map_bytes(type(message), message.mapping, pes)
+
+    def split(self, message: Request) -> dict[int, Request]:
+        """The share of each one below, by node index."""
+        groups: dict[int, list[int]] = {}
+        for pe in message.pes:
+            groups.setdefault(self.share_of(pe), []).append(pe)
+        return {node: self._share(message, pes) for node, pes in groups.items()}
+
+    def _share(self, message: Request, pes: list[int]) -> Request:
+        me = self.address
+        if isinstance(message, QueuesMsg):
+            size_bytes = queue_bytes(message.wiring, pes)
+            return type(message)(
+                job=message.job, wiring=message.wiring, pes=pes, reply_to=me, size_bytes=size_bytes
+            )
+        if isinstance(message, LaunchMsg):
+            programs = {pe: message.programs[pe] for pe in pes}
+            return LaunchMsg(job=message.job, programs=programs, reply_to=me, size_bytes=message.size_bytes)
+        size_bytes = self.message_bytes(message, pes)
+        return type(message)(
+            job=message.job, mapping=message.mapping, pes=pes, reply_to=me, size_bytes=size_bytes
+        )
+
+
+class ControlCpu(StationUnit, Dispatcher):
     """Handles one message at a time, ``cmd_ps`` each.
 
-    A launch, a map or queues are split by :meth:`share_of`, sent down, and answered upward once all that were told have
+    A launch, a map or queues are split, sent down, and answered upward once all that were told have
     reported. Counting a completion is done by hardware and is free; passing the sum on costs one command.
     """
 
@@ -43,14 +77,6 @@ class ControlCpu(StationUnit):
         """The node's spec."""
         spec: ControlCpuSpec = self.node.spec
         return spec
-
-    def share_of(self, pe: int) -> int:
-        """The node index of the one below that serves PE number ``pe``."""
-        raise AssertionError(f"{self.node.name} serves no PE")
-
-    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
-        """The size of the share of ``message`` that goes to the one below that serves ``pes``."""
-        raise AssertionError(f"{self.node.name} maps nothing")
 
     def prepare(self, message: MmuMapMsg) -> ProcessBody:
         """What is done about a map or unmap before it is passed down: nothing."""
@@ -77,7 +103,7 @@ class ControlCpu(StationUnit):
                 yield from self._spend(message.job)
                 if isinstance(message, MmuMapMsg):
                     yield from self.prepare(message)
-                shares = self._split(message)
+                shares = self.split(message)
                 for node, share in shares.items():
                     self.send_control(share, node)
                 waiting[message.job] = (message, len(shares), 0)
@@ -97,27 +123,5 @@ class ControlCpu(StationUnit):
         yield self.params.cmd_ps
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
-        record = self.log.append(self.node.index, OpCode.CONTROL, job, -1, -1, start_ps, start_ps, now_ps)
+        record = self.note(OpCode.CONTROL, start_ps, job)
         self.station.free(now_ps, record)
-
-    def _split(self, message: Request) -> dict[int, Request]:
-        """The share of each one below, by node index."""
-        groups: dict[int, list[int]] = {}
-        for pe in message.pes:
-            groups.setdefault(self.share_of(pe), []).append(pe)
-        return {node: self._share(message, pes) for node, pes in groups.items()}
-
-    def _share(self, message: Request, pes: list[int]) -> Request:
-        me = self.node.index
-        if isinstance(message, QueuesMsg):
-            size_bytes = queue_bytes(message.wiring, pes)
-            return type(message)(
-                job=message.job, wiring=message.wiring, pes=pes, reply_to=me, size_bytes=size_bytes
-            )
-        if isinstance(message, LaunchMsg):
-            programs = {pe: message.programs[pe] for pe in pes}
-            return LaunchMsg(job=message.job, programs=programs, reply_to=me, size_bytes=message.size_bytes)
-        size_bytes = self.message_bytes(message, pes)
-        return type(message)(
-            job=message.job, mapping=message.mapping, pes=pes, reply_to=me, size_bytes=size_bytes
-        )

@@ -112,9 +112,7 @@ class Machine(Hardware):
         return self.store.read(pieces, size_bytes)
 
     def _copy(self, pieces: Sequence[Piece], *, is_write: bool) -> None:
-        copy = self.host.copy(pieces, is_write=is_write)
-        self._run_until(copy.done)
-        self.host.log_copy(copy)
+        self._run_until(self.host.copy(pieces, is_write=is_write))
 
     def _run_until(self, signal: Signal) -> int:
         """Let time pass until ``signal`` of the host, and give its value: when it fired, in ps."""

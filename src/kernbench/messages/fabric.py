@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -149,7 +149,7 @@ class LaunchMsg:
 
     __slots__ = ("job", "programs", "reply_to", "size_bytes")
 
-    def __init__(self, *, job: int, programs: dict[int, Any], reply_to: int, size_bytes: int) -> None:
+    def __init__(self, *, job: int, programs: Mapping[int, Any], reply_to: int, size_bytes: int) -> None:
         self.job = job
         self.programs = programs
         self.reply_to = reply_to

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kernbench.components.base import COMPONENTS, Request
-from kernbench.components.control_cpu import ControlCpu, map_bytes
+from kernbench.components.control_cpu import ControlCpu
 from kernbench.config.machine import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
 from kernbench.kinds import Kind
@@ -21,10 +19,6 @@ class IoCpu(ControlCpu):
     def share_of(self, pe: int) -> int:
         """The M_CPU of the PE's cube."""
         return self.graph.node_of(self.graph.pes[pe][:-1], "m_cpu").index
-
-    def message_bytes(self, message: MmuMapMsg, pes: Sequence[int]) -> int:
-        """A map carries every segment that the cube's PEs use."""
-        return map_bytes(type(message), message.mapping, pes)
 
     def prepare(self, message: MmuMapMsg) -> ProcessBody:
         """Pages that are to go are invalid from now on."""

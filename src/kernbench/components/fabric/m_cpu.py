@@ -63,17 +63,8 @@ class MCpu(ControlCpu):
             yield self.answers.get()
         now_ps = self.engine.now_ps
         self.meter.stall("table write", now_ps - start_ps)
-        record = self.log.append(
-            self.node.index,
-            OpCode.TABLE_WRITE,
-            message.job,
-            -1,
-            -1,
-            start_ps,
-            start_ps,
-            now_ps,
-            va=message.mapping.shards.va,
-            size_bytes=size_bytes,
+        record = self.note(
+            OpCode.TABLE_WRITE, start_ps, message.job, va=message.mapping.shards.va, size_bytes=size_bytes
         )
         self.station.free(now_ps, record)
 

@@ -156,8 +156,7 @@ class PeIpcq(PipelineUnit):
                     self._install(end)
             size_bytes = message.wiring.tcm_bytes(self.pe)
             self.pe_scheduler.reserve(-size_bytes if removes else size_bytes)
-            now_ps = self.engine.now_ps
-            self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
+            self.note(OpCode.CONTROL, start_ps, message.job)
             self.report_done(message.job, message.reply_to)
 
     def _install(self, end: QueueEnd) -> None:

@@ -117,15 +117,11 @@ class PeMmu(Component):
         self.fill(page)
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
-        record = self.log.append(
-            self.node.index,
+        record = self.note(
             OpCode.WALK,
+            start_ps,
             command.program,
             command.seq,
-            -1,
-            start_ps,
-            start_ps,
-            now_ps,
             va=page * self.params.page_bytes,
             size_bytes=size_bytes,
         )
@@ -148,8 +144,7 @@ class PeMmu(Component):
                     self._held.pop(page, None)
                 else:
                     self.fill(page)
-            now_ps = self.engine.now_ps
-            self.log.append(self.node.index, OpCode.CONTROL, message.job, -1, -1, start_ps, start_ps, now_ps)
+            self.note(OpCode.CONTROL, start_ps, message.job)
             self.report_done(message.job, message.reply_to)
 
     def _changed(self, message: MmuMapMsg, pages: range) -> list[int]:
