@@ -151,6 +151,7 @@ def parts_of(tensor: DeviceTensor, pes: Sequence[int], what: str) -> list[Device
     for cell, copies in enumerate(shards.copies):
         for copy in copies:
             held.setdefault(copy.pe, []).append(cell)
+    # One cell for each rank, in a grid that is one line: only then is a cell one range of memory.
     if any(len(held.get(pe, ())) != 1 for pe in pes) or len(held) != len(pes) or grid.rows != 1:
         raise SizesError(f"{head} is not spread evenly over the {len(pes)} ranks; {cure}")
     ranges = [

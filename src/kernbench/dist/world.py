@@ -111,6 +111,7 @@ class GroupTable:
                 joining.clear()
                 raise error
         joining[rank] = mine
+        # The last one makes the group for all; by rank, since workers may have any rank.
         if len(joining) == world_size:
             pes = tuple(joining[r].process.index for r in range(world_size))
             members = list(joining.values())
@@ -140,6 +141,7 @@ class GroupTable:
         if is_local and ranks is not None and me not in ranks and not is_host:
             return None
         members = tuple(self._checked(ranks, len(default.ranks), sort_ranks))
+        # Counted by each process for itself: all make the same groups in the same order, so the names agree.
         world.n_made += 1
         name, pes = str(world.n_made), tuple(default.pes[rank] for rank in members)
         if is_host:
@@ -149,6 +151,7 @@ class GroupTable:
             return [self._make(name, members, pes, desc)] * len(calls)
 
         call = Call(name="new_group", agreed={"ranks": list(members)}, line=line)
+        # All ranks of the default group meet, members or not; of a local one only members, who have no group yet.
         if is_local:
             meeting = self._local.setdefault(members, Rendezvous(self._hub, "", members, pes, "meeting"))
             work = meeting.post(members.index(me), call, run)
@@ -227,6 +230,7 @@ class GroupTable:
         self._joining.clear()
         self._local.clear()
         for world in worlds:
+            # Who has not destroyed its groups leaves them now, so that the next spawn finds no queues of theirs.
             for own in world.groups:
                 own.group.left.update(range(own.size()))
                 self._leave(own, is_alone=True)

@@ -44,16 +44,18 @@ def _remainder(a: Array, b: Array) -> Array:
 
 def _power(a: Array, b: Array) -> Array:
     if a.dtype == np.bool_:
-        return a | ~b
+        return a | ~b  # 0 ** 0 is 1
     if b.dtype.kind != "i" or not (b < 0).any():
         return np.asarray(np.power(a, b))
     if not b.ndim:
         raise RefusedError("Integers to negative integer powers are not allowed.")
+    # 1 / a ** -b as an integer: 0, unless a is 1 or -1.
     unit = np.where((a == 1) | ((a == -1) & (b % 2 == 0)), 1, np.where(a == -1, -1, 0))
     return np.where(b < 0, unit, np.power(a, np.abs(b))).astype(a.dtype)
 
 
 def _shift_left(a: Array, b: Array) -> Array:
+    # C++ leaves open what a shift by the width or more gives; PyTorch says 0, and to the right the sign.
     bits = a.dtype.itemsize * 8
     return np.where((b < 0) | (b >= bits), 0, np.left_shift(a, np.clip(b, 0, bits - 1))).astype(a.dtype)
 
@@ -71,7 +73,7 @@ def _of_floats(function: Any) -> Any:
 
 
 def _sign(x: Array) -> Array:
-    return x if x.dtype == np.bool_ else np.nan_to_num(np.sign(x), nan=0.0)
+    return x if x.dtype == np.bool_ else np.nan_to_num(np.sign(x), nan=0.0)  # numpy's of NaN is NaN
 
 
 def _relu(x: Array) -> Array:

@@ -81,6 +81,7 @@ def promote_types(a: DType, b: DType) -> DType:
     ):
         raise _not_supported("Float8 Types is", a, b)
     if a.is_float and b.is_float:
+        # Of the two halves, one has the range and the other the digits: neither holds the other.
         return float32 if {a, b} == {float16, bfloat16} else max(a, b, key=lambda dtype: dtype.bits)
     if a.is_float or b.is_float:
         return a if a.is_float else b

@@ -89,10 +89,12 @@ def cast(array: Array, dtype: DType) -> Array:
         with np.errstate(all="ignore"):
             return convert(array, dtype)
     wide = array.astype(np.float64)
+    # x86 has no instruction for uint64: compilers go by way of int64, of what is 2**63 or more less that.
     if dtype is uint64:
         is_upper = wide >= 2.0**63
         low = _truncated(np.where(is_upper, wide - 2.0**63, wide), int64).view(np.uint64)
         return np.asarray(np.where(is_upper, low ^ np.uint64(1 << 63), low))
+    # Narrow integers are cut out of an int32, not limited: 300.0 is 44 as an int8.
     via = int32 if dtype.bits < 32 or dtype is int32 else int64
     return _truncated(wide, via).astype(dtype.numpy)
 
@@ -100,6 +102,7 @@ def cast(array: Array, dtype: DType) -> Array:
 def _truncated(wide: Array, dtype: DType) -> Array:
     """fp64 towards zero in a signed ``dtype``, the smallest one where it does not fit."""
     low, _ = int_limits(dtype)
+    # Truncation lifts what is above low - 1 to low; around that of int64, fp64 has whole numbers only.
     fits = (wide > low - 1 if dtype is int32 else wide >= low) & (wide < -low)
     return np.where(fits, np.where(fits, wide, 0).astype(dtype.numpy), dtype.numpy.type(low))
 
