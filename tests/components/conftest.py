@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,10 +11,20 @@ from kernbench.config.load import load_config
 from kernbench.config.schema import Config
 from kernbench.dtypes import DType, float16, float32
 from kernbench.messages.access import Access
-from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space, WaitCmd
+from kernbench.messages.commands import (
+    Command,
+    DmaReadCmd,
+    DmaWriteCmd,
+    GemmCmd,
+    MathCmd,
+    Operand,
+    Space,
+    WaitCmd,
+)
 from kernbench.messages.source_line import SourceLine
 
 LINE = SourceLine("kernel.py", 7)
+C = TypeVar("C", bound=Command)
 
 
 class Kit:
@@ -24,8 +34,8 @@ class Kit:
         self.seq = itertools.count()
         self.version = itertools.count()
 
-    def _base(self, **more: Any) -> dict[str, Any]:
-        return {"seq": next(self.seq), "program": 0, "line": LINE, **more}
+    def made(self, kind: type[C], **more: Any) -> C:
+        return kind(**more).numbered(next(self.seq), 0, LINE)
 
     def value(self, shape: tuple[int, ...], dtype: DType = float16) -> Operand:
         return Operand(shape=shape, dtype=dtype, space=Space.TCM, version=next(self.version))
@@ -56,11 +66,11 @@ class Kit:
     def load(self, shape: tuple[int, ...], dtype: DType = float16, va: int = 0, **more: Any) -> DmaReadCmd:
         source = more.pop("source", None) or self.ref(shape, dtype, va)
         result = self.value(shape, dtype)
-        return DmaReadCmd(**self._base(operands=(source, *more.pop("others", ())), result=result, **more))
+        return self.made(DmaReadCmd, operands=(source, *more.pop("others", ())), result=result, **more)
 
     def store(self, what: Operand, va: int = 0, **more: Any) -> DmaWriteCmd:
         target = more.pop("target", None) or self.ref(what.shape, what.dtype, va)
-        return DmaWriteCmd(**self._base(operands=(what,), target=target, **more))
+        return self.made(DmaWriteCmd, operands=(what,), target=target, **more)
 
     def dot(
         self,
@@ -74,9 +84,7 @@ class Kit:
         (m, k), (_, n) = a.shape, b.shape
         result = self.value((0,) if target else (m, n), float32)
         operands = (a, b) if acc is None else (a, b, acc)
-        command = GemmCmd(
-            m=m, n=n, k=k, acc=acc, target=target, **self._base(operands=operands, result=result)
-        )
+        command = self.made(GemmCmd, m=m, n=n, k=k, acc=acc, target=target, operands=operands, result=result)
         if inherit:
             assert acc is not None
             command.inherits, command.tcm_bytes = acc.version, 0
@@ -94,16 +102,18 @@ class Kit:
         shape = operands[0].shape if shape is None else shape
         result = self.value((0,) if target else shape, dtype or operands[0].dtype)
         n = max((x.n_elem for x in (*operands, result)), default=1)
-        return MathCmd(
+        return self.made(
+            MathCmd,
             op=op,
             attrs={},
             visits={op: n} if visits is None else visits,
             target=target,
-            **self._base(operands=operands, result=result),
+            operands=operands,
+            result=result,
         )
 
     def wait(self, *versions: int) -> WaitCmd:
-        return WaitCmd(**self._base(depends=versions))
+        return self.made(WaitCmd, depends=versions)
 
 
 @pytest.fixture(scope="session")

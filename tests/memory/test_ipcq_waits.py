@@ -30,11 +30,11 @@ def operand(shape=(8,), dtype=float32):
 
 
 def send(end, line=7):
-    return IpcqSendCmd(queue=end, operands=(operand(),), seq=0, program=0, line=SourceLine("ring.py", line))
+    return IpcqSendCmd(queue=end, operands=(operand(),)).numbered(0, 0, SourceLine("ring.py", line))
 
 
 def recv(end, line=8, **of):
-    return IpcqRecvCmd(queue=end, result=operand(**of), seq=0, program=0, line=SourceLine("ring.py", line))
+    return IpcqRecvCmd(queue=end, result=operand(**of)).numbered(0, 0, SourceLine("ring.py", line))
 
 
 def test_a_command_is_called_as_the_kernel_wrote_it(ends):

@@ -55,7 +55,7 @@ class Program:
         self.commands = []
 
     def _add(self, kind, **fields):
-        command = kind(seq=len(self.commands), program=0, line=LINE, **fields)
+        command = kind(**fields).numbered(len(self.commands), 0, LINE)
         self.commands.append(command)
         return command
 
@@ -311,8 +311,8 @@ def test_clear_forgets_every_value(bench):
 
 def test_a_command_without_effect_on_values_is_passed_over(bench):
     log, executor = bench.timed()
-    log.commit(0, NODE, 0, 0, WaitCmd(seq=0, program=0, line=LINE))
-    log.commit(0, NODE, 0, 0, Command(seq=0, program=0, line=LINE))
+    log.commit(0, NODE, 0, 0, WaitCmd().numbered(0, 0, LINE))
+    log.commit(0, NODE, 0, 0, Command().numbered(0, 0, LINE))
     executor.run_until(0)
     assert len(executor.values) == 0
 

@@ -95,9 +95,6 @@ class ProgramContext(Issuer):
                 visits=visits,
                 operands=operands,
                 result=handle.operand,
-                seq=self.port.next_seq(),
-                program=self.port.program,
-                line=here(),
             )
         )
         return handle

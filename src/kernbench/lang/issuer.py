@@ -14,6 +14,7 @@ from kernbench.lang.handle import Future, TensorHandle, Value
 from kernbench.lang.owner import foreign
 from kernbench.lang.port import KernelPort
 from kernbench.lang.scratch import Scratch
+from kernbench.lang.source import here
 from kernbench.messages.commands import Command, GemmCmd, Operand, Space
 from kernbench.messages.source_line import SourceLine
 from kernbench.ops.spec import Shape
@@ -37,7 +38,8 @@ class Issuer:
         self.elems_sent = 0
 
     def push(self, command: Command) -> None:
-        """Issue ``command``, and with it the releases since the one before."""
+        """Issue ``command`` of the line that is executed, and with it the releases since the one before."""
+        command.numbered(self.port.next_seq(), self.port.program, here())
         if self.pending is not None:
             self._send(self.pending)
         if self.dead:

@@ -45,9 +45,6 @@ def send(program: ProgramContext, queue: str, source: Any, *, blocks: bool) -> F
             operands=(handle.operand,),
             result=done.operand,
             awaits=(done.operand.version,) if blocks else None,
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
     return Future(done.value)
@@ -62,9 +59,6 @@ def recv(program: ProgramContext, queue: str, shape: Any, dtype: Any, *, blocks:
             queue=end,
             result=handle.operand,
             awaits=(handle.operand.version,) if blocks else None,
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
     return RecvFuture(handle)

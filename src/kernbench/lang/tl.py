@@ -499,9 +499,6 @@ def dot(
             acc=None if start is None else blocks[2].operand,
             operands=tuple([x.operand for x in blocks]),
             result=handle.operand,
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
     return handle

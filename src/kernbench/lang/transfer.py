@@ -81,9 +81,6 @@ def load(
             is_volatile=bool(is_volatile),
             operands=(source, fill) if isinstance(fill, Operand) else (source,),
             result=handle.operand,
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
     return handle
@@ -111,9 +108,6 @@ def store(program: ProgramContext, pointer: Pointer, value: Any, mask: Any) -> N
         DmaWriteCmd(
             target=Operand(shape=pointer.shape, dtype=dtype, space=Space.HBM, access=access),
             operands=(handle.operand,),
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
 
@@ -152,9 +146,6 @@ def composite(program: ProgramContext, op: str, operands: tuple[Any, ...], out: 
         "operands": tuple([x.operand() if isinstance(x, Known) else x.operand for x in blocks]),
         "result": done.operand,
         "target": out.operand,
-        "seq": program.port.next_seq(),
-        "program": program.port.program,
-        "line": here(),
     }
     if OPS[op].unit is Unit.GEMM:
         (m, n), k = result.shape, blocks[0].shape[1]
@@ -173,9 +164,6 @@ def wait(program: ProgramContext, what: tuple[Any, ...]) -> None:
     program.push(
         WaitCmd(
             depends=tuple([x.value.version for x in what]),
-            seq=program.port.next_seq(),
-            program=program.port.program,
-            line=here(),
         )
     )
 

@@ -7,7 +7,7 @@ A command names what it reads and makes by *version id* (which value) and carrie
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
@@ -59,7 +59,7 @@ class Operand:
 
 
 class Command:
-    """Base of all commands. ``seq`` counts the commands of one PE; ``name`` is what traces show.
+    """Base of all commands. ``name`` is what traces show. When it is issued, it is :meth:`numbered`.
 
     ``operands`` are read, ``result`` is made (None for a command that makes no value). ``releases`` are the
     versions that died since the command before. ``tcm_bytes`` is what the feeder allocates for ``result``;
@@ -89,18 +89,12 @@ class Command:
     def __init__(
         self,
         *,
-        seq: int,
-        program: int,
-        line: SourceLine,
         operands: tuple[Operand, ...] = (),
         result: Operand | None = None,
         depends: tuple[int, ...] = (),
         awaits: tuple[int, ...] | None = None,
     ) -> None:
         self.awaits = awaits
-        self.seq = seq
-        self.program = program
-        self.line = line
         self.operands = operands
         self.result = result
         self.depends = depends
@@ -110,6 +104,11 @@ class Command:
         self.epoch: Any = None
         if result is not None and result.space is Space.TCM:
             self.tcm_bytes = result.size_bytes
+
+    def numbered(self, seq: int, program: int, line: SourceLine) -> Self:
+        """Note that it is the command ``seq`` of its PE, of a program and a line of its kernel; the command itself."""
+        self.seq, self.program, self.line = seq, program, line
+        return self
 
 
 class DmaReadCmd(Command):

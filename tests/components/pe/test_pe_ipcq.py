@@ -98,10 +98,10 @@ class Loop:
 
     def send(self, what, queue="out", **more):
         done = self.kit.value((0,))
-        return IpcqSendCmd(queue=self.ends[queue], **self.kit._base(operands=(what,), result=done, **more))
+        return self.kit.made(IpcqSendCmd, queue=self.ends[queue], operands=(what,), result=done, **more)
 
     def recv(self, n, queue="in", **more):
-        return IpcqRecvCmd(queue=self.ends[queue], **self.kit._base(result=self.kit.value((n,)), **more))
+        return self.kit.made(IpcqRecvCmd, queue=self.ends[queue], result=self.kit.value((n,)), **more)
 
     def drop(self, *commands, after=()):
         """A command that says that the results of ``commands`` are dead."""
@@ -490,9 +490,8 @@ def test_a_send_waits_for_what_makes_its_bytes(loop):
     x = queue.kit.load((32, 32))
     product = queue.kit.dot(x.result, x.result)
     sent = queue.send(product.result)
-    recv = IpcqRecvCmd(
-        queue=queue.ends["in"], **queue.kit._base(result=queue.kit.value((32, 32), product.result.dtype))
-    )
+    into = queue.kit.value((32, 32), product.result.dtype)
+    recv = queue.kit.made(IpcqRecvCmd, queue=queue.ends["in"], result=into)
     queue.pe.run([x, product, sent, recv])
     ((slot_ps, _),) = queue.spans(OpCode.SLOT)
     assert slot_ps >= queue.spans(OpCode.GEMM)[-1][1]

@@ -26,13 +26,13 @@ class World:
         self.version = 0
 
     def access(self, i):
-        command = DmaReadCmd(seq=0, program=i, line=LINE)
+        command = DmaReadCmd().numbered(0, i, LINE)
         self.threads[i].issue(command)
         return command.epoch
 
     def send(self, i):
         """Program i sends; gives what travels."""
-        command = IpcqSendCmd(queue=self.end, seq=0, program=i, line=LINE)
+        command = IpcqSendCmd(queue=self.end).numbered(0, i, LINE)
         self.threads[i].issue(command)
         command.epoch.known()
         return command.epoch
@@ -41,7 +41,7 @@ class World:
         self.version += 1
         result = Operand(shape=(1,), dtype=float32, space=Space.TCM, version=self.version)
         awaits = (self.version,) if blocks else None
-        command = IpcqRecvCmd(queue=self.end, result=result, awaits=awaits, seq=0, program=i, line=LINE)
+        command = IpcqRecvCmd(queue=self.end, result=result, awaits=awaits).numbered(0, i, LINE)
         self.threads[i].issue(command)
         self.messages[self.version] = message
         return self.version
@@ -91,7 +91,7 @@ def test_a_message_orders_when_it_is_taken_and_not_when_it_arrives():
     first = world.access(0)
     version = world.recv(1, world.send(0), blocks=False)
     early = world.access(1)
-    wait = WaitCmd(depends=(version,), seq=0, program=1, line=LINE)
+    wait = WaitCmd(depends=(version,)).numbered(0, 1, LINE)
     world.threads[1].issue(wait)
     assert not is_before(first, early)
     assert is_before(first, world.access(1))
@@ -109,7 +109,7 @@ def test_a_wait_for_a_load_takes_no_message():
     world = World(2)
     first = world.access(0)
     world.recv(1, world.send(0), blocks=False)
-    world.threads[1].issue(WaitCmd(depends=(99,), seq=0, program=1, line=LINE))
+    world.threads[1].issue(WaitCmd(depends=(99,)).numbered(0, 1, LINE))
     assert not is_before(first, world.access(1))
 
 
