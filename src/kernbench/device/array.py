@@ -15,6 +15,7 @@ from kernbench.device.protocol import Device
 from kernbench.device.storage import Storage
 from kernbench.dtypes import DType
 from kernbench.errors import ForcedValueError, UsageError
+from kernbench.lang.affine import row_major
 from kernbench.lang.source import user_line
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.page_table import Pieces
@@ -199,15 +200,6 @@ class DeviceArray(KernelOperand):
         if not size_bytes:
             return np.empty(0, np.uint8)
         return self.home.host_read(self.shards.pieces_for(upward(access)[0], pe=-1), size_bytes)
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Elements from one index to the next, per dimension, without gaps.
-
-    >>> row_major((2, 3, 4))
-    (12, 4, 1)
-    """
-    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 def part(name: str, va: int, shape: tuple[int, ...], dtype: DType, index: object) -> Access:

@@ -5,6 +5,7 @@ Pure functions on Python ints and tuples; a dimension of extent 1 has stride 0. 
 
 from __future__ import annotations
 
+from math import prod
 from operator import add
 from typing import NamedTuple
 
@@ -41,6 +42,15 @@ def merge(shape_a: Shape, strides_a: Strides, shape_b: Shape, strides_b: Strides
 def padded(strides: Strides, rank: int) -> Strides:
     """``strides`` with zeros in front, for ``rank`` dimensions."""
     return strides if len(strides) == rank else (0,) * (rank - len(strides)) + strides
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Elements from one index to the next, per dimension, without gaps.
+
+    >>> row_major((2, 3, 4))
+    (12, 4, 1)
+    """
+    return tuple(prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 def span(base: int, strides: Strides, shape: Shape) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from operator import mul, sub
 from typing import Any, NamedTuple
 
@@ -135,13 +136,12 @@ class Pointer(Block):
     # -- arithmetic ---------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Pointer:
-        return self._moved(other, 1)
+        return self._moved(other, self.dtype.itemsize)
 
-    def __radd__(self, other: Any) -> Pointer:
-        return self._moved(other, 1)
+    __radd__ = __add__
 
     def __sub__(self, other: Any) -> Pointer:
-        return self._moved(other, -1)
+        return self._moved(other, -self.dtype.itemsize)
 
     def __bool__(self) -> bool:
         return True  # a null pointer arrives as None
@@ -178,17 +178,9 @@ class Pointer(Block):
 
     def retyped(self, dtype: PointerType) -> Pointer:
         """Equal addresses that point to another element type."""
-        return Pointer(
-            dtype,
-            self.tensor,
-            self.shape,
-            self.va,
-            self.strides,
-            self.low,
-            self.high,
-            self.addresses,
-            self.wrapped,
-        )
+        pointers = copy(self)
+        pointers.dtype = dtype
+        return pointers
 
     def spread(self, shape: Shape, strides: Strides) -> Pointer:
         """A block of ``shape`` at this scalar pointer; ``strides`` in bytes."""
@@ -209,53 +201,35 @@ class Pointer(Block):
         name = self.tensor.name if self.tensor else "?"
         return f"{self.dtype}{list(self.shape)} into {name!r}"
 
-    def _moved(self, other: Any, sign: int) -> Pointer:
-        step = self.dtype.itemsize * sign
+    def _moved(self, other: Any, step: int) -> Pointer:
+        """Each address on by ``other`` times ``step`` bytes."""
         if isinstance(other, int):  # the step of a loop over blocks, and so worth a way of its own
             moved = other * step
-            if self.addresses is None:
-                return Pointer(
-                    self.dtype,
-                    self.tensor,
-                    self.shape,
-                    self.va + moved,
-                    self.strides,
-                    self.low + moved,
-                    self.high + moved,
-                    None,
-                    self.wrapped,
+            if self.addresses is not None:
+                return self._listed(self.addresses + moved)
+            shape, strides, wrapped = self.shape, self.strides, self.wrapped
+            va, low, high = self.va + moved, self.low + moved, self.high + moved
+        else:
+            offset = self._offset(other)
+            wrapped = self.wrapped or offset.wrapped
+            try:
+                if offset.array is not None or self.addresses is not None:
+                    # compiler semantics: an offset is signed, and widened before it is scaled
+                    offsets = offset.dense().astype(np.int64)
+                    moved_to = np.asarray(self.dense() + offsets * step)
+                    return Pointer._dense(self.dtype, self.tensor, moved_to, wrapped)
+                shape, strides = merge(
+                    self.shape, self.strides, offset.shape, tuple([s * step for s in offset.strides])
                 )
-            return self._listed(self.addresses + moved)
-        offset = self._offset(other)
-        wrapped = self.wrapped or offset.wrapped
-        try:
-            if offset.array is not None or self.addresses is not None:
-                # compiler semantics: an offset is signed, and widened before it is scaled
-                offsets = offset.dense().astype(np.int64)
-                moved_to = np.asarray(self.dense() + offsets * step)
-                return Pointer._dense(self.dtype, self.tensor, moved_to, wrapped)
-            shape, strides = merge(
-                self.shape, self.strides, offset.shape, tuple([s * step for s in offset.strides])
-            )
-        except (ShapeError, ValueError):
-            raise ShapeError(
-                f"{here()}: pointers {list(self.shape)} and offsets {list(offset.shape)} do not broadcast; each extent "
-                "must be equal or 1"
-            ) from None
-        low, high = offset.low * step, offset.high * step
-        if sign < 0:
-            low, high = high, low
-        return Pointer(
-            self.dtype,
-            self.tensor,
-            shape,
-            self.va + offset.base * step,
-            strides,
-            self.low + low,
-            self.high + high,
-            None,
-            wrapped,
-        )
+            except (ShapeError, ValueError):
+                raise ShapeError(
+                    f"{here()}: pointers {list(self.shape)} and offsets {list(offset.shape)} do not broadcast; each "
+                    "extent must be equal or 1"
+                ) from None
+            least, most = (offset.low, offset.high) if step > 0 else (offset.high, offset.low)
+            va = self.va + offset.base * step
+            low, high = self.low + least * step, self.high + most * step
+        return Pointer(self.dtype, self.tensor, shape, va, strides, low, high, None, wrapped)
 
     def _offset(self, other: Any) -> Known:
         """An offset as a known integer block; a lazy one is forced."""

@@ -98,7 +98,7 @@ class ClassBinding(Binding):
 
 
 class MemberBinding(Binding):
-    """An attribute of an object whose class keeps it in one of its ``__slots__``."""
+    """An attribute that an object keeps by itself: one in ``__slots__``; the code of a function, or its defaults."""
 
     __slots__ = ()
 
@@ -115,20 +115,6 @@ class MemberBinding(Binding):
             object.__setattr__(self.place, self.name, value)
         elif self.get() is not MISSING:
             object.__delattr__(self.place, self.name)
-
-
-class FunctionBinding(Binding):
-    """What a function does: its code, or a default."""
-
-    __slots__ = ()
-
-    def get(self) -> Any:
-        """The value."""
-        return getattr(self.place, self.name)
-
-    def set(self, value: Any) -> None:
-        """Put ``value`` in place."""
-        setattr(self.place, self.name, value)
 
 
 class VariableBinding(Binding):
@@ -211,7 +197,7 @@ class Reach:
                 read = names_in(function.__code__)
                 self._names = self._names.joined(read)
                 todo += self._new_in([("", module) for module in _imported(read)])
-                todo += self._enter(FunctionBinding(function, name, is_written=False) for name in _DOES)
+                todo += self._enter(MemberBinding(function, name, is_written=False) for name in _DOES)
                 todo += self._enter(self._slots_of(function, read))
             # Every function that is reached may read every attribute: which object it is given, nobody knows.
             for thing in self.objects:
@@ -268,7 +254,7 @@ class Reach:
 
     def _attributes_of(self, thing: Any) -> Iterator[Binding]:
         """The attributes of a module, a class or an object of the user's that functions name."""
-        kinds = list(_users_classes_of(thing))
+        kinds = [kind for kind in classes_of(thing) if is_users_object(kind)]
         own = None if isinstance(thing, type) else getattr(thing, "__dict__", None)
         for kind in kinds:
             self._enter_space(ClassBinding, kind, vars(kind))
@@ -319,10 +305,6 @@ def _imported(names: Names) -> list[ModuleType]:
         for name, module in list(sys.modules.items())
         if (names.has_any_module or name in names.modules or name.endswith(ends)) and is_users_module(module)
     ]
-
-
-def _users_classes_of(thing: Any) -> Iterator[type]:
-    return (kind for kind in classes_of(thing) if is_users_object(kind))
 
 
 def _are_same(held: Held, other: Held) -> bool:

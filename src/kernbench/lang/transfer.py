@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from kernbench.dtypes import DType, int1
 from kernbench.errors import ShapeError, UnknownNameError, UsageError
+from kernbench.lang.affine import row_major
 from kernbench.lang.block import Block, describe
 from kernbench.lang.context import NO_ATTRS, Attrs, ProgramContext, running
 from kernbench.lang.handle import Future, Ref, TensorHandle
@@ -42,20 +43,12 @@ def block_pointer(pointer: Pointer, shape: Shape, strides: Shape | None) -> Poin
             f"{here()}: shape= needs a scalar pointer, not a block {list(pointer.shape)}; leave one of the two away"
         )
     if strides is None:
-        strides = _row_major(shape)
+        strides = row_major(shape)
     elif len(strides) != len(shape):
         raise ShapeError(f"{here()}: strides {list(strides)} and shape {list(shape)} differ in length")
     step = pointer.dtype.itemsize
     in_bytes = tuple([0 if extent == 1 else s * step for extent, s in zip(shape, strides, strict=True)])
     return pointer.spread(shape, in_bytes)
-
-
-def _row_major(shape: Shape) -> Shape:
-    strides, step = [], 1
-    for extent in reversed(shape):
-        strides.append(step)
-        step *= extent
-    return tuple(reversed(strides))
 
 
 def load(

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from kernbench.device.array import DeviceArray, row_major
+from kernbench.device.array import DeviceArray
 from kernbench.device.storage import Storage
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import InvalidIndexError, ShapeError, UsageError
+from kernbench.lang.affine import row_major
 from kernbench.torch.device_name import DEVICE, HOST
 from kernbench.torch.names import METHODS
 from kernbench.torch.promotion import torch_name
