@@ -49,6 +49,7 @@ highlight_language = "none"  # a block without a language is a picture in charac
 html_theme = "furo"
 html_title = f"KernBench {release}"
 html_copy_source = False
+html_show_search_summary = False  # it fetches each page that it finds, which a browser refuses of files
 
 
 def setup(app: Sphinx) -> None:

@@ -135,7 +135,7 @@ def promised() -> Iterator[str]:
     """The full name of everything public: what a user can say, and the classes behind it."""
     for where, there in namespaces().items():
         yield from (f"{where}.{name}" for name in there)
-    for package in ("components", "engine", "ccl", "dist"):
+    for package in ("components", "engine", "ccl", "dist", "device"):
         root = import_module(f"kernbench.{package}")
         for module in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
             for name, thing in vars(import_module(module.name)).items():

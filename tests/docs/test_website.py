@@ -90,6 +90,22 @@ def test_what_a_page_loads_from_elsewhere_is_found(tmp_path, loaded):
     assert len(list(website.from_outside(tmp_path))) == 1
 
 
+def test_a_search_that_fetches_its_index_is_found(tmp_path):
+    (tmp_path / "search.html").write_text('<script src="searchindex.js?v=1" defer></script>')
+    (tmp_path / "searchindex.js").write_text("Search.setIndex({})")
+    assert website.searches_without_network(tmp_path)
+    (tmp_path / "search.html").write_text('<script src="_static/searchtools.js"></script>')
+    assert not website.searches_without_network(tmp_path)
+
+
+def test_every_key_of_the_configuration_is_found_by_its_name():
+    text = website.page("reference/configuration.md")
+    indexed = {
+        key for line in re.findall(r"^```{index} (.*)$", text, re.MULTILINE) for key in line.split(", ")
+    }
+    assert {"pe.tcm.size", "cube.noc.router_ns", "algorithms"} <= indexed
+
+
 def test_what_a_user_can_say_is_promised():
     promised = set(names.promised())
     assert {
