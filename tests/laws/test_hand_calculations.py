@@ -14,7 +14,7 @@ from kernbench.lang import tl
 from kernbench.lang.jit import jit
 from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
-from kernbench.theory.idle_path import stages, stream_ps
+from kernbench.theory.idle_path import Arrival, IdleRoute, stages
 from kernbench.topology.routes import Routes
 
 DMA_SETUP, TRANSLATION = 16_000, 1_000
@@ -118,5 +118,5 @@ def test_an_empty_kernel_takes_the_way_down_and_up(topology):
     ]
     down = [(stages(graph, routes.route(a, b)), 48) for a, b in pairwise(stops)]
     up = [(stages(graph, routes.route(a, b)), 32) for a, b in pairwise(reversed(stops))]
-    travel = sum(stream_ps(route, [size])[0].tail_ps for route, size in (*down, *up))
+    travel = sum(IdleRoute(route).cross(size, Arrival(0, 0)).tail_ps for route, size in (*down, *up))
     assert span.done_ps - span.sent_ps == travel + 2 * (200_000 + 50_000) + 20_000

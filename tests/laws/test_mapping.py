@@ -185,8 +185,7 @@ def pe_requester(simulation, *, is_write):
     return EndPoint(
         node=simulation.graph.niu_of(0),
         max_inflight_bytes=spec.dma.max_inflight_bytes,
-        port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),
-        port_latency_ps=spec.tcm.latency_ps,
+        port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate, spec.tcm.latency_ps),
     )
 
 

@@ -107,8 +107,7 @@ def test_loads_from_farther_memories_take_longer_on_average():
         end = EndPoint(
             node=graph.niu_of(5),
             max_inflight_bytes=spec.dma.max_inflight_bytes,
-            port=IdleServer(spec.tcm.write_rate),
-            port_latency_ps=spec.tcm.latency_ps,
+            port=IdleServer(spec.tcm.write_rate, spec.tcm.latency_ps),
         )
         memory = machine.slice_of(pe).owner
         time_ps = idle_transfer_ps(graph, routes, end, memory, 1024, is_write=False)
@@ -276,8 +275,7 @@ def test_writes_take_their_closed_form_too():
             end = EndPoint(
                 node=graph.niu_of(0),
                 max_inflight_bytes=spec.dma.max_inflight_bytes,
-                port=IdleServer(spec.tcm.read_rate),
-                port_latency_ps=spec.tcm.latency_ps,
+                port=IdleServer(spec.tcm.read_rate, spec.tcm.latency_ps),
                 page_bytes=spec.mmu.page_bytes,
                 page_offset=pe * size % spec.mmu.page_bytes,
                 look_up_ps=spec.mmu.hit_ps,

@@ -1,12 +1,13 @@
 """The closed form of an idle route: each figure by hand, and laws that hold for any route."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.theory.idle_path import Arrival, LinkStage, chunk_ps, stages, stream_ps
+from kernbench.theory.idle_path import Arrival, IdleRoute, LinkStage, stages
 from kernbench.units import Rate
 
 SLOW, FAST = Rate.of(64), Rate.of("248.32")
@@ -16,6 +17,24 @@ RATES = st.fractions(min_value=Fraction(1, 2), max_value=512, max_denominator=25
 STAGES = st.builds(LinkStage, st.builds(Rate.of, RATES), st.integers(0, 50_000))
 ROUTE = st.lists(STAGES, min_size=1, max_size=8)
 SIZES = st.lists(st.integers(1, 2048), min_size=1, max_size=8)
+
+
+def chunk_ps(route, size_bytes):
+    """Time from a chunk's offer, as a whole, to its last byte at the far end of an idle ``route``, exactly.
+
+    Sum of the latencies, plus the serialisation on the last link, plus ``max(0, ser_i - ser_(i+1))`` at each step
+    to a faster link, which has to wait so that it does not run dry.
+    """
+    serial = [stage.serial_ps(size_bytes) for stage in route]
+    waits = (max(Fraction(0), here - there) for here, there in pairwise(serial))
+    return sum(stage.latency_ps for stage in route) + sum(waits) + serial[-1]
+
+
+def stream_ps(route, sizes_bytes, offers=None):
+    """When each chunk of a stream arrives; without ``offers`` all are at the source, as a whole, at time 0."""
+    idle = IdleRoute(route)
+    offered = offers or [Arrival(0, 0)] * len(sizes_bytes)
+    return tuple(idle.cross(size, offer) for size, offer in zip(sizes_bytes, offered, strict=True))
 
 
 def test_one_link_takes_serialisation_and_latency():

@@ -44,9 +44,10 @@ _UNITS: dict[str, str] = {
 _CHANNELS: dict[int, str] = {OpCode.DMA_READ: "pe_dma.rd", OpCode.DMA_WRITE: "pe_dma.wr"}
 
 
-class Begin(NamedTuple):
-    """When a PE's START record began and ended."""
+class OpRow(NamedTuple):
+    """A row of the op log, and its time."""
 
+    row: int
     start_ps: int
     end_ps: int
 
@@ -55,8 +56,8 @@ class Begin(NamedTuple):
 class KernelSpan:
     """One launch on the device: from the first PE's START record to the last PE's END record.
 
-    ``pe`` is the PE that ended last, with the record ``end_row``; ``begins`` are by PE. ``sent_ps`` and ``done_ps`` are
-    as the host saw it.
+    ``pe`` is the PE that ended last, with the record ``end_row``; ``begins`` are the START records, by PE. ``sent_ps``
+    and ``done_ps`` are as the host saw it.
     """
 
     pe: int
@@ -65,7 +66,7 @@ class KernelSpan:
     start_ps: int
     end_ps: int
     done_ps: int
-    begins: Mapping[int, Begin] = field(hash=False)
+    begins: Mapping[int, OpRow] = field(hash=False)
 
     @property
     def time_ps(self) -> int:
@@ -88,24 +89,15 @@ def _kernel_span(launch: LaunchSpan, starts: Mapping[int, OpRow], ends: Mapping[
     if not starts or starts.keys() != ends.keys():
         raise AssertionError("a PE started and did not end, or the other way round, or no PE started")
     last = min(ends, key=lambda pe: (-ends[pe].end_ps, pe))
-    begins = {pe: Begin(at.start_ps, at.end_ps) for pe, at in starts.items()}
     return KernelSpan(
         pe=last,
         end_row=ends[last].row,
         sent_ps=launch.sent_ps,
-        start_ps=min(begin.start_ps for begin in begins.values()),
+        start_ps=min(start.start_ps for start in starts.values()),
         end_ps=ends[last].end_ps,
         done_ps=launch.done_ps,
-        begins=begins,
+        begins=starts,
     )
-
-
-class OpRow(NamedTuple):
-    """A row of the op log, and its time."""
-
-    row: int
-    start_ps: int
-    end_ps: int
 
 
 class _Marks:

@@ -5,6 +5,7 @@ The reference's page of causes is made of these texts, and a test applies each a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -87,11 +88,6 @@ class Part(NamedTuple):
     unit: str
     origin: Origin | None
 
-    def to_json(self) -> dict[str, str | None]:
-        """The part as JSON says it."""
-        line, op = (None, None) if self.origin is None else (str(self.origin.line), self.origin.op)
-        return {"cause": self.cause, "unit": self.unit, "line": line, "op": op}
-
 
 Parts = Mapping[Part, int]  # ps
 Key = TypeVar("Key")
@@ -99,10 +95,9 @@ Key = TypeVar("Key")
 
 def total(launches: Iterable[Parts]) -> dict[Part, int]:
     """The sum of several launches' parts: causes in their order, the longest part of each first."""
-    sums: dict[Part, int] = {}
+    sums: Counter[Part] = Counter()
     for parts in launches:
-        for part, ps in parts.items():
-            sums[part] = sums.get(part, 0) + ps
+        sums.update(parts)
     order = {name: at for at, name in enumerate(causes())}
     return dict(sorted(sums.items(), key=lambda item: (order[item[0].cause], -item[1])))
 
@@ -139,9 +134,9 @@ def payer(parts: Parts, cause: str) -> Payer:
 
 def _sums(parts: Parts, key: Callable[[Part], Key]) -> dict[Key, int]:
     """The parts with one key added up."""
-    sums: dict[Key, int] = {}
+    sums: Counter[Key] = Counter()
     for part, ps in parts.items():
-        sums[key(part)] = sums.get(key(part), 0) + ps
+        sums[key(part)] += ps
     return sums
 
 

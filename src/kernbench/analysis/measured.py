@@ -86,16 +86,11 @@ def _link_rows(uses: Iterable[UnitUse]) -> list[LinkRow]:
 
 
 def _part_rows(parts: Parts) -> list[PartRow]:
-    return [
-        PartRow(
-            part.cause,
-            part.unit,
-            None if part.origin is None else str(part.origin.line),
-            None if part.origin is None else part.origin.op,
-            ps,
-        )
-        for part, ps in parts.items()
-    ]
+    rows = []
+    for part, ps in parts.items():
+        line, op = (None, None) if part.origin is None else (str(part.origin.line), part.origin.op)
+        rows.append(PartRow(part.cause, part.unit, line, op, ps))
+    return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -90,23 +90,18 @@ class Room:
             if extent < 1:
                 raise UsageError(f"{name}={extent}: a block holds 1 or more")
         free = [name for name in wanted if name not in given]
-        while programs(**extents) < self.pes(given):
-            smaller = [
-                halved
-                for halved in _halvings(extents, free, LEAST_BLOCK)
-                if programs(**halved) > programs(**extents)
-            ]
-            if not smaller:
-                break
-            extents = smaller[0]
-        for needs, has in ((accumulates, self.accumulator_bytes), (holds, self.tcm_bytes)):
-            while needs(**extents) > has:
-                smaller = [
-                    halved for halved in _halvings(extents, free, 1) if needs(**halved) < needs(**extents)
-                ]
-                if not smaller:
+        needs: tuple[tuple[Count, int, int], ...] = (
+            (lambda **extents: -programs(**extents), -self.pes(given), LEAST_BLOCK),
+            (accumulates, self.accumulator_bytes, 1),
+            (holds, self.tcm_bytes, 1),
+        )
+        for lacks, has, least in needs:
+            while lacks(**extents) > has:
+                halvings = _halvings(extents, free, least)
+                smaller = next((halved for halved in halvings if lacks(**halved) < lacks(**extents)), None)
+                if smaller is None:
                     break
-                extents = smaller[0]
+                extents = smaller
         return extents
 
 

@@ -16,6 +16,7 @@ from kernbench.errors import CapacityError, DTypeError, ShapeError, UsageError
 from kernbench.given import told, whole
 from kernbench.lang.source import user_line
 from kernbench.messages.source_line import SourceLine
+from kernbench.records import derive
 from kernbench.torch.tensor import DeviceTensor, Tensor
 from kernbench.units import format_bytes
 from kernbench.wording import plural, quoted
@@ -63,7 +64,7 @@ class Expected:
                 f"{line}: Expected: tolerance is {list(tolerance.shape)} and values are {list(values.shape)}; "
                 "give one number, or one for each value"
             ) from None
-        _set(self, values=values, tolerance=tolerance, line=line)
+        derive(self, values=values, tolerance=tolerance, line=line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Outcome:
                 f"{line}: Outcome: expected must be a function that gives one Expected for each output, not "
                 f"{type(self.expected).__name__}"
             )
-        _set(
+        derive(
             self,
             outputs=_device_tensors(self.outputs, line),
             flops=whole(self.flops, f"{line}: Outcome: flops"),
@@ -162,12 +163,6 @@ def _named_dtype(gemm: Any, line: SourceLine) -> DType | None:
         return None if gemm is None else as_dtype(gemm)
     except DTypeError as error:
         raise DTypeError(f"{line}: Outcome: gemm: {error}") from None
-
-
-def _set(record: Any, **values: Any) -> None:
-    """Give a frozen record what its arguments were made into."""
-    for name, value in values.items():
-        object.__setattr__(record, name, value)
 
 
 @told()

@@ -23,6 +23,7 @@ from kernbench.machine.machine import Machine
 from kernbench.memory.mapping import ENTRY_BYTES
 from kernbench.messages.fabric import Piece
 from kernbench.messages.oplog import OpCode
+from kernbench.records import Hidden
 from kernbench.registry import did_you_mean
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages
@@ -99,7 +100,7 @@ class QueueRow:
     simulated_ps: int
     closed_form_ps: int
     error_ps: int
-    limits: IdleQueue
+    limits: Hidden[IdleQueue]
 
     @property
     def messages_per_us(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernbench.cli.ccl_sizes import last_of, sizes_of
+from kernbench.cli.ccl_sizes import sizes_of
 from kernbench.cli.files import STDOUT
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
@@ -127,10 +127,6 @@ class Asked:
         """The options that gave the sizes, as they stand on a command line."""
         given = {"-b": self.least, "-e": self.most, "-f": self.factor, "-i": self.step}
         return [word for option, text in given.items() if text is not None for word in (option, text)]
-
-    def last(self, sizes: Sequence[int]) -> int:
-        """The size that was asked for as the largest, whether or not the steps meet it."""
-        return last_of(self.most, sizes)
 
     def request(self) -> Request:
         """What to measure."""

@@ -11,6 +11,7 @@ from kernbench.bench.collectives.row import CclRow
 from kernbench.bench.collectives.volume import SHARDED, Volume
 from kernbench.cli.ccl_asked import Asked
 from kernbench.cli.ccl_plot import draw
+from kernbench.cli.ccl_sizes import last_of
 from kernbench.cli.ccl_table import NONE, Table, folded
 from kernbench.cli.console import sign_of_life
 from kernbench.cli.files import STDOUT, write_json
@@ -35,7 +36,7 @@ def write_page(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
     table, rows = Table(output.width), list[CclRow]()
     write = output.line if asked.json != STDOUT else lambda _: None
     with sign_of_life(collective, max_time=asked.max_time, max_cpu=asked.max_cpu) as tell:
-        comments = head_of(bench, asked.topology, sizes, last=asked.last(sizes))
+        comments = head_of(bench, asked.topology, sizes, last=last_of(asked.most, sizes))
         for line in (*folded(comments, output.width), *table.head()):
             write(line)
         for size in sizes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kernbench.cli.console import sign_of_life
-from kernbench.cli.plot import COLOURS, GRID, INK, STYLE, save
+from kernbench.cli.plot import COLOURS, INK, picture
 from kernbench.errors import CapacityError, UsageError
 from kernbench.units import format_bytes
 from kernbench.wording import plural
@@ -47,12 +47,7 @@ def draw(
 
 def draw_busbw(target: str, title: str, rows: Mapping[str, Sequence[CclRow]]) -> None:
     """``rows`` by algorithm, out of place; those that are equal at every size are one line with all their names."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
+    with picture(target, title, "size (bytes of the larger buffer of a rank)", "busbw (GB/s)") as axes:
         best_first = sorted(_alike(rows), key=lambda item: -max(item[1].values()))
         for i, (names, busbw) in enumerate(best_first):
             axes.plot(
@@ -66,20 +61,11 @@ def draw_busbw(target: str, title: str, rows: Mapping[str, Sequence[CclRow]]) ->
                 label="\n".join(names),
             )
         sizes = sorted({row.size_bytes for found in rows.values() for row in found})
-        axes.set_title(title, loc="left")
         axes.set_xscale("log", base=2)
         axes.set_xticks(sizes, [format_bytes(size) for size in sizes])
         axes.minorticks_off()
-        axes.set_xlabel("size (bytes of the larger buffer of a rank)")
-        axes.set_ylabel("busbw (GB/s)")
         axes.set_ylim(bottom=0)
-        axes.grid(color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
         axes.tick_params(colors=INK)
-        figure.legend(loc="outside right upper", frameon=False)
-        save(figure, target)
 
 
 def _alike(rows: Mapping[str, Sequence[CclRow]]) -> list[tuple[list[str], dict[int, float]]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +36,7 @@ class Finding:
     document: str
     error: str = ""
     config_sha256: str | None = None
-    meaning: tuple[tuple[str, str], ...] = ()
+    meaning: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     resolved: str = ""
 
@@ -101,21 +101,23 @@ def _understood(name: str, document: Document, overrides: Sequence[str], *, in_f
     from kernbench.config.plain import config_sha256
     from kernbench.config.plain import resolved as in_full_text
 
+    warnings: tuple[str, ...] = ()
     match document:
         case "topology":
             config = load_config(name, overrides)
             meaning, warnings = _meaning_of_topology(config)
         case "components":
             config = load_config(overrides=overrides, components=name)
-            meaning, warnings = _meaning_of_components(config), ()
+            _require_registered(config)
+            meaning = config.components.components
         case "ccl":
             config = load_config(overrides=overrides, ccl=name)
-            meaning, warnings = _meaning_of_ccl(config), ()
+            meaning = _meaning_of_ccl(config)
     return Finding(
         file=name,
         document=document,
         config_sha256=config_sha256(config),
-        meaning=tuple(meaning),
+        meaning=meaning,
         warnings=warnings,
         resolved=in_full_text(getattr(config, document)) if in_full else "",
     )
@@ -138,49 +140,44 @@ def _document_of(name: str) -> Document:
     return "ccl" if keys & {"defaults", "selection", "eager", "algorithms"} else "topology"
 
 
-def _meaning_of_topology(config: Config) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    from kernbench.components import load_components
-    from kernbench.machine.assemble import require_registered
+def _meaning_of_topology(config: Config) -> tuple[dict[str, str], tuple[str, ...]]:
     from kernbench.reports.tables import machine, peak_rows
     from kernbench.theory.lint import lint
     from kernbench.theory.peaks import peaks
     from kernbench.topology.builder import build_graph
 
-    load_components()
     graph = build_graph(config.topology)
-    require_registered(config)
+    _require_registered(config)
     limits = peaks(config.topology)
-    rows = [
-        ("machine", machine(config.topology)),
-        ("graph", f"{len(graph.nodes)} nodes, {len(graph.edges)} directed edges"),
-        *peak_rows(limits),
-    ]
-    return rows, lint(graph, limits)
+    meaning = {
+        "machine": machine(config.topology),
+        "graph": f"{len(graph.nodes)} nodes, {len(graph.edges)} directed edges",
+    }
+    return meaning | dict(peak_rows(limits)), lint(graph, limits)
 
 
-def _meaning_of_components(config: Config) -> list[tuple[str, str]]:
-    """Each kind's implementation; ConfigError if there is none of that name."""
+def _require_registered(config: Config) -> None:
+    """ConfigError if a kind's implementation has a name that there is not."""
     from kernbench.components import load_components
     from kernbench.machine.assemble import require_registered
 
     load_components()
     require_registered(config)
-    return list(config.components.components.items())
 
 
-def _meaning_of_ccl(config: Config) -> list[tuple[str, str]]:
+def _meaning_of_ccl(config: Config) -> dict[str, str]:
     from kernbench.units import format_bytes
 
     queues, machines = config.ccl.defaults, "the machine's (pe.ipcq)"
     size_bytes = queues.slot_bytes
-    return [
-        ("slots", machines if queues.slots is None else str(queues.slots)),
-        ("slot size", machines if size_bytes is None else format_bytes(size_bytes)),
-        ("memory", queues.buffer_kind or machines),
-        ("back-pressure", queues.backpressure),
-        ("credits together", str(queues.credit_batch)),
-        *((name, algorithm.module) for name, algorithm in config.ccl.algorithms.items()),
-    ]
+    return {
+        "slots": machines if queues.slots is None else str(queues.slots),
+        "slot size": machines if size_bytes is None else format_bytes(size_bytes),
+        "memory": queues.buffer_kind or machines,
+        "back-pressure": queues.backpressure,
+        "credits together": str(queues.credit_batch),
+        **{name: algorithm.module for name, algorithm in config.ccl.algorithms.items()},
+    }
 
 
 def _print_schema(document: str) -> None:
@@ -215,7 +212,7 @@ def _print(output: Output, finding: Finding) -> None:
         output.line(finding.resolved.rstrip())
         return
     output.line(f"{finding.file}: ok ({finding.document})", GOOD)
-    output.facts((f"  {name}", value) for name, value in finding.meaning)
+    output.facts((f"  {name}", value) for name, value in finding.meaning.items())
     for warning in finding.warnings:
         output.line(f"  warning: {warning}", WARN)
     output.line(f"  config sha256 {finding.config_sha256}")

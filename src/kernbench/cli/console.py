@@ -27,19 +27,13 @@ def sign_of_life(
     On a terminal a bar shows it with the time since when, simulated time, programs done of all, and events a second;
     elsewhere a line does, after each ten seconds.
     """
-    with _limited(max_time, max_cpu):
-        console = Console(stderr=True)
-        with _bar(first, console) if console.is_terminal else _lines(first) as tell:
-            yield tell
-
-
-@contextmanager
-def _limited(max_time: str | None, max_cpu: str | None) -> Iterator[None]:
     for option, text in (("--max-time", max_time), ("--max-cpu", max_cpu)):
         if text is not None:
             _require_duration(option, text)
     with limits.limited(max_time=max_time, max_cpu=max_cpu):
-        yield
+        console = Console(stderr=True)
+        with _bar(first, console) if console.is_terminal else _lines(first) as tell:
+            yield tell
 
 
 def _require_duration(option: str, text: str) -> None:

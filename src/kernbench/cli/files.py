@@ -32,11 +32,8 @@ def require_writable(*targets: str | Path | None) -> None:
 
 def write_text(target: str | Path, text: str) -> None:
     """``text`` as the file ``target``."""
-    try:
-        with written_whole(target) as part:
-            part.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+    with written_whole(target) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str, document: dict[str, Any]) -> None:

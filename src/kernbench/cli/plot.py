@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +53,13 @@ def require_drawable(target: str | None) -> None:
 
 def draw_queue(target: str, rows: tuple[QueueRow, ...]) -> None:
     """Payload rate against depth, a line for each size: points simulated, lines by closed form, rings at the knees."""
-    import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        for colour, (_, of_size) in zip(_cycle(), groupby(rows, lambda row: row.size_bytes), strict=False):
+    title = f"Queue {rows[0].src} to {rows[0].dst}, one message a slot"
+    with picture(target, title, "depth (slots)", "payload throughput (GB/s)") as axes:
+        for colour, (_, of_size) in zip(
+            cycle(COLOURS), groupby(rows, lambda row: row.size_bytes), strict=False
+        ):
             _draw_size(axes, list(of_size), colour)
         for style, label in (
             ({"marker": "o", "linestyle": ""}, "simulated"),
@@ -66,18 +67,9 @@ def draw_queue(target: str, rows: tuple[QueueRow, ...]) -> None:
             (RING, "knee"),
         ):
             axes.plot([], [], color=INK, label=label, **style)
-        axes.set_title(f"Queue {rows[0].src} to {rows[0].dst}, one message a slot", loc="left")
-        axes.set_xlabel("depth (slots)")
-        axes.set_ylabel("payload throughput (GB/s)")
         axes.set_xlim(0, max(row.depth for row in rows) + 1)
         axes.set_ylim(0, 1.08 * max(_rate(row, row.messages_per_us) for row in rows))
         axes.xaxis.set_major_locator(MaxNLocator(16, integer=True))
-        axes.grid(color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        figure.legend(loc="outside right upper", frameon=False)
-        save(figure, target)
 
 
 def _draw_size(axes: Any, rows: list[QueueRow], colour: str) -> None:
@@ -105,16 +97,25 @@ def _rate(row: QueueRow, messages_per_us: float) -> float:
     return row.size_bytes * messages_per_us / 1000
 
 
-def _cycle() -> list[str]:
-    return list(COLOURS) * 10
+@contextmanager
+def picture(target: str, title: str, x: str, y: str) -> Iterator[Any]:
+    """Axes to draw on, labelled ``x`` and ``y``; at the end ``target`` is written, whole or not at all."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-
-def save(figure: Any, target: str) -> None:
-    """Write ``figure``, whole or not at all."""
-    suffix = Path(target).suffix[1:]
-    metadata = {"Date": None} if suffix == "svg" else {}
-    try:
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title, loc="left")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        yield axes
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False)
+        suffix = Path(target).suffix[1:]
+        metadata = {"Date": None} if suffix == "svg" else {}
         with written_whole(target) as part:
             figure.savefig(part, format=suffix, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernbench.cli.options import is_whole
 from kernbench.errors import UsageError
+from kernbench.records import as_json
 from kernbench.units import format_bytes, format_ps
 from kernbench.wording import shortened
 
@@ -60,14 +61,7 @@ def queue_as_json(rows: tuple[QueueRow, ...]) -> list[dict[str, Any]]:
     return [
         {
             "case": "queue",
-            "src": row.src,
-            "dst": row.dst,
-            "size_bytes": row.size_bytes,
-            "depth": row.depth,
-            "n_messages": row.n_messages,
-            "simulated_ps": row.simulated_ps,
-            "closed_form_ps": row.closed_form_ps,
-            "error_ps": row.error_ps,
+            **as_json(row),
             "messages_per_us": row.messages_per_us,
             "closed_form_messages_per_us": row.limits.messages_per_us(row.depth),
             "interval_ps": float(row.limits.interval_ps),

@@ -141,8 +141,11 @@ class Values:
             self._released.discard(version)
 
 
-class ImmediateExecutor:
-    """Evaluates each command when it is issued."""
+class Executor:
+    """What both executors have: the values of commands, and the memory that they load and store.
+
+    ``watch`` is None where nobody watches.
+    """
 
     def __init__(self, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None) -> None:
         self.memory = memory
@@ -150,22 +153,26 @@ class ImmediateExecutor:
         self.watch = watch
         self.values = Values()
 
+    def value(self, version: int) -> Array:
+        """A value whose command has been evaluated and that is not released."""
+        return self.values[version]
+
+    def clear(self) -> None:
+        """Forget all values, when no kernel runs and everything is evaluated."""
+        self.values.clear()
+
+
+class ImmediateExecutor(Executor):
+    """Evaluates each command when it is issued."""
+
     def execute(self, pe: int, command: Command) -> None:
         """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
         self.values.expect(command)
         Evaluation(command, pe, 0, self).run()
         self.values.settle(command)
 
-    def value(self, version: int) -> Array:
-        """A value that exists."""
-        return self.values[version]
 
-    def clear(self) -> None:
-        """Forget all values, when no kernel runs."""
-        self.values.clear()
-
-
-class DataExecutor:
+class DataExecutor(Executor):
     """A cursor over the op log: evaluates what took hold up to a time, in the order in which memory changed.
 
     The order is (commit time, node index, sequence within the node). Every command must be shown to
@@ -175,11 +182,8 @@ class DataExecutor:
     def __init__(
         self, log: Log, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None
     ) -> None:
+        super().__init__(memory, page_tables, watch)
         self.log = log
-        self.memory = memory
-        self.page_tables = page_tables
-        self.watch = watch
-        self.values = Values()
         self._pending: list[tuple[int, int, int, int, ValueRecord]] = []
         self._n_taken = 0
 
@@ -195,29 +199,12 @@ class DataExecutor:
             Evaluation(record.command, record.pe, record.commit_ps, self).run()
             self.values.settle(record.command)
 
-    def value(self, version: int) -> Array:
-        """A value whose command has been evaluated and that is not released."""
-        return self.values[version]
-
-    def clear(self) -> None:
-        """Forget all values, when every launch is complete and evaluated."""
-        self.values.clear()
-
     def _take(self) -> None:
         """Move what is new in the log to the calendar of what is pending."""
         for record in self.log.values:
             self._n_taken += 1
             heappush(self._pending, (record.commit_ps, record.node, record.seq, self._n_taken, record))
         self.log.values.clear()
-
-
-class Executor(Protocol):
-    """What an evaluation needs of who asks for it; ``watch`` is None where nobody watches."""
-
-    memory: MemoryStore
-    page_tables: PageTables
-    values: Values
-    watch: Watch | None
 
 
 class Evaluation:

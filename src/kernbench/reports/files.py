@@ -68,26 +68,28 @@ def written_whole(target: str | Path) -> Iterator[Path]:
     """The path of a temporary file that becomes ``target`` at the end, and vanishes on an error.
 
     Within :func:`together`, the end is that of the block. What exists and is no ordinary file (a pipe, ``/dev/null``)
-    is written in place.
+    is written in place. Raises UsageError when the file cannot be written.
     """
-    path = Path(target).resolve()
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    staged = _STAGED.get()
-    if staged is not None and path in staged.parts:
-        raise UsageError(f"{target}: two results would go there; give each a file of its own")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    staged, part = _STAGED.get(), None
     try:
+        path = Path(target).resolve()
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        if staged is not None and path in staged.parts:
+            raise UsageError(f"{target}: two results would go there; give each a file of its own")
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         yield part
         if staged is None:
             part.replace(path)
         else:
             staged.parts[path] = part
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
     except UsageError as error:  # whose text is about the file that the user named
-        raise UsageError(str(error).replace(str(part), str(target))) from error
+        raise UsageError(str(error).replace(str(part or target), str(target))) from error
     finally:
-        if staged is None or path not in staged.parts:
+        if part is not None and (staged is None or path not in staged.parts):
             part.unlink(missing_ok=True)
 
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from kernbench.analysis.breakdown import Table, column, record_at
 from kernbench.analysis.measured import MeasuredLaunch
-from kernbench.errors import UsageError
 from kernbench.messages.oplog import OpCode, OpRecord, op_names
 from kernbench.reports.files import written_whole
 from kernbench.reports.tables import number_ranges
@@ -85,16 +84,13 @@ def write_trace(
 
     Times are microseconds with six decimals, so exact. Raises UsageError when the file cannot be written.
     """
-    try:
-        with written_whole(path) as part, part.open("w", encoding="utf-8") as out:
-            out.write('{"displayTimeUnit": "ns", "traceEvents": [')
-            separator = "\n"
-            for event in trace_events(table, graph, launches, rounds):
-                out.write(separator + event)
-                separator = ",\n"
-            out.write("\n]}\n")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as out:
+        out.write('{"displayTimeUnit": "ns", "traceEvents": [')
+        separator = "\n"
+        for event in trace_events(table, graph, launches, rounds):
+            out.write(separator + event)
+            separator = ",\n"
+        out.write("\n]}\n")
 
 
 def trace_events(

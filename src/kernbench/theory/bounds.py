@@ -163,20 +163,11 @@ class BytesNeeded(NamedTuple):
 def needs(collective: Collective, problem: Problem) -> BytesNeeded:
     """What a collective must move at least. ``problem.n_elem`` are those of the smaller buffer of a rank."""
     p, n = problem.n_ranks, problem.size_bytes
-    match collective:
-        case "barrier":
-            return BytesNeeded(0)
-        case "all_reduce":
-            return BytesNeeded(2 * (p - 1) * n, (p - 1) * n)
-        case "reduce_scatter":
-            return BytesNeeded(p * (p - 1) * n, p * (p - 1) * n)
-        case "all_gather":
-            return BytesNeeded(p * (p - 1) * n)
-        case "reduce":
-            return BytesNeeded((p - 1) * n, (p - 1) * n)
-        case "send_recv":
-            return BytesNeeded(n)
-    return BytesNeeded((p - 1) * n)
+    if collective in ("barrier", "send_recv"):
+        return BytesNeeded(n if collective == "send_recv" else 0)
+    n_sent = {"all_reduce": 2, "reduce_scatter": p, "all_gather": p}.get(collective, 1)
+    n_reduced = {"all_reduce": 1, "reduce_scatter": p, "reduce": 1}.get(collective, 0)
+    return BytesNeeded(n_sent * (p - 1) * n, n_reduced * (p - 1) * n)
 
 
 def crossing(collective: Collective, problem: Problem, ranks: frozenset[int]) -> tuple[Fraction, Fraction]:

@@ -13,7 +13,7 @@ from math import ceil
 
 from kernbench.config.machine import NocSpec
 from kernbench.theory.idle_path import stages
-from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps, memory_rate
+from kernbench.theory.idle_transfer import EndPoint, IdleServer, cut, idle_transfer_ps, memory_rate
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
 from kernbench.units import PS_PER_NS, Rate, ceil_div
@@ -33,7 +33,8 @@ def full_rate_bytes(noc: NocSpec, rate: Rate, latency_ps: int) -> int:
     A chunk starts beside all those whose room is not free again: what ended less than a round trip ago. So the buffer
     holds rate x round trip in whole chunks, and the next chunk.
     """
-    sizes = _chunk_sizes(noc)
+    first_bytes, *more = cut(noc.packet_bytes, noc.chunk_bytes)
+    sizes = [first_bytes + noc.header_bytes, *more]
     flits = [ceil_div(size, noc.flit_bytes) for size in sizes]
     between = (
         under_way_bytes(rate, latency_ps) - 1
@@ -53,14 +54,6 @@ def full_rate_bytes(noc: NocSpec, rate: Rate, latency_ps: int) -> int:
     return most * noc.flit_bytes
 
 
-def _chunk_sizes(noc: NocSpec) -> list[int]:
-    """Bytes of each chunk of a full packet; the first has the header."""
-    parts = [
-        min(noc.chunk_bytes, noc.packet_bytes - at) for at in range(0, noc.packet_bytes, noc.chunk_bytes)
-    ]
-    return [parts[0] + noc.header_bytes, *parts[1:]]
-
-
 def full_rate_window(
     graph: TopologyGraph, routes: Routes, requester: EndPoint, memory: int, *, is_write: bool
 ) -> int:
@@ -73,7 +66,7 @@ def full_rate_window(
     packet, chunk = noc.packet_bytes, noc.chunk_bytes
 
     def taken_ps(window_bytes: int, size_bytes: int) -> int:
-        port = IdleServer(requester.port.rate)
+        port = IdleServer(requester.port.rate, requester.port.latency_ps)
         end = replace(requester, max_inflight_bytes=window_bytes, page_bytes=0, port=port)
         return idle_transfer_ps(graph, routes, end, memory, size_bytes, is_write=is_write)
 

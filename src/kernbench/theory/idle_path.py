@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from math import ceil, floor
 from typing import NamedTuple
 
@@ -43,17 +42,6 @@ def stages(graph: TopologyGraph, route: Iterable[Edge]) -> tuple[LinkStage, ...]
     )
 
 
-def chunk_ps(route: Sequence[LinkStage], size_bytes: int) -> Fraction:
-    """Time from a chunk's offer, as a whole, to its last byte at the far end of an idle ``route``, exactly.
-
-    Sum of the latencies, plus the serialisation on the last link, plus ``max(0, ser_i - ser_(i+1))`` at each step
-    to a faster link, which has to wait so that it does not run dry.
-    """
-    serial = [stage.serial_ps(size_bytes) for stage in route]
-    waits = (max(Fraction(0), here - there) for here, there in pairwise(serial))
-    return sum(stage.latency_ps for stage in route) + sum(waits) + serial[-1]
-
-
 class IdleRoute:
     """An idle route with buffers enough, as a max-plus recursion: chunks cross it in order.
 
@@ -77,12 +65,3 @@ class IdleRoute:
             self._free[i] = start + serial
             arrival = Arrival(ceil(start) + stage.latency_ps, ceil(self._free[i]) + stage.latency_ps)
         return arrival
-
-
-def stream_ps(
-    route: Sequence[LinkStage], sizes_bytes: Sequence[int], offers: Sequence[Arrival] | None = None
-) -> tuple[Arrival, ...]:
-    """When each chunk of a stream arrives; without ``offers`` all are at the source, as a whole, at time 0."""
-    idle = IdleRoute(route)
-    offered = offers or [Arrival(0, 0)] * len(sizes_bytes)
-    return tuple(idle.cross(size, offer) for size, offer in zip(sizes_bytes, offered, strict=True))

@@ -13,10 +13,10 @@ from fractions import Fraction
 from math import ceil, floor
 
 from kernbench.theory.idle_path import Arrival, IdleRoute, LinkStage, stages
-from kernbench.theory.idle_transfer import IdleServer
+from kernbench.theory.idle_transfer import IdleServer, cut
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
-from kernbench.units import PS_PER_NS, PS_PER_US, Rate, ceil_div
+from kernbench.units import PS_PER_US, Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,28 +113,22 @@ def idle_queue(graph: TopologyGraph, routes: Routes, src: int, dst: int, size_by
 def _data_ps(graph: TopologyGraph, there: IdleRoute, src: int, dst: int, size_bytes: int) -> int:
     """From the first packet's leave to the last byte in the slot: out of one TCM, over the route, into the other."""
     reads, writes = graph.unit(src, "pe_tcm").spec, graph.unit(dst, "pe_tcm").spec
-    read_port, write_port = IdleServer(reads.read_rate), IdleServer(writes.write_rate)
+    read_port = IdleServer(reads.read_rate, reads.latency_ps)
+    write_port = IdleServer(writes.write_rate, writes.latency_ps)
     landed_ps = 0
     for header, payloads in _packets(graph, size_bytes):
         for payload in payloads:
-            given = read_port.pass_(payload, Arrival(0, 0))
-            leaves = Arrival(given.head_ps + reads.latency_ps, given.tail_ps + reads.latency_ps)
-            came = there.cross(payload + header, leaves)
+            came = there.cross(payload + header, read_port.pass_(payload, Arrival(0, 0)))
             header = 0
-            landed_ps = max(landed_ps, write_port.pass_(payload, came).tail_ps + writes.latency_ps)
+            landed_ps = max(landed_ps, write_port.pass_(payload, came).tail_ps)
     return landed_ps
 
 
 def _packets(graph: TopologyGraph, size_bytes: int) -> Iterator[tuple[int, list[int]]]:
     """The header and the payloads of the chunks of each packet; an empty message is one packet of a header."""
-    noc, left_bytes = graph.spec.cube.noc, size_bytes
-    while True:
-        packet_bytes = min(left_bytes, noc.packet_bytes)
-        n_full, rest = divmod(packet_bytes, noc.chunk_bytes)
-        yield noc.header_bytes, [noc.chunk_bytes] * n_full + [rest] * (rest > 0 or not n_full)
-        left_bytes -= packet_bytes
-        if not left_bytes:
-            return
+    noc = graph.spec.cube.noc
+    for packet_bytes in list(cut(size_bytes, noc.packet_bytes)) or [0]:
+        yield noc.header_bytes, list(cut(packet_bytes, noc.chunk_bytes)) or [0]
 
 
 def _n_rounded(graph: TopologyGraph, rates: Sequence[Rate], size_bytes: int) -> int:
@@ -148,5 +142,6 @@ def _n_rounded(graph: TopologyGraph, rates: Sequence[Rate], size_bytes: int) -> 
 
 def _credit_ps(back: tuple[LinkStage, ...], credit_bytes: int) -> int:
     """A credit queues nowhere: the latencies of its route, and its time on the slowest link."""
-    slowest = max(ceil_div(credit_bytes * PS_PER_NS * stage.rate.den, stage.rate.num) for stage in back)
-    return slowest + sum(stage.latency_ps for stage in back)
+    return max(ceil(stage.serial_ps(credit_bytes)) for stage in back) + sum(
+        stage.latency_ps for stage in back
+    )

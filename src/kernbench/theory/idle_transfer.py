@@ -19,10 +19,11 @@ from kernbench.units import PS_PER_NS, Rate, ceil_div
 
 
 class IdleServer:
-    """A resource of a fixed rate that bytes pass in order; times within it are exact."""
+    """A resource of a fixed rate that bytes pass in order and leave ``latency_ps`` later; within it times are exact."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, latency_ps: int = 0) -> None:
         self.rate = rate
+        self.latency_ps = latency_ps
         self.free = Fraction(0)
 
     def serial(self, size_bytes: int) -> Fraction:
@@ -30,11 +31,11 @@ class IdleServer:
         return size_bytes * PS_PER_NS / self.rate.fraction
 
     def pass_(self, size_bytes: int, offer: Arrival) -> Arrival:
-        """When the first and the last byte have passed, of bytes that stream in as ``offer`` says."""
+        """When the first and the last byte are through, of bytes that stream in as ``offer`` says."""
         ready = max(offer.head_ps, offer.tail_ps - floor(self.serial(size_bytes)))
         start = max(Fraction(ready), self.free)
         self.free = start + self.serial(size_bytes)
-        return Arrival(ceil(start), ceil(self.free))
+        return Arrival(ceil(start) + self.latency_ps, ceil(self.free) + self.latency_ps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,6 @@ class EndPoint:
     node: int
     max_inflight_bytes: int
     port: IdleServer
-    port_latency_ps: int
     page_bytes: int = 0
     page_offset: int = 0
     look_up_ps: int = 0
@@ -59,12 +59,12 @@ class EndPoint:
     def packets(self, size_bytes: int, packet_bytes: int) -> Iterator[tuple[int, int, int]]:
         """``(place in the transfer, bytes, time to set up and look up before it)`` of each packet, within its page."""
         at = 0
-        for descriptor in _cut(size_bytes, self.descriptor_bytes or size_bytes):
+        for descriptor in cut(size_bytes, self.descriptor_bytes or size_bytes):
             before_ps = self.setup_ps if at else 0
             place = self.page_offset + at
-            for page in _cut(descriptor, self.page_bytes, place) if self.page_bytes else (descriptor,):
+            for page in cut(descriptor, self.page_bytes, place) if self.page_bytes else (descriptor,):
                 before_ps += self.look_up_ps
-                for packet in _cut(page, packet_bytes):
+                for packet in cut(page, packet_bytes):
                     yield at, packet, before_ps
                     at, before_ps = at + packet, 0
 
@@ -75,8 +75,7 @@ def host_requester(graph: TopologyGraph) -> EndPoint:
     return EndPoint(
         node=graph.node("host").index,
         max_inflight_bytes=spec.max_inflight_bytes,
-        port=IdleServer(spec.dram_rate),
-        port_latency_ps=spec.dram_latency_ps,
+        port=IdleServer(spec.dram_rate, spec.dram_latency_ps),
     )
 
 
@@ -90,8 +89,7 @@ def pe_requester(
     return EndPoint(
         node=node.index,
         max_inflight_bytes=spec.dma.max_inflight_bytes,
-        port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate),
-        port_latency_ps=spec.tcm.latency_ps,
+        port=IdleServer(spec.tcm.read_rate if is_write else spec.tcm.write_rate, spec.tcm.latency_ps),
         page_bytes=spec.mmu.page_bytes,
         look_up_ps=spec.mmu.hit_ps,
         descriptor_bytes=descriptor_bytes,
@@ -113,75 +111,47 @@ def idle_transfer_ps(
     ``size_bytes`` lie side by side, from the beginning of a burst on, at the memory controller with node index
     ``memory``; set-up is not included, looking up pages that the TLB holds is.
     """
+    noc = graph.spec.cube.noc
     there = IdleRoute(stages(graph, routes.route(requester.node, memory)))
     back = IdleRoute(stages(graph, routes.route(memory, requester.node)))
-    transfer = _write if is_write else _read
-    return transfer(graph, requester, there, back, *_memory(graph, memory), size_bytes)
+    port, bursts = requester.port, _memory(graph, memory)
+    window = _InFlight(requester.max_inflight_bytes)
+    now_ps = done_ps = 0
+    for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
+        now_ps = window.take(packet, now_ps + look_up_ps)
+        offer, header = _at_once(now_ps), noc.header_bytes
+        if not is_write:
+            offer = _at_once(there.cross(header, offer).tail_ps)
+        for payload, share in _shares(graph, at, packet):
+            if is_write:
+                came = there.cross(payload + header, port.pass_(payload, offer))
+                landed = bursts.pass_(share, came)
+            else:
+                came = back.cross(payload + header, bursts.pass_(share, offer))
+                landed = port.pass_(payload, came)
+                window.give(payload, came.tail_ps)
+            done_ps, header = max(done_ps, landed.tail_ps), 0
+        if is_write:
+            done_ps = back.cross(noc.header_bytes, _at_once(landed.tail_ps)).tail_ps
+            window.give(packet, done_ps)
+    return done_ps
+
+
+def _at_once(at_ps: int) -> Arrival:
+    return Arrival(at_ps, at_ps)
 
 
 def memory_rate(graph: TopologyGraph, node: int) -> Rate:
     """Rate of the memory at a controller."""
-    return _memory(graph, node)[0].rate
+    return _memory(graph, node).rate
 
 
-def _memory(graph: TopologyGraph, node: int) -> tuple[IdleServer, int]:
+def _memory(graph: TopologyGraph, node: int) -> IdleServer:
     spec = graph.nodes[node].spec
     if isinstance(spec, HbmSpec):
-        return IdleServer(spec.sustained_rate), spec.flat_latency_ps
+        return IdleServer(spec.sustained_rate, spec.flat_latency_ps)
     assert isinstance(spec, SramSpec)
-    return IdleServer(spec.bank_rate), spec.latency_ps
-
-
-def _read(
-    graph: TopologyGraph,
-    requester: EndPoint,
-    there: IdleRoute,
-    back: IdleRoute,
-    memory: IdleServer,
-    latency_ps: int,
-    size_bytes: int,
-) -> int:
-    noc = graph.spec.cube.noc
-    window = _InFlight(requester.max_inflight_bytes)
-    now_ps = done_ps = 0
-    for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
-        now_ps = window.take(packet, now_ps + look_up_ps)
-        asked = there.cross(noc.header_bytes, Arrival(now_ps, now_ps))
-        header = noc.header_bytes
-        for payload, share in _shares(graph, at, packet):
-            served = memory.pass_(share, Arrival(asked.tail_ps, asked.tail_ps))
-            data = Arrival(served.head_ps + latency_ps, served.tail_ps + latency_ps)
-            came = back.cross(payload + header, data)
-            window.give(payload, came.tail_ps)
-            done_ps = max(done_ps, requester.port.pass_(payload, came).tail_ps + requester.port_latency_ps)
-            header = 0
-    return done_ps
-
-
-def _write(
-    graph: TopologyGraph,
-    requester: EndPoint,
-    there: IdleRoute,
-    back: IdleRoute,
-    memory: IdleServer,
-    latency_ps: int,
-    size_bytes: int,
-) -> int:
-    noc = graph.spec.cube.noc
-    window = _InFlight(requester.max_inflight_bytes)
-    now_ps = done_ps = 0
-    for at, packet, look_up_ps in requester.packets(size_bytes, noc.packet_bytes):
-        now_ps = window.take(packet, now_ps + look_up_ps)
-        header = noc.header_bytes
-        for payload, share in _shares(graph, at, packet):
-            given = requester.port.pass_(payload, Arrival(now_ps, now_ps))
-            latency = requester.port_latency_ps
-            came = there.cross(payload + header, Arrival(given.head_ps + latency, given.tail_ps + latency))
-            landed_ps = memory.pass_(share, came).tail_ps + latency_ps
-            header = 0
-        done_ps = back.cross(noc.header_bytes, Arrival(landed_ps, landed_ps)).tail_ps
-        window.give(packet, done_ps)
-    return done_ps
+    return IdleServer(spec.bank_rate, spec.latency_ps)
 
 
 class _InFlight:
@@ -212,14 +182,14 @@ def _shares(graph: TopologyGraph, at: int, packet_bytes: int) -> Iterator[tuple[
     burst = cube.hbm.timing.burst_bytes
     moved_bytes = (ceil_div(at + packet_bytes, burst) - at // burst) * burst
     done_bytes = shared_bytes = 0
-    for payload in _cut(packet_bytes, cube.noc.chunk_bytes):
+    for payload in cut(packet_bytes, cube.noc.chunk_bytes):
         done_bytes += payload
         share = moved_bytes * done_bytes // packet_bytes - shared_bytes
         shared_bytes += share
         yield payload, share
 
 
-def _cut(size_bytes: int, most_bytes: int, offset: int = 0) -> Iterator[int]:
+def cut(size_bytes: int, most_bytes: int, offset: int = 0) -> Iterator[int]:
     """Parts of up to ``most_bytes``, cut at multiples of it; the first part begins ``offset`` behind one."""
     end = offset + size_bytes
     while offset < end:

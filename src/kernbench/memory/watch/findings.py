@@ -44,13 +44,25 @@ class ElementRange:
         return f"{self.count} elements from {first} to {last}"
 
 
-def _counted(elements: ElementRange) -> dict[str, int]:
-    """The fields of a finding that say which elements it is about."""
-    return {
-        "n_elements": elements.count,
-        "first_element": elements.first,
-        "last_element": elements.last,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfElements:
+    """What every finding about some ``elements`` of a tensor says of them."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    n_elements: Count = field(init=False, default=0)
+    first_element: int = field(init=False, default=0)
+    last_element: int = field(init=False, default=0)
+    elements: Hidden[ElementRange]
+
+    def __post_init__(self) -> None:
+        found = self.elements
+        derive(self, n_elements=found.count, first_element=found.first, last_element=found.last)
+
+    def place(self) -> str:
+        """The tensor in words, ``'x' fp32[8]``."""
+        return f"{self.tensor!r} {self.dtype}{list(self.shape)}"
 
 
 def _index(number: int, shape: tuple[int, ...]) -> str:
@@ -83,26 +95,16 @@ class RacingAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Race:
+class Race(OfElements):
     """Two programs touch bytes of a tensor, one stores other bits than are there, and nothing orders them.
 
     ``elements`` are those of all pairs of programs that do so at this pair of lines, ``n_pairs`` how many pairs.
     """
 
-    tensor: str
-    shape: tuple[int, ...]
-    dtype: str
-    n_elements: Count = field(init=False, default=0)
-    first_element: int = field(init=False, default=0)
-    last_element: int = field(init=False, default=0)
-    elements: Hidden[ElementRange]
     first: RacingAccess
     second: RacingAccess
     n_pairs: Annotated[int, Field(serialization_alias="pairs")]
     level: Hidden[str]
-
-    def __post_init__(self) -> None:
-        derive(self, **_counted(self.elements))
 
     @property
     def line(self) -> SourceLine:
@@ -118,23 +120,16 @@ class Race:
             else ""
         )
         return (
-            f"race on {self.tensor!r} {self.dtype}{list(self.shape)}, {self.elements.text(self.shape)}: "
+            f"race on {self.place()}, {self.elements.text(self.shape)}: "
             f"{self.first.text()}, and {self.second.text()}; {cure}: give each program elements of its own, let the "
             f"first send and the second receive, or use two launches{more}"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnwrittenRead:
+class UnwrittenRead(OfElements):
     """The first read at a line of bytes of a tensor that nobody wrote: a kernel's, or the host's (``pe`` empty)."""
 
-    tensor: str
-    shape: tuple[int, ...]
-    dtype: str
-    n_elements: Count = field(init=False, default=0)
-    first_element: int = field(init=False, default=0)
-    last_element: int = field(init=False, default=0)
-    elements: Hidden[ElementRange]
     file: str = field(init=False, default="")
     line_number: Line = field(init=False, default=0)
     line: Hidden[SourceLine]
@@ -142,13 +137,14 @@ class UnwrittenRead:
     is_float: Hidden[bool]
 
     def __post_init__(self) -> None:
-        derive(self, **_counted(self.elements), file=self.line.file, line_number=self.line.line)
+        OfElements.__post_init__(self)
+        derive(self, file=self.line.file, line_number=self.line.line)
 
     def __str__(self) -> str:
         who = f"{self.pe} reads" if self.pe else "the host reads"
         holds = "NaN" if self.is_float else "all ones (-1 where it is signed)"
         return (
-            f"{who} {self.elements.text(self.shape)} of {self.tensor!r} {self.dtype}{list(self.shape)} "
+            f"{who} {self.elements.text(self.shape)} of {self.place()} "
             f"that nobody wrote, which hold {holds}; fill it first, as in torch.zeros, or mask them"
         )
 

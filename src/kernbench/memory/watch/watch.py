@@ -157,9 +157,7 @@ class Watch:
         self.found_early.setdefault(key, use)
         if self.races == "error":
             raise RaceError(str(use))
-        if key not in self._told:
-            self._told.add(key)
-            warnings.warn_explicit(str(use), RaceWarning, use.line.file, use.line.line)
+        self._warn(key, use, RaceWarning)
 
     # -- tensors ------------------------------------------------------------------------------------------
 
@@ -211,10 +209,17 @@ class Watch:
         keys, self._new = list(self._new), {}
         new = [self.found_races[key] for key in keys]
         for key, race in zip(keys, new, strict=True):
-            if race.level == "warn" and key not in self._told:
-                self._told.add(key)
-                warnings.warn_explicit(str(race), RaceWarning, race.line.file, race.line.line)
+            if race.level == "warn":
+                self._warn(key, race, RaceWarning)
         return new
+
+    def _warn(
+        self, key: tuple[object, ...], found: Race | UnwrittenRead | EarlyUse, category: type[Warning]
+    ) -> None:
+        """Warn of what was found at its line, if it was not told already."""
+        if key not in self._told:
+            self._told.add(key)
+            warnings.warn_explicit(str(found), category, found.line.file, found.line.line)
 
     def _log(self, shards: ShardMap, pe: int) -> Accesses:
         key = (shards, shards.view_of(pe)) if shards.n_copies > 1 else shards
@@ -273,9 +278,7 @@ class Watch:
         )
         if self.uninitialised == "error":
             raise UninitialisedError(f"{line}: {found}")
-        if key not in self._told:
-            self._told.add(key)
-            warnings.warn_explicit(str(found), UninitialisedWarning, line.file, line.line)
+        self._warn(key, found, UninitialisedWarning)
 
 
 def watch_of(races: str, uninitialised: str) -> Watch | None:
@@ -338,10 +341,9 @@ def _elements(cells: Ints, cell_bytes: int, shards: ShardMap) -> Ints:
 
 
 def _side(act: Act) -> RacingAccess:
-    verb = "tl.store" if act.is_store else "tl.load"
     thread = act.thread
     return RacingAccess(
-        verb=verb,
+        verb="tl.store" if act.is_store else "tl.load",
         line=act.line,
         kernel=thread.launch.name,
         program=thread.ids,
