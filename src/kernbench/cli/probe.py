@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +19,7 @@ from kernbench.units import format_bytes, format_ps, parse_bytes
 from kernbench.wording import quoted, shortened
 
 if TYPE_CHECKING:
-    from kernbench.bench.probe import ProbeRow, QueueRow
+    from kernbench.bench.probe import ProbeRow
     from kernbench.reports.output import Output
 
 SCHEMA = "kernbench.probe/1"
@@ -88,82 +90,50 @@ def command(
     require_writable(json, plot)
     sizes_bytes = parse_sizes(sizes) if sizes is not None else None
     from kernbench.cli.console import sign_of_life
+    from kernbench.cli.plot import draw_queue
     from kernbench.reports.output import Output
 
-    if case == QUEUE:
-        with together():
-            queue_rows = _probe_queue(
-                sizes_bytes,
-                depths,
-                pes,
-                plot,
-                topology,
-                tuple(overrides or ()),
-                max_time=max_time,
-                max_cpu=max_cpu,
-            )
-            _write(json, topology, overrides, queue_as_json(queue_rows))
-        if json != STDOUT:
-            print_rows(Output(), queue_rows, with_hops=hops)
-        if any(row.error_ps for row in queue_rows):
-            raise typer.Exit(WRONG)
-        return
+    is_queue = case == QUEUE
     for option, value in (("--pes", pes), ("--depths", depths), ("--plot", plot)):
-        if value is not None:
+        if value is not None and not is_queue:
             raise UsageError(f"{option} is for a queue: kernbench probe queue {option} {value}")
-    from kernbench.bench.probe import CASES, SIZES, run_probe
-
-    if case is not None and case not in CASES:
-        raise UnknownNameError(f"unknown case {quoted(case)}; {did_you_mean(case, (*CASES, QUEUE))}")
+    probe = _of_queue(sizes_bytes, depths, pes, plot) if is_queue else _of_transfers(case, sizes_bytes)
     with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
-        rows = run_probe(
-            (case,) if case else CASES,
-            sizes_bytes or SIZES,
-            topology=topology,
-            overrides=tuple(overrides or ()),
-        )
+        rows = probe(topology=topology, overrides=tuple(overrides or ()))
     if not rows:
         raise UsageError(
             f"probe {case}: {topology} has no such place; leave the case out to see what there is"
         )
-    _write(json, topology, overrides, [as_json(row) for row in rows])
+    with together():
+        if plot is not None:
+            draw_queue(plot, rows)
+        _write(json, topology, overrides, queue_as_json(rows) if is_queue else list(map(as_json, rows)))
     if json != STDOUT:
-        _print(Output(), rows, with_hops=hops)
+        (print_rows if is_queue else _print)(Output(), rows, with_hops=hops)
     if any(row.error_ps for row in rows):
         raise typer.Exit(WRONG)
 
 
-def _probe_queue(
-    sizes: tuple[int, ...] | None,
-    depths: str | None,
-    pes: str | None,
-    plot: str | None,
-    topology: str,
-    overrides: tuple[str, ...],
-    *,
-    max_time: str | None,
-    max_cpu: str | None,
-) -> tuple[QueueRow, ...]:
-    """The sweep, drawn if that is asked for."""
-    from kernbench.cli.console import sign_of_life
-    from kernbench.cli.plot import draw_queue, require_drawable
+def _of_transfers(case: str | None, sizes: tuple[int, ...] | None) -> Callable[..., Any]:
+    """The probe of one case, or of all, that a machine is given to."""
+    from kernbench.bench.probe import CASES, SIZES, run_probe
+
+    if case is not None and case not in CASES:
+        raise UnknownNameError(f"unknown case {quoted(case)}; {did_you_mean(case, (*CASES, QUEUE))}")
+    return partial(run_probe, (case,) if case else CASES, sizes or SIZES)
+
+
+def _of_queue(
+    sizes: tuple[int, ...] | None, depths: str | None, pes: str | None, plot: str | None
+) -> Callable[..., Any]:
+    """The sweep of a queue that a machine is given to."""
+    from kernbench.bench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
+    from kernbench.cli.plot import require_drawable
 
     require_drawable(plot)
-    chosen_depths = None if depths is None else parse_depths(depths)
+    chosen_depths = DEPTHS if depths is None else parse_depths(depths)
     chosen_pes = (0, 1) if pes is None else parse_pes(pes)
-    from kernbench.bench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
-
-    with sign_of_life("probing", max_time=max_time, max_cpu=max_cpu):
-        rows = run_queue_probe(
-            sizes or QUEUE_SIZES,
-            chosen_depths or DEPTHS,
-            pes=chosen_pes,
-            topology=topology,
-            overrides=overrides,
-        )
-    if plot is not None:
-        draw_queue(plot, rows)
-    return rows
+    return partial(run_queue_probe, sizes or QUEUE_SIZES, chosen_depths, pes=chosen_pes)
 
 
 def _write(json: str | None, topology: str, overrides: list[str] | None, rows: list[dict[str, Any]]) -> None:

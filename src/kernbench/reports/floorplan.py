@@ -127,13 +127,7 @@ def _system(graph: TopologyGraph, _: int) -> Sheet:
     _draw_star(sheet, plan, "pcie", "host", lane=0.62, trunk=-gap * 0.42)
     if len(sips) > 1:
         _draw_star(sheet, plan, "sip_link", "sip_switch", lane=0.36, trunk=right + gap * 0.42)
-    for kind, text in (
-        ("package", "SIP (package)"),
-        ("io", "IO die"),
-        ("die", "cube (die)"),
-        ("host", "symbol, not to scale"),
-    ):
-        sheet.explain(_FILL[kind], text)
+    _explain(sheet, package="SIP (package)", io="IO die", die="cube (die)", host="symbol, not to scale")
     return sheet
 
 
@@ -192,10 +186,7 @@ def _sip(graph: TopologyGraph, number: int) -> Sheet:
         node = graph.nodes[index]
         sheet.box(box, _fill(node.kind), name=node.name)
         sheet.label(box.centre, _short(node), size_px=11, within=box)
-    sheet.explain(_FILL["die"], "die")
-    sheet.explain(_FILL["pe"], "PE")
-    sheet.explain(_FILL["move"], "router")
-    sheet.explain(_FILL["ucie"], "UCIe port")
+    _explain(sheet, die="die", pe="PE", move="router", ucie="UCIe port")
     return sheet
 
 
@@ -262,7 +253,7 @@ def _cube(graph: TopologyGraph, number: int) -> Sheet:
             within=box,
             turned=box.height > 3 * box.width,
         )
-    sheet.explain(_FILL["pe"], "PE")
+    _explain(sheet, pe="PE")
     for kind in ("router", "hbm_ctrl", "sram", "m_cpu", "ucie"):
         sheet.explain(_fill(kind), KINDS[kind].title)
     return sheet
@@ -317,15 +308,15 @@ def _pe(graph: TopologyGraph, number: int) -> Sheet:
             size = 13 if i == 0 else 12
             shift = (i - (len(lines) - 1) / 2) * 17
             sheet.label((x, y), text, size_px=size, within=box, shift_px=(0, shift))
-    for kind, text in (
-        ("control", "control"),
-        ("move", "moves data"),
-        ("store", "holds data"),
-        ("compute", "computes"),
-    ):
-        sheet.explain(_FILL[kind], text)
+    _explain(sheet, control="control", move="moves data", store="holds data", compute="computes")
     sheet.explain(_LINK["inside"], "hands on commands and tiles", line=True)
     return sheet
+
+
+def _explain(sheet: Sheet, **texts: str) -> None:
+    """Entries of the legend: what the colours of ``_FILL`` with these names mean."""
+    for name, text in texts.items():
+        sheet.explain(_FILL[name], text)
 
 
 def _fill(kind: str) -> str:

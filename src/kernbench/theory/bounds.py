@@ -13,6 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from kernbench.messages.ipcq import Wiring
+from kernbench.theory.flow import total_rate
 from kernbench.theory.group import Collective, Group
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.problem import Problem
@@ -70,7 +71,7 @@ def machine_network(
 
 def _rate(edges: Iterable[Edge]) -> Fraction:
     """Bytes per ps of all links among ``edges``."""
-    return sum((edge.rate.fraction for edge in edges if edge.rate is not None), Fraction(0)) / PS_PER_NS
+    return total_rate(edges) / PS_PER_NS
 
 
 def _dies(graph: TopologyGraph, group: Group) -> Iterator[Cut]:

@@ -44,6 +44,11 @@ def flow(
     return Flow(Rate.of(total), tuple(cut), tuple(ends))
 
 
+def total_rate(edges: Iterable[Edge]) -> Fraction:
+    """What all links among ``edges`` carry together, in bytes per ns."""
+    return sum((edge.rate.fraction for edge in edges if edge.rate is not None), Fraction(0))
+
+
 def _fill(room: dict[_Arc, Fraction]) -> tuple[Fraction, set[int]]:
     """Fill the arcs along shortest ways (Edmonds and Karp, 1972): the flow, and what could still be reached."""
     beside: dict[int, list[int]] = {}

@@ -9,6 +9,7 @@ from math import ceil
 from kernbench.config.machine import HbmSpec
 from kernbench.config.schema import TopologySpec
 from kernbench.theory.buffers import full_rate_bytes, full_rate_queue, full_rate_window, under_way_bytes
+from kernbench.theory.flow import total_rate
 from kernbench.theory.idle_transfer import host_requester, memory_rate, pe_requester
 from kernbench.theory.peaks import LevelPeak, Peaks
 from kernbench.topology.graph import Edge, TopologyGraph
@@ -58,9 +59,9 @@ def lint(graph: TopologyGraph, limits: Peaks) -> tuple[str, ...]:
 
 def _ports_faster_than_their_feeders(graph: TopologyGraph) -> Told:
     for port in (*graph.of_kind("io_ucie"), *graph.of_kind("ucie")):
-        crossing = _rate(edge for edge in graph.out_edges(port.index) if edge.kind == "d2d")
+        crossing = total_rate(edge for edge in graph.out_edges(port.index) if edge.kind == "d2d")
         feeders = [edge for edge in graph.in_edges(port.index) if edge.kind != "d2d"]
-        fed = _rate(iter(feeders))
+        fed = total_rate(feeders)
         if crossing > fed:
             is_io = port.kind == "io_ucie"
             what = "IO NoC feeds" if is_io else f"{plural(len(feeders), 'edge router')} feed"
@@ -75,7 +76,7 @@ def _memories_faster_than_their_links(graph: TopologyGraph) -> Told:
     for node in (*graph.of_kind("hbm_ctrl"), *graph.of_kind("sram")):
         (link,) = graph.out_edges(node.index)
         rate = memory_rate(graph, node.index).fraction
-        linked = _rate(iter((link,)))
+        linked = total_rate([link])
         if rate > linked:
             is_hbm = isinstance(node.spec, HbmSpec)
             what = f"channel {node.spec.channel_rate}" if is_hbm else f"bank {node.spec.bank_rate}"
@@ -202,10 +203,6 @@ def _rate_key(graph: TopologyGraph, link: Edge) -> str:
 
 def _link_name(graph: TopologyGraph, link: Edge) -> str:
     return f"{graph.nodes[link.src].name}->{graph.nodes[link.dst].name}"
-
-
-def _rate(edges: Iterator[Edge]) -> Fraction:
-    return sum((edge.rate.fraction for edge in edges if edge.rate is not None), Fraction(0))
 
 
 def _least(*rates: Rate) -> Rate:

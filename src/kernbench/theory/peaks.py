@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import chain, product
 
 from kernbench.config.schema import TopologySpec
-from kernbench.theory.flow import Flow, flow
+from kernbench.theory.flow import Flow, flow, total_rate
 from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import Edge, Node, TopologyGraph
 from kernbench.topology.hbm import HbmLayout
@@ -176,8 +176,9 @@ class _Ways:
         """A die-to-die link with what feeds it and what drains it."""
         feeders = [e for e in self.graph.in_edges(link.src) if e.kind != "d2d"]
         drains = [e for e in self.graph.out_edges(link.dst) if e.kind != "d2d"]
-        cut = min(([link], feeders, drains), key=_sum)
-        return LevelPeak(rate=_rate_of(link), reachable=Rate.of(_sum(cut)), limited_by=self._keys(cut))
+        cut = min(([link], feeders, drains), key=total_rate)
+        rate, reachable = (Rate.of(total_rate(edges)) for edges in ([link], cut))
+        return LevelPeak(rate=rate, reachable=reachable, limited_by=self._keys(cut))
 
     def io_noc(self) -> LevelPeak:
         """From the IO die's crossbar to a column of cubes."""
@@ -222,15 +223,6 @@ class _Ways:
 
     def _node(self, name: str) -> Node:
         return self.graph.node_of(self._first_cube, name)
-
-
-def _rate_of(edge: Edge) -> Rate:
-    assert edge.rate is not None
-    return edge.rate
-
-
-def _sum(edges: Iterable[Edge]) -> Fraction:
-    return sum((_rate_of(edge).fraction for edge in edges), Fraction(0))
 
 
 def _slowest(rate: Rate, rates: Mapping[str, Rate]) -> LevelPeak:

@@ -5,20 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kernbench import dtypes
 from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
-from kernbench.dtypes import (
-    DType,
-    bfloat16,
-    float16,
-    float32,
-    float64,
-    int8,
-    int32,
-    int64,
-    uint8,
-    uint32,
-    uint64,
-)
+from kernbench.dtypes import DType
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.theory.group import COLLECTIVES, Collective
@@ -26,16 +15,16 @@ from kernbench.wording import quoted
 
 ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))
 TYPES: dict[str, DType] = {
-    "int8": int8,
-    "uint8": uint8,
-    "int32": int32,
-    "uint32": uint32,
-    "int64": int64,
-    "uint64": uint64,
-    "half": float16,
-    "float": float32,
-    "double": float64,
-    "bfloat16": bfloat16,
+    "int8": dtypes.int8,
+    "uint8": dtypes.uint8,
+    "int32": dtypes.int32,
+    "uint32": dtypes.uint32,
+    "int64": dtypes.int64,
+    "uint64": dtypes.uint64,
+    "half": dtypes.float16,
+    "float": dtypes.float32,
+    "double": dtypes.float64,
+    "bfloat16": dtypes.bfloat16,
 }
 """nccl-tests' names of types."""
 
