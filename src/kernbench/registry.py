@@ -11,7 +11,7 @@ import difflib
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from importlib import import_module
@@ -75,6 +75,12 @@ def load_entry_points() -> Sequence[str]:
                 what = error if isinstance(error, KernBenchError) else in_one_line(error)
                 _broken.append(f"{source}: its plugin {point.name} = {point.value} cannot be loaded: {what}")
     return _broken
+
+
+def require_listed(what: str, name: object, names: Collection[str]) -> None:
+    """Raise UnknownNameError, which offers the nearest, unless ``name`` is among the ``names`` of a ``what``."""
+    if name not in names:
+        raise UnknownNameError(f"unknown {what} {quoted(name)}; {did_you_mean(name, names)}")
 
 
 def did_you_mean(

@@ -24,7 +24,7 @@ from kernbench.device.measures import Measures
 from kernbench.device.open_device import OpenDevice
 from kernbench.dist.facade import add_distributed
 from kernbench.dtypes import DType, as_dtype
-from kernbench.errors import UnknownNameError, UsageError, is_of_a_program
+from kernbench.errors import UsageError, is_of_a_program
 from kernbench.given import whole
 from kernbench.lang.turn import Turn, in_turn
 from kernbench.limits import limited
@@ -35,7 +35,7 @@ from kernbench.machine.machine import Machine
 from kernbench.machine.window import NO_TIME, NoTime, Window, measured_launches
 from kernbench.memory.watch import watch_of
 from kernbench.messages.oplog import added_ops
-from kernbench.registry import did_you_mean, mistake_in, registering_from
+from kernbench.registry import did_you_mean, mistake_in, registering_from, require_listed
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
 from kernbench.runs.result import Check, RunResult, peak_mb
@@ -85,8 +85,7 @@ class Simulation:
             raise UsageError(f"say must be a function that gets what kernels print, not {quoted(say)}")
         if tie_seed is not None:
             whole(tie_seed, "tie_seed")
-        if mode not in MODES:
-            raise UnknownNameError(f"unknown mode {quoted(mode)}; {did_you_mean(mode, MODES)}")
+        require_listed("mode", mode, MODES)
         self._begun_s = time.process_time()
         load_components()
         self.name = ""

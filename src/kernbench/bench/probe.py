@@ -15,7 +15,7 @@ from kernbench.config.load import Overrides
 from kernbench.config.rules.memory import directory_bytes
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import int8
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import UsageError
 from kernbench.given import whole
 from kernbench.lang import tl
 from kernbench.lang.jit import jit
@@ -24,7 +24,7 @@ from kernbench.memory.mapping import ENTRY_BYTES
 from kernbench.messages.fabric import Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.records import Hidden
-from kernbench.registry import did_you_mean
+from kernbench.registry import require_listed
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import stages
 from kernbench.theory.idle_queue import IdleQueue, idle_queue
@@ -149,9 +149,8 @@ def run_probe(
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise UsageError(f"run_probe: {what}={quoted(given)}; give a tuple of {kind}")
     sizes = tuple(whole(size, "run_probe: a size", least=1) for size in sizes)
-    unknown = next((case for case in cases if case not in CASES), None)
-    if unknown is not None:
-        raise UnknownNameError(f"unknown probe case {quoted(unknown)}; {did_you_mean(unknown, CASES)}")
+    for case in cases:
+        require_listed("probe case", case, CASES)
     return tuple(row for case in cases for row in _Probe(topology, overrides).rows(case, sizes))
 
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from kernbench.ccl.wiring import QueuePair, declared_joins
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import UsageError
 from kernbench.given import whole
 from kernbench.lang.callback import Callback
-from kernbench.registry import Registry, did_you_mean
+from kernbench.registry import Registry, require_listed
 from kernbench.theory.group import COLLECTIVES, Collective, Group
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.problem import Problem
@@ -150,10 +150,7 @@ class Algorithm:
         return self.closed_form(problem, model)
 
     def __post_init__(self) -> None:
-        if self.collective not in COLLECTIVES:
-            raise UnknownNameError(
-                f"unknown collective {quoted(self.collective)}; {did_you_mean(self.collective, COLLECTIVES)}"
-            )
+        require_listed("collective", self.collective, COLLECTIVES)
         for name, (wanted, read) in _CALLBACKS.items():
             given = getattr(self, name)
             function = given.function if isinstance(given, Callback) else given

@@ -19,7 +19,7 @@ from kernbench.cli.options import (
     TopologyName,
     completed_from,
     load_plugins,
-    whole_number,
+    number,
 )
 
 WRONG = 1
@@ -66,23 +66,13 @@ def command(
     step: Annotated[
         str | None, typer.Option("-i", "--stepbytes", metavar="SIZE", help="The same as a difference.")
     ] = None,
-    iters: Annotated[
-        int,
-        typer.Option(
-            "-n", "--iters", metavar="N", parser=whole_number, help="Timed runs; the last is the row."
-        ),
-    ] = 1,
-    warmup: Annotated[
-        int,
-        typer.Option("-w", "--warmup_iters", metavar="N", parser=whole_number, help="Runs before them."),
-    ] = 1,
+    iters: Annotated[int, number("-n", "--iters", help="Timed runs; the last is the row.")] = 1,
+    warmup: Annotated[int, number("-w", "--warmup_iters", help="Runs before them.")] = 1,
     check: Annotated[
         int | None,
-        typer.Option(
+        number(
             "-c",
             "--check",
-            metavar="N",
-            parser=whole_number,
             help="Runs whose results are checked, the last timed one first, each with other values; 1, or 0 of timing.",
         ),
     ] = None,
@@ -96,10 +86,7 @@ def command(
             help="float, half, bfloat16, double, or int8 to int64 and uint8 to uint64.",
         ),
     ] = "float",
-    root: Annotated[
-        int,
-        typer.Option("-r", "--root", metavar="RANK", parser=whole_number, help="Of broadcast and reduce."),
-    ] = 0,
+    root: Annotated[int, number("-r", "--root", metavar="RANK", help="Of broadcast and reduce.")] = 0,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -109,13 +96,7 @@ def command(
         ),
     ] = None,
     ranks: Annotated[
-        int | None,
-        typer.Option(
-            "--ranks",
-            metavar="N",
-            parser=whole_number,
-            help="The first N PEs; those of one cube, if left out.",
-        ),
+        int | None, number("--ranks", help="The first N PEs; those of one cube, if left out.")
     ] = None,
     buffer: Annotated[
         str | None,

@@ -12,6 +12,7 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, load_plugins
 from kernbench.errors import KernBenchError, UsageError
+from kernbench.records import Hidden, as_json, derive
 
 if TYPE_CHECKING:
     from kernbench.config.load import Document
@@ -30,15 +31,19 @@ Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is known of one file; ``error`` is empty if it is right."""
+    """What is known of one file; ``error`` is None if it is right."""
 
     file: str
     document: str
-    error: str = ""
+    ok: bool = field(init=False, default=True)
+    error: str | None = None
     config_sha256: str | None = None
     meaning: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    resolved: str = ""
+    resolved: Hidden[str] = ""
+
+    def __post_init__(self) -> None:
+        derive(self, ok=self.error is None)
 
 
 def command(
@@ -80,7 +85,7 @@ def command(
         output = Output()
         for finding in findings:
             _print(output, finding)
-    if any(finding.error for finding in findings):
+    if not all(finding.ok for finding in findings):
         raise typer.Exit(KernBenchError.exit_code)
 
 
@@ -189,22 +194,13 @@ def _print_schema(document: str) -> None:
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "file": finding.file,
-        "document": finding.document,
-        "ok": not finding.error,
-        "error": finding.error or None,
-        "config_sha256": finding.config_sha256,
-        "meaning": dict(finding.meaning),
-        "warnings": list(finding.warnings),
-        **({"resolved": finding.resolved} if finding.resolved else {}),
-    }
+    return as_json(finding) | ({"resolved": finding.resolved} if finding.resolved else {})
 
 
 def _print(output: Output, finding: Finding) -> None:
     from kernbench.reports.output import BAD, GOOD, WARN
 
-    if finding.error:
+    if finding.error is not None:
         output.line(f"{finding.file}: WRONG", BAD)
         output.line(f"  {finding.error}")
         return

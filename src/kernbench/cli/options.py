@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,6 +65,11 @@ def whole_number(text: str, option: str | None = None) -> int:
             f"{quoted(str(text))} is not a whole number, 0 or more{most}", param_hint=option and f"'{option}'"
         )
     return int(text)
+
+
+def number(*names: str, help: str, metavar: str = "N") -> Any:
+    """The option of these ``names`` whose value is a whole number."""
+    return typer.Option(*names, metavar=metavar, parser=whole_number, help=help)
 
 
 def completed_from(module: str, names: str) -> Callable[[str], list[str]]:

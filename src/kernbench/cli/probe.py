@@ -11,12 +11,12 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, MaxCpu, MaxTime, Overrides, TopologyName, completed_from
 from kernbench.cli.probe_queue import parse_depths, parse_pes, print_rows, queue_as_json
-from kernbench.errors import UnknownNameError, UsageError
+from kernbench.errors import UsageError
 from kernbench.records import as_json
-from kernbench.registry import did_you_mean
+from kernbench.registry import require_listed
 from kernbench.reports.files import together
 from kernbench.units import format_bytes, format_ps, parse_bytes
-from kernbench.wording import quoted, shortened
+from kernbench.wording import shortened
 
 if TYPE_CHECKING:
     from kernbench.bench.probe import ProbeRow
@@ -118,8 +118,8 @@ def _of_transfers(case: str | None, sizes: tuple[int, ...] | None) -> Callable[.
     """The probe of one case, or of all, that a machine is given to."""
     from kernbench.bench.probe import CASES, SIZES, run_probe
 
-    if case is not None and case not in CASES:
-        raise UnknownNameError(f"unknown case {quoted(case)}; {did_you_mean(case, (*CASES, QUEUE))}")
+    if case is not None:
+        require_listed("case", case, (*CASES, QUEUE))
     return partial(run_probe, (case,) if case else CASES, sizes or SIZES)
 
 
@@ -127,13 +127,14 @@ def _of_queue(
     sizes: tuple[int, ...] | None, depths: str | None, pes: str | None, plot: str | None
 ) -> Callable[..., Any]:
     """The sweep of a queue that a machine is given to."""
-    from kernbench.bench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
     from kernbench.cli.plot import require_drawable
 
     require_drawable(plot)
-    chosen_depths = DEPTHS if depths is None else parse_depths(depths)
+    chosen_depths = None if depths is None else parse_depths(depths)
     chosen_pes = (0, 1) if pes is None else parse_pes(pes)
-    return partial(run_queue_probe, sizes or QUEUE_SIZES, chosen_depths, pes=chosen_pes)
+    from kernbench.bench.probe import DEPTHS, QUEUE_SIZES, run_queue_probe
+
+    return partial(run_queue_probe, sizes or QUEUE_SIZES, chosen_depths or DEPTHS, pes=chosen_pes)
 
 
 def _write(json: str | None, topology: str, overrides: list[str] | None, rows: list[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from kernbench.cli.options import (
     Uninitialised,
     assignments,
     completed_from,
-    whole_number,
+    number,
 )
 from kernbench.errors import UsageError
 from kernbench.reports.files import together
@@ -68,17 +68,9 @@ def command(
     ] = "timed",
     iters: Annotated[
         int,
-        typer.Option(
-            "--iters",
-            metavar="N",
-            parser=whole_number,
-            help="Run what it measures N times, or else all of it; the last one is reported.",
-        ),
+        number("--iters", help="Run what it measures N times, or else all of it; the last one is reported."),
     ] = 1,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", parser=whole_number, help="Seed of the bench's random tensors."),
-    ] = 0,
+    seed: Annotated[int, number("--seed", help="Seed of the bench's random tensors.")] = 0,
     races: Races = "warn",
     uninitialised: Uninitialised = "warn",
     plugin: Plugins = None,

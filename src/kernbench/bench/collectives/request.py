@@ -8,10 +8,9 @@ from typing import Any
 from kernbench import dtypes
 from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
 from kernbench.dtypes import DType
-from kernbench.errors import UnknownNameError, UsageError
-from kernbench.registry import did_you_mean
+from kernbench.errors import UsageError
+from kernbench.registry import require_listed
 from kernbench.theory.group import COLLECTIVES, Collective
-from kernbench.wording import quoted
 
 ROOTED: frozenset[Collective] = frozenset(("broadcast", "reduce"))
 TYPES: dict[str, DType] = {
@@ -58,8 +57,7 @@ def require_known(request: Request) -> None:
         ("type", request.dtype, TYPES),
         ("op", request.op, OPS),
     ):
-        if name not in known:
-            raise UnknownNameError(f"unknown {what} {quoted(name)}; {did_you_mean(name, known)}")
+        require_listed(what, name, known)
     if not algorithms_of(request.collective):
         have = sorted({ALGORITHMS[name].collective for name in ALGORITHMS})
         raise UsageError(

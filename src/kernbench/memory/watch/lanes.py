@@ -63,8 +63,10 @@ class Lanes(NamedTuple):
         return numbers
 
 
-def lanes_of(access: Access, va: int) -> Lanes:
-    """The lanes of ``access`` in the tensor at ``va``, which holds all of it."""
+def lanes_of(access: Access | Lanes, va: int) -> Lanes:
+    """The lanes of ``access``, if they are not known, in the tensor at ``va``, which holds all of it."""
+    if isinstance(access, Lanes):
+        return access
     if access.addresses is not None:
         return Lanes(0, access.itemsize, (), access.addresses - va)
     start, run_bytes, outer, _ = upward(access)[0].runs()

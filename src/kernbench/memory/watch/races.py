@@ -134,7 +134,7 @@ class Accesses:
             self._rows = CellRows(self._size_bytes, self._cell_bytes, 3, np.int32)
         for where, epoch, line, time_ps, is_store, changed in noted:
             act = self._numbered(Act(epoch.thread, epoch.n_sends, line, is_store, time_ps))
-            lanes = where if isinstance(where, Lanes) else lanes_of(where, self._va)
+            lanes = lanes_of(where, self._va)
             (writer, at), (readers, _), (before, _) = self._rows.at(lanes)
             one = _Looked(lanes, epoch, act)
             if not is_store:

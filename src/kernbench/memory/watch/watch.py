@@ -125,7 +125,7 @@ class Watch:
         for shards, where, at in _touched(table, access):
             written = self._written.get(shards)
             if written is not None and not written.is_whole:
-                written.add(_lanes(where, shards))
+                written.add(lanes_of(where, shards.va))
             if differ is not None:
                 mine = differ[at]
                 n_changed = np.count_nonzero(mine)
@@ -261,7 +261,7 @@ class Watch:
     def _require_written(
         self, written: Written, shards: ShardMap, where: Access | Lanes, line: SourceLine, pe: str
     ) -> None:
-        cells, cell_bytes = written.missing(_lanes(where, shards))
+        cells, cell_bytes = written.missing(lanes_of(where, shards.va))
         if not len(cells):
             return
         key = (shards.name, shards.shape, line)
@@ -316,10 +316,6 @@ def _touched(table: PageTable, access: Access) -> Sequence[_Touched]:
         here, left = left[is_here], left[~is_here]
         found.append((shards, Lanes(0, access.itemsize, (), starts[here] - shards.va), here))
     return found
-
-
-def _lanes(where: Access | Lanes, shards: ShardMap) -> Lanes:
-    return where if isinstance(where, Lanes) else lanes_of(where, shards.va)
 
 
 def _elements_differ(old: Bytes, new: Bytes, itemsize: int) -> npt.NDArray[np.bool_]:
