@@ -17,6 +17,8 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.config.load import load_config
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
+from kernbench.machine.ideal_machine import IdealProgram
+from kernbench.machine.recorder import RecordedProgram
 from kernbench.simulation import Simulation, simulate
 from kernbench.theory.group import Group
 from kernbench.theory.ideal import IdealModel
@@ -92,6 +94,10 @@ def hardware(p: int):
     """``p`` PEs with room for any rings: their configuration and graph."""
     config = load_config("tiny", [*cube_of(p), "pe.tcm.size=1 MiB"])
     return config, build_graph(config.topology)
+
+
+class IdealAndRecorded(RecordedProgram, IdealProgram):
+    """A program of the ideal machine that is recorded too, which spends no time on it."""
 
 
 def schedule_of(name: str, problem: Problem) -> Schedule:

@@ -16,8 +16,7 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
-from kernbench.machine.ideal_machine import IdealProgram
-from kernbench.machine.recorder import Notes, RecordedProgram
+from kernbench.machine.recorder import Notes
 from kernbench.simulation import simulate
 from kernbench.theory.bounds import ideal_network, lower_bound
 from kernbench.theory.ideal import IdealModel, Way
@@ -26,6 +25,7 @@ from kernbench.theory.traffic import busiest
 from kernbench.torch.context import Context
 from tests.ccl.collective_kit import (
     DTYPES,
+    IdealAndRecorded,
     cube_of,
     n_in,
     n_out,
@@ -291,10 +291,6 @@ def test_twice_as_slow_takes_twice_as_long_and_slower_is_never_faster(case):
     assert took(schedule, doubled) == 2 * time
     for field in ("alpha", "beta", "gamma"):
         assert took(schedule, model._replace(**{field: getattr(model, field) + 1})) >= time
-
-
-class IdealAndRecorded(RecordedProgram, IdealProgram):
-    """A program of the ideal machine that is recorded too, which spends no time on it."""
 
 
 def ran(name, p, n_elem, model, *, slots, slot_bytes, **how):

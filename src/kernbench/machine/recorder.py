@@ -53,6 +53,7 @@ class RecordedProgram(ImmediateProgram):
         needs = [x.version for x in command.operands if x.version >= 0]
         needs += command.depends
         spans = [x.access.bounds() for x in command.operands if x.access is not None]
+        # A constant is there without any work: PE_MATH's "full" is how a program writes it down.
         is_math = isinstance(command, GemmCmd) or (isinstance(command, MathCmd) and command.op != "full")
         if isinstance(command, IpcqSendCmd):
             assert result is not None
@@ -63,7 +64,7 @@ class RecordedProgram(ImmediateProgram):
                 needs.append(next(self.fresh))
                 yield Load(needs[-1], span)
             assert isinstance(command, (GemmCmd, MathCmd))
-            made = command.target or result
+            made = command.target or result  # of a composite, the result is only its completion, of no size
             assert result is not None
             assert made is not None
             yield Math(result.version, tuple(needs), made.size_bytes)

@@ -136,7 +136,7 @@ class Rank:
         self.values: dict[Value, Made] = {}
         self.coming: set[Value] = set()  # received, and not sent yet
         self.clock = self.engine_free = self.port_free = self.accessed = self.end = self.n_steps = 0
-        self.known = Made()  # by all that has arrived
+        self.known = 0  # messages, one after the other, of which the program has waited for the last
         self.link_free: defaultdict[Link, int] = defaultdict(int)
 
     @property
@@ -155,7 +155,7 @@ class Rank:
         """Take a step that concerns no other rank."""
         made = self.ready(step.needs, self.memory[step.span] if isinstance(step, Load) else ())
         if isinstance(step, Wait):
-            self.clock = made.when
+            self.clock, self.known = made.when, max(self.known, made.depth)
             return
         if isinstance(step, Math):
             begin = max(made.when, self.engine_free)
@@ -172,9 +172,10 @@ class Rank:
     def send(self, step: Send) -> Made:
         """Let a message leave; gives its arrival. One that is empty says what is known here."""
         link, (alpha, beta) = (self.number, step.to, step.way), self.costs.way(self.number, step.to)
-        what = self.ready(step.needs, () if step.size_bytes else (Made(0, self.known.depth),))
+        what = self.ready(step.needs, () if step.size_bytes else (Made(0, self.known),))
+        # What was loaded or stored before is done, or the receiver might overtake it; math in TCM concerns nobody.
         begin = max(what.when, self.accessed)
-        if self.costs.is_crossbar:
+        if self.costs.is_crossbar:  # the port is free for others while a slower way is still busy
             begin = max(begin, self.port_free)
             self.port_free = begin + self.costs.port_beta * step.size_bytes
         left = self.link_free[link] = max(begin, self.link_free[link]) + beta * step.size_bytes
@@ -187,7 +188,6 @@ class Rank:
         """Have a message that was waited for."""
         self.values[value] = made
         self.coming.discard(value)
-        self.known = Made(0, max(self.known.depth, made.depth))
         self.end = max(self.end, made.when)
 
 
@@ -205,6 +205,7 @@ def evaluate(schedule: Schedule, model: IdealModel) -> Finish:
     asked: defaultdict[Link, deque[Value]] = defaultdict(deque)
     traffic: Counter[Link] = Counter()
 
+    # A receive may be asked for long before the send, and be waited for after others: neither side blocks the other.
     def match(link: Link) -> None:
         while sent[link] and asked[link]:
             ranks[link[1]].arrive(asked[link].popleft(), sent[link].popleft())
