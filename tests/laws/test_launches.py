@@ -176,7 +176,7 @@ def test_memory_is_flat_without_the_log(monkeypatch):
     for _ in range(10):
         double[(1,)](x, N=N)
         simulation.device.complete_launches()
-    assert (len(simulation.machine.spans), len(simulation.machine.under_way)) == (0, 0)
+    assert (len(simulation.machine.spans), len(simulation.machine.launches)) == (0, 0)
 
 
 # -- the trace ----------------------------------------------------------------------------------------------------

@@ -70,8 +70,8 @@ class RunResult(Measured, _Ran):
     measures: tuple[Measure, ...] = ()
     apart: Measured | None = None
     config_sha256: str
-    cpu_s: float
-    peak_mb: float
+    cpu_s: float = field(compare=False)  # of this computer: equal runs differ in it
+    peak_mb: float = field(compare=False)
     oplog_sha256: str
     added_ops: dict[str, int] = field(default_factory=dict)
     machine: Hidden[str]
