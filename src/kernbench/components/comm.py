@@ -37,7 +37,7 @@ class CommChannel(Channel):
         self.room_bytes = window_bytes
         self.is_refusing = False
         self._sending: deque[Transfer] = deque()
-        self._landing: dict[QueueEnd, deque[IpcqDmaToken]] = {}
+        self._landing: dict[QueueEnd, dict[IpcqDmaToken, int]] = {}  # bytes that are not in memory yet
 
     @property
     def most_bytes(self) -> int:
@@ -123,9 +123,7 @@ class CommChannel(Channel):
             self.is_refusing = True
             return False
         # Writes to different channels of a memory may overtake each other; slots must not (see _arrive_in_order).
-        landing = self._landing.setdefault(parcel.to, deque())
-        if not landing or landing[-1] is not parcel:
-            landing.append(parcel)
+        self._landing.setdefault(parcel.to, {}).setdefault(parcel, parcel.size_bytes)
         offset = parcel.size_bytes - parcel.left_bytes
         parcel.left_bytes -= size_bytes
         self.room_bytes -= size_bytes
@@ -148,7 +146,7 @@ class CommChannel(Channel):
         while True:
             ack: Chunk = yield self.acknowledged.get()
             parcel, size_bytes = ack.body.tag, ack.body.size_bytes
-            parcel.unwritten_bytes -= size_bytes
+            self._landing[parcel.to][parcel] -= size_bytes
             self.room_bytes += size_bytes
             if self.is_refusing:
                 self.is_refusing = False
@@ -157,9 +155,13 @@ class CommChannel(Channel):
 
     def _arrive_in_order(self, end: QueueEnd) -> None:
         """The slots of a ring in memory are here in their order: one that is empty behind those that are written."""
-        landing = self._landing[end]
-        while landing and not landing[0].unwritten_bytes:
-            self.arrive(landing.popleft(), self.engine.now_ps)
+        # Room that was made may have let an empty slot in, with which all of them arrived.
+        landing = self._landing.setdefault(end, {})
+        for parcel in list(landing):
+            if landing[parcel]:
+                break
+            del landing[parcel]
+            self.arrive(parcel, self.engine.now_ps)
         if not landing:
             del self._landing[end]
 

@@ -7,11 +7,7 @@ from typing import NamedTuple
 
 from kernbench.engine.api import Signal
 from kernbench.messages.access import Access
-from kernbench.messages.commands import (
-    Command,
-    IpcqRecvCmd,
-    IpcqSendCmd,
-)
+from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.oplog import NO_CAUSE, OpCode
 from kernbench.messages.tokens import PipelineContext, PipelinePlan
 

@@ -24,9 +24,7 @@ def translations(assembly: Assembly) -> Translations:
     """Pages that all PE_MMUs of a machine looked up so far."""
     mmus = [unit for unit in assembly.components.values() if isinstance(unit, PeMmu)]
     return Translations(
-        sum(mmu.n_hits for mmu in mmus),
-        sum(mmu.n_misses for mmu in mmus),
-        sum(mmu.n_walks for mmu in mmus),
+        sum(mmu.n_hits for mmu in mmus), sum(mmu.n_misses for mmu in mmus), sum(mmu.n_walks for mmu in mmus)
     )
 
 

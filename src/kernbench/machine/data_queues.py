@@ -70,14 +70,7 @@ class DataQueues:
         """Empty everything, after a launch that failed."""
         self.into = {to: Direction(to.peer) for to in self.into}
         self.executor.values.mail.clear()
-        for table in (
-            self.unfinished,
-            self._seqs,
-            self._ended,
-            self._held,
-            self._readers,
-            self._dead,
-        ):
+        for table in (self.unfinished, self._seqs, self._ended, self._held, self._readers, self._dead):
             table.clear()
 
     def remove(self, wiring: Wiring) -> None:

@@ -18,14 +18,7 @@ from kernbench.machine.data_queues import DataQueues, SlotTransfer
 from kernbench.machine.launch import Launch
 from kernbench.memory.replay import ImmediateExecutor
 from kernbench.memory.watch import Watch
-from kernbench.messages.commands import (
-    Command,
-    DmaReadCmd,
-    GemmCmd,
-    IpcqRecvCmd,
-    IpcqSendCmd,
-    MathCmd,
-)
+from kernbench.messages.commands import Command, DmaReadCmd, GemmCmd, IpcqRecvCmd, IpcqSendCmd, MathCmd
 from kernbench.messages.ipcq import QueueEnd
 from kernbench.theory.ideal import IdealModel
 from kernbench.topology.graph import TopologyGraph

@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kernbench.analysis.bounds import Bound, gemm_bound, gemm_peak, levels_used
-from kernbench.analysis.breakdown import (
-    KernelSpan,
-    Table,
-    device_breakdown,
-    kernel_breakdown,
-    kernel_spans,
-)
+from kernbench.analysis.breakdown import KernelSpan, Table, device_breakdown, kernel_breakdown, kernel_spans
 from kernbench.analysis.causes import total
 from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan
 from kernbench.analysis.measured import NOTHING_MEASURED, Measured, MeasuredLaunch

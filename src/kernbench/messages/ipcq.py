@@ -132,22 +132,11 @@ class Metadata(NamedTuple):
 class IpcqDmaToken:
     """One slot on its way: part ``part`` of a message, into slot ``number`` of the ring at ``to``.
 
-    ``left_bytes`` of ``size_bytes`` have not arrived, and ``unwritten_bytes`` are not in a ring in memory yet;
-    ``landed_ps`` is when all that has is in the ring. ``record``
+    ``left_bytes`` of ``size_bytes`` have not arrived; ``landed_ps`` is when all that has is in the ring. ``record``
     is that of its sending in the op log; while that is not written, of its getting the slot.
     """
 
-    __slots__ = (
-        "landed_ps",
-        "left_bytes",
-        "metadata",
-        "number",
-        "part",
-        "record",
-        "size_bytes",
-        "to",
-        "unwritten_bytes",
-    )
+    __slots__ = ("landed_ps", "left_bytes", "metadata", "number", "part", "record", "size_bytes", "to")
 
     def __init__(self, *, to: QueueEnd, number: int, part: int, size_bytes: int, metadata: Metadata) -> None:
         self.to = to
@@ -155,7 +144,6 @@ class IpcqDmaToken:
         self.part = part
         self.size_bytes = size_bytes
         self.left_bytes = size_bytes
-        self.unwritten_bytes = size_bytes
         self.metadata = metadata
         self.landed_ps = 0
         self.record = NO_CAUSE

@@ -13,13 +13,7 @@ from kernbench.engine.api import ProcessBody, Queue, Timed
 from kernbench.kinds import Kind
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
-from kernbench.messages.fabric import (
-    Chunk,
-    MmuMapMsg,
-    MmuUnmapMsg,
-    PagePieces,
-    Piece,
-)
+from kernbench.messages.fabric import Chunk, MmuMapMsg, MmuUnmapMsg, PagePieces, Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.source_line import SourceLine
 from kernbench.units import format_bytes

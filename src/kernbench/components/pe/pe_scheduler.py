@@ -33,12 +33,7 @@ from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, TileToken
 from kernbench.units import format_bytes
 
-LANES: dict[type[Command], str] = {
-    DmaReadCmd: "load",
-    DmaWriteCmd: "store",
-    GemmCmd: "gemm",
-    MathCmd: "math",
-}
+LANES: dict[type[Command], str] = {DmaReadCmd: "load", DmaWriteCmd: "store", GemmCmd: "gemm", MathCmd: "math"}
 """In which lane a command waits for its turn; sends and receives have one for each queue."""
 
 

@@ -66,16 +66,7 @@ class Chunk:
 class Link:
     """A directed wire. Its free time counts in units of ``1 / scale`` ps, in which its rate is whole."""
 
-    __slots__ = (
-        "edge",
-        "free",
-        "latency_ps",
-        "per_byte",
-        "queues",
-        "scale",
-        "size_bytes",
-        "slowness",
-    )
+    __slots__ = ("edge", "free", "latency_ps", "per_byte", "queues", "scale", "size_bytes", "slowness")
 
     def __init__(self, edge: Edge, latency_ps: int) -> None:
         if edge.rate is None:
