@@ -36,6 +36,7 @@ from kernbench.machine.window import NO_TIME, NoTime, Window, measured_launches
 from kernbench.memory.watch import watch_of
 from kernbench.messages.oplog import added_ops
 from kernbench.registry import did_you_mean, mistake_in, registering_from, require_listed
+from kernbench.reports import pages  # noqa: F401 (its import enters what print of a result shows)
 from kernbench.reports.tables import machine as machine_in_words
 from kernbench.reports.trace import HostSlice, launch_slice, write_trace
 from kernbench.runs.result import Check, RunResult, peak_mb

@@ -6,21 +6,10 @@ from typing import Annotated
 
 import typer
 
+from kernbench.cli import options
 from kernbench.cli.ccl_asked import Asked
 from kernbench.cli.ccl_sizes import FACTOR, LEAST, MOST
 from kernbench.cli.files import STDOUT, require_writable
-from kernbench.cli.options import (
-    Debug,
-    JsonTarget,
-    MaxCpu,
-    MaxTime,
-    Overrides,
-    Plugins,
-    TopologyName,
-    completed_from,
-    load_plugins,
-    number,
-)
 
 WRONG = 1
 EXAMPLES = """\b
@@ -39,7 +28,7 @@ def command(
         typer.Argument(
             metavar="COLLECTIVE",
             help="As in all_reduce; a wrong name lists them all. All, if left out with --tune.",
-            autocompletion=completed_from("kernbench.bench.collectives.request", "COLLECTIVES"),
+            autocompletion=options.completed_from("kernbench.bench.collectives.request", "COLLECTIVES"),
         ),
     ] = None,
     least: Annotated[
@@ -66,11 +55,11 @@ def command(
     step: Annotated[
         str | None, typer.Option("-i", "--stepbytes", metavar="SIZE", help="The same as a difference.")
     ] = None,
-    iters: Annotated[int, number("-n", "--iters", help="Timed runs; the last is the row.")] = 1,
-    warmup: Annotated[int, number("-w", "--warmup_iters", help="Runs before them.")] = 1,
+    iters: Annotated[int, options.number("-n", "--iters", help="Timed runs; the last is the row.")] = 1,
+    warmup: Annotated[int, options.number("-w", "--warmup_iters", help="Runs before them.")] = 1,
     check: Annotated[
         int | None,
-        number(
+        options.number(
             "-c",
             "--check",
             help="Runs whose results are checked, the last timed one first, each with other values; 1, or 0 of timing.",
@@ -86,7 +75,7 @@ def command(
             help="float, half, bfloat16, double, or int8 to int64 and uint8 to uint64.",
         ),
     ] = "float",
-    root: Annotated[int, number("-r", "--root", metavar="RANK", help="Of broadcast and reduce.")] = 0,
+    root: Annotated[int, options.number("-r", "--root", metavar="RANK", help="Of broadcast and reduce.")] = 0,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -96,7 +85,7 @@ def command(
         ),
     ] = None,
     ranks: Annotated[
-        int | None, number("--ranks", help="The first N PEs; those of one cube, if left out.")
+        int | None, options.number("--ranks", help="The first N PEs; those of one cube, if left out.")
     ] = None,
     buffer: Annotated[
         str | None,
@@ -113,9 +102,9 @@ def command(
     mode: Annotated[
         str, typer.Option("--mode", metavar="timed|timing", help="Time and values, or time only.")
     ] = "timed",
-    topology: TopologyName = "default",
-    overrides: Overrides = None,
-    plugin: Plugins = None,
+    topology: options.TopologyName = "default",
+    overrides: options.Overrides = None,
+    plugin: options.Plugins = None,
     tune: Annotated[
         bool,
         typer.Option(
@@ -136,10 +125,10 @@ def command(
             help="Draw busbw against size, of every algorithm that can serve or of --algo.",
         ),
     ] = None,
-    json: JsonTarget = None,
-    max_time: MaxTime = None,
-    max_cpu: MaxCpu = None,
-    debug: Debug = False,
+    json: options.JsonTarget = None,
+    max_time: options.MaxTime = None,
+    max_cpu: options.MaxCpu = None,
+    debug: options.Debug = False,
 ) -> None:
     """Time a collective size by size, check it, and compare it with theory.
 
@@ -152,7 +141,7 @@ def command(
         require_drawable(plot)
     asked = Asked(**context.params).settled()  # its fields are named as the parameters
     sizes = asked.sizes()
-    load_plugins(plugin or ())
+    options.load_plugins(plugin or ())
     if tune:
         from kernbench.cli.ccl_tune import write_tables
 

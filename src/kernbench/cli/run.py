@@ -9,21 +9,8 @@ from typing import Annotated
 
 import typer
 
+from kernbench.cli import options
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import (
-    Debug,
-    JsonTarget,
-    MaxCpu,
-    MaxTime,
-    Overrides,
-    Plugins,
-    Races,
-    TopologyName,
-    Uninitialised,
-    assignments,
-    completed_from,
-    number,
-)
 from kernbench.errors import UsageError
 from kernbench.reports.files import together
 
@@ -45,7 +32,7 @@ def command(
         typer.Argument(
             metavar="BENCH",
             help="A bench's name, or a Python file with one.",
-            autocompletion=completed_from("kernbench.bench", "load_benches"),
+            autocompletion=options.completed_from("kernbench.bench", "load_benches"),
         ),
     ],
     param: Annotated[
@@ -56,8 +43,8 @@ def command(
             help="Set a parameter of the bench; the others have defaults or follow from the machine; may be repeated.",
         ),
     ] = None,
-    topology: TopologyName = "default",
-    overrides: Overrides = None,
+    topology: options.TopologyName = "default",
+    overrides: options.Overrides = None,
     mode: Annotated[
         str,
         typer.Option(
@@ -68,20 +55,22 @@ def command(
     ] = "timed",
     iters: Annotated[
         int,
-        number("--iters", help="Run what it measures N times, or else all of it; the last one is reported."),
+        options.number(
+            "--iters", help="Run what it measures N times, or else all of it; the last one is reported."
+        ),
     ] = 1,
-    seed: Annotated[int, number("--seed", help="Seed of the bench's random tensors.")] = 0,
-    races: Races = "warn",
-    uninitialised: Uninitialised = "warn",
-    plugin: Plugins = None,
-    json: JsonTarget = None,
+    seed: Annotated[int, options.number("--seed", help="Seed of the bench's random tensors.")] = 0,
+    races: options.Races = "warn",
+    uninitialised: options.Uninitialised = "warn",
+    plugin: options.Plugins = None,
+    json: options.JsonTarget = None,
     trace: Annotated[
         str | None,
         typer.Option("--trace", metavar="FILE", help="Write a trace that opens in ui.perfetto.dev."),
     ] = None,
-    max_time: MaxTime = None,
-    max_cpu: MaxCpu = None,
-    debug: Debug = False,
+    max_time: options.MaxTime = None,
+    max_cpu: options.MaxCpu = None,
+    debug: options.Debug = False,
 ) -> None:
     """Run a bench: is its result right, how long does it take, and why.
 
@@ -93,7 +82,7 @@ def command(
         raise UsageError(
             "--max-time: mode 'data' has no simulated time; limit its CPU time with --max-cpu, or use mode 'timed'"
         )
-    params = assignments(param or ())
+    params = options.assignments(param or ())
     from kernbench.bench import run
     from kernbench.cli.console import sign_of_life
     from kernbench.reports.output import Output

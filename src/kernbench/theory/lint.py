@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from math import ceil
 
 from kernbench.config.machine import HbmSpec
@@ -68,7 +67,7 @@ def _ports_faster_than_their_feeders(graph: TopologyGraph) -> Told:
             cure = "sip.io_die.noc.link_bw" if is_io else "cube.noc.link_bw"
             yield (
                 port.name,
-                f"carries {_gbps(crossing)} but the {what} only {_gbps(fed)}; raise {cure} or lower sip.ucie.bw",
+                f"carries {Rate.of(crossing)} but the {what} only {Rate.of(fed)}; raise {cure} or lower sip.ucie.bw",
             )
 
 
@@ -81,10 +80,10 @@ def _memories_faster_than_their_links(graph: TopologyGraph) -> Told:
             is_hbm = isinstance(node.spec, HbmSpec)
             what = f"channel {node.spec.channel_rate}" if is_hbm else f"bank {node.spec.bank_rate}"
             if is_hbm and rate != node.spec.channel_rate.fraction:
-                what += f", of which the model sustains {_gbps(rate)}"
+                what += f", of which the model sustains {Rate.of(rate)}"
             yield (
                 node.name,
-                f"{what}, its router link {_gbps(linked)}: raise {_rate_key(graph, link)}, or lower "
+                f"{what}, its router link {Rate.of(linked)}: raise {_rate_key(graph, link)}, or lower "
                 f"{'cube.hbm.pc_bw' if is_hbm else 'cube.sram.bank_bw'}",
             )
 
@@ -207,10 +206,6 @@ def _link_name(graph: TopologyGraph, link: Edge) -> str:
 
 def _least(*rates: Rate) -> Rate:
     return min(rates, key=lambda rate: rate.fraction)
-
-
-def _gbps(rate: Fraction) -> str:
-    return f"{float(rate):g} GB/s"
 
 
 def _several(places: list[str]) -> str:
