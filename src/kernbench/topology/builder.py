@@ -204,7 +204,7 @@ class _Builder:
         pe_spec = self._pe_spec(name)
         site = _Where(pe, router.column, router.row)
         for unit in self.units:
-            place = self.geometry.in_pe((router.x_mm, router.y_mm), unit.name)
+            place = self.geometry.in_pe((router.x_mm, router.y_mm), unit.place or (0.0, 0.0))
             spec = getattr(pe_spec, unit.part) if unit.part else self.spec.cube.noc
             self._add(f"{name}.{unit.name}", unit.name, spec, place, site, number, pe_spec)
         self._join("niu", router, self.nodes[first])

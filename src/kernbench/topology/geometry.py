@@ -33,6 +33,7 @@ class Geometry:
         self.cube_w, self.cube_h = self.width * self.pitch, self.height * self.pitch
         self.sip_w = self.columns * (self.cube_w + self.gap) - self.gap
         self.sip_h = self.io_depth + self.rows * (self.cube_h + self.gap)
+        self._router = place_of("router")
         self.across = self.sip_columns * (self.sip_w + self.sip_gap) - self.sip_gap
 
     def sip_corner(self, sip: int) -> Point:
@@ -55,17 +56,17 @@ class Geometry:
 
     def router(self, cube_corner: Point, column: int, row: int) -> Point:
         """The place of a router of a cube."""
-        x, y = place_of("router")
+        x, y = self._router
         return cube_corner[0] + (column + x) * self.pitch, cube_corner[1] + (row + y) * self.pitch
 
     def beside(self, router: Point, place: Point) -> Point:
         """``place`` in the cell of the router that lies at ``router``."""
-        x, y = place_of("router")
+        x, y = self._router
         dx, dy = place[0] - x, place[1] - y
         return router[0] + dx * self.pitch, router[1] + dy * self.pitch
 
-    def in_pe(self, router: Point, kind: str) -> Point:
-        """The place of a unit of the PE at that router."""
+    def in_pe(self, router: Point, place: Point) -> Point:
+        """``place`` in the PE at that router."""
         left, top, right, bottom = PE_BLOCK
-        x, y = place_of(kind)
+        x, y = place
         return self.beside(router, (left + x * (right - left), top + y * (bottom - top)))
