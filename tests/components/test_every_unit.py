@@ -219,6 +219,25 @@ def test_a_stage_of_another_unit_and_a_port_to_none_are_refused(tmp_path):
     )
 
 
+def test_visits_of_a_class_that_there_is_not_and_of_one_that_is_taken_are_refused(tmp_path):
+    plugged(tmp_path, ('"exp", "rsqrt"', '"exp", "rsqr"'))
+    with pytest.raises(UsageError) as caught:
+        roots(SFU)
+    assert str(caught.value).startswith(
+        "kind pe_sfu: visits=('exp', 'rsqr'): did you mean 'rsqrt'? (known: add, "
+    )
+    plugged(tmp_path)
+    other = (
+        SAMPLE.read_text().replace("sfu", "xpu").replace("SFU", "XPU").replace('"exp", "rsqrt"', '"rsqrt",')
+    )
+    (tmp_path / "pe_xpu.py").write_text(other)
+    load_plugin(tmp_path / "pe_xpu.py")
+    numbers = {"lanes": 4, "latency_cycles": 4}
+    with pytest.raises(UsageError) as caught:
+        roots({**SFU, "pe.xpu": numbers, "components.pe_xpu": "pe_xpu_v1"})
+    assert str(caught.value) == "kinds pe_sfu and pe_xpu both take visits of 'rsqrt'; leave it to one"
+
+
 def test_a_built_in_file_with_a_mistake_takes_nothing_from_others(tmp_path):
     """In a copy of the package with a unit that cannot be described: machines without it are simulated."""
     package = Path(kb.__file__).parent

@@ -35,24 +35,15 @@ _FILL = {
     "compute": "#f7b27a",
 }
 _LINK = {
-    "mesh": "#4c78a8",
-    "port": "#6b7785",
-    "niu": "#b08900",
-    "d2d": "#6f4fb3",
-    "io": "#b5722a",
-    "pcie": "#b0413e",
-    "sip_link": "#2f7f6d",
-    "inside": "#1d2733",
+    "mesh": ("#4c78a8", "router to router"),
+    "port": ("#6b7785", "router to memory, M_CPU or port"),
+    "niu": ("#b08900", "router to PE"),
+    "d2d": ("#6f4fb3", "UCIe"),
+    "io": ("#b5722a", "IO NoC to its units"),
+    "pcie": ("#b0413e", "PCIe, host to each SIP"),
+    "sip_link": ("#2f7f6d", "SIP link, each SIP to the switch"),
 }
-_LINK_NAME = {
-    "mesh": "router to router",
-    "port": "router to memory, M_CPU or port",
-    "niu": "router to PE",
-    "d2d": "UCIe",
-    "io": "IO NoC to its units",
-    "pcie": "PCIe, host to each SIP",
-    "sip_link": "SIP link, each SIP to the switch",
-}
+_INSIDE = "#1d2733"  # a PE
 _SPECIAL = "#d4006a"
 _LEAST_CROSSED_PX = 24  # of a link that a label lies across
 
@@ -145,7 +136,7 @@ def _draw_star(sheet: Sheet, plan: _Sizes, kind: str, centre: str, *, lane: floa
             points.append((hub.x_mm, y))
         _link(sheet, plan, edge, [*points, (port.x_mm, y), (port.x_mm, port.y_mm)], label="none")
         symbol = Rect.around(port.x_mm, port.y_mm, 10 / sheet.px_per_mm, 10 / sheet.px_per_mm)
-        sheet.box(symbol, _LINK[kind], name=f"{port.name}: {gbps(_rate(edge))}")
+        sheet.box(symbol, _LINK[kind][0], name=f"{port.name}: {gbps(_rate(edge))}")
     box = Rect.around(hub.x_mm, hub.y_mm, 92 / sheet.px_per_mm, 26 / sheet.px_per_mm)
     sheet.box(box, _FILL["host"], name=centre)
     sheet.label(box.centre, "host" if centre == "host" else "SIP switch", within=box)
@@ -298,7 +289,7 @@ def _pe(graph: TopologyGraph, number: int) -> Sheet:
                 continue
             ends = _trimmed(boxes[edge.src], boxes[edge.dst])
             name = f"{unit.kind} to {graph.nodes[edge.dst].kind}"
-            sheet.link(ends, _LINK["inside"], heads="both" if is_mutual else "end", name=name)
+            sheet.link(ends, _INSIDE, heads="both" if is_mutual else "end", name=name)
     for unit in units:
         box = boxes[unit.index]
         sheet.box(box, _fill(unit.kind), name=unit.name)
@@ -309,7 +300,7 @@ def _pe(graph: TopologyGraph, number: int) -> Sheet:
             shift = (i - (len(lines) - 1) / 2) * 17
             sheet.label((x, y), text, size_px=size, within=box, shift_px=(0, shift))
     _explain(sheet, control="control", move="moves data", store="holds data", compute="computes")
-    sheet.explain(_LINK["inside"], "hands on commands and tiles", line=True)
+    sheet.explain(_INSIDE, "hands on commands and tiles", line=True)
     return sheet
 
 
@@ -336,13 +327,14 @@ def _link(
     """Draw a link with its rate, if there is room, and explain it; one that was overridden stands out."""
     nodes = plan.graph.nodes
     rate = _rate(edge)
-    colour = _SPECIAL if plan.is_special(edge) else _LINK[edge.kind]
+    usual, what = _LINK[edge.kind]
+    colour = _SPECIAL if plan.is_special(edge) else usual
     name = f"{nodes[edge.src].name} - {nodes[edge.dst].name}: {gbps(rate)}"
     sheet.link(points, colour, width_px=width_px, name=name)
     if plan.is_special(edge):
         sheet.explain(colour, "a link that is overridden", line=True)
     else:
-        sheet.explain(colour, f"{_LINK_NAME[edge.kind]}: {gbps(rate)}", line=True)
+        sheet.explain(colour, f"{what}: {gbps(rate)}", line=True)
     if label != "none":
         (x0, y0), (x1, y1) = points[-2:]
         if label == "across" and hypot(x1 - x0, y1 - y0) * sheet.px_per_mm < _LEAST_CROSSED_PX:

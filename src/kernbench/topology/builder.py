@@ -328,19 +328,19 @@ def _niu(src: Any, dst: Any) -> _Wire:
     return _Wire(niu.spec.niu_ps, rate, dst.spec.buffer_per_vc_bytes)
 
 
-def _port(src: Any, dst: Any) -> _Wire:
-    router = src if src.kind == "router" else dst
-    return _Wire(0, router.spec.link_rate, router.spec.buffer_per_vc_bytes)
+def _inside(crossing: str) -> Callable[[Any, Any], _Wire]:
+    """A link to what belongs to the router or crossbar at one end, the node of the kind ``crossing``."""
+
+    def wire(src: Any, dst: Any) -> _Wire:
+        spec = (src if src.kind == crossing else dst).spec
+        return _Wire(0, spec.link_rate, spec.buffer_per_vc_bytes)
+
+    return wire
 
 
 def _d2d(src: Any, dst: Any) -> _Wire:
     rate = _slowest(src.spec.rate.scaled(src.spec.eff), dst.spec.rate.scaled(dst.spec.eff))
     return _Wire(max(src.spec.latency_ps, dst.spec.latency_ps), rate, dst.spec.buffer_per_vc_bytes)
-
-
-def _io(src: Any, dst: Any) -> _Wire:
-    noc = src if src.kind == "io_noc" else dst
-    return _Wire(0, noc.spec.link_rate, noc.spec.buffer_per_vc_bytes)
 
 
 def _pcie(src: Any, dst: Any) -> _Wire:
@@ -360,9 +360,9 @@ def _sip_link(src: Any, dst: Any) -> _Wire:
 _WIRES: dict[str, Callable[[Node, Node], _Wire]] = {
     "mesh": _mesh,
     "niu": _niu,
-    "port": _port,
+    "port": _inside("router"),
     "d2d": _d2d,
-    "io": _io,
+    "io": _inside("io_noc"),
     "pcie": _pcie,
     "sip_link": _sip_link,
 }

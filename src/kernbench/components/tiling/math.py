@@ -65,13 +65,17 @@ def takers_of(pe: PeSpec) -> Takers:
     """The units of a PE that take visits off PE_MATH; none among the built-in ones.
 
     Raises:
-        UsageError: two take visits of one rate class.
+        UsageError: two take visits of one rate class, or one those of a class that there is not.
     """
     if type(pe) is PeSpec:
         return ()
     takers: dict[str, str] = {}
     for kind in unit_kinds(pe):
         for rate_class in kind.visits:
+            if rate_class not in pe.math.rate:
+                raise UsageError(
+                    f"kind {kind.name}: visits={kind.visits}: {did_you_mean(rate_class, pe.math.rate)}"
+                )
             if takers.setdefault(rate_class, kind.name) != kind.name:
                 raise UsageError(
                     f"kinds {takers[rate_class]} and {kind.name} both take visits of {rate_class!r}; leave it to one"
