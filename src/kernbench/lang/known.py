@@ -7,6 +7,7 @@ anything else is a dense numpy array.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from kernbench.lang.affine import (
     span,
     widen,
 )
-from kernbench.lang.block import Block, describe
+from kernbench.lang.block import Block, active, describe
 from kernbench.lang.source import here
 from kernbench.messages.access import Wrapped
 from kernbench.messages.commands import Operand, Space
@@ -213,6 +214,7 @@ def _operator(
     return apply
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Known(Block):
     """A value known at issue.
 
@@ -223,29 +225,16 @@ class Known(Block):
     was computed from wrapped.
     """
 
-    __slots__ = ("_carried", "array", "base", "dtype", "high", "low", "made", "shape", "strides", "wrapped")
-
-    def __init__(
-        self,
-        dtype: DType,
-        shape: Shape,
-        base: Any,
-        strides: Strides,
-        low: Any,
-        high: Any,
-        array: npt.NDArray[Any] | None = None,
-        wrapped: Wrapped | None = None,
-    ) -> None:
-        self.dtype = dtype
-        self.shape = shape
-        self.base = base
-        self.strides = strides
-        self.low = low
-        self.high = high
-        self.array = array
-        self.wrapped = wrapped
-        self.made: Block | None = None
-        self._carried: Operand | None = None
+    dtype: DType
+    shape: Shape
+    base: Any
+    strides: Strides
+    low: Any
+    high: Any
+    array: npt.NDArray[Any] | None = None
+    wrapped: Wrapped | None = None
+    made: Block | None = field(default=None, init=False)
+    _carried: Operand | None = field(default=None, init=False)
 
     # -- forms --------------------------------------------------------------------------------------------
 
@@ -321,11 +310,11 @@ class Known(Block):
     def __rsub__(self, other: Any) -> Any:
         negated = _applied(_product, self, -1)
         out = None if negated is None else _applied(_sum, negated, other)
-        return super().__rsub__(other) if out is None else out
+        return active().operate("sub", other, self) if out is None else out
 
     def __neg__(self) -> Any:
         out = _applied(_product, self, -1)
-        return super().__neg__() if out is None else out
+        return active().apply("neg", (self,)) if out is None else out
 
     # -- comparisons that stay boxes ----------------------------------------------------------------------
 
@@ -338,7 +327,7 @@ class Known(Block):
         out = _applied(_equal, self, other)
         if out is not None and type(out) is Known:
             return constant(not out.base, int1, out.shape)
-        return super().__ne__(other)
+        return active().operate("ne", self, other)
 
     # -- Python's view of a scalar ------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from dataclasses import dataclass, replace
 from operator import mul, sub
 from typing import Any, NamedTuple
 
@@ -60,6 +60,7 @@ class PointerType:
         return f"pointer<{self.element_ty}>"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Pointer(Block):
     """A block of addresses.
 
@@ -69,29 +70,15 @@ class Pointer(Block):
     wrapped. Never changes.
     """
 
-    __slots__ = ("addresses", "dtype", "high", "low", "shape", "strides", "tensor", "va", "wrapped")
-
-    def __init__(
-        self,
-        dtype: PointerType,
-        tensor: TensorArg | None,
-        shape: Shape,
-        va: int,
-        strides: Strides,
-        low: int,
-        high: int,
-        addresses: npt.NDArray[np.int64] | None = None,
-        wrapped: Wrapped | None = None,
-    ) -> None:
-        self.dtype: PointerType = dtype
-        self.tensor = tensor
-        self.shape = shape
-        self.va = va
-        self.strides = strides
-        self.low = low
-        self.high = high
-        self.addresses = addresses
-        self.wrapped = wrapped
+    dtype: PointerType
+    tensor: TensorArg | None
+    shape: Shape
+    va: int
+    strides: Strides
+    low: int
+    high: int
+    addresses: npt.NDArray[np.int64] | None = None
+    wrapped: Wrapped | None = None
 
     @classmethod
     def of(cls, tensor: TensorArg) -> Pointer:
@@ -178,9 +165,7 @@ class Pointer(Block):
 
     def retyped(self, dtype: PointerType) -> Pointer:
         """Equal addresses that point to another element type."""
-        pointers = copy(self)
-        pointers.dtype = dtype
-        return pointers
+        return replace(self, dtype=dtype)
 
     def spread(self, shape: Shape, strides: Strides) -> Pointer:
         """A block of ``shape`` at this scalar pointer; ``strides`` in bytes."""

@@ -5,6 +5,7 @@ The same object is what a kernel asks for, what PE_DMA times and what Phase 2 mo
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NewType
 
 import numpy as np
@@ -36,6 +37,7 @@ class Wrapped(NamedTuple):
 Runs = tuple[int, int, tuple[tuple[int, int], ...], tuple[int, ...]]
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Access:
     """Element ``(i, j, ...)`` of the active box lies at ``va + sum(i_d * strides[d])``.
 
@@ -46,42 +48,16 @@ class Access:
     Frozen by convention: made once, shared by timing and values. ``wrapped`` is for the message of a fault.
     """
 
-    __slots__ = (
-        "_runs",
-        "addresses",
-        "block_shape",
-        "itemsize",
-        "lanes",
-        "origin",
-        "shape",
-        "strides",
-        "va",
-        "wrapped",
-    )
-
-    def __init__(
-        self,
-        *,
-        va: int,
-        itemsize: int,
-        block_shape: tuple[int, ...],
-        shape: tuple[int, ...],
-        strides: tuple[int, ...],
-        origin: tuple[int, ...],
-        addresses: npt.NDArray[np.int64] | None = None,
-        lanes: npt.NDArray[np.int64] | None = None,
-        wrapped: Wrapped | None = None,
-    ) -> None:
-        self.va = va
-        self.itemsize = itemsize
-        self.block_shape = block_shape
-        self.shape = shape
-        self.strides = strides
-        self.origin = origin
-        self.addresses = addresses
-        self.lanes = lanes
-        self.wrapped = wrapped
-        self._runs: Runs | None = None
+    va: int
+    itemsize: int
+    block_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    origin: tuple[int, ...]
+    addresses: npt.NDArray[np.int64] | None = None
+    lanes: npt.NDArray[np.int64] | None = None
+    wrapped: Wrapped | None = None
+    _runs: Runs | None = field(default=None, init=False)
 
     @property
     def key(self) -> tuple[Any, ...]:

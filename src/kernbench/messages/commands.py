@@ -6,8 +6,9 @@ A command names what it reads and makes by *version id* (which value) and carrie
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
@@ -58,6 +59,7 @@ class Operand:
         self.size_bytes = n_elem * dtype.size_bytes
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Command:
     """Base of all commands. ``name`` is what traces show. When it is issued, it is :meth:`numbered`.
 
@@ -69,41 +71,23 @@ class Command:
     in the order of programs and messages, it is (None: nobody watches; see :mod:`kernbench.memory.watch.order`).
     """
 
-    __slots__ = (
-        "awaits",
-        "depends",
-        "epoch",
-        "inherits",
-        "line",
-        "operands",
-        "program",
-        "releases",
-        "result",
-        "seq",
-        "tcm_bytes",
-    )
-
-    name = "command"
+    name: ClassVar[str] = "command"
+    operands: tuple[Operand, ...] = ()
+    result: Operand | None = None
     target: Operand | None = None
+    depends: tuple[int, ...] = ()
+    awaits: tuple[int, ...] | None = None
+    seq: int = field(init=False)
+    program: int = field(init=False)
+    line: SourceLine = field(init=False)
+    releases: tuple[int, ...] = field(default=(), init=False)
+    inherits: int = field(default=-1, init=False)
+    tcm_bytes: int = field(default=0, init=False)
+    epoch: Any = field(default=None, init=False)
 
-    def __init__(
-        self,
-        *,
-        operands: tuple[Operand, ...] = (),
-        result: Operand | None = None,
-        depends: tuple[int, ...] = (),
-        awaits: tuple[int, ...] | None = None,
-    ) -> None:
-        self.awaits = awaits
-        self.operands = operands
-        self.result = result
-        self.depends = depends
-        self.releases: tuple[int, ...] = ()
-        self.inherits = -1
-        self.tcm_bytes = 0
-        self.epoch: Any = None
-        if result is not None and result.space is Space.TCM:
-            self.tcm_bytes = result.size_bytes
+    def __post_init__(self) -> None:
+        if self.result is not None and self.result.space is Space.TCM:
+            self.tcm_bytes = self.result.size_bytes
 
     def numbered(self, seq: int, program: int, line: SourceLine) -> Self:
         """Note that it is the command ``seq`` of its PE, of a program and a line of its kernel; the command itself."""
@@ -111,6 +95,7 @@ class Command:
         return self
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class DmaReadCmd(Command):
     """Memory to TCM: ``operands[0]`` (HBM) into ``result`` (TCM); inactive lanes become ``fill``.
 
@@ -119,27 +104,20 @@ class DmaReadCmd(Command):
     for what another program stores.
     """
 
-    __slots__ = ("fill", "is_volatile")
     name = "load"
-
-    def __init__(self, *, fill: Any = None, is_volatile: bool = False, **base: Any) -> None:
-        super().__init__(**base)
-        self.fill = fill
-        self.is_volatile = is_volatile
+    fill: Any = None
+    is_volatile: bool = False
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class DmaWriteCmd(Command):
     """TCM to memory: ``operands[0]`` (TCM) to ``target`` (HBM); inactive lanes do not move."""
 
-    __slots__ = ("target",)
     name = "store"
     target: Operand
 
-    def __init__(self, *, target: Operand, **base: Any) -> None:
-        super().__init__(**base)
-        self.target = target
 
-
+@dataclass(slots=True, eq=False, kw_only=True)
 class GemmCmd(Command):
     """``result = a @ b (+ acc)``: operands ``a`` [m, k], ``b`` [k, n] and, if any, ``acc`` [m, n].
 
@@ -147,18 +125,11 @@ class GemmCmd(Command):
     takes the result and ``result`` is a zero-size completion handle.
     """
 
-    __slots__ = ("acc", "k", "m", "n", "target")
     name = "dot"
-
-    def __init__(
-        self, *, m: int, n: int, k: int, acc: Operand | None, target: Operand | None = None, **base: Any
-    ) -> None:
-        super().__init__(**base)
-        self.m = m
-        self.n = n
-        self.k = k
-        self.acc = acc
-        self.target = target
+    m: int
+    n: int
+    k: int
+    acc: Operand | None
 
     @property
     def a(self) -> Operand:
@@ -171,42 +142,28 @@ class GemmCmd(Command):
         return self.operands[1]
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class MathCmd(Command):
     """``result = op(*operands, **attrs)``: ``op`` is a registered op's name.
 
     ``visits`` maps a rate class ("add", "exp", ...) to element visits. ``target`` as for :class:`GemmCmd`.
     """
 
-    __slots__ = ("attrs", "op", "target", "visits")
     name = "math"
-
-    def __init__(
-        self,
-        *,
-        op: str,
-        attrs: dict[str, Any],
-        visits: dict[str, int],
-        target: Operand | None = None,
-        **base: Any,
-    ) -> None:
-        super().__init__(**base)
-        self.op = op
-        self.attrs = attrs
-        self.visits = visits
-        self.target = target
+    op: str
+    attrs: dict[str, Any]
+    visits: dict[str, int]
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class IpcqSendCmd(Command):
     """``operands[0]`` (TCM) into the ring at the far end of ``queue``; ``result`` is a completion of no size."""
 
-    __slots__ = ("queue",)
     name = "send"
-
-    def __init__(self, *, queue: QueueEnd, **base: Any) -> None:
-        super().__init__(**base)
-        self.queue = queue
+    queue: QueueEnd
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class IpcqRecvCmd(Command):
     """The next message of ``queue`` becomes ``result``.
 
@@ -214,14 +171,14 @@ class IpcqRecvCmd(Command):
     ring in memory, or when no ring in TCM could hold it.
     """
 
-    __slots__ = ("is_copied", "queue")
     name = "recv"
+    queue: QueueEnd
+    is_copied: bool = field(init=False)
 
-    def __init__(self, *, queue: QueueEnd, **base: Any) -> None:
-        super().__init__(**base)
-        assert self.result is not None
-        self.queue = queue
-        self.is_copied = queue.ring.kind != "tcm" or self.n_slots > queue.ring.slots
+    def __post_init__(self) -> None:
+        Command.__post_init__(self)
+        ring = self.queue.ring
+        self.is_copied = ring.kind != "tcm" or self.n_slots > ring.slots
         if not self.is_copied:
             self.tcm_bytes = 0
 
@@ -232,14 +189,13 @@ class IpcqRecvCmd(Command):
         return self.queue.ring.n_slots(self.result.size_bytes)
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class WaitCmd(Command):
     """PE_CPU waits until the versions in ``depends`` are complete. Makes no value, uses no unit."""
 
-    __slots__ = ()
     name = "wait"
 
-    def __init__(self, **base: Any) -> None:
-        super().__init__(**base)
+    def __post_init__(self) -> None:
         self.awaits = self.depends
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from kernbench.dtypes import DType
@@ -99,19 +100,15 @@ class Wiring:
         return self.ring_bytes(pe) if self.ring.kind == "tcm" else 0
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class QueuesMsg:
     """Install the queues of ``wiring`` on ``pes``: host to IO_CPU, fanned out to M_CPUs and PE_IPCQs."""
 
-    __slots__ = ("job", "pes", "reply_to", "size_bytes", "wiring")
-
-    def __init__(
-        self, *, job: int, wiring: Wiring, pes: Sequence[int], reply_to: int, size_bytes: int
-    ) -> None:
-        self.job = job
-        self.wiring = wiring
-        self.pes = pes
-        self.reply_to = reply_to
-        self.size_bytes = size_bytes
+    job: int
+    wiring: Wiring
+    pes: Sequence[int]
+    reply_to: int
+    size_bytes: int
 
 
 class QueuesRemoveMsg(QueuesMsg):
