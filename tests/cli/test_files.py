@@ -10,7 +10,7 @@ import pytest
 
 from kernbench.cli.files import require_writable, write_json, write_text, written_whole
 from kernbench.errors import UsageError
-from kernbench.reports.files import make_folder, together
+from kernbench.files import make_folder, together
 
 
 def files_in(folder):

@@ -18,8 +18,8 @@ from kernbench.cli.files import STDOUT, write_json
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 from kernbench.errors import UsageError
+from kernbench.files import together
 from kernbench.records import as_json
-from kernbench.reports.files import together
 from kernbench.reports.output import Output
 from kernbench.reports.tables import machine
 

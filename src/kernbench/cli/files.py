@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kernbench.errors import UsageError
-from kernbench.reports.files import when_written, written_whole
+from kernbench.files import when_written, written_whole
 
 STDOUT = "-"
 

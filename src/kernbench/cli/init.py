@@ -11,7 +11,7 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
 from kernbench.cli.options import Debug, JsonTarget
 from kernbench.errors import UsageError
-from kernbench.reports.files import make_folder, together
+from kernbench.files import make_folder, together
 
 SCHEMA = "kernbench.init/1"
 # The bench is stored as text, so that no tool takes it for a module of the package.

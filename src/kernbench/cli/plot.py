@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernbench.errors import UsageError
-from kernbench.reports.files import written_whole
+from kernbench.files import written_whole
 from kernbench.units import format_bytes
 
 if TYPE_CHECKING:

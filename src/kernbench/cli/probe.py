@@ -12,9 +12,8 @@ from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.cli.options import Debug, JsonTarget, MaxCpu, MaxTime, Overrides, TopologyName, completed_from
 from kernbench.cli.probe_queue import parse_depths, parse_pes, print_rows, queue_as_json
 from kernbench.errors import UsageError
-from kernbench.records import as_json
+from kernbench.files import together
 from kernbench.registry import require_listed
-from kernbench.reports.files import together
 from kernbench.units import format_bytes, format_ps, parse_bytes
 from kernbench.wording import shortened
 
@@ -91,6 +90,7 @@ def command(
     sizes_bytes = parse_sizes(sizes) if sizes is not None else None
     from kernbench.cli.console import sign_of_life
     from kernbench.cli.plot import draw_queue
+    from kernbench.records import as_json
     from kernbench.reports.output import Output
 
     is_queue = case == QUEUE
@@ -107,7 +107,7 @@ def command(
     with together():
         if plot is not None:
             draw_queue(plot, rows)
-        _write(json, topology, overrides, queue_as_json(rows) if is_queue else list(map(as_json, rows)))
+        _write(json, topology, overrides, queue_as_json(rows) if is_queue else [as_json(row) for row in rows])
     if json != STDOUT:
         (print_rows if is_queue else _print)(Output(), rows, with_hops=hops)
     if any(row.error_ps for row in rows):

@@ -12,7 +12,7 @@ import typer
 from kernbench.cli import options
 from kernbench.cli.files import STDOUT, require_writable, write_json
 from kernbench.errors import UsageError
-from kernbench.reports.files import together
+from kernbench.files import together
 
 EXAMPLES = """\b
 Examples:

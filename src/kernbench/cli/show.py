@@ -11,9 +11,8 @@ import typer
 from kernbench.cli.files import STDOUT, require_writable, write_json, write_text
 from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, assignments, load_plugins
 from kernbench.errors import UnknownNameError, UsageError
-from kernbench.records import as_json
+from kernbench.files import make_folder, together
 from kernbench.registry import did_you_mean
-from kernbench.reports.files import make_folder, together
 from kernbench.wording import quoted
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ def command(
         from kernbench.cli.show_memory import memory_of
         from kernbench.config.load import load_config
         from kernbench.config.plain import config_sha256
+        from kernbench.records import as_json
         from kernbench.theory.peaks import peaks as peaks_of
 
         config = load_config(topology, overrides or ())

@@ -18,8 +18,8 @@ import numpy as np
 
 from kernbench.analysis.breakdown import Table, column, record_at
 from kernbench.analysis.measured import MeasuredLaunch
+from kernbench.files import written_whole
 from kernbench.messages.oplog import OpCode, OpRecord, op_names
-from kernbench.reports.files import written_whole
 from kernbench.reports.tables import number_ranges
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.units import PS_PER_US
