@@ -6,7 +6,6 @@ A part is called by its path: the cube at ``(0, 1)`` is ``sip0.cube1``.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from kernbench.errors import UnknownNameError
@@ -44,7 +43,6 @@ class PeId(NamedTuple):
         return part_name(self)
 
 
-@lru_cache(maxsize=65536)  # of all parts of any machine; control messages name one each
 def part_name(at: Position) -> str:
     """The name of the part at ``at``: the beginning of the names of all nodes in it.
 
