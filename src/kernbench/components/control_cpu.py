@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from kernbench.components.base import Component, Request
+from kernbench.components.base import Component, Request, Site
 from kernbench.components.pipeline import StationUnit
 from kernbench.config.machine import ControlCpuSpec
 from kernbench.engine.api import ProcessBody
@@ -28,6 +29,10 @@ def queue_bytes(wiring: Wiring, pes: Iterable[int]) -> int:
 class Dispatcher(Component):
     """Splits requests among those below that serve their PEs, by :meth:`share_of`."""
 
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._below: dict[int, int] = {}  # share_of each PE that was asked for: every message asks for all
+
     def share_of(self, pe: int) -> int:
         """The node index of the one below that serves PE number ``pe``."""
         raise AssertionError(f"{self.node.name} serves no PE")
@@ -38,9 +43,12 @@ class Dispatcher(Component):
 
     def split(self, message: Request) -> dict[int, Request]:
         """The share of each one below, by node index."""
-        groups: dict[int, list[int]] = {}
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        below = self._below
         for pe in message.pes:
-            groups.setdefault(self.share_of(pe), []).append(pe)
+            if pe not in below:
+                below[pe] = self.share_of(pe)
+            groups[below[pe]].append(pe)
         return {node: self._share(message, pes) for node, pes in groups.items()}
 
     def _share(self, message: Request, pes: list[int]) -> Request:

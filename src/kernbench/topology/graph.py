@@ -79,7 +79,6 @@ class TopologyGraph:
     _by_name: dict[str, int] = field(init=False)
     _by_kind: dict[str, tuple[Node, ...]] = field(init=False, default_factory=dict)
     _links: dict[int, dict[int, Edge]] = field(init=False, default_factory=dict)
-    _of_parts: dict[tuple[Position, str], Node] = field(init=False, default_factory=dict)
     _out: list[list[Edge]] = field(init=False)
     _in: list[list[Edge]] = field(init=False)
     _units: list[int] = field(init=False)
@@ -177,10 +176,7 @@ class TopologyGraph:
 
     def node_of(self, at: Position, name: str) -> Node:
         """The node ``name`` of the part at ``at``."""
-        found = self._of_parts.get((at, name))  # every control message asks, once for each PE
-        if found is None:
-            found = self._of_parts[at, name] = self.node(f"{part_name(at)}.{name}")
-        return found
+        return self.node(f"{part_name(at)}.{name}")
 
     def niu_of(self, pe: int) -> int:
         """The node index of PE number ``pe``'s network interface: where its fabric traffic starts and ends."""
