@@ -19,6 +19,7 @@ from kernbench.topology.builder import build_graph
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.routes import Routes
 
+collect_ignore = ["samples"]  # to import one registers it
 load_components()
 load_benches()
 settings.register_profile(

@@ -190,7 +190,7 @@ class Registry(Generic[T]):
             for finder, name, _ in pkgutil.iter_modules(import_module(package).__path__):
                 try:
                     import_module(f"{package}.{name}")
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self.mistakes[name] = mistake_in(Path(finder.path) / f"{name}.py", error)  # type: ignore[union-attr]
         return self
 

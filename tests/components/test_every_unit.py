@@ -59,7 +59,8 @@ def ran(name):
     x = torch.ones(4 * BLOCK, BLOCK)
     y = torch.empty(4 * BLOCK, BLOCK)
     torch.launch(everything, (4,), (x, y), {"BLOCK": BLOCK}, queues=queues)
-    assert simulation.report().kernel_time_ps > 0
+    torch.synchronize()
+    assert simulation.machine.now_ps > 0
     return simulation
 
 
@@ -82,9 +83,6 @@ def test_a_unit_has_its_causes_and_its_place_in_the_drawing(name):
     assert list(kind.mistakes()) == []
     assert kind.role in ROLES
     assert {cause.name for op in kind.ops for cause in op.causes} <= causes().keys()
-    if kind.part is not None:
-        graph = ran(name).machine.graph
-        assert f"{graph.pes[0]}.{kind.name}<" in draw(graph, "pe")
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,10 +181,7 @@ def bench(
 
 def load_benches() -> Registry[Bench]:
     """The registry with every bench of the package in it."""
-    package = importlib.import_module("kernbench.benches")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"kernbench.benches.{module.name}")
-    return BENCHES
+    return BENCHES.load("kernbench.benches")
 
 
 def load_bench(wanted: str | Path | Bench) -> Bench:

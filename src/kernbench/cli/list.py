@@ -73,6 +73,7 @@ def _benches() -> list[dict[str, Any]]:
     from kernbench.bench import load_benches
 
     benches = load_benches()
+    _left_out(benches.mistakes.values())
     return [
         {
             "name": name,
@@ -100,7 +101,7 @@ def _components() -> list[dict[str, Any]]:
     from kernbench.components.base import COMPONENTS
     from kernbench.config.load import load_config
 
-    load_components()
+    _left_out(load_components().values())
     chosen = set(load_config().components.components.values())
     return [
         {
@@ -146,6 +147,7 @@ def _module(name: str, source: str) -> str:
 def _ops() -> list[dict[str, Any]]:
     from kernbench.ops import OPS
 
+    _left_out(OPS.mistakes.values())
     return [{"name": name, "unit": OPS[name].unit.value} for name in OPS]
 
 
