@@ -36,6 +36,9 @@ class _Done:
 
 _DONE = _Done()  # one for all: most puts and takes need not wait, and then make no object
 
+# One for all: a deque takes 624 bytes, and most queues never hold an item.
+_EMPTY: deque[Any] = deque(maxlen=0)  # Any: of whatever api.Queue was asked for
+
 
 class Queue:
     """First in, first out, with ``capacity`` places (None: unbounded).
@@ -50,7 +53,7 @@ class Queue:
         self.calendar = calendar
         self.capacity = capacity
         self.name = name
-        self.items: deque[Any] = deque()  # Any: of whatever api.Queue was asked for
+        self.items = _EMPTY
         self.getters: list[Process] = []
         self.putters: list[tuple[Process, object]] = []
 
@@ -87,6 +90,8 @@ class Queue:
         capacity = self.capacity
         if capacity is not None and len(self.items) >= capacity:
             return _Put(self, item)
+        if self.items is _EMPTY:
+            self.items = deque()
         self.items.append(item)
         return _DONE
 
