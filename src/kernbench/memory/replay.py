@@ -176,7 +176,7 @@ class DataExecutor(Executor):
     """A cursor over the op log: evaluates what took hold up to a time, in the order in which memory changed.
 
     The order is (commit time, node index, sequence within the node). Every command must be shown to
-    :meth:`admit` when it is issued, or its operands are kept until :meth:`clear`.
+    :meth:`admit` when it is issued, or its operands are kept until ``clear``.
     """
 
     def __init__(
