@@ -400,7 +400,7 @@ WORK = st.tuples(
 
 
 def chain(works, first_ps, other_ps):
-    """A log of two PEs in which each record's cause is some earlier one, wherever their times then fall."""
+    """A log of two PEs in which each record's cause is some earlier one that did not end later."""
     log = Log()
     for pe, start_ps in enumerate((first_ps, other_ps)):
         log.add(OpCode.START, start_ps, start_ps + 20, pe=pe)
@@ -410,6 +410,7 @@ def chain(works, first_ps, other_ps):
         times = [ready_ps + wait]
         for part in parts:
             times.append(times[-1] + part)
+        times[6] = max(times[6], log.rows[cause].end_ps)
         marks = times[1:6] if op in (OpCode.DMA_READ, OpCode.DMA_WRITE) else NO_MARKS
         log.add(op, times[0], times[6], cause, ready_ps=ready_ps, pe=pe, marks=marks)
     cause = len(log.rows) - 1

@@ -6,10 +6,12 @@ import functools
 import io
 import itertools
 import random
+import sys
 import threading
 import time
 import weakref
 from collections import deque
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -18,7 +20,8 @@ import pytest
 
 from kernbench import lang as tl
 from kernbench.lang import picture
-from kernbench.lang.visible import look
+from kernbench.lang.source import line_of, user_line
+from kernbench.lang.visible import look, place
 
 
 class Ask:
@@ -444,3 +447,36 @@ class Held:
 
     def get(self, version):
         return self.array
+
+
+def test_a_place_is_no_line_that_python_wrote():
+    """The ``__init__`` of a dataclass has no file: what is named is the line of the user's that called it."""
+    seen = []
+
+    def note():
+        frame = sys._getframe(1)
+        seen.append((frame.f_code.co_filename, str(place(frame)), str(user_line(frame))))
+
+    @dataclass
+    class Block:
+        start: None = field(default_factory=note)
+
+    def program():
+        Block()
+
+    program()
+    at = f"test_visible.py:{program.__code__.co_firstlineno + 1}"
+    assert seen == [("<string>", at, at)]
+
+
+def test_an_error_in_what_python_wrote_is_at_the_line_that_called_it():
+    @dataclass
+    class Block:
+        length: int = field(default_factory=functools.partial(int, "no number"))
+
+    def program():
+        Block()
+
+    with pytest.raises(ValueError, match="no number") as raised:
+        program()
+    assert str(line_of(raised.tb)) == f"test_visible.py:{program.__code__.co_firstlineno + 1}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from kernbench.messages.source_line import SourceLine
@@ -40,6 +40,17 @@ def is_of_library(path: str) -> bool:
     if path.startswith(_PACKAGE):
         return not path.startswith((_CCL, _BENCHES))
     return path.startswith(_INSTALLED)
+
+
+def is_of_program(code: CodeType) -> bool:
+    """Whether the lines of ``code`` are a program's: no library's, and not generated."""
+    return not is_of_library(code.co_filename) and not _is_generated(code)
+
+
+def _is_generated(code: CodeType) -> bool:
+    """Whether Python wrote the function, as it does for dataclasses and named tuples: nobody has its source."""
+    is_of_tuple = code.co_varnames[:1] == ("_cls",)  # a lambda that has no better name
+    return code.co_filename == "<string>" and (code.co_name.startswith("__") or is_of_tuple)
 
 
 def here() -> SourceLine:
@@ -77,7 +88,7 @@ def in_program(places: Places) -> SourceLine | None:
 def _outwards(frame: FrameType | None) -> Iterator[tuple[str, int, str]]:
     """The frames of a program, without those of libraries, from ``frame`` to its kernel."""
     while frame is not None and frame.f_code.co_filename != _ENTRY:
-        if not is_of_library(frame.f_code.co_filename):
+        if is_of_program(frame.f_code):
             yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
         frame = frame.f_back
 
@@ -97,10 +108,7 @@ def user_line(frame: FrameType | None = None) -> SourceLine:
 
 
 def _is_users_frame(frame: FrameType) -> bool:
-    path = frame.f_code.co_filename
-    if path == "<string>":  # an __init__ or __new__ that Python writes; or a program of the user
-        return not str(frame.f_globals.get("__name__")).startswith(("kernbench.", "namedtuple_"))
-    return is_users(path)
+    return is_users(frame.f_code.co_filename) and not _is_generated(frame.f_code)
 
 
 def line_of(traceback: TracebackType | None) -> SourceLine:
@@ -110,7 +118,7 @@ def line_of(traceback: TracebackType | None) -> SourceLine:
         path = traceback.tb_frame.f_code.co_filename
         if path.startswith(_INSTALLED) and not path.startswith(_PACKAGE):
             in_library = _line(path, traceback.tb_lineno)
-        elif not path.startswith(_LANG):
+        elif not path.startswith(_LANG) and not _is_generated(traceback.tb_frame.f_code):
             places.append((path, traceback.tb_lineno, traceback.tb_frame.f_code.co_name))
         traceback = traceback.tb_next
     return in_program(reversed(places)) or in_library

@@ -13,7 +13,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from kernbench.lang.picture import OpaqueError, Pictures, TcmValues
-from kernbench.lang.source import in_program, is_of_library
+from kernbench.lang.source import in_program, is_of_program
 from kernbench.messages.source_line import SourceLine
 
 _HERE = Path(__file__).parent
@@ -42,18 +42,18 @@ def look(values: TcmValues | None) -> Visible | None:
 
 def place(frame: FrameType | None) -> SourceLine | None:
     """The line that a program whose innermost frame is ``frame`` has come to."""
-    own = [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame, _ in _frames(frame)]
-    return in_program(place for place in own if not is_of_library(place[0]))
+    own = [inner for inner, _ in _frames(frame) if is_of_program(inner.f_code)]
+    return in_program((inner.f_code.co_filename, inner.f_lineno, inner.f_code.co_name) for inner in own)
 
 
 def place_in(traceback: TracebackType | None) -> SourceLine | None:
     """The innermost line of a program that an exception came by; None if no program was running."""
     found, is_in_program = [], False
     while traceback is not None:
-        path = traceback.tb_frame.f_code.co_filename
-        if is_in_program and not is_of_library(path):
-            found.append((path, traceback.tb_lineno, traceback.tb_frame.f_code.co_name))
-        is_in_program = is_in_program or path == _ENTRY
+        code = traceback.tb_frame.f_code
+        if is_in_program and is_of_program(code):
+            found.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        is_in_program = is_in_program or code.co_filename == _ENTRY
         traceback = traceback.tb_next
     return in_program(reversed(found))
 
