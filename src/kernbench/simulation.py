@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from kernbench.analysis.measures import Measure, added
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
+from kernbench.cpu_time import CONFIGURATION, REPORT, START, booked
 from kernbench.device.measures import Measures
 from kernbench.device.open_device import OpenDevice
 from kernbench.dist.facade import add_distributed
@@ -87,16 +87,16 @@ class Simulation:
         if tie_seed is not None:
             whole(tie_seed, "tie_seed")
         require_listed("mode", mode, MODES)
-        self._begun_s = time.process_time()
-        load_components()
         self.name = ""
         self.config = config
         self.mode = mode
-        self.graph = build_graph(config.topology)
-        require_registered(config)
-        watch = watch_of(races, uninitialised)
         self.machine: Machine | DataMachine
-        with limited(max_time=max_time):
+        with booked(CONFIGURATION) as self.cpu, limited(max_time=max_time):
+            with self.cpu.on(START):
+                load_components()
+            self.graph = build_graph(config.topology)
+            require_registered(config)
+            watch = watch_of(races, uninitialised)
             if ideal is not None:
                 self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
             elif mode == "data":
@@ -138,7 +138,8 @@ class Simulation:
                 raise UsageError(
                     f"a simulation has no option {quoted(name)}; {did_you_mean(name, (*known, 'overrides'))}"
                 )
-        simulation = cls(load_config(topology, overrides), **options)
+        with booked(CONFIGURATION):
+            simulation = cls(load_config(topology, overrides), **options)
         simulation.name = str(topology)
         return simulation
 
@@ -235,6 +236,10 @@ class Simulation:
         self, window: Measured, *, measures: tuple[Measure, ...] = (), apart: Measured | None = None
     ) -> RunResult:
         """``window`` as the result of a run: with what was found since :meth:`begin_window`, and not checked."""
+        with self.cpu.on(REPORT):
+            return self._result(window, measures, apart)
+
+    def _result(self, window: Measured, measures: tuple[Measure, ...], apart: Measured | None) -> RunResult:
         watch, machine = self.machine.watch, self.machine
         return RunResult.of(
             window,
@@ -247,7 +252,7 @@ class Simulation:
             measures=measures,
             apart=apart,
             config_sha256=self.config_sha256,
-            cpu_s=time.process_time() - self._begun_s,
+            cpu=self.cpu.parts(),
             peak_mb=peak_mb(),
             oplog_sha256=machine.log.sha256() if isinstance(machine, Machine) else "",
             added_ops=added_ops(self.config.topology.pe),
@@ -272,7 +277,6 @@ class Simulation:
             raise UsageError("--trace: mode 'data' has no times to trace; use mode 'timed' or 'timing'")
         if not self.machine.is_stopped:
             self.device.complete_launches()
-        table = self.machine.log.table()
         rounds = [
             HostSlice(
                 name,
@@ -282,7 +286,9 @@ class Simulation:
             )
             for name, one in self.device.measures.rounds().items()
         ]
-        write_trace(path, table, self.graph, _launch_slices(self.machine, table), rounds)
+        with self.cpu.on(REPORT):
+            table = self.machine.log.table()
+            write_trace(path, table, self.graph, _launch_slices(self.machine, table), rounds)
 
     @cached_property
     def config_sha256(self) -> str:

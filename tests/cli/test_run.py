@@ -13,6 +13,7 @@ from kernbench.analysis.causes import Part
 from kernbench.analysis.measured import MeasuredLaunch
 from kernbench.analysis.summary import Translations, UnitUse
 from kernbench.cli.files import write_text
+from kernbench.cpu_time import CpuParts
 from kernbench.errors import DeadlockError
 from kernbench.messages.lines import Origin
 from kernbench.messages.source_line import SourceLine
@@ -89,7 +90,14 @@ def result(**changes):
         "config_sha256": "c" * 64,
         "events": 1234,
         "chunk_hops": 0,
-        "cpu_s": 0.25,
+        "cpu": CpuParts(
+            start_ns=10**9,
+            configuration_ns=10**8,
+            language_ns=0,
+            machine_ns=10**8,
+            values_ns=0,
+            report_ns=5 * 10**7,
+        ),
         "peak_mb": 99.6,
         "oplog_sha256": "d" * 64,
         "bound": Bound(time_ps=4_000_000, floors_ps={"compute": 1_000_000, "hbm": 2_000_000}),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernbench.cpu_time import CpuTime
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype, float16, float32, int32
 from kernbench.engine import OpLog
@@ -106,7 +107,7 @@ class Bench:
         return block_of(self.machine.store.read(pieces, access.size_bytes), access, shards.dtype)
 
     def immediate(self, *programs):
-        executor = ImmediateExecutor(self.machine.store, self.machine.page_tables)
+        executor = ImmediateExecutor(self.machine.store, self.machine.page_tables, None, CpuTime())
         for program in programs:
             for command in program.commands:
                 executor.execute(0, command)
@@ -114,7 +115,7 @@ class Bench:
 
     def timed(self):
         log = OpLog()
-        return log, DataExecutor(log, self.machine.store, self.machine.page_tables)
+        return log, DataExecutor(log, self.machine.store, self.machine.page_tables, None, CpuTime())
 
 
 def product(bench):
@@ -265,7 +266,7 @@ def test_a_value_nobody_reads_leaves_at_once_when_it_is_dead(bench):
 
 
 def test_a_loop_holds_as_many_values_as_it_has_alive(bench):
-    executor = ImmediateExecutor(bench.machine.store, bench.machine.page_tables)
+    executor = ImmediateExecutor(bench.machine.store, bench.machine.page_tables, None, CpuTime())
     program = Program()
     executor.execute(
         0,

@@ -8,10 +8,19 @@ import pytest
 import kernbench as kb
 from kernbench.analysis.measured import NOTHING_MEASURED
 from kernbench.analysis.measures import begun
+from kernbench.cpu_time import CpuParts
 from kernbench.records import as_json, schema_of
 from kernbench.runs.result import Check, RunResult
 
 SCHEMA = schema_of(RunResult)
+CPU = CpuParts(
+    start_ns=400_000_000,
+    configuration_ns=90_000_000,
+    language_ns=50_000_000,
+    machine_ns=300_000_000,
+    values_ns=50_000_000,
+    report_ns=10_000_000,
+)
 
 
 def result(**changes):
@@ -20,7 +29,7 @@ def result(**changes):
         "mode": "timed",
         "check": Check.none("no bench"),
         "config_sha256": "c",
-        "cpu_s": 0.5,
+        "cpu": CPU,
         "peak_mb": 1.0,
         "oplog_sha256": "d",
         "machine": "tiny",
@@ -85,3 +94,17 @@ def test_a_window_alone_prints_its_times():
 def test_fields_that_json_does_not_have_are_hidden():
     assert "machine" not in result().to_json()
     assert "bound" not in as_json(NOTHING_MEASURED)
+
+
+def test_cpu_seconds_are_all_parts_but_the_start():
+    document = result().to_json()
+    assert document["cpu_s"] == 0.5
+    assert list(document["cpu"]) == [
+        "start_ns",
+        "configuration_ns",
+        "language_ns",
+        "machine_ns",
+        "values_ns",
+        "report_ns",
+    ]
+    assert sum(document["cpu"].values()) == CPU.total_ns == 900_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from kernbench.bench.outcome import Outcome
 from kernbench.bench.registry import Bench, load_bench
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.load import Overrides
+from kernbench.cpu_time import REPORT, START, VALUES, booked
 from kernbench.dtypes import as_dtype
 from kernbench.errors import ShapeError, UnknownNameError, UsageError
 from kernbench.given import whole
@@ -65,7 +65,7 @@ def run(
     Raises:
         KernBenchError: its kinds for bad input, and for a simulated program that fails.
     """
-    with limited(max_time=max_time, max_cpu=max_cpu):
+    with limited(max_time=max_time, max_cpu=max_cpu), booked(START) as cpu:
         iters = whole(iters, "iters", least=1)
         if not (progress is None or callable(progress)):
             raise UsageError(f"progress must be a function that is told what is done, not {quoted(progress)}")
@@ -76,7 +76,6 @@ def run(
         bench = load_bench(bench)
         known = bench.bind(_given(bench, params, parameters))
         tell = progress or (lambda _: None)
-        cpu_from = time.process_time()
         tell(f"building {topology if isinstance(topology, (str, Path)) else '...'}")
         simulation = Simulation.of(
             topology, overrides=overrides, mode=mode, seed=seed, races=races, uninitialised=uninitialised
@@ -86,6 +85,7 @@ def run(
         measures = simulation.device.measures
         measures.iters, measures.tell = iters, lambda what: tell(f"{bench.name}: {what}")
         outcome: Outcome
+        cpu.enter(VALUES)
         for i in range(iters):
             tell(f"{bench.name}: iteration {i + 1} of {iters}")
             if i:  # free, and unmap, the tensors of the one before while no window is open
@@ -97,6 +97,7 @@ def run(
             results = [_read_back(tensor, mode, outcome.line) for tensor in outcome.outputs]
             if measures.is_looped:
                 break
+        cpu.enter(REPORT)
         if outcome.gemm is not None:
             macs_per_cycle(as_dtype(outcome.gemm), simulation.config.topology.pe.gemm, outcome.line)
         found = simulation.measures(flops=outcome.flops, gemm=outcome.gemm)
@@ -117,7 +118,7 @@ def run(
             topology=str(topology),
             iterations=i + 1,
             check=check,
-            cpu_s=time.process_time() - cpu_from,
+            cpu=cpu.parts(),
             peak_mb=peak_mb(),
         )
 

@@ -24,6 +24,7 @@ from kernbench.cli.interrupts import interrupts_heard, was_interrupted
 from kernbench.cli.once import OnceCommand, OnceGroup
 from kernbench.cli.options import Debug, Session
 from kernbench.cli.places import line_of, places, users
+from kernbench.cpu_time import booked_since_start
 from kernbench.ending import wait_no_more
 from kernbench.errors import (
     KernBenchError,
@@ -140,7 +141,7 @@ def main() -> NoReturn:
     if hasattr(signal, "SIGPIPE"):  # a reader that has gone, as in `| head`, is no error of the result
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.stderr = _stderr()
-    with rarely_collected(), interrupts_heard():
+    with rarely_collected(), interrupts_heard(), booked_since_start():
         code = execute(sys.argv[1:])
         wait_no_more()  # a command waits for what it launches, unless it failed
         gc.freeze()  # the process ends: do not go through all that is left in search of garbage

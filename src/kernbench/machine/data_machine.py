@@ -12,6 +12,7 @@ from kernbench import limits
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.config.pe import GemmSpec
 from kernbench.config.schema import Config
+from kernbench.cpu_time import LANGUAGE
 from kernbench.errors import DeadlockError
 from kernbench.lang.program import run_program
 from kernbench.lang.scope import KERNELS
@@ -172,7 +173,7 @@ class DataMachine(Hardware):
         watch: Watch | None = None,
     ) -> None:
         super().__init__(config, graph, say, strict=strict, watch=watch)
-        self.executor = ImmediateExecutor(self.store, self.page_tables, watch)
+        self.executor = ImmediateExecutor(self.store, self.page_tables, watch, self.cpu)
         self.queues = DataQueues(self.executor, graph.pes)
         self.failure = ""  # of the last launch that failed; the next one begins all the same
         self._left: list[ImmediateProgram] = []
@@ -197,6 +198,10 @@ class DataMachine(Hardware):
             limits.require_unlimited_time()
         if not self.launches.run_beside(launch):
             self.complete_launches()
+        with self.cpu.on(LANGUAGE):
+            self._run(launch)
+
+    def _run(self, launch: Launch) -> None:
         ports = [
             self.program_kind(
                 who,

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from greenlet import greenlet
 
-from kernbench import limits
+from kernbench import cpu_time, limits
 from kernbench.config.pe import MmuSpec
 from kernbench.config.schema import Config
 from kernbench.errors import KernBenchError, in_one_line
@@ -56,6 +56,7 @@ class Hardware:
         self.counters: dict[int, PeCounters] = {}
         self.ring_bytes: Counter[int] = Counter()  # of TCM, by PE
         self.watch = watch
+        self.cpu = cpu_time.in_force()
         self.launches = Launches()
         self.changes = Changes()
         limits.machines.add(self)
@@ -110,6 +111,7 @@ class Hardware:
                 launch=known,
                 counters=self.counters.setdefault(program.pe, PeCounters(program.pe)),
                 changes=self.changes,
+                cpu=self.cpu,
                 thread=None
                 if self.watch is None or watched is None
                 else self.watch.thread(watched, program.ids, str(self.graph.pes[program.pe])),

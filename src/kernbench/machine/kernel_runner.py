@@ -15,6 +15,7 @@ from types import FrameType
 from greenlet import getcurrent, greenlet
 
 from kernbench.components.stream import Clock, Force, Test
+from kernbench.cpu_time import LANGUAGE, CpuTime
 from kernbench.errors import ForcedValueError
 from kernbench.lang.scope import Scope
 from kernbench.lang.visible import place
@@ -49,7 +50,7 @@ class Identity:
     """Who a program is, and what it shares: with its launch, with its PE (``counters``), with all (``changes``).
 
     The fields from ``pe_name`` to ``launch`` are those of :class:`~kernbench.lang.port.KernelPort`. ``thread`` is the
-    program as the watch knows it (None: nobody looks), and ``say`` gets what it prints.
+    program as the watch knows it (None: nobody looks), ``say`` gets what it prints, and ``cpu`` books what it costs.
     """
 
     pe: int
@@ -63,6 +64,7 @@ class Identity:
     launch: LaunchId
     counters: PeCounters
     changes: Changes
+    cpu: CpuTime
     thread: Thread | None
     say: Callable[[str], None]
 
@@ -75,7 +77,7 @@ class ProgramPort:
         self.pe_name, self.program, self.program_ids = who.pe_name, who.program, who.program_ids
         self.grid, self.tcm_bytes, self.strict = who.grid, who.tcm_bytes, who.strict
         self.site, self.launch, self.counters = who.site, who.launch, who.counters
-        self.thread, self.say = who.thread, who.say
+        self.thread, self.say, self.cpu = who.thread, who.say, who.cpu
         self.polls = Polls(who.changes)
 
     def note(self, command: Command) -> None:
@@ -245,6 +247,10 @@ class ProgramRun(ProgramPort):
         self._hub = getcurrent()
         if self.kernel is None:
             self.kernel = greenlet(lambda: self._body(self))  # belongs to the thread in which it begins
-        with self.scope:
-            self.kernel.switch()
+        before = self.cpu.enter(LANGUAGE)
+        try:
+            with self.scope:
+                self.kernel.switch()
+        finally:
+            self.cpu.enter(before)
         self._has_returned = self.kernel.dead

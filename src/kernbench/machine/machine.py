@@ -13,6 +13,7 @@ from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan, Moved
 from kernbench.analysis.summary import Translations
 from kernbench.components.fabric.host import Host
 from kernbench.config.schema import Config
+from kernbench.cpu_time import LANGUAGE, MACHINE
 from kernbench.engine import Engine, OpLog, api
 from kernbench.engine.api import Signal
 from kernbench.errors import DeadlockError, LimitError, UsageError
@@ -73,7 +74,9 @@ class Machine(Hardware):
         assert isinstance(host, Host)
         self.host = host
         self.executor = (
-            None if mode == "timing" else DataExecutor(self.log, self.store, self.page_tables, self.watch)
+            None
+            if mode == "timing"
+            else DataExecutor(self.log, self.store, self.page_tables, self.watch, self.cpu)
         )
         self.log.drain_at(MOST_VALUES, self._drain)
         self.spans: list[LaunchSpan] = []
@@ -117,7 +120,7 @@ class Machine(Hardware):
     def _run_until(self, signal: Signal) -> int:
         """Let time pass until ``signal`` of the host, and give its value: when it fired, in ps."""
         self.launches.require_own_thread()
-        with self._stopped_by_errors():
+        with self._stopped_by_errors(), self.cpu.on(MACHINE):
             self.launches.resume()
             fired_ps: int = self.engine.run_until(signal, self.stuck)
             self.launches.pause()
@@ -138,6 +141,10 @@ class Machine(Hardware):
         if not self.launches.run_beside(launch):
             self.complete_launches()
         self._complete_maps(operand.mapping for operand in launch.operands)
+        with self.cpu.on(LANGUAGE):
+            self._begin(launch)
+
+    def _begin(self, launch: Launch) -> None:
         kernel, args, meta = launch.kernel, launch.args, launch.meta
         scope = Scope(kernel, args, meta)
         by_pe: dict[int, list[ProgramRun]] = {}
@@ -185,7 +192,7 @@ class Machine(Hardware):
         """Remove queues, once their last credits are home; returns when no PE_IPCQ has them any more."""
         self.complete_launches()
         if credits_travel(self.assembly):
-            with self._stopped_by_errors():
+            with self._stopped_by_errors(), self.cpu.on(MACHINE):
                 self.engine.run()
         self._run_until(self.host.queues(self._next_job(), wiring, QueuesRemoveMsg))
         self.release_rings(wiring)
@@ -224,7 +231,7 @@ class Machine(Hardware):
                 ]
                 if self.log.keep:
                     self._count_spans(done_ps)
-                with self._stopped_by_errors():
+                with self._stopped_by_errors(), self.cpu.on(MACHINE):
                     if slots_travel(self.assembly):
                         self.engine.run()
                     require_received(self.assembly)

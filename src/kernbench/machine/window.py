@@ -15,6 +15,7 @@ from kernbench.analysis.launch_span import NOTHING_MOVED, LaunchSpan
 from kernbench.analysis.measured import NOTHING_MEASURED, Measured, MeasuredLaunch
 from kernbench.analysis.summary import level_bytes, link_uses, unit_uses
 from kernbench.components.gemm_rate import macs_per_cycle
+from kernbench.cpu_time import REPORT
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
 from kernbench.machine.counters import unit_readings
@@ -49,9 +50,12 @@ class Window:
         Raises:
             UsageError: there is no op log to read.
         """
-        machine = self.machine
-        if not machine.log.keep:
+        if not self.machine.log.keep:
             raise UsageError("report(): the op log was not kept; make the simulation with keep_log=True")
+        with self.machine.cpu.on(REPORT):
+            return self._closed(self.machine)
+
+    def _closed(self, machine: Machine) -> Measured:
         table, graph = machine.log.table(), machine.graph
         self.spans = machine.spans[self.n_before :]
         spans = kernel_spans(table, graph, self.spans)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from kernbench.cpu_time import VALUES, CpuTime
 from kernbench.memory.blocks import block_of, bytes_of
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
@@ -144,13 +146,16 @@ class Values:
 class Executor:
     """What both executors have: the values of commands, and the memory that they load and store.
 
-    ``watch`` is None where nobody watches.
+    ``watch`` is None where nobody watches. ``cpu`` books what they cost.
     """
 
-    def __init__(self, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None) -> None:
+    def __init__(
+        self, memory: MemoryStore, page_tables: PageTables, watch: Watch | None, cpu: CpuTime
+    ) -> None:
         self.memory = memory
         self.page_tables = page_tables
         self.watch = watch
+        self.cpu = cpu
         self.values = Values()
 
     def value(self, version: int) -> Array:
@@ -167,9 +172,11 @@ class ImmediateExecutor(Executor):
 
     def execute(self, pe: int, command: Command) -> None:
         """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
+        begun_ns = perf_counter_ns()
         self.values.expect(command)
         Evaluation(command, pe, 0, self).run()
         self.values.settle(command)
+        self.cpu.values_wall_ns += perf_counter_ns() - begun_ns
 
 
 class DataExecutor(Executor):
@@ -180,9 +187,9 @@ class DataExecutor(Executor):
     """
 
     def __init__(
-        self, log: Log, memory: MemoryStore, page_tables: PageTables, watch: Watch | None = None
+        self, log: Log, memory: MemoryStore, page_tables: PageTables, watch: Watch | None, cpu: CpuTime
     ) -> None:
-        super().__init__(memory, page_tables, watch)
+        super().__init__(memory, page_tables, watch, cpu)
         self.log = log
         self._pending: list[tuple[int, int, int, int, ValueRecord]] = []
         self._n_taken = 0
@@ -193,11 +200,12 @@ class DataExecutor(Executor):
 
     def run_until(self, time_ps: int) -> None:
         """Evaluate every command that committed at or before ``time_ps``."""
-        self._take()
-        while self._pending and self._pending[0][0] <= time_ps:
-            record = heappop(self._pending)[-1]
-            Evaluation(record.command, record.pe, record.commit_ps, self).run()
-            self.values.settle(record.command)
+        with self.cpu.on(VALUES):
+            self._take()
+            while self._pending and self._pending[0][0] <= time_ps:
+                record = heappop(self._pending)[-1]
+                Evaluation(record.command, record.pe, record.commit_ps, self).run()
+                self.values.settle(record.command)
 
     def _take(self) -> None:
         """Move what is new in the log to the calendar of what is pending."""

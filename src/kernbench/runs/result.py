@@ -12,6 +12,7 @@ from pydantic import Field, PlainSerializer
 from kernbench.analysis.causes import limit_line
 from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import Measure
+from kernbench.cpu_time import CpuParts
 from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
 from kernbench.records import Hidden, as_json, derive
 
@@ -55,7 +56,8 @@ class RunResult(Measured, _Ran):
     """What a run found, and what its last iteration held. The reference's page on a run's JSON describes the fields.
 
     All of the bench ran ``iterations`` times. If it measured parts of itself by name, the result is the last round of
-    each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``.
+    each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``
+    and its parts ``cpu``.
     ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
     tensors used before their asynchronous collective was waited for, where values exist. The report of a simulation is
     one too: of no ``bench``, and not checked. ``added_ops`` are the codes of
@@ -70,7 +72,8 @@ class RunResult(Measured, _Ran):
     measures: tuple[Measure, ...] = ()
     apart: Measured | None = None
     config_sha256: str
-    cpu_s: float = field(compare=False)  # of this computer: equal runs differ in it
+    cpu_s: float = field(init=False, default=0.0, compare=False)  # of this computer: equal runs differ in it
+    cpu: CpuParts = field(compare=False)
     peak_mb: float = field(compare=False)
     oplog_sha256: str
     added_ops: dict[str, int] = field(default_factory=dict)
@@ -78,7 +81,7 @@ class RunResult(Measured, _Ran):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        derive(self, unchecked=self.check.unchecked or None)
+        derive(self, unchecked=self.check.unchecked or None, cpu_s=self.cpu.run_ns / 1e9)
 
     @classmethod
     def of(cls, window: Measured, **ran: Any) -> RunResult:
