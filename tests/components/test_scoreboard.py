@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from kernbench.components.scoreboard import Flight, Scoreboard
@@ -91,3 +93,20 @@ def test_inherited_bytes_are_freed_once_with_the_heir(kit, board, admit):
     assert [board.complete(flight) for flight in flights] == [0, 0, 0]
     assert board.release([acc.result.version]) == 0  # it went with the heir already
     assert board.release([heir.result.version, x.result.version]) == 128 + 256
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_oldest_earlier_access_that_shares_bytes_with_one_that_writes_is_waited_for(
+    kit, board, admit, seed
+):
+    rng = random.Random(seed)
+    earlier = []
+    for _ in range(60):
+        low, n, writes = rng.randrange(400), rng.choice((1, 8, 8, 64)), rng.random() < 0.4
+        make = kit.store(kit.known((n,)), va=low) if writes else kit.load((n,), va=low)
+        flight, high = admit(make), low + make.operands[0].size_bytes
+        conflicts = (f for f, a, b, w in earlier if a < high and low < b and (w or writes))
+        assert board.blocker(flight) is next(conflicts, None)
+        earlier.append((flight, low, high, writes))
+        if len(earlier) > 12:
+            board.complete(earlier.pop(rng.randrange(12))[0])
