@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-
 from kernbench.errors import UsageError
 from kernbench.registry import Registry, did_you_mean
 from kernbench.wording import quoted
@@ -86,7 +84,7 @@ class Kind(NamedTuple):
     """
 
     name: str
-    spec: type[BaseModel] | None = None
+    spec: type[Any] | None = None
     shared: tuple[str, ...] = ()
     part: str | None = None
     gives_to: tuple[str, ...] = ()
@@ -170,9 +168,9 @@ def kinds() -> Iterator[Kind]:
     return (KINDS[name] for name in KINDS)
 
 
-def unit_kinds(pe: BaseModel) -> list[Kind]:
+def unit_kinds(pe: Any) -> list[Kind]:
     """The kinds of units that a PE with the spec ``pe`` has: those without a part, then by the parts' order."""
-    order = ["", *type(pe).model_fields]
+    order = ["", *pe.fields()]
     units = [
         kind
         for kind in kinds()

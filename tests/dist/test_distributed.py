@@ -798,7 +798,7 @@ def test_every_algorithm_of_the_presets_is_there_and_for_its_collective(preset):
     from kernbench.config.load import load_config
 
     ccl, algorithms = load_config(ccl=preset).ccl, load_algorithms()
-    for collective in type(ccl.selection).model_fields:
+    for collective in ccl.selection.fields():
         texts = [text for table in getattr(ccl.selection, collective) for text in table.texts]
         names = {found.algorithm for text in texts for found in size_ranges(text)}
         assert {algorithms[name].collective for name in names} == {collective}

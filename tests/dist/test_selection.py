@@ -88,7 +88,7 @@ def test_a_selection_alone_is_a_table_for_any_number():
 )
 def test_the_presets_select_something_that_serves_every_group_at_every_size(n_ranks, size_bytes, preset):
     ccl, ranks = load_config(ccl=preset).ccl, group(n_ranks)
-    for collective in type(ccl.selection).model_fields:
+    for collective in ccl.selection.fields():
         name = select(ccl, collective, ranks, size_bytes)
         assert (ALGORITHMS[name].collective, ALGORITHMS[name].refuses(ranks)) == (collective, None)
 

@@ -7,6 +7,7 @@ import pytest
 
 from kernbench.bench.probe import CASES, run_probe
 from kernbench.config.load import load_config
+from kernbench.config.plain import yaml_values
 from kernbench.device.placement import DPPolicy
 from kernbench.errors import UsageError
 from kernbench.lang import tl
@@ -15,7 +16,6 @@ from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 from kernbench.theory.idle_transfer import EndPoint, IdleServer, idle_transfer_ps
 from kernbench.topology.routes import Routes
-from kernbench.units import Rate
 
 SIZES = (1, 32, 100, 1024, 4096, 5000, 65536)
 
@@ -173,16 +173,16 @@ WHOLE = (
 
 def doubled():
     """Overrides that double every latency and cycle time and halve every rate of ``default``."""
-    spec = load_config("default", WHOLE).topology.model_dump(by_alias=True)
+    spec = yaml_values(load_config("default", WHOLE).topology)
     overrides = dict(text.split("=") for text in WHOLE)
 
     def walk(tree, path):
         for key, value in tree.items():
             name = ".".join((*path, key))
             if key.endswith("_ns"):
-                overrides[name] = 2 * value / 1000
+                overrides[name] = 2 * value
             elif key == "bw" or key.endswith("_bw"):
-                overrides[name] = float(Rate(**value)) / 2
+                overrides[name] = value / 2
             elif isinstance(value, dict):
                 walk(value, (*path, key))
 

@@ -32,7 +32,7 @@ def write_tables(asked: Asked, sizes: Sequence[int]) -> None:
     require_writable(target)
     load_algorithms()
     config = load_config(asked.topology, asked.overrides or ())
-    wanted = list(CclSelectionSpec.model_fields) if asked.collective is None else [asked.collective]
+    wanted = list(CclSelectionSpec.fields()) if asked.collective is None else [asked.collective]
     for name in wanted:
         require_known(replace(request, collective=name))  # type: ignore[arg-type]  # says whether it is one
     if wanted == ["send_recv"]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
-
-from kernbench.config.quantities import Count, Places, Size, Spec, Text
+from kernbench.config.model import Parsed
+from kernbench.config.quantities import Count, FileSpec, Size, Spec, Text, key
 from kernbench.wording import quoted
 
 
@@ -90,18 +89,19 @@ def require_ascending(tables: tuple[CclTableSpec, ...]) -> tuple[CclTableSpec, .
 
 
 _SELECTION_TEXT = {"type": "string", "pattern": r"^\s*[A-Za-z_]\w*\s*(:\s*\d+\s*-\s*(\d+|max)\s*)?(;.+)?$"}
-Selection = Annotated[str, BeforeValidator(parse_selection), WithJsonSchema(_SELECTION_TEXT)]
+Selection = Annotated[str, Parsed(parse_selection, _SELECTION_TEXT)]
 SelectionOrNone = Annotated[
     str | None,
-    BeforeValidator(lambda value: value if value is None else parse_selection(value)),
-    WithJsonSchema({"anyOf": [_SELECTION_TEXT, {"type": "null"}]}),
+    Parsed(
+        lambda value: value if value is None else parse_selection(value),
+        {"anyOf": [_SELECTION_TEXT, {"type": "null"}]},
+    ),
 ]
 
 
 MostRanks = Annotated[
     Any,  # int, or max
-    BeforeValidator(parse_ranks),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": MAX}]}),
+    Parsed(parse_ranks, {"anyOf": [{"type": "integer", "minimum": 1}, {"const": MAX}]}),
 ]
 
 
@@ -111,7 +111,7 @@ class CclAlgorithmSpec(Spec):
     module: Text
     buffer_kind: Literal["tcm", "sram", "hbm"] | None = None
     slots: Count | None = None
-    slot_bytes: Size | None = Field(alias="slot_size", default=None)
+    slot_bytes: Size | None = key("slot_size", default=None)
     backpressure: Literal["poll", "sleep"] | None = None
     credit_batch: Count | None = None
     world_size: Count | None = None
@@ -122,7 +122,7 @@ class CclDefaultsSpec(Spec):
 
     buffer_kind: Literal["tcm", "sram", "hbm"] | None = None
     slots: Count | None = None
-    slot_bytes: Size | None = Field(alias="slot_size", default=None)
+    slot_bytes: Size | None = key("slot_size", default=None)
     backpressure: Literal["poll", "sleep"]
     credit_batch: Count
 
@@ -143,19 +143,11 @@ class CclTableSpec(Spec):
         return (self.sizes,) if self.otherwise is None else (self.sizes, self.otherwise)
 
 
-Tables = Annotated[
-    tuple[CclTableSpec, ...],
-    BeforeValidator(parse_tables),
-    AfterValidator(require_ascending),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                _SELECTION_TEXT,
-                {"type": "array", "items": CclTableSpec.model_json_schema(by_alias=True)},
-            ]
-        }
-    ),
-]
+def _tables_schema() -> dict[str, Any]:
+    return {"anyOf": [_SELECTION_TEXT, {"type": "array", "items": CclTableSpec.model_json_schema()}]}
+
+
+Tables = Annotated[tuple[CclTableSpec, ...], Parsed(parse_tables, _tables_schema, check=require_ascending)]
 
 
 class CclSelectionSpec(Spec):
@@ -175,7 +167,7 @@ CollectiveName = Literal[
 ]
 
 
-class CclSpec(Spec):
+class CclSpec(FileSpec):
     """``ccl.yaml``: collectives: defaults, which algorithm does which, and the settings of each algorithm.
 
     The queues of the algorithms of ``eager`` collectives are installed with a group, others at first use.
@@ -186,8 +178,3 @@ class CclSpec(Spec):
     selection: CclSelectionSpec
     eager: tuple[CollectiveName, ...]
     algorithms: dict[str, CclAlgorithmSpec]
-    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
-
-    def place_of(self, path: str) -> str:
-        """The file and line that ``path`` was written at."""
-        return self._places.of(path)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
+from kernbench.config.model import model_of
 from kernbench.config.quantities import Spec
 from kernbench.config.tree import Path, shown
+
+if TYPE_CHECKING:  # who explains an error has imported what raised it
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 MOST_HINTS = 100  # unknown keys that are looked at for what they may mean
 
@@ -101,13 +103,15 @@ def _keys(model: type[Spec], path: Sequence[str | int]) -> list[str]:
     spec: Any = model
     for part in path:
         spec = _child(spec, part)
-    return [field.alias or name for name, field in spec.model_fields.items()] if _is_spec(spec) else []
+    return [key.name for key in spec.fields().values()] if _is_spec(spec) else []
 
 
 def _child(kind: Any, part: str | int) -> Any:
     if _is_spec(kind):
-        fields = kind.model_fields
-        return next((f.annotation for name, f in fields.items() if (f.alias or name) == part), None)
+        fields = model_of(kind).model_fields
+        return next(
+            (fields[name].annotation for name, key in kind.fields().items() if key.name == part), None
+        )
     if get_origin(kind) is tuple:
         return get_args(kind)[0]
     if get_origin(kind) in (dict, Union, types.UnionType):

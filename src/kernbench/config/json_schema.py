@@ -19,7 +19,7 @@ def json_schema(document: str) -> dict[str, Any]:
     known = models()
     if document not in known:
         raise UnknownNameError(f"unknown document {quoted(document)}; {did_you_mean(document, known)}")
-    schema = known[document].model_json_schema(by_alias=True)
+    schema = known[document].model_json_schema()
     required = schema["required"]
     _relax(schema)
     dotted = {r"^[a-z_]+(\..+)+$": {"description": "a dotted path, as after --set"}}

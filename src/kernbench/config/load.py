@@ -9,13 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from kernbench.config.ccl import CclSpec
 from kernbench.config.explain import explain, line
 from kernbench.config.overrides import Overrides, documents_of
 from kernbench.config.plain import config_sha256
-from kernbench.config.quantities import Places, Spec
+from kernbench.config.quantities import FileSpec
 from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
 from kernbench.config.schema import ComponentsSpec, Config, Document, machine_spec, models
@@ -31,7 +29,7 @@ _EXAMPLES: dict[Document, str] = {
     "ccl": "ccl.defaults.slots=4",
 }
 MOST_COUNTED = 100  # of what breaks a rule: each is told with what may be meant
-_SpecT = TypeVar("_SpecT", bound=Spec)
+_SpecT = TypeVar("_SpecT", bound=FileSpec)
 
 
 def load_config(
@@ -55,19 +53,14 @@ def load_config(
 
     machine = full("topology", topology)
     spec = _checked(machine_spec(_parts_of_pe(machine)), machine)
-    spec._places = Places(dict(machine.places()))
-    parts = full("components", components)
-    implementations = _checked(ComponentsSpec, parts)
-    implementations._places = Places(dict(parts.places()))
+    implementations = _checked(ComponentsSpec, full("components", components))
     try:
         queues = full("ccl", spec.ccl if ccl is None else ccl)
     except UnknownNameError as error:
         raise (
             error if ccl is not None else ConfigError(line(spec.place_of("ccl"), ("ccl",), str(error)))
         ) from None
-    collectives = _checked(CclSpec, queues)
-    collectives._places = Places(dict(queues.places()))
-    return Config.model_construct(topology=spec, components=implementations, ccl=collectives)
+    return Config.model_construct(topology=spec, components=implementations, ccl=_checked(CclSpec, queues))
 
 
 def _parts_of_pe(machine: Tree) -> list[str]:
@@ -147,7 +140,7 @@ def _require_whole(document: Document, entries: dict[str, Tree], place: str) -> 
 
 def _keys_of(document: Document) -> list[str]:
     """The keys at the top of a file."""
-    return [field.alias or name for name, field in models()[document].model_fields.items()]
+    return [key.name for key in models()[document].fields().values()]
 
 
 def _read_file(path: Path, label: str) -> Tree:
@@ -181,6 +174,8 @@ def _presets(document: Document) -> dict[str, Tree]:
 
 
 def _checked(model: type[_SpecT], tree: Tree) -> _SpecT:
+    from pydantic import ValidationError
+
     try:
         spec = model.model_validate(tree.plain())
     except ValidationError as error:
@@ -191,4 +186,4 @@ def _checked(model: type[_SpecT], tree: Tree) -> _SpecT:
         is_all = "" if len(broken) <= MOST_COUNTED else " or"
         more = f" (and {len(broken) - 1}{is_all} more)" if len(broken) > 1 else ""
         raise ConfigError(line(place, path, message + more))
-    return spec
+    return spec.placed(dict(tree.places()))

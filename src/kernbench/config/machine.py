@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from kernbench.config.quantities import (
     At,
     Count,
@@ -21,6 +19,7 @@ from kernbench.config.quantities import (
     SizeOrZero,
     Spec,
     Text,
+    key,
 )
 from kernbench.units import Rate
 
@@ -28,10 +27,10 @@ from kernbench.units import Rate
 class HostSpec(Spec):
     """The host: its software cost per launch, its memory, its copy engine's window, how it allocates."""
 
-    sw_launch_ps: Ns = Field(alias="sw_launch_ns")
-    dram_rate: GBps = Field(alias="dram_bw")
-    dram_latency_ps: Ns = Field(alias="dram_latency_ns")
-    max_inflight_bytes: Size = Field(alias="max_inflight")
+    sw_launch_ps: Ns = key("sw_launch_ns")
+    dram_rate: GBps = key("dram_bw")
+    dram_latency_ps: Ns = key("dram_latency_ns")
+    max_inflight_bytes: Size = key("max_inflight")
     fit: Fit
 
 
@@ -39,10 +38,10 @@ class SipLinkSpec(Spec):
     """The links between SIPs: each SIP has one port to a switch; ``latency`` is port to port, one way."""
 
     kind: Text
-    rate: GBps = Field(alias="bw")
+    rate: GBps = key("bw")
     payload_eff: Share
-    latency_ps: Ns = Field(alias="latency_ns")
-    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
+    latency_ps: Ns = key("latency_ns")
+    buffer_per_vc_bytes: Size = key("buffer_per_vc")
 
 
 class SipsSpec(Spec):
@@ -62,16 +61,16 @@ class SystemSpec(Spec):
 class PcieSpec(Spec):
     """The PCIe end point of a SIP; one way, both directions alike."""
 
-    rate: GBps = Field(alias="bw")
+    rate: GBps = key("bw")
     payload_eff: Share
-    latency_ps: Ns = Field(alias="latency_ns")
-    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
+    latency_ps: Ns = key("latency_ns")
+    buffer_per_vc_bytes: Size = key("buffer_per_vc")
 
 
 class ControlCpuSpec(Spec):
     """A control processor (IO_CPU): time per command, and how many may wait."""
 
-    cmd_ps: Ns = Field(alias="cmd_ns")
+    cmd_ps: Ns = key("cmd_ns")
     queue_depth: Count
 
 
@@ -84,9 +83,9 @@ class MCpuSpec(ControlCpuSpec):
 class IoNocSpec(Spec):
     """The crossbar of the IO die."""
 
-    link_rate: GBps = Field(alias="link_bw")
-    router_ps: Ns = Field(alias="router_ns")
-    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
+    link_rate: GBps = key("link_bw")
+    router_ps: Ns = key("router_ns")
+    buffer_per_vc_bytes: Size = key("buffer_per_vc")
 
 
 class IoUciePortsSpec(Spec):
@@ -108,13 +107,13 @@ class IoDieSpec(Spec):
 class UcieSpec(Spec):
     """A die-to-die link, per direction; payload rate is ``rate * eff``."""
 
-    rate: GBps = Field(alias="bw")
-    latency_ps: Ns = Field(alias="latency_ns")
+    rate: GBps = key("bw")
+    latency_ps: Ns = key("latency_ns")
     modules: Count
     gtps: Count
-    flit_bytes: Size = Field(alias="flit")
+    flit_bytes: Size = key("flit")
     eff: Share
-    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
+    buffer_per_vc_bytes: Size = key("buffer_per_vc")
 
 
 class CubesSpec(Spec):
@@ -153,26 +152,26 @@ class NocSpec(Spec):
 
     kind: Literal["mesh"]
     routing: Literal["xy"]
-    link_rate: GBps = Field(alias="link_bw")
-    router_ps: Ns = Field(alias="router_ns")
-    link_ps: Ns = Field(alias="link_ns")
-    niu_ps: Ns = Field(alias="niu_ns")
+    link_rate: GBps = key("link_bw")
+    router_ps: Ns = key("router_ns")
+    link_ps: Ns = key("link_ns")
+    niu_ps: Ns = key("niu_ns")
     vcs: VcSpec
     arbitration: Literal["rr"]
-    chunk_bytes: Size = Field(alias="chunk")
-    packet_bytes: Size = Field(alias="packet")
-    buffer_per_vc_bytes: Size = Field(alias="buffer_per_vc")
-    header_bytes: SizeOrZero = Field(alias="header")
-    flit_bytes: Size = Field(alias="flit")
+    chunk_bytes: Size = key("chunk")
+    packet_bytes: Size = key("packet")
+    buffer_per_vc_bytes: Size = key("buffer_per_vc")
+    header_bytes: SizeOrZero = key("header")
+    flit_bytes: Size = key("flit")
 
 
 class SramSpec(Spec):
     """Shared SRAM of a cube: banks at routers."""
 
-    size_bytes: Size = Field(alias="size")
+    size_bytes: Size = key("size")
     banks: Count
-    bank_rate: GBps = Field(alias="bank_bw")
-    latency_ps: Ns = Field(alias="latency_ns")
+    bank_rate: GBps = key("bank_bw")
+    latency_ps: Ns = key("latency_ns")
     queue: Count
     at: tuple[At, ...]
 
@@ -180,7 +179,7 @@ class SramSpec(Spec):
 class HbmTimingSpec(Spec):
     """DRAM timing, for a bank-level model."""
 
-    burst_bytes: Size = Field(alias="burst")
+    burst_bytes: Size = key("burst")
     tBL: Ns
     tCL: Ns
     tCWL: Ns
@@ -209,7 +208,7 @@ class HbmOrgSpec(Spec):
     stack_ids: Count
     bank_groups: Count
     banks_per_group: Count
-    row_bytes: Size = Field(alias="row")
+    row_bytes: Size = key("row")
 
 
 class HbmMapSpec(Spec):
@@ -223,17 +222,17 @@ class HbmSpec(Spec):
     """The HBM stack of a cube: channel controllers beside the routers."""
 
     kind: Text
-    capacity_bytes: Size = Field(alias="capacity")
+    capacity_bytes: Size = key("capacity")
     channels: Count
     pseudo_channels: Count
-    pc_rate: GBps = Field(alias="pc_bw")
+    pc_rate: GBps = key("pc_bw")
     attach: Literal["per_router", "per_2_routers"]
     model: Text
     flat_eff: Share
-    flat_latency_ps: Ns = Field(alias="flat_latency_ns")
+    flat_latency_ps: Ns = key("flat_latency_ns")
     queue: Count
-    ctrl_frontend_ps: Ns = Field(alias="ctrl_frontend_ns")
-    ctrl_backend_ps: Ns = Field(alias="ctrl_backend_ns")
+    ctrl_frontend_ps: Ns = key("ctrl_frontend_ns")
+    ctrl_backend_ps: Ns = key("ctrl_backend_ns")
     timing: HbmTimingSpec
     org: HbmOrgSpec
     refresh: Literal["all_bank", "per_bank", "none"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from kernbench.config.quantities import Count, Cycles, Factor, GBps, Ghz, Ns, Side, Size, Spec
+from kernbench.config.quantities import Count, Cycles, Factor, GBps, Ghz, Ns, Side, Size, Spec, key
 
 RATE_CLASSES = ("add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt")
 
@@ -16,15 +14,15 @@ RATE_CLASSES = ("add", "mul", "fma", "max", "cmp", "div", "exp", "rsqrt")
 class PeCpuSpec(Spec):
     """PE_CPU: cost of starting a kernel, of issuing a command, of reading a value back."""
 
-    start_ps: Ns = Field(alias="start_ns")
-    issue_ps: Ns = Field(alias="issue_ns")
-    readback_ps: Ns = Field(alias="readback_ns")
+    start_ps: Ns = key("start_ns")
+    issue_ps: Ns = key("issue_ns")
+    readback_ps: Ns = key("readback_ns")
 
 
 class SchedulerSpec(Spec):
     """PE_SCHEDULER: cost per command; commands that may wait per unit, and tiles queued before a unit."""
 
-    dispatch_ps: Ns = Field(alias="dispatch_ns")
+    dispatch_ps: Ns = key("dispatch_ns")
     tile_queue: Count
     feeders: Literal[1]
 
@@ -40,48 +38,48 @@ class DmaChannelsSpec(Spec):
 class DmaSpec(Spec):
     """PE_DMA: set-up per descriptor, its port's rate, and bytes in flight per channel."""
 
-    setup_ps: Ns = Field(alias="setup_ns")
+    setup_ps: Ns = key("setup_ns")
     channels: DmaChannelsSpec
-    rate: GBps = Field(alias="bw")
-    max_inflight_bytes: Size = Field(alias="max_inflight")
+    rate: GBps = key("bw")
+    max_inflight_bytes: Size = key("max_inflight")
 
 
 class MmuSpec(Spec):
     """PE_MMU: pages, the TLB, what a miss does, and what a map or unmap message costs."""
 
-    page_bytes: Size = Field(alias="page")
+    page_bytes: Size = key("page")
     tlb_entries: Count
-    hit_ps: Ns = Field(alias="hit_ns")
+    hit_ps: Ns = key("hit_ns")
     miss: Literal["walk", "preload"]
     walk_reads: Count
-    update_ps: Ns = Field(alias="update_ns")
+    update_ps: Ns = key("update_ns")
 
 
 class TcmSpec(Spec):
     """PE_TCM: the scratchpad; its read and write port serialise separately."""
 
-    size_bytes: Size = Field(alias="size")
-    read_rate: GBps = Field(alias="read_bw")
-    write_rate: GBps = Field(alias="write_bw")
-    latency_ps: Ns = Field(alias="latency_ns")
+    size_bytes: Size = key("size")
+    read_rate: GBps = key("read_bw")
+    write_rate: GBps = key("write_bw")
+    latency_ps: Ns = key("latency_ns")
     banks: Count
 
 
 class RegfileSpec(Spec):
     """The register file: operands and accumulators apart."""
 
-    operands_bytes: Size = Field(alias="operands")
-    accumulators_bytes: Size = Field(alias="accumulators")
-    read_rate: GBps = Field(alias="read_bw")
-    write_rate: GBps = Field(alias="write_bw")
-    latency_ps: Ns = Field(alias="latency_ns")
+    operands_bytes: Size = key("operands")
+    accumulators_bytes: Size = key("accumulators")
+    read_rate: GBps = key("read_bw")
+    write_rate: GBps = key("write_bw")
+    latency_ps: Ns = key("latency_ns")
 
 
 class FetchStoreSpec(Spec):
     """PE_FETCH_STORE: TCM to register file and back."""
 
-    rate: GBps = Field(alias="bw")
-    setup_ps: Ns = Field(alias="setup_ns")
+    rate: GBps = key("bw")
+    setup_ps: Ns = key("setup_ns")
 
 
 class GemmSpec(Spec):
@@ -108,18 +106,18 @@ class IpcqSpec(Spec):
 
     directions: tuple[Side, ...]
     slots: Count
-    slot_bytes: Size = Field(alias="slot_size")
+    slot_bytes: Size = key("slot_size")
     buffer: Literal["tcm", "sram", "hbm"]
-    install_ps: Ns = Field(alias="install_ns")
-    poll_ps: Ns = Field(alias="poll_ns")
+    install_ps: Ns = key("install_ns")
+    poll_ps: Ns = key("poll_ns")
     credit_return: Literal["bottleneck_bw"]
-    credit_bytes: Size = Field(alias="credit_size")
+    credit_bytes: Size = key("credit_size")
 
 
 class PeSpec(Spec):
     """A processing element."""
 
-    clock_mhz: Ghz = Field(alias="clock_ghz")
+    clock_mhz: Ghz = key("clock_ghz")
     cpu: PeCpuSpec
     scheduler: SchedulerSpec
     dma: DmaSpec

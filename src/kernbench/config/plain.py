@@ -10,10 +10,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pydantic import BeforeValidator
-from pydantic.fields import FieldInfo
-
 from kernbench.config import quantities
+from kernbench.config.model import Parsed, model_of
 from kernbench.config.pe import PeSpec
 from kernbench.config.quantities import Spec
 from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
@@ -26,7 +24,7 @@ def yaml_values(spec: Spec) -> dict[str, Any]:
     >>> yaml_values(IoNocSpec(link_bw=128, router_ns=3, buffer_per_vc="4 KiB"))
     {'link_bw': 128, 'router_ns': 3, 'buffer_per_vc': 4096}
     """
-    return {field.alias or name: _value(value, _unit(field)) for name, field, value in _fields(spec)}
+    return {key: _value(value, unit) for key, unit, value in _entries(spec)}
 
 
 def config_sha256(config: Spec) -> str:
@@ -42,17 +40,17 @@ def resolved(spec: Spec) -> str:
     return "".join(f"{text}\n" for text in _lines(spec, ""))
 
 
-def _fields(spec: Spec) -> Iterator[tuple[str, FieldInfo, Any]]:
-    """Name, field and value of all that ``spec`` says; a PE says nothing of units that it does not have."""
-    for name, field in type(spec).model_fields.items():
+def _entries(spec: Spec) -> Iterator[tuple[str, Callable[..., Any] | None, Any]]:
+    """Key, parser of the unit, and value of all that ``spec`` says; a PE says nothing of units that it lacks."""
+    fields = model_of(type(spec)).model_fields
+    for name, key in spec.fields().items():
         value = getattr(spec, name)
         if value is not None or not isinstance(spec, PeSpec):
-            yield name, field, value
-
-
-def _unit(field: FieldInfo) -> Callable[..., Any] | None:
-    """The parser of a field's unit."""
-    return next((m.func for m in field.metadata if isinstance(m, BeforeValidator)), None)
+            yield (
+                key.name,
+                next((m.parse for m in fields[name].metadata if isinstance(m, Parsed)), None),
+                value,
+            )
 
 
 def _value(value: Any, unit: Callable[..., Any] | None) -> Any:
@@ -91,8 +89,8 @@ _UNIT_NAMES: dict[Any, str] = {
 
 
 def _lines(spec: Spec, indent: str) -> Iterator[str]:
-    for name, field, value in _fields(spec):
-        key, unit = _text(field.alias or name), _unit(field)
+    for name, unit, value in _entries(spec):
+        key = _text(name)
         if isinstance(value, Spec):
             yield f"{indent}{key}:"
             yield from _lines(value, indent + "  ")

@@ -6,12 +6,12 @@ There are no defaults here: every default lives in ``presets/``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-
+from kernbench.config.model import Exact, Parsed, model_of
 from kernbench.config.tree import shown
 from kernbench.units import PS_PER_NS, Rate, parse_bytes
 
@@ -96,65 +96,143 @@ def parse_mm(value: Any) -> Fraction:
     return _above_zero(value, "mm without a unit", "mm is not a length above 0")
 
 
-def _json(unit: str, **bounds: Any) -> WithJsonSchema:
-    return WithJsonSchema({"type": "number", "description": unit, **bounds})
+def _json(unit: str, **bounds: Any) -> dict[str, Any]:
+    return {"type": "number", "description": unit, **bounds}
 
 
-_SIZE_TEXT = WithJsonSchema(
-    {
-        "description": "bytes, or a number with KiB, MiB or GiB",
-        "anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KkMmGg]([Ii][Bb])?|[Bb])?\s*$"},
-        ],
-    }
-)
+_SIZE_TEXT = {
+    "description": "bytes, or a number with KiB, MiB or GiB",
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KkMmGg]([Ii][Bb])?|[Bb])?\s*$"},
+    ],
+}
 
 
-Size = Annotated[int, BeforeValidator(parse_extent), _SIZE_TEXT]
-SizeOrZero = Annotated[int, BeforeValidator(parse_size), _SIZE_TEXT]
-GBps = Annotated[Rate, BeforeValidator(parse_rate), _json("GB/s", exclusiveMinimum=0)]
-Ns = Annotated[int, BeforeValidator(parse_ns), _json("ns", minimum=0)]
-Ghz = Annotated[int, BeforeValidator(parse_mhz), _json("GHz", exclusiveMinimum=0)]
-Share = Annotated[Fraction, BeforeValidator(parse_share), _json("share", exclusiveMinimum=0, maximum=1)]
-Factor = Annotated[Fraction, BeforeValidator(parse_factor), _json("relative rate", exclusiveMinimum=0)]
-Mm = Annotated[Fraction, BeforeValidator(parse_mm), _json("mm", exclusiveMinimum=0)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Cycles = Annotated[int, Field(ge=0, strict=True)]
+Size = Annotated[int, Parsed(parse_extent, _SIZE_TEXT)]
+SizeOrZero = Annotated[int, Parsed(parse_size, _SIZE_TEXT)]
+GBps = Annotated[Rate, Parsed(parse_rate, _json("GB/s", exclusiveMinimum=0))]
+Ns = Annotated[int, Parsed(parse_ns, _json("ns", minimum=0))]
+Ghz = Annotated[int, Parsed(parse_mhz, _json("GHz", exclusiveMinimum=0))]
+Share = Annotated[Fraction, Parsed(parse_share, _json("share", exclusiveMinimum=0, maximum=1))]
+Factor = Annotated[Fraction, Parsed(parse_factor, _json("relative rate", exclusiveMinimum=0))]
+Mm = Annotated[Fraction, Parsed(parse_mm, _json("mm", exclusiveMinimum=0))]
+Count = Annotated[int, Exact(1)]
+Cycles = Annotated[int, Exact(0)]
 Grid = tuple[Count, Count]
-At = tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]]
-Text = Annotated[str, Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
+At = tuple[Annotated[int, Exact(0)], Annotated[int, Exact(0)]]
+Text = Annotated[str, Exact()]
+Flag = Annotated[bool, Exact()]
 Side = Literal["N", "S", "E", "W"]
 Fit = Literal["first", "best"]
 
 
-class Spec(BaseModel):
-    """Base of all specs: frozen, unknown keys are errors, filled by YAML key."""
+class Key(NamedTuple):
+    """A field's key in YAML, and its value where the file leaves it out; ``...``: it must not."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=False,
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-    )
+    name: str
+    default: Any = ...
 
 
-class Places:
-    """Where each dotted path was written (``topology.yaml:41``), for errors that are found later.
+def key(name: str, *, default: Any = ...) -> Any:
+    """What a spec's field is set to whose key in YAML has another name; see :class:`Key`."""
+    return Key(name, default)
 
-    Not part of what a specification *is*: any two are equal.
+
+class Spec:
+    """Base of all specs: frozen; its fields are its annotations, filled by YAML key. An unknown key is an error.
+
+    >>> class LinkSpec(Spec):
+    ...     latency_ps: Ns = key("latency_ns")
+    >>> LinkSpec(latency_ns=3)
+    LinkSpec(latency_ps=3000)
     """
 
-    def __init__(self, places: dict[str, str]) -> None:
-        self._places = places
+    def __init__(self, **values: Any) -> None:
+        """From values under YAML keys, in YAML's units. Raises pydantic's ValidationError."""
+        vars(self).update(vars(self.model_validate(values)))
+
+    @classmethod
+    def fields(cls) -> Mapping[str, Key]:
+        """The fields by name, in order, each with its key."""
+        found: dict[str, Key] = {}
+        for base in reversed(cls.__mro__):
+            for name in vars(base).get("__annotations__", ()):
+                given = vars(base).get(name, ...)
+                alias = getattr(given, "alias", None)  # of pydantic's Field, in a user's file
+                found[name] = given if isinstance(given, Key) else Key(alias or name, given)
+        return found
+
+    @classmethod
+    def extended(cls, types: Mapping[str, Any], defaults: Mapping[str, Any] = {}) -> type[Self]:
+        """A spec of the same name with further fields, or fields of other types."""
+        return type(
+            cls.__name__, (cls,), {"__doc__": cls.__doc__, "__annotations__": dict(types), **defaults}
+        )
+
+    @classmethod
+    def model_construct(cls, **fields: Any) -> Self:
+        """A spec with these fields, of which nothing is checked."""
+        spec = cls.__new__(cls)
+        vars(spec).update(fields)
+        return spec
+
+    @classmethod
+    def model_validate(cls, values: Any) -> Self:
+        """The spec of what a file says. Raises pydantic's ValidationError."""
+        return cls.model_construct(**vars(model_of(cls).model_validate(values)))
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema of what a file may say."""
+        return model_of(cls).model_json_schema(by_alias=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """A spec within another one is checked as it is alone."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(
+            lambda model: cls.model_construct(**vars(model)), handler(model_of(cls))
+        )
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """This spec with other values of some fields, of which nothing is checked."""
+        return self.model_construct(**vars(self) | dict(update))
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.fields()}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Places)
+        return isinstance(other, Spec) and type(self) is type(other) and self._values() == other._values()
 
-    def of(self, path: str) -> str:
-        """The place of ``path``, or of the nearest path above it; empty if none is known."""
-        while path and path not in self._places:
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values().items())})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen; model_copy(update=...) makes another")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+
+class FileSpec(Spec):
+    """Base of what a whole file says: it knows where each of its values was written."""
+
+    def placed(self, places: Mapping[str, str]) -> Self:
+        """This spec, of which ``places`` says where each dotted path was written (``topology.yaml:41``)."""
+        return self.model_copy(update={"_places": places})
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Where each dotted path was written; no part of what the spec *is*."""
+        places: Mapping[str, str] = vars(self).get("_places", {})
+        return places
+
+    def place_of(self, path: str) -> str:
+        """Where ``path``, or the nearest path above it, was written, for an error found later; empty if unknown."""
+        while path and path not in self.places:
             path = path.rpartition(".")[0]
-        return self._places.get(path, "")
+        return self.places.get(path, "")

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, create_model
-
 from kernbench.config.ccl import CclSpec
 from kernbench.config.machine import CubeSpec, GeometrySpec, HostSpec, NeighboursSpec, SipSpec, SystemSpec
+from kernbench.config.model import Parsed
 from kernbench.config.pe import PeSpec
-from kernbench.config.quantities import GBps, Ns, Places, Spec, Text
+from kernbench.config.quantities import FileSpec, GBps, Ns, Spec, Text, key
 from kernbench.errors import ConfigError
 from kernbench.kinds import Kind, kinds, load_kinds
 from kernbench.registry import load_entry_points
@@ -26,7 +25,7 @@ def parse_document(value: Any) -> str:
     return value
 
 
-DocumentName = Annotated[str, BeforeValidator(parse_document)]
+DocumentName = Annotated[str, Parsed(parse_document)]
 Document = Literal["topology", "components", "ccl"]
 
 
@@ -38,7 +37,7 @@ class UnitsSpec(Spec):
     bandwidth: Literal["GB/s"]
 
 
-class TopologySpec(Spec):
+class TopologySpec(FileSpec):
     """``topology.yaml``: how many of each, how fast, and how they are joined; and whose ``ccl.yaml`` goes with it."""
 
     version: Literal[1]
@@ -53,11 +52,6 @@ class TopologySpec(Spec):
     geometry: GeometrySpec
     overrides: dict[str, dict[str, Any]]
     ccl: DocumentName
-    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
-
-    def place_of(self, path: str) -> str:
-        """The file and line that ``path`` was written at, for an error found while building."""
-        return self._places.of(path)
 
 
 def machine_spec(asked_parts: Iterable[str] = ()) -> type[TopologySpec]:
@@ -66,8 +60,8 @@ def machine_spec(asked_parts: Iterable[str] = ()) -> type[TopologySpec]:
     Raises:
         ConfigError: a part that was asked for is of none, and the file of a built-in unit cannot be imported.
     """
-    mistakes, known = load_kinds(), PeSpec.model_fields
-    strange = set(asked_parts) - {field.alias or name for name, field in known.items()}
+    mistakes, known = load_kinds(), PeSpec.fields()
+    strange = set(asked_parts) - {key.name for key in known.values()}
     if strange:
         load_entry_points()
     parts = {
@@ -84,33 +78,27 @@ def _refusing(kind: Kind) -> Any:
     def refuse(value: object) -> None:
         raise ValueError(next(kind.mistakes()))
 
-    return Annotated[Any, BeforeValidator(refuse)]
+    return Annotated[Any, Parsed(refuse)]
 
 
 @lru_cache
 def _with_parts(parts: tuple[tuple[str, Any], ...]) -> type[TopologySpec]:
-    added: dict[str, Any] = {name: (spec | None, None) for name, spec in parts}
-    pe = create_model("PeSpec", __base__=PeSpec, **added)
-    return create_model("TopologySpec", __base__=TopologySpec, pe=(pe, ...))
+    pe = PeSpec.extended({name: spec | None for name, spec in parts}, dict.fromkeys(dict(parts)))
+    return TopologySpec.extended({"pe": pe})
 
 
 class LinkOverrideSpec(Spec):
     """What ``overrides: {a->b: ...}`` may change of one directed link."""
 
-    rate: GBps | None = Field(alias="bw", default=None)
-    latency_ps: Ns | None = Field(alias="latency_ns", default=None)
+    rate: GBps | None = key("bw", default=None)
+    latency_ps: Ns | None = key("latency_ns", default=None)
 
 
-class ComponentsSpec(Spec):
+class ComponentsSpec(FileSpec):
     """``components.yaml``: which registered implementation each kind of node uses."""
 
     version: Literal[1]
     components: dict[str, Text]
-    _places: Places = PrivateAttr(default_factory=lambda: Places({}))
-
-    def place_of(self, path: str) -> str:
-        """The file and line that ``path`` was written at."""
-        return self._places.of(path)
 
 
 class Config(Spec):
@@ -121,6 +109,6 @@ class Config(Spec):
     ccl: CclSpec
 
 
-def models() -> dict[Document, type[Spec]]:
+def models() -> dict[Document, type[FileSpec]]:
     """The spec of each document of a configuration, by its name."""
     return {"topology": machine_spec(), "components": ComponentsSpec, "ccl": CclSpec}

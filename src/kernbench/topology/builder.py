@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import Any, NamedTuple, TypeVar
 
 from kernbench.config.explain import explain, line
 from kernbench.config.pe import PeSpec
@@ -27,6 +25,8 @@ from kernbench.topology.ids import PeId, Position, part_name
 from kernbench.topology.levels import levels_of
 from kernbench.units import Rate
 from kernbench.wording import quoted
+
+_SpecT = TypeVar("_SpecT", bound=Spec)
 
 
 class _Wire(NamedTuple):
@@ -263,10 +263,16 @@ class _Builder:
         for key in changes:
             if key in KINDS[kind].shared:
                 raise self._error((*path, key), "is the same for the whole machine; change it there")
+        return self._checked(type(spec), _merged(yaml_values(spec), changes), path)
+
+    def _checked(self, kind: type[_SpecT], values: dict[str, Any], path: tuple[str, ...]) -> _SpecT:
+        """What the file says at ``path``; ConfigError where that is wrong."""
+        from pydantic import ValidationError
+
         try:
-            return type(spec).model_validate(_merged(yaml_values(spec), changes))
+            return kind.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(explain(error, type(spec), self._place_of, path)) from None
+            raise ConfigError(explain(error, kind, self._place_of, path)) from None
 
     def with_link_overrides(self, graph: TopologyGraph) -> TopologyGraph:
         """``graph`` with the overridden links; an override that is left then names nothing."""
@@ -293,10 +299,7 @@ class _Builder:
         path = ("overrides", name)
         if edge.rate is None:
             raise self._error(path, "is inside a PE: it has neither rate nor latency")
-        try:
-            change = LinkOverrideSpec.model_validate(changes)
-        except ValidationError as error:
-            raise ConfigError(explain(error, LinkOverrideSpec, self._place_of, path)) from None
+        change = self._checked(LinkOverrideSpec, changes, path)
         latency_ps = edge.latency_ps if change.latency_ps is None else change.latency_ps
         return replace(edge, rate=change.rate or edge.rate, latency_ps=latency_ps)
 

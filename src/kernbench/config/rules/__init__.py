@@ -66,7 +66,7 @@ def broken_rules(spec: Spec) -> Iterator[Clash]:
         uncounted = [clash for rule in COUNT_RULES for clash in rule(spec)]
         yield from uncounted or (clash for rule in TOPOLOGY_RULES for clash in rule(spec))
     elif isinstance(spec, ComponentsSpec):
-        known = [kind.name for kind in kinds() if not kind.part or kind.part in PeSpec.model_fields]
+        known = [kind.name for kind in kinds() if not kind.part or kind.part in PeSpec.fields()]
         added = [kind.name for kind in kinds() if kind.name not in known]  # a machine may have no such unit
         for name, message in keys_are(spec.components, known, added):
             yield alone(f"components.{name}", message)
