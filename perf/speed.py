@@ -1,8 +1,9 @@
 """How fast KernBench itself is: what users run, each case in a process of its own, in CPU time and peak memory.
 
 CPU time is the child's, user and system together, from its start to its end: interpreter, imports, simulation, check
-and report. It is what the bars are set in; wall time would measure the neighbours. Simulated times are not the point
-here, but a run whose check fails ends the benchmark.
+and report. It is what the bars are set in; wall time would measure the neighbours. The second table shares it out, as
+the ``--json`` of a run splits it; ``rest`` is what comes after: writing the result, and the end of the process.
+Simulated times are not the point here, but a run whose check fails ends the benchmark.
 
     python perf/speed.py --runs 3
     python perf/speed.py --only gemm --only help
@@ -14,12 +15,11 @@ import argparse
 import gc
 import statistics
 import sys
-import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import NamedTuple
 
-from harness import parser_of, used_by, write
+from cases import BIG, CASES, PARTS, Case, Used, used
+from harness import aligned, parser_of, used_by, write
 
 KERNBENCH = (sys.executable, "-m", "kernbench")
 # Triton 3.9.0's interpreter on one thread of another machine, without times. Context, not a yardstick.
@@ -27,120 +27,8 @@ ELSEWHERE = "Triton's interpreter, measured elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """One thing to run: arguments of ``kernbench``, and its bars (None: no bar)."""
-
-    name: str
-    what: str
-    args: tuple[str, ...]
-    bar_cpu_s: float | None = None
-    bar_peak_mb: float | None = None
-    interpreter_cpu_s: float | None = None
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it writes the JSON of a run."""
-        return self.args[0] == "run"
-
-
-def run(
-    name: str,
-    what: str,
-    bench: str,
-    *options: str,
-    bar_cpu_s: float | None = None,
-    bar_peak_mb: float | None = None,
-    interpreter_cpu_s: float | None = None,
-    **params: int,
-) -> Case:
-    """The case of ``kernbench run``."""
-    assignments = [word for key, value in params.items() for word in ("-p", f"{key}={value}")]
-    return Case(
-        name=name,
-        what=what,
-        args=("run", bench, *options, *assignments),
-        bar_cpu_s=bar_cpu_s,
-        bar_peak_mb=bar_peak_mb,
-        interpreter_cpu_s=interpreter_cpu_s,
-    )
-
-
-def in_both_modes(name: str, what: str, bench: str, interpreter_cpu_s: float, **params: int) -> list[Case]:
-    """A kernel of Triton's tutorials in modes ``timed`` and ``data``."""
-    both = []
-    for mode in ("timed", "data"):
-        label = name if mode == "timed" else f"{name}-data"
-        words = f"{what}, {mode}"
-        both.append(run(label, words, bench, "--mode", mode, interpreter_cpu_s=interpreter_cpu_s, **params))
-    return both
-
-
-BIG = "big"  # the topology, and the case: this file in a child, see make_big
-CASES = (
-    run("gemm", "GEMM 1024^3 on 128 PEs, timed and checked", "gemm", bar_cpu_s=15, bar_peak_mb=1024),
-    run("gemm-data", "the same, data", "gemm", "--mode", "data"),
-    run(
-        "gemm-4096",
-        "GEMM 4096^3, tiles 256 x 512 x 128, timing",
-        "gemm",
-        "--mode",
-        "timing",
-        bar_cpu_s=150,
-        m=4096,
-        n=4096,
-        k=4096,
-        block_m=256,
-        block_n=512,
-        block_k=128,
-    ),
-    Case(
-        name="big",
-        what="8192 PEs: graph, machine, all hardware",
-        args=(BIG,),
-        bar_cpu_s=8,
-        bar_peak_mb=1024,
-    ),
-    run(
-        "big-add",
-        "add of 8 M on 8192 PEs, timing",
-        "vector_add",
-        "--topology",
-        BIG,
-        "--mode",
-        "timing",
-        n=1 << 23,
-        pes=8192,
-    ),
-    Case(name="help", what="kernbench --help", args=("--help",), bar_cpu_s=0.2),
-    *in_both_modes("vector_add", "add of 1 M, blocks of 1024", "vector_add", 1.71),
-    *in_both_modes("softmax", "softmax 1823 x 781", "softmax", 7.3, rows=1823, columns=781),
-    *in_both_modes(
-        "matmul",
-        "GEMM 512^3, tiles 64 x 64 x 32",
-        "gemm",
-        3.3,
-        m=512,
-        n=512,
-        k=512,
-        block_m=64,
-        block_n=64,
-        block_k=32,
-    ),
-)
-
-
-class Used(NamedTuple):
-    """What one child used, and what it simulated."""
-
-    cpu_s: float
-    peak_mb: float
-    events: int
-    chunk_hops: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One line of the table: medians over the runs; ``share_of_bar`` is of the tighter one."""
+    """One line of the table: medians over the runs; ``share_of_bar`` is of the tighter one, ``shares`` by part."""
 
     case: str
     what: str
@@ -154,6 +42,7 @@ class Measured:
     bar_peak_mb: float | None
     share_of_bar: float | None
     interpreter_cpu_s: float | None
+    shares: dict[str, float] | None
 
 
 def make_big() -> None:
@@ -183,7 +72,9 @@ def make_big() -> None:
 def measure(case: Case, n_runs: int) -> Measured:
     """Run ``case`` ``n_runs`` times: the median of each column."""
     runs = [_run(case) for _ in range(n_runs)]
-    cpu_s, peak_mb = (statistics.median(column) for column in list(zip(*runs, strict=True))[:2])
+    cpu_s, peak_mb = (
+        statistics.median(column) for column in ([r.cpu_s for r in runs], [r.peak_mb for r in runs])
+    )
     events, chunk_hops = runs[0].events, runs[0].chunk_hops
     shares = [
         used / bar for used, bar in ((cpu_s, case.bar_cpu_s), (peak_mb, case.bar_peak_mb)) if bar is not None
@@ -201,30 +92,21 @@ def measure(case: Case, n_runs: int) -> Measured:
         bar_peak_mb=case.bar_peak_mb,
         share_of_bar=max(shares, default=None),
         interpreter_cpu_s=case.interpreter_cpu_s,
+        shares=shares_of(runs) if case.is_run else None,
     )
 
 
+def shares_of(runs: Sequence[Used]) -> dict[str, float]:
+    """The share of each part in the CPU time of all ``runs``; they sum to 1."""
+    cpu_s = sum(one.cpu_s for one in runs)
+    shares = {part: sum(one.parts_s[part] for one in runs) / cpu_s for part in PARTS}
+    return {**shares, "rest": 1 - sum(shares.values())}
+
+
 def _run(case: Case) -> Used:
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "run.json"
-        if case.args == (BIG,):
-            command = [sys.executable, __file__, "--make-big"]
-        else:
-            command = [*KERNBENCH, *case.args, *(("--json", str(result)) if case.is_run else ())]
-        cpu_s, peak_mb = used_by(command)
-        events, chunk_hops = _counted(result) if case.is_run else (0, 0)
-    return Used(cpu_s, peak_mb, events, chunk_hops)
-
-
-def _counted(result: Path) -> tuple[int, int]:
-    """Events and chunk-hops of a run's JSON, line by line: Linux counts a child's peak from its parent's size."""
-    found = {"events": 0, "chunk_hops": 0}
-    with result.open(encoding="utf-8") as lines:
-        for line in lines:
-            name, _, value = line.strip().rstrip(",").partition(": ")
-            if name.strip('"') in found:
-                found[name.strip('"')] = int(value)
-    return found["events"], found["chunk_hops"]
+    if case.args == (BIG,):
+        return Used(*used_by([sys.executable, __file__, "--make-big"]), 0, 0, "", {})
+    return used(case, KERNBENCH)
 
 
 COLUMNS = ("case", "events", "chunk-hops", "ev/hop", "us/event", "CPU s", "peak MB", "bar", "of bar")
@@ -240,7 +122,7 @@ def table(lines: list[Measured], n_runs: int) -> str:
         )
         for row in rows
     ]
-    texts += ["", *(f"{line.case}: {line.what}{_context(line)}" for line in lines)]
+    texts += ["", *_shares_table(lines), *(f"{line.case}: {line.what}{_context(line)}" for line in lines)]
     texts.append(
         f"Median{'s' if n_runs > 1 else ''} of {n_runs} run{'s' if n_runs > 1 else ''}; CPU time of the whole process, "
         "so us/event holds imports, checks and reports too."
@@ -265,6 +147,12 @@ def _row(line: Measured) -> tuple[str, ...]:
         ", ".join(bars),
         "" if line.share_of_bar is None else f"{line.share_of_bar:.0%}",
     )
+
+
+def _shares_table(lines: list[Measured]) -> list[str]:
+    """The shares of CPU time in %, of cases that say."""
+    rows = [(line.case, *(f"{share:.1%}" for share in line.shares.values())) for line in lines if line.shares]
+    return [*aligned([("case", *PARTS, "rest"), *rows]), ""] if rows else []
 
 
 def _context(line: Measured) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import kernbench as kb
+
 SPEED = Path(__file__).parents[1] / "perf" / "speed.py"
 HALO = SPEED.with_name("halo.py")
 COLLECTIVES = SPEED.with_name("collectives.py")
 PRESETS = SPEED.with_name("presets.py")
+PAIRS = SPEED.with_name("pairs.py")
 RACES = SPEED.with_name("races.py")
 
 
@@ -27,14 +30,57 @@ def speed(*args: str) -> subprocess.CompletedProcess[str]:
 
 def test_speed_measures_a_child_against_its_bar():
     (line,) = json.loads(speed("--only", "help", "--json", "-").stdout)
-    assert (line["case"], line["bar_cpu_s"], line["events"]) == ("help", 0.2, 0)
-    assert line["share_of_bar"] == line["cpu_s"] / 0.2 > 0
+    assert (line["case"], line["bar_cpu_s"], line["events"]) == ("help", 0.1, 0)
+    assert line["share_of_bar"] == line["cpu_s"] / 0.1 > 0
+    assert line["shares"] is None
 
 
 def test_speed_knows_its_cases():
     wrong = speed("--only", "gem")
     assert wrong.returncode == 2
     assert "invalid choice: 'gem'" in wrong.stderr
+
+
+def test_speed_shares_out_the_cpu_time_of_a_run():
+    """What the JSON splits is nearly all of the process: the rest is writing it, and the end."""
+    (line,) = json.loads(speed("--only", "tiny", "--json", "-").stdout)
+    shares = line["shares"]
+    assert list(shares) == ["start", "configuration", "language", "machine", "values", "report", "rest"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(0 < share < 1 for share in shares.values())
+    assert shares["rest"] < 0.25
+
+
+def test_pairs_compares_two_commands_and_their_op_logs():
+    command = f"{sys.executable} -m kernbench"
+    sides = ("--first", f"env KERNBENCH_ENGINE=reference {command}", "--second", command)
+    done = ran(PAIRS, "--only", "tiny", "--pairs", "1", *sides, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert (line["case"], line["bar_ratio"]) == ("tiny", None)
+    assert line["ratio"] == line["first_cpu_s"] / line["second_cpu_s"] > 0
+    assert min(line["first_peak_mb"], line["second_peak_mb"]) > 0
+    assert line["first_oplog_sha256"] == line["second_oplog_sha256"]
+    assert re.fullmatch(r"[0-9a-f]{64}", line["first_oplog_sha256"])
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("--pairs", "0"), "--pairs: at least 1"),
+        (("--first", "kernbench"), "give both --first and --second, or neither"),
+    ],
+)
+def test_pairs_refuses_what_it_cannot_compare(args, error):
+    wrong = ran(PAIRS, *args)
+    assert wrong.returncode == 2
+    assert wrong.stderr.endswith(f"pairs.py: error: {error}\n")
+
+
+def test_the_layer_norm_that_is_measured_is_right():
+    assert kb.run(
+        SPEED.with_name("layer_norm.py"), topology="tiny", rows=9, columns=100, mode="data"
+    ).check.ok
 
 
 def test_halo_measures_each_number_of_steps():
