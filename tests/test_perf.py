@@ -83,6 +83,16 @@ def test_the_layer_norm_that_is_measured_is_right():
     ).check.ok
 
 
+def test_layers_shares_out_all_samples():
+    done = ran(SPEED.with_name("layers.py"), "--only", "tiny", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert sum(line["shares"].values()) == pytest.approx(1)
+    assert sum(line["files"].values()) == pytest.approx(1)
+    assert line["shares"]["imports"] > 0
+    assert line["samples"] > 10
+
+
 def test_halo_measures_each_number_of_steps():
     done = ran(HALO, "--only", "stencil", "--steps", "2,1", "--json", "-")
     assert done.returncode == 0, done.stderr
