@@ -1,14 +1,52 @@
-"""Records whose JSON follows from their class: a member for each field of a dataclass, in order, unless hidden."""
+"""Records whose JSON follows from their class: a member for each field of a dataclass, in order, unless hidden.
+
+Pydantic writes it, and is imported when JSON is first asked for: it reads the types of fields then, which are text
+until then, and so are the marks in them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
-
-from pydantic import Field, TypeAdapter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 T = TypeVar("T")
-Hidden = Annotated[T, Field(exclude=True)]
-"""The type of a field that JSON does not have."""
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic.fields import FieldInfo
+
+    Hidden = Annotated[T, ...]
+else:
+
+    class Hidden:
+        """The type of a field that JSON does not have."""
+
+        def __class_getitem__(cls, kind: Any) -> Any:
+            from pydantic import Field
+
+            return Annotated[kind, Field(exclude=True)]
+
+
+def named(member: str) -> FieldInfo:
+    """Mark of a field's type: the member of JSON is called otherwise than the field."""
+    from pydantic import Field
+
+    field: FieldInfo = Field(serialization_alias=member)
+    return field
+
+
+class Written:
+    """Mark of a type: JSON has what ``by`` makes of the value, of the type ``kind``."""
+
+    def __init__(self, by: Callable[[Any], Any], kind: Any) -> None:
+        self.by = by
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic import PlainSerializer
+
+        return PlainSerializer(self.by, return_type=self.kind).__get_pydantic_core_schema__(source, handler)
+
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # made when first asked for: one takes 0.1 s
 
@@ -40,6 +78,8 @@ def schema_of(kind: type[Any]) -> dict[str, Any]:
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer
-
 from kernbench.analysis.bounds import Bound
 from kernbench.analysis.causes import Parts, by_cause
 from kernbench.analysis.summary import Translations, UnitUse
-from kernbench.records import Hidden, derive
+from kernbench.records import Hidden, Written, derive
 from kernbench.registry import Registry
 from kernbench.units import format_ps
 
@@ -109,12 +107,10 @@ class Measured:
     flops: int = 0
     bytes: dict[str, int] = field(default_factory=dict)
     translations: Translations = field(default_factory=Translations)
-    units: Annotated[tuple[UnitUse, ...], PlainSerializer(_unit_rows, return_type=list[UnitRow])] = ()
-    links: Annotated[tuple[UnitUse, ...], PlainSerializer(_link_rows, return_type=list[LinkRow])] = ()
+    units: Annotated[tuple[UnitUse, ...], Written(_unit_rows, list[UnitRow])] = ()
+    links: Annotated[tuple[UnitUse, ...], Written(_link_rows, list[LinkRow])] = ()
     breakdown: dict[str, int] = field(init=False, default_factory=dict)
-    parts: Annotated[Parts, PlainSerializer(_part_rows, return_type=list[PartRow])] = field(
-        default_factory=dict
-    )
+    parts: Annotated[Parts, Written(_part_rows, list[PartRow])] = field(default_factory=dict)
     device_breakdown: dict[str, int] = field(default_factory=dict)
     events: int = 0
     chunk_hops: int = 0

@@ -12,13 +12,12 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, PlainSerializer
 
 from kernbench.config.rules.memory import directory_bytes
 from kernbench.memory.allocator import VirtualAllocator
 from kernbench.memory.mapping import PageEntries, TensorMapping
 from kernbench.memory.shards import ShardMap
-from kernbench.records import Hidden
+from kernbench.records import Hidden, Written, named
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
@@ -26,7 +25,6 @@ from kernbench.topology.ids import PeId, part_name
 from kernbench.topology.levels import count_of
 from kernbench.units import ceil_div
 
-Bytes = Annotated[int, Field(serialization_alias="bytes")]
 Kind = Literal["hbm", "page_tables", "sram"]
 
 
@@ -47,12 +45,12 @@ class Shard:
     its HBM channel or SRAM bank.
     """
 
-    pe: Annotated[PeId, PlainSerializer(str)]
-    part: Annotated[str, Field(serialization_alias="elements")]
+    pe: Annotated[PeId, Written(str, str)]
+    part: Annotated[str, named("elements")]
     kind: Hidden[Kind]
     memory: str
     pa: int
-    size_bytes: Bytes
+    size_bytes: Annotated[int, named("bytes")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +65,13 @@ class TensorRow:
     dtype: str
     policy: str
     va: int
-    size_bytes: Bytes
-    n_pages: Annotated[int, Field(serialization_alias="pages")]
+    size_bytes: Annotated[int, named("bytes")]
+    n_pages: Annotated[int, named("pages")]
     page_bytes: int
-    n_split_pages: Annotated[int, Field(serialization_alias="split_pages")]
-    n_segments: Annotated[int, Field(serialization_alias="segments")]
-    segments: Annotated[tuple[int, int], Field(serialization_alias="segments_per_page")]
-    n_copies: Annotated[int, Field(serialization_alias="copies")]
+    n_split_pages: Annotated[int, named("split_pages")]
+    n_segments: Annotated[int, named("segments")]
+    segments: Annotated[tuple[int, int], named("segments_per_page")]
+    n_copies: Annotated[int, named("copies")]
     table_bytes: int
     shards: tuple[Shard, ...]
 
@@ -83,8 +81,8 @@ class PeakUse:
     """The most bytes of one memory that were taken at one time: by tensors, or by the page tables of a cube."""
 
     kind: Kind
-    name: Annotated[str, Field(serialization_alias="memory")]
-    most_bytes: Bytes
+    name: Annotated[str, named("memory")]
+    most_bytes: Annotated[int, named("bytes")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +125,7 @@ class MemoryMap:
 
     layout: Layout
     tensors: tuple[TensorRow, ...]
-    uses: Annotated[tuple[PeakUse, ...], Field(serialization_alias="use")]
+    uses: Annotated[tuple[PeakUse, ...], named("use")]
 
     def kinds(self) -> Iterator[KindOfUse]:
         """The use of each kind of memory."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import hypot
 from typing import Annotated
 
-from pydantic import Field
-
+from kernbench.records import named
 from kernbench.reports.svg import Rect, Sheet
 from kernbench.topology.graph import Node, TopologyGraph
 from kernbench.topology.ids import Position, part_name
@@ -32,8 +31,8 @@ Point = tuple[float, float]
 class RankEdge:
     """Rank ``src`` sends to rank ``dst``, over ``hops`` links between routers; ``is_mutual``: and the other way too."""
 
-    src: Annotated[int, Field(serialization_alias="from")]
-    dst: Annotated[int, Field(serialization_alias="to")]
+    src: Annotated[int, named("from")]
+    dst: Annotated[int, named("to")]
     hops: int
     is_mutual: bool
 

@@ -7,14 +7,12 @@ import sys
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer
-
 from kernbench.analysis.causes import limit_line
 from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import Measure
 from kernbench.cpu_time import CpuParts
 from kernbench.memory.watch import EarlyUse, Race, UnwrittenRead
-from kernbench.records import Hidden, as_json, derive
+from kernbench.records import Hidden, Written, as_json, derive, named
 
 SCHEMA = "kernbench.run/1"
 
@@ -64,11 +62,11 @@ class RunResult(Measured, _Ran):
     ops that only units of this machine log. ``print`` of it is the page of ``kernbench run``.
     """
 
-    check: Annotated[Check, PlainSerializer(_if_made, return_type=Check | None)]
+    check: Annotated[Check, Written(_if_made, Check | None)]
     unchecked: str | None = field(init=False, default=None)
     races: tuple[Race, ...] = ()
     early_uses: tuple[EarlyUse, ...] = ()
-    unwritten: Annotated[tuple[UnwrittenRead, ...], Field(serialization_alias="unwritten_reads")] = ()
+    unwritten: Annotated[tuple[UnwrittenRead, ...], named("unwritten_reads")] = ()
     measures: tuple[Measure, ...] = ()
     apart: Measured | None = None
     config_sha256: str

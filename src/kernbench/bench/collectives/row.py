@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PlainSerializer
-
-from kernbench.records import Hidden, derive
+from kernbench.records import Hidden, Written, derive, named
 from kernbench.theory.ceilings import Line
 
 
@@ -25,7 +23,7 @@ def _number(exact: Fraction) -> int | float:
     return int(exact) if exact.denominator == 1 else float(exact)
 
 
-Exact = Annotated[Fraction, PlainSerializer(_number, return_type=int | float)]
+Exact = Annotated[Fraction, Written(_number, int | float)]
 """An exact number, in JSON an integer if it is whole."""
 
 
@@ -68,10 +66,8 @@ class Half:
     error_ps: Exact
     stall_ps: int | None
     credits_min: int | None
-    lines: Annotated[tuple[Line, ...], PlainSerializer(_lines_by_level, return_type=dict[str, LineRow])]
-    bottleneck: Annotated[Line | None, PlainSerializer(_level_of, return_type=str | None)] = field(
-        init=False, default=None
-    )
+    lines: Annotated[tuple[Line, ...], Written(_lines_by_level, dict[str, LineRow])]
+    bottleneck: Annotated[Line | None, Written(_level_of, str | None)] = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         derive(self, bottleneck=min(self.lines, key=lambda line: line.busbw, default=None))
@@ -83,13 +79,13 @@ class CclRow:
 
     algorithm: str
     size_bytes: int
-    n_elem: Annotated[int, Field(serialization_alias="count")]
+    n_elem: Annotated[int, named("count")]
     dtype: Hidden[str]
-    op: Annotated[str | None, Field(serialization_alias="redop")]
+    op: Annotated[str | None, named("redop")]
     root: int | None
     out_of_place: Half
     in_place: Half | None
-    n_steps: Annotated[int, Field(serialization_alias="steps")]
+    n_steps: Annotated[int, named("steps")]
     max_link_bytes: int
     total_bytes: int
     bound_ps: Exact

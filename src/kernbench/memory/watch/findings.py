@@ -7,16 +7,13 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from kernbench.messages.source_line import SourceLine
-from kernbench.records import Hidden, derive
+from kernbench.records import Hidden, derive, named
 from kernbench.units import format_ps
 from kernbench.wording import plural
 
 Ints = npt.NDArray[np.int64]
-Count = Annotated[int, Field(serialization_alias="elements")]
-Line = Annotated[int, Field(serialization_alias="line")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class OfElements:
     tensor: str
     shape: tuple[int, ...]
     dtype: str
-    n_elements: Count = field(init=False, default=0)
+    n_elements: Annotated[int, named("elements")] = field(init=False, default=0)
     first_element: int = field(init=False, default=0)
     last_element: int = field(init=False, default=0)
     elements: Hidden[ElementRange]
@@ -78,7 +75,7 @@ class RacingAccess:
 
     verb: str
     file: str = field(init=False, default="")
-    line_number: Line = field(init=False, default=0)
+    line_number: Annotated[int, named("line")] = field(init=False, default=0)
     line: Hidden[SourceLine]
     kernel: str
     program: tuple[int, int, int]
@@ -103,7 +100,7 @@ class Race(OfElements):
 
     first: RacingAccess
     second: RacingAccess
-    n_pairs: Annotated[int, Field(serialization_alias="pairs")]
+    n_pairs: Annotated[int, named("pairs")]
     level: Hidden[str]
 
     @property
@@ -131,7 +128,7 @@ class UnwrittenRead(OfElements):
     """The first read at a line of bytes of a tensor that nobody wrote: a kernel's, or the host's (``pe`` empty)."""
 
     file: str = field(init=False, default="")
-    line_number: Line = field(init=False, default=0)
+    line_number: Annotated[int, named("line")] = field(init=False, default=0)
     line: Hidden[SourceLine]
     pe: str
     is_float: Hidden[bool]
@@ -162,11 +159,11 @@ class EarlyUse:
     rank: int
     how: str
     file: str = field(init=False, default="")
-    line_number: Line = field(init=False, default=0)
+    line_number: Annotated[int, named("line")] = field(init=False, default=0)
     line: Hidden[SourceLine]
     call: str
     call_file: str = field(init=False, default="")
-    call_line_number: Annotated[int, Field(serialization_alias="call_line")] = field(init=False, default=0)
+    call_line_number: Annotated[int, named("call_line")] = field(init=False, default=0)
     call_line: Hidden[SourceLine]
 
     def __post_init__(self) -> None:
