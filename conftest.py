@@ -1,4 +1,4 @@
-"""Examples in the docstrings of ``tl`` are lines of a kernel: they run within a program."""
+"""What tests and examples share; those in the docstrings of ``tl`` are lines of a kernel, and run within a program."""
 
 import numpy as np
 import pytest
@@ -33,3 +33,11 @@ def pytest_runtest_call(item):
 
         item.runtest = run
     return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Let no test read or write the user's cache."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

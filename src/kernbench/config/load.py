@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from kernbench.config import kept
 from kernbench.config.ccl import CclSpec
 from kernbench.config.explain import explain, line
 from kernbench.config.overrides import Overrides, documents_of
 from kernbench.config.plain import config_sha256
 from kernbench.config.quantities import FileSpec
-from kernbench.config.read import read_yaml
 from kernbench.config.rules import broken_rules
 from kernbench.config.schema import ComponentsSpec, Config, Document, machine_spec, models
 from kernbench.config.tree import Tree, overlay, shown
@@ -45,10 +45,28 @@ def load_config(
     An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``; ``below`` are overrides that
     those of ``overrides`` override. Raises ConfigError, UnknownNameError or UsageError, in one line.
     """
+    place = kept.place_of(topology, components, ccl, below, overrides)
+    config = kept.found(place)
+    if config is None:
+        read: dict[Path, str] = {}
+        config = _resolved(topology, overrides, below, components, ccl, read)
+        kept.keep(place, config.known_by(config_sha256(config)), read)
+    return config
+
+
+def _resolved(
+    topology: str | Path,
+    overrides: Overrides,
+    below: Overrides,
+    components: str | Path,
+    ccl: str | Path | None,
+    read: dict[Path, str],
+) -> Config:
+    """What :func:`load_config` gives, from files, whose texts it adds to ``read``."""
     layers = [documents_of(layer) for layer in (below, overrides)]
 
     def full(document: Document, source: str | Path) -> Tree:
-        tree = load_tree(document, source)
+        tree = load_tree(document, source, read)
         return reduce(Tree.merged, (layer[document] for layer in layers if document in layer), tree)
 
     machine = full("topology", topology)
@@ -74,8 +92,13 @@ def preset_names(document: Document = "topology") -> tuple[str, ...]:
     return tuple(_presets(document))
 
 
-def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = ()) -> Tree:
-    """The tree of a preset or of a file, with what it extends below it; not checked yet."""
+def load_tree(
+    document: Document, source: str | Path, read: dict[Path, str] | None = None, seen: tuple[Path, ...] = ()
+) -> Tree:
+    """The tree of a preset or of a file, with what it extends below it; not checked yet.
+
+    The texts of the files that it had to read are added to ``read``.
+    """
     if not isinstance(source, (str, Path)):
         what = "None" if source is None else type(source).__name__
         raise UsageError(
@@ -94,7 +117,10 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
         )
     if path.resolve() in seen:
         raise ConfigError(f"{path}: extends itself, by way of {', '.join(p.name for p in seen)}")
-    tree = _read_file(path, str(source))
+    text = _text(path, str(source))
+    if read is not None:
+        read[path] = text
+    tree = _mapping(text, str(source))
     assert isinstance(tree.value, dict)
     entries = {key: child for key, child in tree.value.items() if key not in ("extends", "presets")}
     named = entries.get("ccl")
@@ -110,7 +136,7 @@ def load_tree(document: Document, source: str | Path, seen: tuple[Path, ...] = (
     if isinstance(below, Path) and below.suffix in (".yaml", ".yml") and not below.is_file():
         raise ConfigError(line(base.place, ("extends",), f"there is no file {str(below)!r}"))
     try:
-        lower = load_tree(document, below, (*seen, path.resolve()))
+        lower = load_tree(document, below, read, (*seen, path.resolve()))
     except UnknownNameError as error:
         raise ConfigError(line(base.place, ("extends",), str(error))) from None
     return lower.merged(overlay(Tree(entries, tree.place)))
@@ -143,14 +169,20 @@ def _keys_of(document: Document) -> list[str]:
     return [key.name for key in models()[document].fields().values()]
 
 
-def _read_file(path: Path, label: str) -> Tree:
+def _text(path: Path, label: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return kept.text_of(path)
     except OSError as error:
         raise ConfigError(f"{label}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         at = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{label}:{at}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def _mapping(text: str, label: str) -> Tree:
+    """The keys of a file."""
+    from kernbench.config.read import read_yaml  # which imports the YAML library
+
     tree = read_yaml(text, label)
     if tree.value is None:
         raise ConfigError(f"{label}: the file is empty; begin with a line like extends: default")
@@ -162,7 +194,8 @@ def _read_file(path: Path, label: str) -> Tree:
 @lru_cache
 def _presets(document: Document) -> dict[str, Tree]:
     """The presets of a document: ``default`` in full, the others as overlays on it."""
-    tree = _read_file(PRESETS / f"{document}.yaml", f"presets/{document}.yaml")
+    label = f"presets/{document}.yaml"
+    tree = _mapping(_text(PRESETS / f"{document}.yaml", label), label)
     assert isinstance(tree.value, dict)
     children = dict(tree.value)
     others = children.pop("presets", Tree({}, tree.place))

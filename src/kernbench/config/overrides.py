@@ -8,9 +8,8 @@ from itertools import count
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
-from kernbench.config.read import MOST_DIGITS, read_yaml
 from kernbench.config.schema import Document
-from kernbench.config.tree import MOST_LEVELS, Tree, joined, nested, split_path
+from kernbench.config.tree import MOST_DIGITS, MOST_LEVELS, Tree, joined, nested, split_path
 from kernbench.errors import ConfigError
 from kernbench.wording import quoted, shortened
 
@@ -53,7 +52,14 @@ def _assigned(text: str) -> tuple[str, Tree]:
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {shortened(text)}: write path=value, as in --set cube.hbm.channels=8")
-    return path, read_yaml(value, f"--set {shortened(text)}", has_lines=False)
+    return path, _read(value, f"--set {shortened(text)}")
+
+
+def _read(text: str, place: str) -> Tree:
+    """A value of YAML's."""
+    from kernbench.config.read import read_yaml  # which imports the YAML library
+
+    return read_yaml(text, place, has_lines=False)
 
 
 def _no_overrides(given: Any) -> ConfigError:
@@ -84,7 +90,7 @@ def _tree(value: Any, place: str, counter: Iterator[int], level: int = 0) -> Tre
     if isinstance(value, (list, tuple)):
         return Tree([_tree(child, place, counter, level + 1) for child in value], place)
     if isinstance(value, str):
-        return read_yaml(value, place, has_lines=False)
+        return _read(value, place)
     if value is None or isinstance(value, (bool, Decimal)):
         return Tree(value, place)
     if isinstance(value, Integral):

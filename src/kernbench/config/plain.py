@@ -14,6 +14,7 @@ from kernbench.config import quantities
 from kernbench.config.model import Parsed, model_of
 from kernbench.config.pe import PeSpec
 from kernbench.config.quantities import Spec
+from kernbench.config.schema import Config
 from kernbench.units import GIB, KIB, MIB, PS_PER_NS, Rate
 
 
@@ -27,8 +28,10 @@ def yaml_values(spec: Spec) -> dict[str, Any]:
     return {key: _value(value, unit) for key, unit, value in _entries(spec)}
 
 
-def config_sha256(config: Spec) -> str:
+def config_sha256(config: Config) -> str:
     """Hash of the resolved configuration: the same for the same machine, however it was written."""
+    if config.sha256 is not None:
+        return config.sha256
     values = yaml_values(config)
     del values["topology"]["ccl"]  # a name of what is there in full
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)

@@ -198,7 +198,7 @@ class Spec:
 
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
         """This spec with other values of some fields, of which nothing is checked."""
-        return self.model_construct(**vars(self) | dict(update))
+        return self.model_construct(**self._values() | dict(update))
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.fields()}
@@ -223,7 +223,12 @@ class FileSpec(Spec):
 
     def placed(self, places: Mapping[str, str]) -> Self:
         """This spec, of which ``places`` says where each dotted path was written (``topology.yaml:41``)."""
-        return self.model_copy(update={"_places": places})
+        vars(self)["_places"] = places
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """As of any spec; the copy was written at the same places."""
+        return super().model_copy(update=update).placed(self.places)
 
     @property
     def places(self) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
-from kernbench.config.tree import MOST_LEVELS, Scalar, Tree
+from kernbench.config.tree import MOST_DIGITS, MOST_LEVELS, Scalar, Tree
 from kernbench.errors import ConfigError
 
 _PlaceOf = Callable[[YamlNode], str]
@@ -28,7 +28,6 @@ _PlaceOf = Callable[[YamlNode], str]
 # Keys count too, and aliases as often as they are written: 400 bytes of them can stand for 10^9 values. ruamel reads
 # about 12 a millisecond; the presets have 700.
 MOST_VALUES = 10_000
-MOST_DIGITS = 1000  # Python reads 4300
 _TOO_DEEP = f"more than {MOST_LEVELS} levels of brackets or indentation"
 _TOO_MANY = f"more than {MOST_VALUES:,} values; give the rest as overrides= from Python"
 _NULLS = ("", "~", "null", "Null", "NULL")

@@ -108,6 +108,16 @@ class Config(Spec):
     components: ComponentsSpec
     ccl: CclSpec
 
+    def known_by(self, sha256: str) -> Config:
+        """This configuration, whose hash is known."""
+        vars(self)["_sha256"] = sha256
+        return self
+
+    @property
+    def sha256(self) -> str | None:
+        """Its hash, if it is known; see :func:`kernbench.config.plain.config_sha256`."""
+        return vars(self).get("_sha256")
+
 
 def models() -> dict[Document, type[FileSpec]]:
     """The spec of each document of a configuration, by its name."""

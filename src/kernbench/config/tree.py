@@ -14,6 +14,7 @@ Scalar: TypeAlias = "int | Decimal | str | bool | None"
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 Path: TypeAlias = tuple[str, ...]
 MOST_LEVELS = 64  # a machine's file has about six
+MOST_DIGITS = 1000  # of a number; Python reads 4300
 MOST_SHOWN = 8  # items of a list
 
 _NODE = r"(?:sip\d+\.)?(?:cube\d+\.)?(?:pe\d+\.)?[a-z_]+\d*(?:_\d+)?"
