@@ -8,20 +8,21 @@ TORCH_READY := $(TORCH_VENV)/.ready
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
-.PHONY: demo test test-mixes test-races test-torch check docs perf clean
+COMPILED := build/compiled
+.PHONY: native demo test test-mixes test-races test-torch check docs perf clean
 
-demo: $(READY)
+demo: $(READY) $(COMPILED)
 	$(BIN)/kernbench run gemm
 
-test: $(READY)
+test: $(READY) $(COMPILED)
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # Every collective with every dtype and op at every size and number of ranks: minutes more than `make test`.
-test-mixes: $(READY)
+test-mixes: $(READY) $(COMPILED)
 	$(BIN)/pytest -n 2 --dist worksteal --all-mixes tests/ccl/test_algorithms.py
 
 # Races: all random programs, and planted races in all their placements.
-test-races: $(READY)
+test-races: $(READY) $(COMPILED)
 	$(BIN)/pytest -n 2 --dist worksteal --all-races tests/laws/test_races.py
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
@@ -38,7 +39,7 @@ check: $(READY)
 docs: $(DOCS_READY)
 	$(DOCS_VENV)/bin/python -m docs.website build/site
 
-perf: $(READY)
+perf: $(READY) $(COMPILED)
 	$(BIN)/python perf/engine.py
 	$(BIN)/python perf/speed.py
 	$(BIN)/python perf/presets.py
@@ -48,18 +49,28 @@ perf: $(READY)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	KERNBENCH_PURE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
+
+# The compiled engine. Where it cannot be built, a line says so, and all runs without it.
+native: $(COMPILED)
+
+$(COMPILED): $(READY) setup.py $(shell find src/kernbench -name '*.pxd') $(shell find src/kernbench -name '*.pxd' | sed 's/pxd$$/py/')
+	@mkdir -p build
+	@if $(BIN)/python setup.py build_ext --inplace >build/compiled.log 2>&1; then touch $@; \
+	else echo "the compiled engine was not built (build/compiled.log says why), and the reference engine runs;" \
+		"install a C compiler, as with \`apt install gcc\`, and run \`make native\`"; fi
 
 $(TORCH_READY): pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest hypothesis --editable .
+	KERNBENCH_PURE=1 $(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy pytest hypothesis --editable .
 	touch $@
 
 $(DOCS_READY): pyproject.toml
 	$(PYTHON) -m venv $(DOCS_VENV)
-	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	KERNBENCH_PURE=1 $(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) $(DOCS_VENV) build
+	rm -rf $(VENV) $(TORCH_VENV) $(DOCS_VENV) build src/kernbench/compiled.json
+	find src -name '*.so' -delete

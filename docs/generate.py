@@ -49,12 +49,13 @@ from kernbench.ops import OPS
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
-# What one machine, or one moment, prints differently from the next: time and memory of KernBench itself, and the last
+# What one machine, or one moment, prints differently from the next: time, memory and engine of KernBench, and the last
 # bits of a sum of floats, which are the BLAS's and the CPU's. Nothing else may differ.
 ENVIRONMENT = (
     (r"[\d.]+ CPU s", "# CPU s"),
     (r"[\d.]+ MB at most", "# MB at most"),
     (r"max abs err \S+", "max abs err #"),
+    (r"\nengine (native|reference).*", ""),
 )
 
 _BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kernbench.compiled import choose_at_import
 from kernbench.ending import wait_at_exit
 from kernbench.threads import force_one_blas_thread
 
@@ -53,6 +54,7 @@ else:
         raise AttributeError(f"module 'kernbench' has no attribute {name!r}")
 
 
+choose_at_import()
 force_one_blas_thread()
 wait_at_exit()
 

@@ -16,6 +16,7 @@ from kernbench import limits
 from kernbench.analysis.breakdown import Table, kernel_spans
 from kernbench.analysis.measured import Measured
 from kernbench.analysis.measures import Measure, added
+from kernbench.compiled import running
 from kernbench.components import load_components
 from kernbench.config.load import Overrides, config_sha256, load_config
 from kernbench.config.schema import Config
@@ -241,6 +242,7 @@ class Simulation:
 
     def _result(self, window: Measured, measures: tuple[Measure, ...], apart: Measured | None) -> RunResult:
         watch, machine = self.machine.watch, self.machine
+        engine, because = running() if isinstance(machine, Machine) else (None, "")
         return RunResult.of(
             window,
             topology=self.name,
@@ -252,6 +254,8 @@ class Simulation:
             measures=measures,
             apart=apart,
             config_sha256=self.config_sha256,
+            engine=engine,
+            engine_because=because,
             cpu=self.cpu.parts(),
             peak_mb=peak_mb(),
             oplog_sha256=machine.log.sha256() if isinstance(machine, Machine) else "",

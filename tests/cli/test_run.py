@@ -90,6 +90,7 @@ def result(**changes):
         "config_sha256": "c" * 64,
         "events": 1234,
         "chunk_hops": 0,
+        "engine": "native",
         "cpu": CpuParts(
             start_ns=10**9,
             configuration_ns=10**8,
@@ -172,7 +173,15 @@ pcie      1  50 %  50 %  host -> sip0.pcie_ep
 check ok: max abs err 0.5 against numpy float64
 The kernel is limited by gemm, 70 % of its time, most of it at my_bench.py:9 (dot): \
 fill the array (multiples of pe.gemm.m and n), use a narrower dtype, or more PEs.
+engine native
 """
+    )
+
+
+def test_an_engine_that_was_not_wanted_most_says_why(kernbench, bench):
+    bench.result = result(engine="reference", engine_because="nothing is compiled here; run `make native`")
+    assert kernbench("run", "gemm").out.splitlines()[-1] == (
+        "engine reference (nothing is compiled here; run `make native`)"
     )
 
 
@@ -197,14 +206,14 @@ def test_a_wrong_result_is_exit_code_1(kernbench, bench):
     bench.result = result(check=Check(ok=False, max_abs_err=float("inf"), reference="numpy float64"))
     ran = kernbench("run", "gemm")
     assert ran.code == 1
-    assert ran.out.splitlines()[-2] == "check WRONG: max abs err inf against numpy float64"
+    assert ran.out.splitlines()[-3] == "check WRONG: max abs err inf against numpy float64"
 
 
 def test_without_values_there_is_no_check(kernbench, bench):
     bench.result = result(check=Check.none("mode timing computes no values"), mode="timing")
     ran = kernbench("run", "gemm", "--mode", "timing")
     assert ran.code == 0
-    assert ran.out.splitlines()[-2] == "check not made (mode timing)"
+    assert ran.out.splitlines()[-3] == "check not made (mode timing)"
 
 
 def test_without_time_there_is_only_the_check(kernbench, bench):

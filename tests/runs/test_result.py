@@ -29,6 +29,7 @@ def result(**changes):
         "mode": "timed",
         "check": Check.none("no bench"),
         "config_sha256": "c",
+        "engine": "reference",
         "cpu": CPU,
         "peak_mb": 1.0,
         "oplog_sha256": "d",

@@ -128,6 +128,7 @@ def command(
     json: options.JsonTarget = None,
     max_time: options.MaxTime = None,
     max_cpu: options.MaxCpu = None,
+    engine: options.Engine = None,
     debug: options.Debug = False,
 ) -> None:
     """Time a collective size by size, check it, and compare it with theory.

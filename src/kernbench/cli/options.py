@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kernbench.compiled import ENGINES, choose
 from kernbench.errors import UsageError
 from kernbench.wording import quoted, shortened
 
@@ -139,6 +140,25 @@ Overrides = Annotated[
         "--set",
         metavar="PATH=VALUE",
         help="Override the configuration, as in cube.hbm.channels=8; may be repeated.",
+    ),
+]
+
+
+def _choose(engine: str | None) -> str | None:
+    """Before anything of an engine is imported: commands import what they use when they run."""
+    if engine is not None:
+        choose(engine)
+    return engine
+
+
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="|".join(ENGINES),
+        callback=_choose,
+        expose_value=False,
+        help="Which engine runs: compiled, plain Python, or the fastest there is; as KERNBENCH_ENGINE does.",
     ),
 ]
 MaxTime = Annotated[

@@ -70,11 +70,12 @@ def command(
     ] = None,
     max_time: options.MaxTime = None,
     max_cpu: options.MaxCpu = None,
+    engine: options.Engine = None,
     debug: options.Debug = False,
 ) -> None:
     """Run a bench: is its result right, how long does it take, and why.
 
-    The last line says what limits the kernel. `kernbench list benches` shows the benches and their parameters.
+    The last line but one says what limits the kernel. `kernbench list benches` shows the benches and their parameters.
     """
     require_writable(json, trace)
     _require_apart(json, trace)

@@ -19,7 +19,7 @@ MOST_CAUSES = 3  # of one launch, likewise
 
 
 def write_page(output: Output, result: RunResult) -> None:
-    """All that is known of ``result``, a bench's with its verdict; the last line says what limits the kernel."""
+    """All that is known of ``result``, a bench's with its verdict; at the end its limit, and which engine ran."""
     output.facts(_facts(result))
     if len(result.measures) > 1 and result.mode != "data":
         for measure in result.measures:
@@ -40,6 +40,10 @@ def write_page(output: Output, result: RunResult) -> None:
     if result.bench:
         output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)
+    if result.engine is not None:
+        output.line(
+            f"engine {result.engine}" + (f" ({result.engine_because})" if result.engine_because else "")
+        )
 
 
 def write_window(output: Output, window: Measured) -> None:

@@ -55,7 +55,8 @@ class RunResult(Measured, _Ran):
 
     All of the bench ran ``iterations`` times. If it measured parts of itself by name, the result is the last round of
     each of these ``measures``, added up, and ``apart`` is all else. Times are in ps of simulated time, but ``cpu_s``
-    and its parts ``cpu``.
+    and its parts ``cpu``. ``engine`` is which one ran; None in mode ``data``, which has none;
+    ``engine_because`` says why it is not the one that was wanted most.
     ``races``, ``unwritten`` and ``early_uses`` are what was found of races, of reads of bytes that nobody wrote and of
     tensors used before their asynchronous collective was waited for, where values exist. The report of a simulation is
     one too: of no ``bench``, and not checked. ``added_ops`` are the codes of
@@ -70,12 +71,14 @@ class RunResult(Measured, _Ran):
     measures: tuple[Measure, ...] = ()
     apart: Measured | None = None
     config_sha256: str
+    engine: Literal["native", "reference"] | None = field(compare=False)  # equal runs are equal on both
     cpu_s: float = field(init=False, default=0.0, compare=False)  # of this computer: equal runs differ in it
     cpu: CpuParts = field(compare=False)
     peak_mb: float = field(compare=False)
     oplog_sha256: str
     added_ops: dict[str, int] = field(default_factory=dict)
     machine: Hidden[str]
+    engine_because: Hidden[str] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

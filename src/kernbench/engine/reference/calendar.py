@@ -11,17 +11,20 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Any
 
+from kernbench.compiled import let_others_run
 from kernbench.engine import api
 from kernbench.engine.api import ProcessBody, T
+from kernbench.engine.reference.heap import heappop, heappush
 from kernbench.errors import DeadlockError
 from kernbench.garbage import rarely_collected
 
 PARKED = object()
 _WAITABLE = "which is neither a delay in whole ps (int) nor something to wait for"
 _FIRST_PROCESS_RANK = 1 << 40
+RANK_BITS = 62
+_ODD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: it spreads ranks that are near each other
 NO_LIMIT_PS = 1 << 62
 PUBLISHED_AT = (1 << 12) - 1  # events, for whoever looks at a run from another thread
 
@@ -82,9 +85,14 @@ class Calendar:
         return self._permuted(port)
 
     def _permuted(self, rank: int) -> int:
+        """``rank``, or what the tie seed makes of it: each step can be undone, so that no two become the same."""
         if self._tie_seed is None:
             return rank
-        return random.Random(self._tie_seed << 48 | rank).randrange(1 << 48) << 48 | rank
+        rank ^= random.Random(self._tie_seed).getrandbits(RANK_BITS)
+        for _ in range(2):
+            rank = rank * _ODD % (1 << RANK_BITS)
+            rank ^= rank >> RANK_BITS // 2
+        return rank
 
     def process(self, body: ProcessBody, name: str) -> Process:
         """Start ``body``; its first step runs at the present instant."""
@@ -104,9 +112,12 @@ class Calendar:
         """Resume a parked process at this instant, right after the running event."""
         self.wakes.append((process, value))
 
-    @rarely_collected()
     def run(self, until: api.Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
+        with rarely_collected():
+            self._run(until)
+
+    def _run(self, until: api.Signal | None) -> None:
         entries, wakes = self.entries, self.wakes
         wanted: Any = 0  # Any: a delay or a wait; which it is, is asked for by the fastest means
         events, limit_ps = 0, self.limit_ps
@@ -118,17 +129,18 @@ class Calendar:
                 elif not entries or (until is not None and until.is_fired):
                     return
                 else:
-                    self.now_ps, _, _, call, process = heappop(entries)
+                    self.now_ps, _, _, call, argument = heappop(entries)
                     if self.now_ps > limit_ps:
                         self.over_limit()
                     events += 1
                     if not events & PUBLISHED_AT:
                         self.events += events
                         events = 0
+                        let_others_run()
                     if call is not None:
-                        call(process)
+                        call(argument)
                         continue
-                    value = None
+                    process, value = argument, None
                 # Until the next wait that is not answered at once. In line: a call here costs 7 % of a run.
                 send = process.send
                 try:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappush
 
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
+from kernbench.engine.reference.heap import heappush
 from kernbench.engine.reference.memory import MemoryServer
 from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Vc
@@ -30,10 +30,12 @@ from kernbench.units import PS_PER_NS, ceil_div
 class Chunk:
     """A chunk of :mod:`kernbench.messages.fabric` on its way: at ``path[hop]`` next.
 
-    ``ready_ps`` is when it may leave for its next link, and only at its end point what its receiver is to know.
+    ``ready_ps`` is when it may leave for its next link, and only at its end point what its receiver is to know;
+    ``behind`` is the next chunk in its queue.
     """
 
     __slots__ = (
+        "behind",
         "body",
         "departs_ps",
         "flits",
@@ -60,13 +62,24 @@ class Chunk:
         self.hop = 0
         self.ready_ps = 0
         self.departs_ps: int  # once it has left; only for who is told
+        self.behind: Chunk | None = None
         self.leaving: Callable[[messages.Chunk], object] | None = None
 
 
 class Link:
-    """A directed wire. Its free time counts in units of ``1 / scale`` ps, in which its rate is whole."""
+    """A directed wire, free again ``free_part / scale`` ps after ``free_ps``: its rate is whole in ``1 / scale`` ps."""
 
-    __slots__ = ("edge", "free", "latency_ps", "per_byte", "queues", "scale", "size_bytes", "slowness")
+    __slots__ = (
+        "edge",
+        "free_part",
+        "free_ps",
+        "latency_ps",
+        "per_byte",
+        "queues",
+        "scale",
+        "size_bytes",
+        "slowness",
+    )
 
     def __init__(self, edge: Edge, latency_ps: int) -> None:
         if edge.rate is None:
@@ -77,7 +90,8 @@ class Link:
         self.scale = ps_per_byte.denominator
         self.per_byte = ps_per_byte.numerator
         self.slowness = float(ps_per_byte)
-        self.free = 0
+        self.free_ps = 0
+        self.free_part = 0
         self.size_bytes = 0
         self.queues: dict[Vc, VcQueue] = {}
 
@@ -90,6 +104,7 @@ class Link:
 class VcQueue:
     """Chunks that have been granted ``link`` and wait at its far end; without a link: those waiting at a source.
 
+    The first of them is ``head``; each leads to the one behind it, up to ``tail``.
     ``sent`` and ``left`` count flits ever granted in and out; ``releases`` holds ``(left, time)``: when the sender
     may use those flits again. ``room`` is how many could ever be granted in by the releases that are past.
     """
@@ -97,7 +112,7 @@ class VcQueue:
     __slots__ = (
         "ask_ps",
         "capacity",
-        "chunks",
+        "head",
         "is_idle",
         "is_sink",
         "is_waking",
@@ -108,6 +123,7 @@ class VcQueue:
         "releases",
         "room",
         "sent",
+        "tail",
         "waiters",
     )
 
@@ -116,7 +132,8 @@ class VcQueue:
         self.capacity = capacity_flits
         self.room = capacity_flits
         self.rank = rank
-        self.chunks: deque[Chunk] = deque()
+        self.head: Chunk | None = None
+        self.tail: Chunk | None = None
         self.sent = 0
         self.left = 0
         self.releases: deque[tuple[int, int]] = deque()
@@ -126,6 +143,21 @@ class VcQueue:
         self.is_sink = False
         self.ask_ps = 0
         self.receiver: api.Receiver | None = None
+
+    def append(self, chunk: Chunk) -> None:
+        """Let ``chunk`` wait behind all others."""
+        if self.tail is None:
+            self.head = chunk
+        else:
+            self.tail.behind = chunk
+        self.tail = chunk
+
+    def drop_head(self, head: Chunk) -> None:
+        """Let ``head`` go, which is the first."""
+        self.head = head.behind
+        head.behind = None
+        if self.head is None:
+            self.tail = None
 
     def credit_ps(self, flits: int, now_ps: int) -> int | None:
         """When ``flits`` more fit: 0 if they do by now, None if that is not known yet.
@@ -213,10 +245,10 @@ class Fabric:
         now = self.engine.now_ps
         chunk.ready_ps = ready if ready > now else now
         source = self._sources.get((src, vc, chunk.kind)) or self._source(src, vc, chunk.kind)
-        source.chunks.append(chunk)
+        source.append(chunk)
         if source.is_idle:
             source.is_idle = False
-            self._schedule_ask(source)
+            self._schedule_ask(source, chunk)
 
     def credit(self, body: object, src: int, dst: int, size_bytes: int) -> None:
         """Send ``body`` to ``dst`` beside the data: after the latency of its route and the bottleneck's time for it."""
@@ -238,10 +270,12 @@ class Fabric:
         for edge in self.graph.in_edges(node):
             link = self.links.get(edge.index)
             for queue in link.queues.values() if link else ():
-                if queue.receiver is not None and queue.chunks:
+                chunk = queue.head
+                if queue.receiver is not None and chunk is not None:
                     # They stood: for the receiver they are here as a whole, and from now on.
-                    for chunk in queue.chunks:
+                    while chunk is not None:
                         chunk.ready_ps = self.engine.now_ps
+                        chunk = chunk.behind
                     self._offer(queue)
 
     def memory(self, node: int, rank: int, model: api.MemoryModel, n_entries: int) -> MemoryServer:
@@ -265,7 +299,8 @@ class Fabric:
     # -- one hop ---------------------------------------------------------------------------------------------
 
     def _ask(self, queue: VcQueue) -> None:
-        chunk = queue.chunks[0]
+        chunk = queue.head
+        assert chunk is not None
         target = chunk.path[chunk.hop]
         # Whoever waits for this queue goes first, even if there were room now for a chunk smaller than theirs.
         if target.waiters:
@@ -278,7 +313,7 @@ class Fabric:
             link = target.link
             assert link is not None
             # A credit that comes before the link is free delays nothing: the grant is made now.
-            if credit is None or (credit > now and credit * link.scale > link.free):
+            if credit is None or (credit > now and credit > link.free_ps):
                 target.waiters.append(queue)
                 if credit is not None:
                     self._schedule_retry(target, credit)
@@ -288,7 +323,8 @@ class Fabric:
     def _retry(self, target: VcQueue) -> None:
         queue = target.waiters.pop(0)
         target.is_waking = False
-        self._grant(queue, queue.chunks[0], target)
+        assert queue.head is not None
+        self._grant(queue, queue.head, target)
         # The next one is posted behind what the grant posted: entries of one rank and instant run in that order.
         if target.waiters:
             self._wake_waiter(target)
@@ -299,26 +335,37 @@ class Fabric:
         engine = self.engine
         link = target.link
         assert link is not None
-        scale = link.scale
         start_ps = head_ps = engine.now_ps
-        start = start_ps * scale
+        part = 0
         # Bytes arrive rounded up, never early; the queue asks again rounded down, never late, and the link's own time
         # stays exact, so that no rounding adds up.
-        if link.free > start:
-            start = link.free
-            start_ps = start // scale
-            head_ps = -(-start // scale)
+        if link.free_ps >= start_ps:
+            start_ps = head_ps = link.free_ps
+            part = link.free_part
+            if part:
+                head_ps += 1
         size = chunk.size_bytes
         flits = chunk.flits
         spent = size * link.per_byte
-        link.free = end = start + spent
+        hold_ps = spent // link.scale
+        end_ps = start_ps + hold_ps
+        part += spent - hold_ps * link.scale
+        if part >= link.scale:
+            part -= link.scale
+            end_ps += 1
+        link.free_ps = end_ps
+        link.free_part = part
+        if part:
+            end_ps += 1
         link.size_bytes += size
-        end_ps = -(-end // scale)
-        hold_ps = spent // scale
         target.sent += flits
 
         # leave the queue it was in
-        queue.chunks.popleft()
+        queue.head = chunk.behind
+        if chunk.behind is None:
+            queue.tail = None
+        else:
+            chunk.behind = None
         feeder = queue.link
         if feeder is not None:
             queue.left = left = queue.left + flits
@@ -334,8 +381,8 @@ class Fabric:
             chunk.departs_ps = end_ps
             chunk.leaving(chunk)
         queue.ask_ps = start_ps + hold_ps
-        if queue.chunks:
-            self._schedule_ask(queue)
+        if queue.head is not None:
+            self._schedule_ask(queue, queue.head)
         else:
             queue.is_idle = True
 
@@ -359,10 +406,14 @@ class Fabric:
             chunk.ready_ps = head_ps + link.latency_ps
         else:
             chunk.ready_ps = tail_ps - size * out.per_byte // out.scale
-        target.chunks.append(chunk)
+        if target.tail is None:
+            target.head = chunk
+        else:
+            target.tail.behind = chunk
+        target.tail = chunk
         if target.is_idle:
             target.is_idle = False
-            self._schedule_ask(target)
+            self._schedule_ask(target, chunk)
 
     def _deliver(self, chunk: Chunk) -> None:
         queue = chunk.path[-1]
@@ -370,7 +421,7 @@ class Fabric:
             assert queue.receiver is not None
             queue.receiver.receive(chunk)
             return
-        queue.chunks.append(chunk)
+        queue.append(chunk)
         if queue.is_idle:
             queue.is_idle = False
             self._offer(queue)
@@ -379,10 +430,10 @@ class Fabric:
         receiver, link = queue.receiver, queue.link
         assert receiver is not None
         assert link is not None
-        while queue.chunks:
-            if not receiver.receive(queue.chunks[0]):
+        while (chunk := queue.head) is not None:
+            if not receiver.receive(chunk):
                 return
-            chunk = queue.chunks.popleft()
+            queue.drop_head(chunk)
             queue.left += chunk.flits
             queue.releases.append((queue.left, self.engine.now_ps + link.latency_ps))
             if queue.waiters and not queue.is_waking:
@@ -392,7 +443,9 @@ class Fabric:
     def _wake_waiter(self, target: VcQueue) -> None:
         """Post the first waiter's next try, if the time of its credit is known."""
         if target.waiters:
-            credit = target.credit_ps(target.waiters[0].chunks[0].flits, self.engine.now_ps)
+            first = target.waiters[0].head
+            assert first is not None
+            credit = target.credit_ps(first.flits, self.engine.now_ps)
             if credit is not None:
                 self._schedule_retry(target, credit)
 
@@ -403,8 +456,8 @@ class Fabric:
         engine.count = count = engine.count + 1
         heappush(engine.entries, (time_ps, target.rank, count, self._retry, target))
 
-    def _schedule_ask(self, queue: VcQueue) -> None:
-        ready = queue.chunks[0].ready_ps
+    def _schedule_ask(self, queue: VcQueue, head: Chunk) -> None:
+        ready = head.ready_ps
         engine = self.engine
         engine.count = count = engine.count + 1
         time_ps = ready if ready > queue.ask_ps else queue.ask_ps

@@ -1,0 +1,60 @@
+"""Compiles the modules that have a ``.pxd`` beside them; all else about the package is in pyproject.toml.
+
+``KERNBENCH_PURE=1`` compiles nothing. What was compiled is noted beside it, see :mod:`kernbench.compiled`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("src")
+sys.path.insert(0, str(SOURCES))
+
+from kernbench.compiled import MANIFEST, manifest  # noqa: E402 (the package is not installed yet)
+
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,  # what is typed for C stands in the .pxd, and nowhere else
+    "overflowcheck": True,  # whole numbers of C: 64 bits, and an error beyond
+    "overflowcheck.fold": True,
+    "boundscheck": True,
+    "initializedcheck": False,
+}
+
+
+def extensions():
+    """An extension for each ``.pxd``: of the ``.pyx`` beside it if there is one, else of the ``.py``."""
+    found = []
+    for declared in sorted(SOURCES.rglob("*.pxd")):
+        source = next(declared.with_suffix(s) for s in (".pyx", ".py") if declared.with_suffix(s).exists())
+        name = ".".join(declared.relative_to(SOURCES).with_suffix("").parts)
+        found.append(Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"]))
+    return found
+
+
+class Build(build_ext):
+    """Builds all of them or none, and notes of what."""
+
+    def finalize_options(self):
+        """Turn the sources into C, side by side; compile as many at a time as there are cores."""
+        from Cython.Build import cythonize
+
+        self.parallel = self.parallel or os.cpu_count()
+        self.distribution.ext_modules = cythonize(
+            self.distribution.ext_modules, build_dir="build/native", compiler_directives=DIRECTIVES
+        )
+        super().finalize_options()
+
+    def run(self):
+        """Build, then write the manifest where the modules are."""
+        super().run()
+        root = SOURCES if self.inplace else Path(self.build_lib)
+        names = [extension.name for extension in self.extensions]
+        (root / "kernbench" / MANIFEST).write_text(manifest(SOURCES / "kernbench", names))
+
+
+is_pure = os.environ.get("KERNBENCH_PURE") == "1"
+setup(ext_modules=[] if is_pure else extensions(), cmdclass={"build_ext": Build})

@@ -1,0 +1,2 @@
+cpdef object heappush(list heap, tuple entry)
+cpdef tuple heappop(list heap)
