@@ -179,15 +179,19 @@ class Registry(Generic[T]):
         self._loaded: set[str] = set()
         self.mistakes: dict[str, str] = {}
 
-    def load(self, package: str) -> Registry[T]:
+    def load(self, package: str, module: str | None = None) -> Registry[T]:
         """Import every module of ``package``, once, so that what is in it is registered; gives the registry.
 
+        Or only ``module``, if there is one of that name.
         A module that cannot be imported takes nothing from others: ``mistakes`` has its line, by the module's name,
         and asking for a thing of that name raises it.
         """
         if package not in self._loaded:
-            self._loaded.add(package)
+            if module is None:
+                self._loaded.add(package)
             for finder, name, _ in pkgutil.iter_modules(import_module(package).__path__):
+                if module not in (None, name):
+                    continue
                 try:
                     import_module(f"{package}.{name}")
                 except (Exception, SystemExit) as error:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ from kernbench.config.schema import Config
 from kernbench.cpu_time import CONFIGURATION, REPORT, START, booked
 from kernbench.device.measures import Measures
 from kernbench.device.open_device import OpenDevice
-from kernbench.dist.facade import add_distributed
+from kernbench.dist.facade import NAMES, distributed
 from kernbench.dtypes import DType, as_dtype
 from kernbench.errors import UsageError, is_of_a_program
 from kernbench.given import whole
@@ -115,8 +115,8 @@ class Simulation:
                     watch=watch,
                 )
         self.device = OpenDevice(self.machine)
-        self.torch = Context(self.device, seed=seed)
-        add_distributed(self.torch)
+        later = dict.fromkeys(NAMES, partial(distributed, seed=seed))
+        self.torch = Context(self.device, seed=seed, later=later)
         self.device.measures = Measures(self.machine, self._open_part)
         self.keeps_rows = (
             True  # of the op log from before a measure, for reports and traces of the whole window

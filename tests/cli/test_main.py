@@ -153,6 +153,30 @@ def test_help_and_version_import_nothing_heavy(args):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+UNUSED = (
+    "pydantic",
+    "ruamel",
+    "typer.rich_utils",
+    "rich.progress",
+    "importlib.metadata",
+    "kernbench.ccl",
+    "kernbench.dist.ranks",
+)
+
+
+def test_a_run_whose_configuration_was_kept_imports_nothing_that_it_does_not_use():
+    code = (
+        "import sys; from kernbench.cli.main import execute; code = execute(sys.argv[1:]);"
+        f"print(code, [name for name in {UNUSED} if name in sys.modules])"
+    )
+    args = ("run", "vector_add", "--topology", "tiny", "-p", "n=1024")
+    said = [
+        subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said[1].splitlines()[-1] == "0 []"
+
+
 # -- completion of shells -----------------------------------------------------------------------------------------
 
 

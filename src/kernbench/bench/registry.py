@@ -179,9 +179,9 @@ def bench(
     return enter
 
 
-def load_benches() -> Registry[Bench]:
-    """The registry with every bench of the package in it."""
-    return BENCHES.load("kernbench.benches")
+def load_benches(module: str | None = None) -> Registry[Bench]:
+    """The registry with every bench of the package in it, or at least with those of its ``module``."""
+    return BENCHES.load("kernbench.benches", module)
 
 
 def load_bench(wanted: str | Path | Bench) -> Bench:
@@ -192,7 +192,8 @@ def load_bench(wanted: str | Path | Bench) -> Bench:
         raise UsageError(f"{quoted(wanted)} is no bench; give a bench's name or the path of a Python file")
     path = Path(wanted)
     if path.suffix != ".py":
-        return load_benches()[str(wanted)]
+        name = str(wanted)  # which is that of its file, if it ships
+        return (load_benches(name) if name in list(load_benches(name)) else load_benches())[name]
     if not path.is_file():
         raise UsageError(f"{path}: no such file; give a bench's name or the path of a Python file")
     load_benches()  # whose names are taken

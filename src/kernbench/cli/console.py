@@ -6,11 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from contextlib import AbstractContextManager, contextmanager
 
 from kernbench import limits
 from kernbench.errors import UsageError
@@ -30,10 +26,15 @@ def sign_of_life(
     for option, text in (("--max-time", max_time), ("--max-cpu", max_cpu)):
         if text is not None:
             _require_duration(option, text)
-    with limits.limited(max_time=max_time, max_cpu=max_cpu):
-        console = Console(stderr=True)
-        with _bar(first, console) if console.is_terminal else _lines(first) as tell:
-            yield tell
+    shown = _bar if sys.stderr.isatty() else _lines
+    with limits.limited(max_time=max_time, max_cpu=max_cpu), shown(first, Speed().text) as tell:
+        yield tell
+
+
+def _bar(first: str, say: Callable[[], str]) -> AbstractContextManager[Callable[[str], None]]:
+    from kernbench.cli.bar import bar  # and rich, which a pipe does without
+
+    return bar(first, say)
 
 
 def _require_duration(option: str, text: str) -> None:
@@ -60,43 +61,14 @@ class Speed:
         return ", ".join([*said[-1:], *([f"{rate:,.0f} events/s"] if rate > 0 else [])])
 
 
-class SpeedColumn(ProgressColumn):
-    """The machine's speed, looked at once a second."""
-
-    max_refresh = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._speed = Speed()
-
-    def render(self, task: Task) -> Text:
-        """In words."""
-        return Text(self._speed.text())
-
-
 @contextmanager
-def _bar(first: str, console: Console) -> Iterator[Callable[[str], None]]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        SpeedColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, refresh_per_second=4, redirect_stdout=sys.stdout.isatty()
-    ) as display:
-        task = display.add_task(first, total=None)
-        yield lambda text: display.update(task, description=text)
-
-
-@contextmanager
-def _lines(first: str) -> Iterator[Callable[[str], None]]:
-    doing, is_done, speed, began_s = [first], threading.Event(), Speed(), time.monotonic()
+def _lines(first: str, say: Callable[[], str]) -> Iterator[Callable[[str], None]]:
+    doing, is_done, began_s = [first], threading.Event(), time.monotonic()
 
     def write() -> None:
         while not is_done.wait(LINE_EVERY_S):
             since = f"{time.monotonic() - began_s:.0f} s"
-            print("kernbench: " + ", ".join(filter(None, [doing[-1], since, speed.text()])), file=sys.stderr)
+            print("kernbench: " + ", ".join(filter(None, [doing[-1], since, say()])), file=sys.stderr)
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()

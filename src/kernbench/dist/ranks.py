@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
 
@@ -59,7 +59,7 @@ class Hub:
     may go on.
     """
 
-    def __init__(self, torch: Context) -> None:
+    def __init__(self, torch: Context, first_state: Mapping[str, Any]) -> None:
         self.torch = torch
         self.host = RankProcess(-1, torch.ahbm.default_policy, torch.default_generator, seen())
         self.current = self.host
@@ -68,7 +68,7 @@ class Hub:
         self.when_over: list[Callable[[Sequence[RankProcess], bool], None]] = []
         self._ready: deque[RankProcess] = deque()
         self._polling: list[RankProcess] = []
-        self._first_state = torch.default_generator.stream.bit_generator.state
+        self._first_state = first_state
         self._main: greenlet | None = None
         self._is_ending = False
         self._n_polls = 0

@@ -75,7 +75,9 @@ class Context:
     distributed: Any
     multiprocessing: Any
 
-    def __init__(self, device: OpenDevice, seed: int) -> None:
+    def __init__(
+        self, device: OpenDevice, seed: int, later: Mapping[str, Callable[[Context], Mapping[str, Any]]] = {}
+    ) -> None:
         self.ahbm = device
         self.launch = device.launch
         self.measure = device.measure
@@ -83,13 +85,17 @@ class Context:
         self.close = device.close
         self.default_generator = Generator(seed)
         self._n_named = 0
+        self._later = later  # what to ask for names which most programs do not use
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *NAMES, *FUNCTIONS})
+        return sorted({*super().__dir__(), *self._later, *NAMES, *FUNCTIONS})
 
     def __getattr__(self, name: str) -> Any:
         if name in NAMES:
             return NAMES[name]
+        if name in vars(self).get("_later", ()):
+            vars(self).update(self._later[name](self))
+            return vars(self)[name]
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         if name.startswith("_"):  # as copy and pickle ask, of an object that is not made yet
