@@ -179,7 +179,11 @@ def main() -> None:
         return
     if args.runs < 1:
         parser.error("--runs: at least 1")
-    lines = [measure(case, args.runs) for case in CASES if args.only is None or case.name in args.only]
+    lines = []
+    for case in CASES:
+        if args.only is None or case.name in args.only:
+            lines.append(line := measure(case, args.runs))
+            print(f"{line.case}: {line.cpu_s:.2f} s", file=sys.stderr)
     write([asdict(line) for line in lines], lambda: table(lines, args.runs), args.json)
 
 
