@@ -8,7 +8,7 @@ from kernbench.components.packets import packets, request_read, transaction_for
 from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import IpcqPort
 from kernbench.components.transfer import Channel, Transfer
-from kernbench.engine.api import ProcessBody, Queue
+from kernbench.engine.api import ProcessBody
 from kernbench.messages.fabric import Chunk, PacketKind, Piece, Vc
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
 from kernbench.messages.oplog import OpCode
@@ -26,14 +26,9 @@ class CommChannel(Channel):
     pe_ipcq: IpcqPort  # PE_DMA's, once that is connected
 
     def __init__(self, dma: TcmUnit, window_bytes: int, setup_ps: int) -> None:
-        name = f"{dma.node.name}.comm"
-        super().__init__(dma.engine, name, dma.inbox_depth(), window_bytes)
-        self.dma = dma
-        self.engine = dma.engine
+        super().__init__(dma, "comm", window_bytes)
         self.fabric = dma.fabric
         self.setup_ps = setup_ps
-        self.departed: Queue[Chunk] = dma.engine.queue(None, f"{name}.departed")
-        self.acknowledged: Queue[Chunk] = dma.engine.queue(None, f"{name}.acknowledged")
         self.room_bytes = window_bytes
         self.is_refusing = False
         self._sending: deque[Transfer] = deque()
@@ -52,7 +47,7 @@ class CommChannel(Channel):
             token: TileToken = yield self.inbox.get()
             self.n_open += 1
             transfer = Transfer(token, token.stage, self.engine)
-            yield self.in_flight.put(transfer)
+            self.in_flight.put(transfer)
             yield self.setup_ps
             parcel = token.parcel
             assert parcel is not None
@@ -75,19 +70,17 @@ class CommChannel(Channel):
         for size_bytes, chunks in zip(sizes, by_packet, strict=True):
             yield self.window.take(size_bytes)
             for chunk in chunks:
-                chunk.leaving = self.departed.put
+                chunk.leaving = self.depart
                 tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)
                 self.fabric.post(chunk, here, there, Vc.COMM, tail_ps, serial_ps)
 
-    def depart(self) -> ProcessBody:
-        """Wait for chunks to leave, which they do in order; a slot is sent when its last one has."""
-        while True:
-            chunk: Chunk = yield self.departed.get()
-            self.window.give(chunk.payload_bytes)
-            transfer = self._sending[0]
-            if transfer.left_bytes == chunk.payload_bytes:
-                self._sending.popleft()
-            transfer.count(chunk.payload_bytes, chunk.departs_ps)
+    def depart(self, chunk: Chunk) -> None:
+        """A chunk leaves, as all do in their order; a slot is sent when its last one has."""
+        self.window.give(chunk.payload_bytes)
+        transfer = self._sending[0]
+        if transfer.left_bytes == chunk.payload_bytes:
+            self._sending.popleft()
+        transfer.count(chunk.payload_bytes, chunk.departs_ps)
 
     def _copy(self, transfer: Transfer) -> None:
         """From a ring in TCM into its scratch region: through both ports."""
@@ -103,7 +96,7 @@ class CommChannel(Channel):
         piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
         for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
-            request_read(self.dma.site, packet, self.answers, transfer)
+            request_read(self.dma.site, packet, self.answered, transfer)
 
     # -- inbound ----------------------------------------------------------------------------------------------
 
@@ -137,21 +130,19 @@ class CommChannel(Channel):
         """Send ``chunk``, ``offset`` bytes into the slot, on to memory as it came: a packet of its own."""
         size_bytes, address, now_ps = chunk.payload_bytes, self.dma.address, self.engine.now_ps
         piece = Piece(parcel.to.owner, parcel.pa + offset, size_bytes, size_bytes, 1, 0, size_bytes)
-        transaction = transaction_for(self.dma.site, piece, self.acknowledged, is_write=True, tag=parcel)
+        transaction = transaction_for(self.dma.site, piece, self.settle, is_write=True, tag=parcel)
         (onward,) = self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, size_bytes)
         self.fabric.post(onward, address, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
 
-    def settle(self) -> ProcessBody:
-        """Wait for acknowledgements: with that of its last bytes a slot is here, and others have room."""
-        while True:
-            ack: Chunk = yield self.acknowledged.get()
-            parcel, size_bytes = ack.body.tag, ack.body.size_bytes
-            self._landing[parcel.to][parcel] -= size_bytes
-            self.room_bytes += size_bytes
-            if self.is_refusing:
-                self.is_refusing = False
-                self.fabric.resume(self.dma.address)
-            self._arrive_in_order(parcel.to)
+    def settle(self, ack: Chunk) -> None:
+        """Bytes of a slot are in memory: with its last ones it is here, and others have room."""
+        parcel, size_bytes = ack.body.tag, ack.body.size_bytes
+        self._landing[parcel.to][parcel] -= size_bytes
+        self.room_bytes += size_bytes
+        if self.is_refusing:
+            self.is_refusing = False
+            self.fabric.resume(self.dma.address)
+        self._arrive_in_order(parcel.to)
 
     def _arrive_in_order(self, end: QueueEnd) -> None:
         """The slots of a ring in memory are here in their order: one that is empty behind those that are written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kernbench.components.base import Site
-from kernbench.messages.fabric import Answers, PacketKind, Piece, Transaction, Vc
+from kernbench.messages.fabric import Chunk, PacketKind, Piece, Transaction, Vc
 from kernbench.units import ceil_div
 
 
@@ -23,7 +23,7 @@ def burst_bytes(piece: Piece, burst: int) -> int:
 def transaction_for(
     site: Site,
     packet: Piece,
-    answers: Answers,
+    answered: Callable[[Chunk], object],
     *,
     is_write: bool,
     tag: object = None,
@@ -32,7 +32,7 @@ def transaction_for(
     """The transaction that moves ``packet`` for the component at ``site``, issued now (see :class:`Transaction`)."""
     return Transaction(
         packet,
-        answers,
+        answered,
         is_write=is_write,
         requester=site.address,
         burst_bytes=burst_bytes(packet, site.burst_bytes),
@@ -42,9 +42,9 @@ def transaction_for(
     )
 
 
-def request_read(site: Site, packet: Piece, answers: Answers, tag: object = None) -> None:
-    """Ask the memory of ``packet`` for it; what comes goes into ``answers``."""
-    transaction = transaction_for(site, packet, answers, is_write=False, tag=tag)
+def request_read(site: Site, packet: Piece, answered: Callable[[Chunk], object], tag: object = None) -> None:
+    """Ask the memory of ``packet`` for it; ``answered`` gets what comes."""
+    transaction = transaction_for(site, packet, answered, is_write=False, tag=tag)
     (request,) = site.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
     site.fabric.post(request, site.address, packet.owner, Vc.REQ, site.engine.now_ps, 0)
 

@@ -146,7 +146,7 @@ class PipelineUnit(StationUnit):
             return self.unit_at[token.stage.kind].entry(token).try_put(token)
         if token.context.finish_tile():
             token.context.record = record
-            self.pe_scheduler.completions.put(token.context)
+            self.pe_scheduler.complete(token.context)
         return True
 
     def pass_on_late(self, token: TileToken, station: Station, record: Row) -> ProcessBody:
@@ -203,10 +203,11 @@ class ComputeUnit(PipelineUnit):
             self.meter.busy_ps += busy_ps
             is_last = not token.stage.is_followed
             record = self.log_stage(token, station, start_ps)
-            if not self.try_pass_on(token, record):
-                yield from self.pass_on_late(token, station, record)
+            # Before all else: a fetch that waits for them goes before what waits for the command.
             if is_last:
                 self.pe_fetch_store.free_operands(record)
+            if not self.try_pass_on(token, record):
+                yield from self.pass_on_late(token, station, record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time ``token`` occupies the unit, which had run ``dry`` or not."""

@@ -63,14 +63,15 @@ class TilePort(Protocol):
 
 
 class SchedulerPort(Protocol):
-    """PE_SCHEDULER: takes commands and completions, and hands out TCM and lanes."""
+    """PE_SCHEDULER: takes commands, is told of those that are done, and hands out TCM and lanes."""
 
     @property
     def inbox(self) -> Inlet[Issued | ProgramEnd]: ...
     @property
-    def completions(self) -> Inlet[PipelineContext]: ...
-    @property
     def node(self) -> Node: ...
+
+    def complete(self, context: PipelineContext) -> None:
+        """All tiles of a command are done."""
 
     @property
     def last_admission(self) -> Row:

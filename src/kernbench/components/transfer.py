@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import accumulate
 
 from kernbench.components.base import Meter
-from kernbench.components.pipeline import Station
+from kernbench.components.pipeline import Station, TcmUnit
 from kernbench.engine.api import Engine, Queue, Signal
-from kernbench.messages.fabric import Chunk, Transaction
+from kernbench.messages.fabric import Chunk, PacketKind, Transaction
 from kernbench.messages.oplog import NO_MARKS
 from kernbench.messages.tokens import Stage, TileToken
 
@@ -72,10 +72,24 @@ class Channel:
     ``window`` is what may be unanswered; ``n_open`` counts what has begun and not retired.
     """
 
-    def __init__(self, engine: Engine, name: str, depth: int | None, window_bytes: int) -> None:
-        self.inbox: Queue[TileToken] = engine.queue(depth, name)
+    def __init__(self, dma: TcmUnit, name: str, window_bytes: int) -> None:
+        engine, name = dma.engine, f"{dma.node.name}.{name}"
+        self.dma = dma
+        self.engine = engine
+        self.inbox: Queue[TileToken] = engine.queue(dma.inbox_depth(), name)
         self.in_flight: Queue[Transfer] = engine.queue(None, f"{name}.in_flight")
-        self.answers: Queue[Chunk] = engine.queue(None, f"{name}.answers")
         self.window = engine.credits(window_bytes, f"{name}.window")
         self.station = Station(Meter())
         self.n_open = 0
+
+    def answered(self, chunk: Chunk) -> None:
+        """Take data of a read, which go into TCM as they come, or the acknowledgement of a write."""
+        transaction: Transaction = chunk.body
+        transfer: Transfer = transaction.tag
+        size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
+        if chunk.kind is PacketKind.READ_RESPONSE:
+            size_bytes = chunk.payload_bytes
+            end_ps = self.dma.pe_tcm.write(size_bytes, chunk.ready_ps, end_ps)
+        transfer.last = transaction
+        self.window.give(size_bytes)
+        transfer.count(size_bytes, end_ps)

@@ -75,25 +75,18 @@ class Chunk(Protocol):
     leaving: Callable[[Chunk], object] | None
 
 
-class Answers(Protocol):
-    """The queue in which a unit waits for answers."""
-
-    def put(self, chunk: Chunk, /) -> object:
-        """Append a chunk of an answer; there is always a place."""
-
-
 class Transaction:
     """A read or write of up to one packet at one memory controller, and its marks for the report.
 
-    Its answers go into the queue ``answers``, where its unit finds by its ``tag`` what they are for; ``landed``, if
-    set, is called when a write is in memory. ``size_bytes`` is payload; ``burst_bytes`` what the memory moves for it
-    (runs rounded to its burst); ``piece`` where that is. Marks are picoseconds; ``behind`` is the transaction whose
-    answer made room for it to be issued, or, if there was room, the one issued right before it (None: it was the
-    first); ``walk_ps`` what a page walk took in between.
+    ``answered`` is called with each chunk of its answer, where its unit finds by its ``tag`` what it is for;
+    ``landed``, if set, when a write is in memory. ``size_bytes`` is payload; ``burst_bytes`` what the memory moves
+    for it (runs rounded to its burst); ``piece`` where that is. Marks are picoseconds; ``behind`` is the transaction
+    whose answer made room for it to be issued, or, if there was room, the one issued right before it (None: it was
+    the first); ``walk_ps`` what a page walk took in between.
     """
 
     __slots__ = (
-        "answers",
+        "answered",
         "arrived_ps",
         "behind",
         "burst_bytes",
@@ -114,7 +107,7 @@ class Transaction:
     def __init__(
         self,
         piece: Piece,
-        answers: Answers,
+        answered: Callable[[Chunk], object],
         *,
         is_write: bool,
         requester: int,
@@ -129,7 +122,7 @@ class Transaction:
         self.requester = requester
         self.size_bytes = self.left_bytes = piece.size_bytes
         self.burst_bytes = burst_bytes
-        self.answers = answers
+        self.answered = answered
         self.tag = tag
         self.landed = landed
         self.behind: Transaction | None = None

@@ -19,7 +19,7 @@ def test_it_is_an_end_point_that_sinks_all_but_slots(pe):
 
 def test_an_answer_goes_to_whoever_asked(pe):
     answers = []
-    asked = SimpleNamespace(answers=SimpleNamespace(put=answers.append))
+    asked = SimpleNamespace(answered=answers.append)
     data, ack = (
         pe.fabric.packet(kind, asked, 64)[0] for kind in (PacketKind.READ_RESPONSE, PacketKind.WRITE_ACK)
     )

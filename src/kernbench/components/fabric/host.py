@@ -92,7 +92,7 @@ class Host(Dispatcher):
         for piece in pieces:
             for part in packets(piece, self.site.noc.packet_bytes):
                 yield window.take(part.size_bytes)
-                self._request(transaction_for(self.site, part, answers, is_write=is_write))
+                self._request(transaction_for(self.site, part, answers.put, is_write=is_write))
 
     def _request(self, transaction: Transaction) -> None:
         now_ps, is_write = self.engine.now_ps, transaction.is_write
@@ -124,7 +124,7 @@ class Host(Dispatcher):
     def receive(self, chunk: Chunk) -> bool:
         """Take data, acknowledgements and completions as they come."""
         if chunk.kind is not PacketKind.CONTROL:
-            chunk.body.answers.put(chunk)
+            chunk.body.answered(chunk)
             return True
         job = self.jobs[chunk.body.job]
         job.count(self.engine.now_ps)

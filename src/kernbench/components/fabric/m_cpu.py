@@ -57,7 +57,7 @@ class MCpu(ControlCpu):
         size_bytes = 0
         for packet in self._table_packets(message):
             size_bytes += packet.size_bytes
-            transaction = transaction_for(self.site, packet, self.answers, is_write=True)
+            transaction = transaction_for(self.site, packet, self.answers.put, is_write=True)
             for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
                 self.fabric.post(chunk, self.address, packet.owner, Vc.REQ, self.engine.now_ps, 0)
             yield self.answers.get()
@@ -81,6 +81,6 @@ class MCpu(ControlCpu):
     def receive(self, chunk: Chunk) -> bool:
         """Queue a message, if there is a place; an acknowledgement always has one."""
         if chunk.kind is PacketKind.WRITE_ACK:
-            chunk.body.answers.put(chunk)
+            chunk.body.answered(chunk)
             return True
         return super().receive(chunk)

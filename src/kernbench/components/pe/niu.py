@@ -45,7 +45,7 @@ class Niu(Component):
         if kind is PacketKind.CREDIT:
             self.pe_ipcq.credit(chunk.body)
         elif kind is not PacketKind.CONTROL:
-            chunk.body.answers.put(chunk)
+            chunk.body.answered(chunk)
         elif chunk.is_last:
             self._hand_on(chunk.body)
         return True

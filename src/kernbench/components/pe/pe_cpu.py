@@ -62,6 +62,7 @@ class PeCpu(StationUnit):
         self.params: PeCpuSpec = site.node.spec
         self.n_in_flight = 0
         self._unmade: set[int] = set()
+        self._wanted: tuple[int, ...] | None = ()
         self._bell: Signal | None = None
         self._last_completion = NO_CAUSE
         self._waits_for: str | Command | Force = ""
@@ -90,9 +91,13 @@ class PeCpu(StationUnit):
         if command.result is not None:
             self._unmade.discard(command.result.version)
         self._last_completion = record
-        if self._bell is not None:
+        if self._bell is not None and self._has(self._wanted):
             bell, self._bell = self._bell, None
             bell.fire()
+
+    def _has(self, wanted: tuple[int, ...] | None) -> bool:
+        """Whether the versions in ``wanted``, or all commands (None), are complete."""
+        return self.n_in_flight == 0 if wanted is None else self._unmade.isdisjoint(wanted)
 
     def run(self) -> ProcessBody:
         """Take a launch, run its programs, report."""
@@ -163,14 +168,15 @@ class PeCpu(StationUnit):
         ready_ps = self.engine.now_ps
         waited = False
         self._waits_for = asked
-        while not self._unmade.isdisjoint(versions):
+        if not self._has(versions):
             waited = True
-            yield self._ring()
+            yield self._ring(versions)
         self._waits_for = ""
         start_ps = self.engine.now_ps
         self.meter.stall("value", start_ps - ready_ps)
         cause = self._last_completion if waited else self.station.last_record
-        yield cost_ps
+        if cost_ps:
+            yield cost_ps
         self._log(
             OpCode.READBACK,
             start_ps,
@@ -183,16 +189,17 @@ class PeCpu(StationUnit):
     def _drain(self) -> ProcessBody:
         ready_ps, cause = self.engine.now_ps, self.station.last_record
         self._waits_for = "its last commands"
-        while self.n_in_flight:
-            yield self._ring()
+        if self.n_in_flight:
+            yield self._ring(None)
             cause = self._last_completion
         self._waits_for = ""
         self.meter.stall("drain", self.engine.now_ps - ready_ps)
         record = self._log(OpCode.END, self.engine.now_ps, ready_ps=ready_ps, cause=cause)
         self.station.free(self.engine.now_ps, record)
 
-    def _ring(self) -> Signal:
-        """What to yield to wait for the next completion."""
+    def _ring(self, wanted: tuple[int, ...] | None) -> Signal:
+        """What to yield to wait until ``wanted`` are complete."""
+        self._wanted = wanted
         self._bell = self.engine.signal()
         return self._bell
 

@@ -113,19 +113,14 @@ class PeDma(TcmUnit):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.params: DmaSpec = site.node.spec
-        self.rd = self._channel("rd")
-        self.wr = self._channel("wr")
+        self.rd = Channel(self, "rd", self.params.max_inflight_bytes)
+        self.wr = Channel(self, "wr", self.params.max_inflight_bytes)
         self.comm = CommChannel(self, self.params.max_inflight_bytes, self.params.setup_ps)
 
     def connect(self, neighbours: Mapping[str, Component]) -> None:
         """Bind the ports, those of the comm channel too."""
         super().connect(neighbours)
         self.comm.pe_ipcq = self.pe_ipcq
-
-    def _channel(self, name: str) -> Channel:
-        return Channel(
-            self.engine, f"{self.node.name}.{name}", self.inbox_depth(), self.params.max_inflight_bytes
-        )
 
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each channel has its own queue."""
@@ -142,16 +137,12 @@ class PeDma(TcmUnit):
             yield name, channel.station.meter
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """For each channel what sends requests, what retires transfers, and what waits for answers."""
+        """For each channel what sends requests, and what retires transfers."""
         for name, channel in (("rd", self.rd), ("wr", self.wr)):
             yield name, self.send(channel)
             yield f"{name}.retire", self.retire(channel)
         yield "comm", self.comm.send()
         yield "comm.retire", self.retire(self.comm)
-        yield "comm.departed", self.comm.depart()
-        yield "comm.acknowledged", self.comm.settle()
-        for name, each in (("rd", self.rd), ("wr", self.wr), ("comm", self.comm)):
-            yield f"{name}.answers", self.take_answers(each)
 
     def land(self, chunk: Chunk) -> bool:
         """Part of a slot of a queue has come; False: no room."""
@@ -165,7 +156,7 @@ class PeDma(TcmUnit):
             for stage in stages:
                 channel.n_open += 1
                 descriptor = Transfer(token, stage, self.engine, is_chained=stage is not stages[-1])
-                yield channel.in_flight.put(descriptor)
+                channel.in_flight.put(descriptor)
                 access = stage.access
                 assert access is not None
                 line, is_write = token.context.command.line, channel is self.wr
@@ -192,7 +183,7 @@ class PeDma(TcmUnit):
                 transaction = transaction_for(
                     self.site,
                     packet,
-                    channel.answers,
+                    channel.answered,
                     is_write=is_write,
                     tag=descriptor,
                     landed=self.landed if is_write else None,
@@ -239,21 +230,6 @@ class PeDma(TcmUnit):
         context.unwritten_bytes -= transaction.size_bytes
         if context.unwritten_bytes == 0:
             self.commit(context)
-
-    def take_answers(self, channel: Channel) -> ProcessBody:
-        """Wait for data of reads, which go into TCM as they come, and for acknowledgements of writes."""
-        window = channel.window
-        while True:
-            chunk: Chunk = yield channel.answers.get()
-            transaction: Transaction = chunk.body
-            transfer: Transfer = transaction.tag
-            size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
-            if chunk.kind is PacketKind.READ_RESPONSE:
-                size_bytes = chunk.payload_bytes
-                end_ps = self.pe_tcm.write(size_bytes, chunk.ready_ps, end_ps)
-            transfer.last = transaction
-            window.give(size_bytes)
-            transfer.count(size_bytes, end_ps)
 
     def _packets(self, pieces: tuple[Piece, ...], access: Access) -> Iterator[Piece]:
         """Packets in the order of the pieces; a request of a gather, with its addresses, is one chunk."""

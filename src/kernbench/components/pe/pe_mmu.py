@@ -103,7 +103,7 @@ class PeMmu(Component):
         for piece in self._entry_pieces(page):
             for packet in packets(piece, self.site.noc.packet_bytes):
                 size_bytes += packet.size_bytes
-                request_read(self.site, packet, self.answers)
+                request_read(self.site, packet, self.answers.put)
                 left_bytes = packet.size_bytes
                 while left_bytes:
                     chunk: Chunk = yield self.answers.get()

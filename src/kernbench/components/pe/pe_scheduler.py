@@ -57,7 +57,7 @@ class Lane:
 
 @COMPONENTS.register("pe_scheduler_v1")
 class PeScheduler(StationUnit):
-    """One feeder admits commands in program order; a lane for each kind starts them; a counter completes them.
+    """One feeder admits commands in program order; a lane for each kind starts them; their last tiles complete them.
 
     Admission: the dead values' bytes return, TCM for the command is allocated, its plan is made, and it takes
     ``dispatch``. A wait command, which uses no unit, is complete with that. Any other starts when what it needs is
@@ -89,7 +89,6 @@ class PeScheduler(StationUnit):
         self.scoreboard = Scoreboard()
         self.accumulators = AccumulatorFile(spec.regfile.accumulators_bytes)
         self.tcm = site.engine.credits(spec.tcm.size_bytes, f"{site.node.name}.tcm")
-        self.completions: Queue[PipelineContext] = site.engine.queue(None, f"{site.node.name}.completions")
         self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
         self.freed_by = NO_CAUSE
         self.freed_ps = 0
@@ -100,11 +99,10 @@ class PeScheduler(StationUnit):
         return self.site.pe_spec.scheduler.tile_queue
 
     def processes(self) -> Iterator[tuple[str, ProcessBody]]:
-        """The feeder, the lanes, the counter."""
+        """The feeder and the lanes."""
         yield "feeder", self.feed()
         for name, lane in self.lanes.items():
             yield f"{name}", self.start_commands(lane)
-        yield "completions", self.complete()
 
     def waiting(self) -> Iterator[str]:
         """The commands that are not complete, each with the one it stands behind."""
@@ -311,24 +309,22 @@ class PeScheduler(StationUnit):
         if self.engine.now_ps > asked_ps:
             lane.cause, lane.turned_ps, lane.is_behind = context.freed_by, self.engine.now_ps, False
 
-    # -- the counter ------------------------------------------------------------------------------------------
+    # -- completion -------------------------------------------------------------------------------------------
 
-    def complete(self) -> ProcessBody:
-        """Take a command whose tiles are done: commit its value, free what it held, tell who waits."""
-        while True:
-            context: PipelineContext = yield self.completions.get()
-            command = context.command
-            flight = self.scoreboard.flights[command.seq]
-            # A store has committed when its last byte was in memory, a receive when it was matched.
-            if context.commit_ps < 0:
-                context.commit_ps = self.engine.now_ps
-                self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)
-            self.freed_by, self.freed_ps = context.record, self.engine.now_ps
-            self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
-            self._free_slots(context.record)
-            self._give_back(context.record)
-            flight.done.fire()
-            self.pe_cpu.completed(command, context.record)
+    def complete(self, context: PipelineContext) -> None:
+        """Take out a command whose tiles are done: commit its value, free what it held, tell who waits."""
+        command = context.command
+        flight = self.scoreboard.flights[command.seq]
+        # A store has committed when its last byte was in memory, a receive when it was matched.
+        if context.commit_ps < 0:
+            context.commit_ps = self.engine.now_ps
+            self.log.commit(context.commit_ps, self.node.index, command.seq, self.pe, command)
+        self.freed_by, self.freed_ps = context.record, self.engine.now_ps
+        self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
+        self._free_slots(context.record)
+        self._give_back(context.record)
+        flight.done.fire()
+        self.pe_cpu.completed(command, context.record)
 
 
 _: type[SchedulerPort] = PeScheduler  # mypy: it has the face that its neighbours see
