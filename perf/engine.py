@@ -10,6 +10,7 @@ That is only fair without ties, since SimPy orders them by insertion: the work i
 running ours with its ties permuted.
 
     python perf/engine.py --pes 64,256,1024 --pairs 5
+    KERNBENCH_ENGINE=reference python perf/engine.py --pes 256
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import simpy
-from harness import parser_of, write
+from harness import bars_missed, parser_of, with_bar, write
 
+from kernbench.compiled import running
 from kernbench.engine import Engine, ProcessBody, Queue, Server, Signal
 from kernbench.units import PS_PER_NS, Rate
 
@@ -42,6 +44,7 @@ LINK_PS_PER_BYTE, HBM_PS_PER_BYTE = 8_009, 5_003
 HOP_PS = 1_000_003
 SEED = 1
 TIE_SEEDS = (11, 12)
+BARS = {("reference", 256): 6.5, ("native", 256): 15.0}  # of the ratio, by engine and PEs
 
 
 # --- the work, the same for both sides -------------------------------------------------------------------
@@ -339,11 +342,18 @@ def run_simpy(work: Work) -> Outcome:
 class Measured(NamedTuple):
     """One line of the table: medians over the pairs."""
 
+    engine: str
     pes: int
+    bar_ratio: float | None
     events: int
     simpy_cpu_s: float
     kernbench_cpu_s: float
     ratio: float
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it has a bar, and is below it."""
+        return self.bar_ratio is not None and self.ratio < self.bar_ratio
 
 
 def cpu_s(run: Callable[[], Outcome]) -> tuple[float, Outcome]:
@@ -367,9 +377,9 @@ def measure(n_pes: int, n_pairs: int) -> Measured:
         check(n_pes, "on SimPy", theirs, expected)
         check(n_pes, "a second time", ours, expected)
         pairs.append((theirs_s, ours_s, theirs_s / ours_s))
-    return Measured(
-        n_pes, expected.events, *(statistics.median(column) for column in zip(*pairs, strict=True))
-    )
+    engine = running().engine
+    medians = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Measured(engine, n_pes, BARS.get((engine, n_pes)), expected.events, *medians)
 
 
 def check(n_pes: int, how: str, outcome: Outcome, expected: Outcome) -> None:
@@ -393,10 +403,14 @@ def pairs_at(n_pes: int, n_pairs: int) -> int:
     return n_pairs if n_pes <= 256 else 1
 
 
+RATIO_WIDTH = len("00.00 of 00.0")
+
+
 def table(lines: list[Measured], n_pairs: int) -> str:
     """The measurements for people; growth is our CPU time and events against the line above."""
     rows = [
-        f"{'PEs':>5} {'events':>9} {'SimPy CPU s':>12} {'KernBench CPU s':>16} {'ratio':>6} {'us/event':>9}  growth"
+        f"{'PEs':>5} {'events':>9} {'SimPy CPU s':>12} {'KernBench CPU s':>16} {'ratio':>{RATIO_WIDTH}} "
+        f"{'us/event':>9}  growth"
     ]
     for i, line in enumerate(lines):
         growth = ""
@@ -407,10 +421,13 @@ def table(lines: list[Measured], n_pairs: int) -> str:
         us_per_event = line.kernbench_cpu_s / line.events * 1e6
         rows.append(
             f"{line.pes:>5} {line.events:>9,} {line.simpy_cpu_s:>12.2f} {line.kernbench_cpu_s:>16.2f} "
-            f"{line.ratio:>6.2f} {us_per_event:>9.2f}  {growth}".rstrip()
+            f"{with_bar(f'{line.ratio:.2f}', line.bar_ratio):>{RATIO_WIDTH}} {us_per_event:>9.2f}  {growth}".rstrip()
         )
     said = ", ".join(f"{pairs_at(line.pes, n_pairs)} at {line.pes} PEs" for line in lines)
     rows.append(f"Medians of interleaved pairs ({said}); same end time and checksum on both sides, no ties.")
+    rows.append(
+        f"Engine: {running().engine}. {bars_missed([f'{line.pes} PEs' for line in lines if line.is_missed])}"
+    )
     return "\n".join(rows)
 
 

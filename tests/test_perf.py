@@ -28,6 +28,16 @@ def speed(*args: str) -> subprocess.CompletedProcess[str]:
     return ran(SPEED, *args)
 
 
+def test_engine_is_measured_beside_simpy_and_says_which_it_is(monkeypatch):
+    """16 PEs, which have no bar; both sides end at the same picosecond, or there is no line."""
+    monkeypatch.setenv("KERNBENCH_ENGINE", "reference")
+    done = ran(SPEED.with_name("engine.py"), "--pes", "16", "--pairs", "1", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert (line["engine"], line["pes"], line["bar_ratio"]) == ("reference", 16, None)
+    assert line["ratio"] == line["simpy_cpu_s"] / line["kernbench_cpu_s"] > 1
+
+
 def test_speed_measures_a_child_against_its_bar():
     (line,) = json.loads(speed("--only", "help", "--json", "-").stdout)
     assert (line["case"], line["bar_cpu_s"], line["events"]) == ("help", 0.1, 0)
