@@ -135,7 +135,8 @@ def test_preloaded_tlbs_need_no_table():
 
 def test_use_counts_whole_bursts_of_all_memories():
     def program(torch):
-        return [torch.empty(10, name="x"), torch.empty(1024, policy=DPPolicy(space="sram"), name="y")]
+        x = torch.empty(10, policy=DPPolicy("row_wise"), name="x")
+        return [x, torch.empty(1024, policy=DPPolicy(space="sram"), name="y")]
 
     made = map_of(program)
     bursts = [use(f"pe{pe}", 32) for pe in range(4)]  # 12, 12, 12 and 4 B in bursts of 32 B

@@ -167,3 +167,87 @@ def test_without_a_file_it_says_what_to_give(kernbench):
     assert kernbench("check", "--schema", "topolgy").err == (
         "kernbench: unknown document 'topolgy'; did you mean 'topology'? (known: ccl, components, topology)\n"
     )
+
+
+BENCH = """\
+import kernbench as kb
+
+
+@kb.bench("cuts", small={"n": 64})
+def run(torch, n: int = 128):
+    rows = kb.DPPolicy(sip="row_wise")
+    for i in range(3):
+        torch.empty(n, dtype="fp16", policy=rows, name=f"w{i}")
+    torch.empty(n, 512, policy=rows, name="large")
+    torch.empty(n, 512, dtype="int8", policy=kb.DPPolicy(pe="column_wise", least_bytes=1024), name="joined")
+    torch.empty(n, policy=kb.DPPolicy(pe="replicate", cube="replicate"), name="copies")
+    torch.empty(n, name="default")
+    y = torch.empty(n, 16, dtype="int8", policy=kb.DPPolicy(sip="column_wise"), name="y")
+    return kb.Outcome(outputs=(y,), expected=tuple, reference="nothing", flops=0)
+"""
+
+
+def test_a_bench_is_run_and_told_where_its_own_policies_cut_smaller_than_a_row_of_hbm(kernbench, file):
+    """Of 4 PEs each has 32 elements of w0, 64 B, and 32 rows of y, 512 B. All tensors have 323.75 KiB."""
+    name = file(BENCH, "cuts.py")
+    ran = kernbench("check", name, "--topology", "tiny")
+    sha256 = config_sha256(load_config("tiny"))
+    cure = "leave the policy out, or write least_bytes=1024 in it"
+    cut = "less than a row of HBM, 1 KiB; who reads all of it makes"
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == (
+        f"{name}: ok (bench)\n"
+        "  bench          cuts n=128\n"
+        "  machine        tiny: 1 SIP x 1 cube x 4 PEs = 4 PEs\n"
+        "  on the device  8 tensors, 323.8 KiB\n"
+        f"  warning: cuts.py:8: 'w0' and 2 more [128] fp16: 4 shards of at most 64 B, {cut} 4 transactions: {cure}\n"
+        f"  warning: cuts.py:13: 'y' [128, 16] int8: 4 shards of at most 512 B, {cut} 4 transactions: {cure}\n"
+        f"  config sha256 {sha256}\n"
+    )
+
+
+def test_a_bench_has_the_machine_and_the_parameters_that_are_given(kernbench, file):
+    name = file(BENCH, "cuts.py")
+    asked = (
+        "check",
+        name,
+        "--topology",
+        "tiny",
+        "-p",
+        "n=2048",
+        "--set",
+        "cube.hbm.org.row=512",
+        "--json",
+        "-",
+    )
+    (found,) = json.loads(kernbench(*asked).out)["files"]
+    assert (found["document"], found["ok"], found["warnings"]) == ("bench", True, [])
+    assert found["meaning"]["bench"] == "cuts n=2048"
+    assert found["config_sha256"] == config_sha256(load_config("tiny", ["cube.hbm.org.row=512"]))
+
+
+def test_a_bench_beside_files_is_a_finding_of_its_own(kernbench, file):
+    wrong = file("raise OSError('gone')\n", "wrong.py")
+    ran = kernbench("check", "vector_add", wrong, "tiny", "-p", "n=131072")
+    assert ran.code == 2
+    assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == [
+        "vector_add: ok (bench)",
+        f"{wrong}: WRONG",
+        "tiny: ok (topology)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("tiny", "-p", "n=1"), "-p n=1: no bench is checked; name one, as in kernbench check gemm"),
+        (
+            ("tiny", "--topology", "big"),
+            "--topology big: no bench is checked; name one, as in kernbench check gemm",
+        ),
+        (("gemm", "--resolved"), "--resolved: gemm is a bench; name a configuration file"),
+        (("gone.py",), "gone.py: no such file; give a bench's name or the path of a Python file"),
+    ],
+)
+def test_options_of_benches_are_for_benches(kernbench, args, error):
+    assert kernbench("check", *args) == (2, "", f"kernbench: {error}\n")

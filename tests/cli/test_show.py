@@ -133,6 +133,18 @@ def test_the_memory_map_of_a_bench_draws_nothing(kernbench, folder):
     assert list(folder.iterdir()) == []
 
 
+def test_the_memory_map_warns_of_shards_that_are_smaller_than_a_row_of_hbm(kernbench, folder):
+    asked = ("show", "tiny", "--memory", "vector_add", "-p", "n=1020")
+    warnings = [
+        f"{where} [1020] fp32: 4 shards of at most 1020 B, less than a row of HBM, 1 KiB; who reads all of it makes 4 "
+        "transactions: leave the policy out, or write least_bytes=1024 in it"
+        for where in ("vector_add.py:46: 'a' and 1 more", "vector_add.py:47: 'c'")
+    ]
+    lines = kernbench(*asked).out.splitlines()
+    assert [line for line in lines if line.startswith("warning")] == [f"warning: {text}" for text in warnings]
+    assert json.loads(kernbench(*asked, "--json", "-").out)["memory"]["warnings"] == warnings
+
+
 def test_a_machine_can_be_drawn_beside_its_memory_map(kernbench, folder):
     ran = kernbench("show", "tiny", "--memory", "vector_add", "-p", "n=1024", "--view", "pe", "-o", "pe.svg")
     assert ran == (0, f"{MAP_OF_VECTOR_ADD}wrote pe.svg\n", "")

@@ -14,7 +14,7 @@ SLICE_BYTES = 1 << 14
 BANK_BYTES = 1 << 12
 BANKS = 2
 TCM_BYTES = 1 << 16
-PAGE, BURST = 4096, 32
+PAGE, BURST, ROW = 4096, 32, 1024
 COPY_PS, KERNEL_PS = 1_000_000, 5_000_000
 
 
@@ -34,7 +34,10 @@ class FakeMachine:
             system=SimpleNamespace(sips=level(sips)),
             sip=SimpleNamespace(cubes=level(cubes)),
             cube=SimpleNamespace(
-                pes=level(pes), hbm=SimpleNamespace(timing=SimpleNamespace(burst_bytes=BURST))
+                pes=level(pes),
+                hbm=SimpleNamespace(
+                    timing=SimpleNamespace(burst_bytes=BURST), org=SimpleNamespace(row_bytes=ROW)
+                ),
             ),
             pe=SimpleNamespace(
                 mmu=SimpleNamespace(page_bytes=PAGE, miss="walk", walk_reads=2),

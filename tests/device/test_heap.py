@@ -55,7 +55,7 @@ class Host:
         policy = DPPolicy(pick(WAYS), pick(WAYS), pick(WAYS), pick(SPACES))
         shape = tuple(self.random.randrange(0, 40) for _ in range(self.random.randint(1, 3)))
         try:
-            shards = self.heap.allocate("x", shape, as_dtype(pick(DTYPES)), policy)
+            shards, _ = self.heap.allocate("x", shape, as_dtype(pick(DTYPES)), policy)
         except CapacityError:
             self.refused += 1
             return

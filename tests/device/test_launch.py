@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench import tl
-from kernbench.device.placement import DPPolicy
+from kernbench.device.placement import WAYS, DPPolicy
 from kernbench.errors import ShapeError, UsageError
 from kernbench.lang.jit import jit
 from kernbench.topology.ids import PeId
@@ -39,12 +39,35 @@ def test_programs_spread_over_all_pes_when_nothing_is_sharded(new_torch, n_progr
 def test_programs_go_to_the_holders_of_the_first_sharded_argument(new_torch, n_programs, rows):
     torch = new_torch()
     everywhere = torch.empty(4, policy=REPLICATED)
-    sharded = torch.empty(rows, 4)
+    sharded = torch.empty(rows, 4, policy=DPPolicy("row_wise"))
     single = torch.empty(2, 1, policy=DPPolicy("row_wise", "replicate", "replicate"))
     holders = sharded.holders
     expected = [holders[p * len(holders) // n_programs] for p in range(n_programs)]
     assert pes(torch, n_programs, (everywhere, sharded)) == expected
     assert pes(torch, n_programs, (everywhere,), {"y": sharded, "n": single}) == expected
+
+
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple),
+    bounds=st.tuples(st.integers(0, 350), st.integers(0, 350)),
+    levels=st.tuples(*[st.sampled_from(WAYS)] * 3),
+    only=st.none()
+    | st.permutations(range(16)).flatmap(lambda pes: st.integers(1, 16).map(lambda n: pes[:n])),
+    least_bytes=st.integers(1, 2048),
+    place=st.sampled_from([None, "cyclic"]),
+)
+def test_parts_that_lie_together_have_their_programs_where_they_were_dealt(
+    new_torch, shape, bounds, levels, only, least_bytes, place
+):
+    found = []
+    for least in (0, least_bytes):
+        torch = new_torch()
+        policy = DPPolicy(*levels, only=only, least_bytes=least)
+        x = torch.empty(shape, dtype="fp64", policy=policy)
+        first, last = sorted(min(bound, x.numel()) for bound in bounds)
+        view = x.flatten().narrow(0, first, last - first)
+        found.append([pes(torch, 40, (tensor,), place=place) for tensor in (x, view)])
+    assert found[0] == found[1]
 
 
 def test_only_puts_programs_where_it_put_the_tensor(torch):

@@ -1,5 +1,7 @@
-"""A policy cuts a tensor into rectangles that cover it, each held by the PEs that the policy says."""
+"""A policy cuts a tensor into rectangles that cover it, each dealt to the PEs that the policy says, and in no smaller
+shards than it says."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernbench.device.placement import ROW_WISE, WAYS, DPPolicy, place
+from kernbench.device.placement import SPACES, WAYS, DPPolicy, default_policy, joined, place
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
+from kernbench.memory.cut import CellBorders
 
 GRIDS = st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)])
+ROW_WISE = DPPolicy(sip="row_wise")
 POLICIES = st.builds(
     DPPolicy, sip=st.sampled_from(WAYS), cube=st.sampled_from(WAYS), pe=st.sampled_from(WAYS)
 )
@@ -121,8 +125,93 @@ def test_in_sram_the_pes_of_a_cube_share_one_replica():
     assert sorted(held) == [0, 4, 8, 12]
 
 
-def test_no_policy_keeps_each_byte_once():
-    assert DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise") == ROW_WISE
+LEAST = 64
+
+
+@given(
+    shape=st.lists(st.integers(1, 24), min_size=1, max_size=3).map(tuple),
+    policy=POLICIES | st.builds(DPPolicy, only=st.permutations(range(16)), space=st.sampled_from(SPACES)),
+    dtype=st.sampled_from(["int8", "fp16", "fp64"]),
+    least_bytes=st.integers(1, 2 * LEAST),
+    turn=st.integers(0, 20),
+)
+def test_shards_are_parts_together_until_they_have_least_bytes(shape, policy, dtype, least_bytes, turn):
+    parts = place(shape, as_dtype(dtype), policy, machine())
+    shards = joined(parts, least_bytes, turn)
+    size_bytes = int(np.prod(shape)) * as_dtype(dtype).size_bytes
+    of_shard = np.empty((parts.grid.rows, parts.grid.row_bytes), int)
+    of_shard.fill(-1)
+    for cell, holders in enumerate(shards.holders):
+        rows, columns = box(shards.grid, cell)
+        assert (of_shard[rows, columns] == -1).all()
+        of_shard[rows, columns] = cell
+        assert shards.grid.cell_bytes(cell) >= min(least_bytes, size_bytes)
+        assert holders
+    assert (of_shard >= 0).all()
+    inside = [set() for _ in shards.holders]
+    for part, holders in enumerate(parts.holders):
+        (shard,) = np.unique(of_shard[box(parts.grid, part)])  # no part is cut
+        inside[shard].add(holders)
+    # all copies of a shard are held by PEs of one of its parts, and turn about by those of each
+    assert all(shards.holders[shard] in found for shard, found in enumerate(inside))
+    turns = [joined(parts, least_bytes, turn).holders for turn in range(parts.grid.n_cells)]
+    assert [set(holders) for holders in zip(*turns)] == inside
+
+
+def box(grid, cell):
+    """The rows of a cell, and the bytes of each."""
+    i, j = divmod(cell, grid.n_cols)
+    return slice(*grid.row_bounds[i : i + 2]), slice(*grid.col_bounds[j : j + 2])
+
+
+@given(n_elem=st.integers(1, 3000), least_bytes=st.integers(1, 300))
+def test_no_more_parts_lie_together_than_least_bytes_asks_for(n_elem, least_bytes):
+    parts = place((n_elem,), as_dtype("int8"), ROW_WISE, machine()).grid.col_bounds
+    shards = joined(place((n_elem,), as_dtype("int8"), ROW_WISE, machine()), least_bytes).grid.col_bounds
+    for start, end in pairwise(shards):
+        between = [at for at in parts if start < at < end]
+        assert not [at for at in between if at - start >= least_bytes and end - at >= least_bytes]
+
+
+def test_a_vector_of_two_rows_of_hbm_is_two_pieces_for_whoever_reads_it(graph_of):
+    spec = graph_of("default").spec
+    parts = place((1024,), as_dtype("fp16"), default_policy(spec), spec)
+    shards = joined(parts, default_policy(spec).least_bytes)
+    assert (parts.grid.n_cells, parts.grid.cell_bytes(0)) == (128, 16)
+    assert shards == (CellBorders(1, 2048, (0, 1), (0, 1024, 2048)), ((0,), (64,)))
+    assert [joined(parts, 1024, turn).holders for turn in (1, 63, 64)] == [
+        ((1,), (65,)),
+        ((63,), (127,)),
+        ((0,), (64,)),
+    ]
+
+
+def test_what_is_over_joins_the_last_shard():
+    """10 parts of 1 B, 4 together: 4 and 6, not 4, 4 and 2."""
+    parts = place((10,), as_dtype("int8"), ROW_WISE, machine())
+    assert parts.holders == ((0,), (1,), (2,), (4,), (5,), (8,), (9,), (10,), (12,), (13,))
+    assert joined(parts, 4) == (CellBorders(1, 10, (0, 1), (0, 4, 10)), ((0,), (5,)))
+
+
+def test_rows_are_joined_first_and_columns_where_all_rows_are_not_enough():
+    """4 x 4 B in tiles of 1 x 1 B: all rows of a column are 4 B, those of two 8 B."""
+    parts = place((4, 4), as_dtype("int8"), DPPolicy("replicate", "tiled", "tiled"), machine((1, 1), (2, 2)))
+    assert parts.grid == CellBorders(4, 4, (0, 1, 2, 3, 4), (0, 1, 2, 3, 4))
+    assert joined(parts, 2).grid == CellBorders(4, 4, (0, 2, 4), (0, 1, 2, 3, 4))
+    assert joined(parts, 4).grid == CellBorders(4, 4, (0, 4), (0, 1, 2, 3, 4))
+    assert joined(parts, 5).grid == CellBorders(4, 4, (0, 4), (0, 2, 4))
+    assert joined(parts, 17).grid == CellBorders(4, 4, (0, 4), (0, 4))
+
+
+@pytest.mark.parametrize("topology", ["tiny", "default", "big"])
+def test_without_a_policy_each_byte_is_once_in_a_shard_of_a_row_of_hbm_or_more(graph_of, topology):
+    assert default_policy(graph_of(topology).spec) == DPPolicy(
+        sip="row_wise", cube="row_wise", pe="row_wise", least_bytes=1024
+    )
+
+
+def test_the_least_shard_is_a_row_of_the_machines_own_hbm(graph_of):
+    assert default_policy(graph_of("tiny", "cube.hbm.org.row=2048").spec).least_bytes == 2048
 
 
 @given(
@@ -196,6 +285,8 @@ def test_a_pe_that_the_machine_does_not_have_is_refused_where_a_tensor_is_placed
             "(known: column_wise, replicate, row_wise, tiled)",
         ),
         ({"space": "HBM"}, "DPPolicy: space='HBM' is unknown; did you mean 'hbm'? (known: hbm, sram)"),
+        ({"least_bytes": -1}, "DPPolicy: least_bytes=-1; give a whole number, 0 or more"),
+        ({"least_bytes": "1 KiB"}, "DPPolicy: least_bytes='1 KiB'; give a whole number, 0 or more"),
         (
             {"pe": None},
             "DPPolicy: pe=None is unknown; (known: column_wise, replicate, row_wise, tiled)",

@@ -47,7 +47,7 @@ def test_processes_may_take_other_ranks_than_their_places():
 
 def test_outside_of_workers_tensors_are_spread_again():
     def after(simulation):
-        assert simulation.torch.zeros(8).holders == (0, 1, 2, 3)
+        assert simulation.torch.zeros(1024).holders == (0, 1, 2, 3)
 
     spawned(lambda rank, n, torch: None, after=after)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from kernbench import lang as tl
+from kernbench.device.placement import DPPolicy
 from kernbench.lang import jit
 from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "virtual-memory.md"
 ELEMENTS = {"tiny": 64, "default": 1}  # of the tensors that the page maps
+ROWS = DPPolicy("row_wise")
 LAST_TOLD = {"tiny": ("sip0", "cube0", "pe3"), "default": ("sip1", "cube3", "pe15")}
 
 
@@ -57,7 +59,7 @@ def test_the_legs_of_a_table_sum_up_to_its_times(table, preset):
 @pytest.mark.parametrize("preset", ELEMENTS)
 def test_a_map_takes_what_the_page_derives_and_reaches_each_processor_when_it_says(preset):
     simulation = Simulation.of(preset, mode="timing")
-    _x = simulation.torch.empty(ELEMENTS[preset])
+    _x = simulation.torch.empty(ELEMENTS[preset], policy=ROWS)
     simulation.torch.synchronize()
     _, at = mapped_on(preset)
     (record,) = (r for r in simulation.machine.log if r.op == OpCode.HOST_MAP)
@@ -75,7 +77,7 @@ def test_a_map_takes_what_the_page_derives_and_reaches_each_processor_when_it_sa
 def test_a_first_touch_walks_for_what_the_page_derives(preset):
     simulation = Simulation.of(preset, mode="timing")
     torch = simulation.torch
-    x = torch.empty(ELEMENTS[preset])
+    x = torch.empty(ELEMENTS[preset], policy=ROWS)
     for _ in range(2):
         torch.launch(load_one, (1,), (x,), place=[0])
     torch.synchronize()

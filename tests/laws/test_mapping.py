@@ -104,8 +104,8 @@ def table_write_ps(legs, mapping, cube, n_entries):
 
 
 def test_mapping_a_tensor_on_tiny_takes_its_sum_by_hand():
-    """64 fp32 on 4 PEs: one page of 4 segments, told to one IO_CPU, one M_CPU and 4 PE_MMUs."""
-    simulation, x, record = mapped("tiny", 64)
+    """1024 fp32 on 4 PEs: one page of 4 segments, told to one IO_CPU, one M_CPU and 4 PE_MMUs."""
+    simulation, x, record = mapped("tiny", 1024)
     legs, mapping = Legs(simulation.graph), simulation.device.heap.mappings[x.data_ptr()]
     by_hand = (
         down_and_up_ps(legs, 0, RANGE + 4 * ENTRY)

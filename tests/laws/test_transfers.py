@@ -266,7 +266,7 @@ def test_writes_take_their_closed_form_too():
         for size in (32, 4096, 20000):
             simulation = Simulation.of(topology, mode="timing")
             torch, machine, graph = simulation.torch, simulation.machine, simulation.graph
-            x = torch.empty(graph.n_pes * size, dtype="int8")
+            x = torch.empty(graph.n_pes * size, dtype="int8", policy=DPPolicy("row_wise"))
             for _ in range(2):  # the second time the TLB holds its pages
                 torch.launch(store_kernel, (1,), (x, pe * size), {"BYTES": size}, place=[0])
             torch.synchronize()

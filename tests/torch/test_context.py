@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kernbench.device.placement import ROW_WISE, DPPolicy
+from kernbench.device.placement import DPPolicy
 from kernbench.errors import DTypeError, KernelError, ShapeError, UsageError
 from kernbench.lang.jit import jit
 
@@ -89,9 +89,10 @@ def test_empty_costs_no_time_and_what_has_values_is_copied_over(torch):
 
 
 def test_a_tensor_is_row_wise_on_every_level_without_a_policy(torch):
-    assert torch.empty(4).policy == ROW_WISE
+    row_wise = DPPolicy(sip="row_wise", cube="row_wise", pe="row_wise", least_bytes=1024)  # a row of HBM
+    assert torch.empty(4).policy == row_wise
     assert torch.zeros(4, policy=DPPolicy()).policy == DPPolicy()
-    assert torch.from_numpy(np.zeros(4)).to("ahbm").policy == ROW_WISE
+    assert torch.from_numpy(np.zeros(4)).to("ahbm").policy == row_wise
 
 
 def test_tensors_are_named_in_order_unless_they_are_given_a_name(torch):

@@ -17,13 +17,14 @@ from kernbench.config.rules.memory import directory_bytes
 from kernbench.memory.allocator import VirtualAllocator
 from kernbench.memory.mapping import PageEntries, TensorMapping
 from kernbench.memory.shards import ShardMap
+from kernbench.messages.source_line import SourceLine
 from kernbench.records import Hidden, Written, named
 from kernbench.topology.address_map import PA_BASE, AddressMap
 from kernbench.topology.graph import TopologyGraph
 from kernbench.topology.hbm import HbmLayout
 from kernbench.topology.ids import PeId, part_name
 from kernbench.topology.levels import count_of
-from kernbench.units import ceil_div
+from kernbench.units import ceil_div, format_bytes
 
 Kind = Literal["hbm", "page_tables", "sram"]
 
@@ -121,11 +122,15 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryMap:
-    """Tensors in the order they were mapped, and the memories that were used, by kind and place."""
+    """Tensors in the order they were mapped, and the memories that were used, by kind and place.
+
+    ``warnings`` are of policies that cut a tensor into shards that are smaller than a row of HBM.
+    """
 
     layout: Layout
     tensors: tuple[TensorRow, ...]
     uses: Annotated[tuple[PeakUse, ...], named("use")]
+    warnings: tuple[str, ...]
 
     def kinds(self) -> Iterator[KindOfUse]:
         """The use of each kind of memory."""
@@ -152,7 +157,25 @@ def memory_map(records: Sequence[Mapped], graph: TopologyGraph, addresses: Addre
         layout=_layout(graph, addresses),
         tensors=tuple(_tensor(record, graph) for record in records),
         uses=tuple(_uses(records, graph)),
+        warnings=tuple(_small_shards(records, graph.spec.cube.hbm.org.row_bytes)),
     )
+
+
+def _small_shards(records: Iterable[Mapped], row_bytes: int) -> Iterator[str]:
+    """A line on tensors whose largest shard is smaller than a row of HBM; alike ones of one source line together."""
+    found: dict[tuple[SourceLine, str], list[str]] = {}
+    for shards in (record.mapping.shards for record in records):
+        grid = shards.grid
+        most_bytes = max(map(grid.cell_bytes, range(grid.n_cells)), default=0)
+        if grid.n_cells > 1 and most_bytes < row_bytes:
+            cut = (
+                f"{list(shards.shape)} {shards.dtype}: {grid.n_cells} shards of at most {format_bytes(most_bytes)}, "
+                f"less than a row of HBM, {format_bytes(row_bytes)}; who reads all of it makes {grid.n_cells} "
+                f"transactions: leave the policy out, or write least_bytes={row_bytes} in it"
+            )
+            found.setdefault((shards.life.made, cut), []).append(repr(shards.name))
+    for (made, cut), names in found.items():
+        yield f"{made}: {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} {cut}"
 
 
 def _layout(graph: TopologyGraph, addresses: AddressMap) -> Layout:

@@ -1,16 +1,25 @@
-"""``kernbench check``: is a configuration file right, what does it mean, and is it wise."""
+"""``kernbench check``: is a configuration file or a bench right, what does it mean, and is it wise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import PRESETS, Debug, JsonTarget, Overrides, Plugins, load_plugins
+from kernbench.cli.options import (
+    PRESETS,
+    Debug,
+    JsonTarget,
+    Overrides,
+    Plugins,
+    TopologyName,
+    assignments,
+    load_plugins,
+)
 from kernbench.errors import KernBenchError, UsageError
 from kernbench.records import Hidden, as_json, derive
 
@@ -25,6 +34,7 @@ Examples:
   kernbench check my_topology.yaml
   kernbench check my_topology.yaml --set cube.hbm.channels=8 --resolved
   kernbench check topology.yaml components.yaml ccl.yaml
+  kernbench check my_bench.py --topology my_topology.yaml -p m=512
   kernbench check --schema topology > topology.schema.json
 """
 
@@ -46,10 +56,40 @@ class Finding:
         derive(self, ok=self.error is None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How files are to be read, and, for benches, on which machine and with which parameters."""
+
+    topology: str
+    params: dict[str, str]
+    overrides: tuple[str, ...]
+    in_full: bool
+
+    def require_used(self, benches: Sequence[str], param: Sequence[str]) -> None:
+        """UsageError for an option of benches where there is none, or of configuration files for a bench."""
+        if benches and self.in_full:
+            raise UsageError(f"--resolved: {benches[0]} is a bench; name a configuration file")
+        if not benches and param:
+            raise UsageError(f"-p {param[0]}: no bench is checked; name one, as in kernbench check gemm")
+        if not benches and self.topology != "default":
+            raise UsageError(
+                f"--topology {self.topology}: no bench is checked; name one, as in kernbench check gemm"
+            )
+
+
 def command(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="YAML files, or names of presets.", autocompletion=PRESETS),
+        typer.Argument(
+            metavar="FILE",
+            help="YAML files, Python files of benches, or names of either.",
+            autocompletion=PRESETS,
+        ),
+    ] = None,
+    topology: TopologyName = "default",
+    param: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter of a bench; may be repeated."),
     ] = None,
     overrides: Overrides = None,
     resolved: Annotated[
@@ -65,9 +105,10 @@ def command(
     json: JsonTarget = None,
     debug: Debug = False,
 ) -> None:
-    """Check configuration files and print what they mean.
+    """Check configuration files and benches, and print what they mean.
 
-    Warnings are about what is allowed but probably not meant; they do not change the exit code.
+    A bench is run without simulated time, to see how its tensors lie on --topology. Warnings are about what is allowed
+    but probably not meant; they do not change the exit code.
     """
     require_writable(json)
     if schema is not None:
@@ -76,7 +117,11 @@ def command(
     if not files:
         raise UsageError("check: name a file, as in kernbench check my_topology.yaml; or --schema topology")
     load_plugins(plugin or ())
-    findings = [_find(name, overrides or (), is_only=len(files) == 1, in_full=resolved) for name in files]
+    asked = Asked(
+        topology=topology, params=assignments(param or ()), overrides=tuple(overrides or ()), in_full=resolved
+    )
+    asked.require_used([name for name in files if _is_bench(name)], param or ())
+    findings = [_find(name, asked, is_only=len(files) == 1) for name in files]
     if json is not None:
         write_json(json, {"schema": SCHEMA, "files": [_as_json(finding) for finding in findings]})
     if json != STDOUT:
@@ -89,19 +134,61 @@ def command(
         raise typer.Exit(KernBenchError.exit_code)
 
 
-def _find(name: str, overrides: Sequence[str], *, is_only: bool, in_full: bool) -> Finding:
+def _is_bench(name: str) -> bool:
+    """Whether ``name`` is a Python file or a bench's name: what else there is of that name comes first."""
+    from kernbench.config.load import preset_names
+
+    if Path(name).suffix == ".py":
+        return True
+    if Path(name).exists() or name in preset_names():
+        return False
+    from kernbench.bench import load_benches
+
+    return name in load_benches()
+
+
+def _find(name: str, asked: Asked, *, is_only: bool) -> Finding:
     """What is known of file ``name``. The only file's error is raised, that of one of several is a finding."""
-    document: Document = "topology"
+    document: Document | Literal["bench"] = "topology"
     try:
+        if _is_bench(name):
+            document = "bench"
+            return _bench_understood(name, asked)
         document = _document_of(name)
-        return _understood(name, document, overrides, in_full=in_full)
+        return _understood(name, document, asked)
     except KernBenchError as error:
         if is_only:
             raise
         return Finding(file=name, document=document, error=str(error))
 
 
-def _understood(name: str, document: Document, overrides: Sequence[str], *, in_full: bool) -> Finding:
+def _bench_understood(name: str, asked: Asked) -> Finding:
+    """What is known of a bench: its tensors on the machine that was named."""
+    from kernbench.cli.show_memory import memory_of
+    from kernbench.config.load import load_config
+    from kernbench.config.plain import config_sha256
+    from kernbench.reports.tables import machine, settings
+    from kernbench.units import format_bytes
+    from kernbench.wording import plural
+
+    config = load_config(asked.topology, asked.overrides)
+    found = memory_of(name, asked.params, config)
+    tensors = found.memory.tensors
+    size_bytes = sum(tensor.size_bytes for tensor in tensors)
+    return Finding(
+        file=name,
+        document="bench",
+        config_sha256=config_sha256(config),
+        meaning={
+            "bench": f"{found.bench} {settings(found.params)}".rstrip(),
+            "machine": f"{asked.topology}: {machine(config.topology)}",
+            "on the device": f"{plural(len(tensors), 'tensor')}, {format_bytes(size_bytes)}",
+        },
+        warnings=found.memory.warnings,
+    )
+
+
+def _understood(name: str, document: Document, asked: Asked) -> Finding:
     from kernbench.config.load import load_config
     from kernbench.config.plain import config_sha256
     from kernbench.config.plain import resolved as in_full_text
@@ -109,14 +196,14 @@ def _understood(name: str, document: Document, overrides: Sequence[str], *, in_f
     warnings: tuple[str, ...] = ()
     match document:
         case "topology":
-            config = load_config(name, overrides)
+            config = load_config(name, asked.overrides)
             meaning, warnings = _meaning_of_topology(config)
         case "components":
-            config = load_config(overrides=overrides, components=name)
+            config = load_config(overrides=asked.overrides, components=name)
             _require_registered(config)
             meaning = config.components.components
         case "ccl":
-            config = load_config(overrides=overrides, ccl=name)
+            config = load_config(overrides=asked.overrides, ccl=name)
             meaning = _meaning_of_ccl(config)
     return Finding(
         file=name,
@@ -124,7 +211,7 @@ def _understood(name: str, document: Document, overrides: Sequence[str], *, in_f
         config_sha256=config_sha256(config),
         meaning=meaning,
         warnings=warnings,
-        resolved=in_full_text(getattr(config, document)) if in_full else "",
+        resolved=in_full_text(getattr(config, document)) if asked.in_full else "",
     )
 
 

@@ -43,7 +43,7 @@ COMMANDS = {
     "ccl": "Time a collective size by size, check it, and compare it with theory.",
     "probe": "Time single transfers, or a queue, against their closed forms.",
     "list": "List benches, topologies, components, algorithms and ops.",
-    "check": "Check configuration files and print what they mean.",
+    "check": "Check configuration files and benches, and print what they mean.",
     "show": "Draw a machine or ranks; print its peaks or a bench's memory map.",
     "init": "Copy a topology, a kernel and a bench to start from.",
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kernbench.analysis.memory_map import KindOfUse, Layout, Mapped, MemoryMap, Shard, TensorRow, memory_map
 from kernbench.cli.console import sign_of_life
 from kernbench.records import as_json
-from kernbench.reports.output import QUIET, Output
+from kernbench.reports.output import QUIET, WARN, Output
 from kernbench.reports.tables import settings
 from kernbench.units import format_bytes, format_range
 from kernbench.wording import plural
@@ -86,6 +86,8 @@ def print_memory(output: Output, found: BenchMemory) -> None:
         return
     columns = ["tensor", "shape", "dtype", "policy", "size"]
     output.table(columns, map(_tensor_cells, memory.tensors), left=columns[:-1])
+    for warning in memory.warnings:
+        output.line(f"warning: {warning}", WARN)
     page = format_bytes(memory.layout.page_bytes)
     output.heading(f"Their pages of {page}, segments per page, and page table in each cube")
     columns = ["tensor", "virtual addresses", "pages", "split", "segments", "copies", "table"]

@@ -19,7 +19,7 @@ from kernbench.lang.affine import row_major
 from kernbench.lang.source import user_line
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.page_table import Pieces
-from kernbench.memory.shards import ShardMap
+from kernbench.memory.shards import ShardGrid, ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.access import Access
 from kernbench.messages.source_line import SourceLine
@@ -125,6 +125,16 @@ class DeviceArray(KernelOperand):
     def holders(self) -> tuple[int, ...]:
         """The numbers of the PEs that hold a part of its bytes, in order."""
         return self.shards.holders_of(self.data_ptr(), self.nbytes)
+
+    @property
+    def parts(self) -> ShardGrid:
+        """The parts that its policy deals, of a view those of all that it shares: several may lie in one shard."""
+        return self._living_storage().parts
+
+    @property
+    def part_pes(self) -> tuple[int, ...]:
+        """The numbers of the PEs that its policy deals a part of its bytes to, in order: where its programs run."""
+        return self.parts.holders_of(self._start_bytes, self.nbytes)
 
     def data_ptr(self) -> int:
         """The virtual address of its first byte."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from kernbench.config.rules.memory import directory_bytes
-from kernbench.device.placement import DPPolicy, place
+from kernbench.device.placement import DPPolicy, joined, place
 from kernbench.device.protocol import Device
 from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
@@ -45,19 +45,22 @@ class Heap:
         self._has_tables = spec.pe.mmu.miss == "walk"
         self._directory_bytes = directory_bytes(spec.pe.mmu)
 
-    def allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> ShardMap:
-        """Place a tensor and begin to make its pages valid.
+    def allocate(
+        self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy
+    ) -> tuple[ShardMap, ShardGrid]:
+        """Place a tensor and begin to make its pages valid: where it lies, and the parts that its policy deals.
 
         Raises:
             CapacityError: a PE that is to hold a part, or a cube that is to hold the table's entries, has no room for
                 it, or a preloaded TLB has not; nothing is then allocated.
         """
-        sharding = place(shape, dtype, policy, self.device.spec)
-        size_bytes = sharding.grid.rows * sharding.grid.row_bytes
+        parts = place(shape, dtype, policy, self.device.spec)
+        size_bytes = parts.grid.rows * parts.grid.row_bytes
         with ExitStack() as undo:
-            copies = self._copies(name, sharding, policy, undo)
             va = self.virtual.allocate(size_bytes, repr(name))
             undo.callback(self.virtual.release, va, size_bytes)
+            sharding = joined(parts, policy.least_bytes, self._turn(va))
+            copies = self._copies(name, sharding, policy, undo)
             shards = ShardMap(
                 name=name,
                 va=va,
@@ -79,7 +82,11 @@ class Heap:
         if mapping.n_pages:
             self.mappings[va] = mapping
             self.device.map(mapping)
-        return shards
+        return shards, parts
+
+    def _turn(self, va: VirtualAddress) -> int:
+        """How many of the smallest tensors have room below ``va``: each has a page, and one that is not mapped."""
+        return (va - self.virtual.base) // (2 * self.virtual.align_bytes)
 
     def place_rings(self, wiring: Wiring) -> None:
         """Find room for the receive rings of a wiring: in each PE's TCM, its HBM slice or its turn of the SRAM.

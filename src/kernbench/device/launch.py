@@ -22,9 +22,9 @@ def place_programs(
     """Every program of ``grid``, in order, with its PE.
 
     Programs are counted with the first axis fastest. With ``place`` None, program p of G runs on the (p * n // G)-th of
-    the n PEs that hold parts of the first argument that is sharded, or that its policy's ``only`` put on certain PEs;
-    where there is none, of the PEs numbered ``default``, or of all. "cyclic" deals programs to the same PEs in turn. A
-    list names the PE of each program, a function that of the program with given ids; a PE is a number, a
+    the n PEs that the first argument is dealt to that has several parts, or that its policy's ``only`` put on certain
+    PEs; where there is none, of the PEs numbered ``default``, or of all. "cyclic" deals programs to the same PEs in
+    turn. A list names the PE of each program, a function that of the program with given ids; a PE is a number, a
     :class:`PeId`, or a name like "sip0.cube1.pe3".
     """
     nx, ny, nz = grid
@@ -49,9 +49,9 @@ def _chosen(
             raise UsageError(
                 f"launch: place={quoted(place)} is unknown; give 'cyclic', a list of PEs, or a function"
             )
-        holders = _holders(args, default)
-        n, total = len(holders), len(ids)
-        return [holders[p % n if place == "cyclic" else p * n // total] for p in range(total)]
+        dealt_to = _pes_of(args, default)
+        n, total = len(dealt_to), len(ids)
+        return [dealt_to[p % n if place == "cyclic" else p * n // total] for p in range(total)]
     if not isinstance(place, Sequence):
         raise UsageError(
             f"launch: place={quoted(place)} is no place; give 'cyclic', a list of PEs, or a function"
@@ -64,8 +64,8 @@ def _chosen(
     return place
 
 
-def _holders(args: Sequence[object], default: Sequence[int]) -> Sequence[int]:
-    """The PEs that hold parts of the first argument that lies on certain ones; ``default`` if none does.
+def _pes_of(args: Sequence[object], default: Sequence[int]) -> Sequence[int]:
+    """The PEs that the first argument that goes to certain ones is dealt to; ``default`` if none does.
 
     They are in their own order, or in that of a policy's ``only``, as the rows are. An empty view lies nowhere.
     """
@@ -73,10 +73,11 @@ def _holders(args: Sequence[object], default: Sequence[int]) -> Sequence[int]:
         for tensor in tensors_in(argument):
             if not isinstance(tensor, DeviceArray) or not tensor.nbytes:
                 continue
+            pes = tensor.part_pes
             if tensor.policy.pes:
-                return [pe for pe in tensor.policy.pes if pe in tensor.holders]
-            if tensor.shards.grid.n_cells > 1:
-                return tensor.holders
+                return [pe for pe in tensor.policy.pes if pe in pes]
+            if tensor.parts.grid.n_cells > 1:
+                return pes
     return default
 
 

@@ -17,7 +17,7 @@ from kernbench.device.heap import Heap
 from kernbench.device.launch import Place, place_programs
 from kernbench.device.measures import Measures
 from kernbench.device.measuring import Measuring
-from kernbench.device.placement import ROW_WISE, DPPolicy
+from kernbench.device.placement import DPPolicy, default_policy
 from kernbench.device.protocol import Device
 from kernbench.device.storage import Storage
 from kernbench.dtypes import DType, as_dtype
@@ -31,7 +31,7 @@ from kernbench.lang.turn import Turn, in_turn
 from kernbench.machine.launch import Launch
 from kernbench.memory.mapping import TensorRange
 from kernbench.memory.page_table import Pieces
-from kernbench.memory.shards import ShardMap
+from kernbench.memory.shards import ShardGrid, ShardMap
 from kernbench.memory.store import Bytes
 from kernbench.messages.ipcq import QueueEnd, Wiring
 from kernbench.messages.source_line import SourceLine
@@ -65,7 +65,7 @@ class OpenDevice:
     def __init__(self, machine: Device) -> None:
         self.machine = machine
         self.turn = Turn()  # of the threads that use this device
-        self.default_policy = ROW_WISE
+        self.default_policy = default_policy(machine.spec)
         self.uses: Uses = Unwatched()
         self.heap = Heap(machine)
         self.wirings: list[Wiring] = []
@@ -365,11 +365,13 @@ class OpenDevice:
     @in_turn
     def new_storage(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> Storage:
         """The memory of a tensor, freed at the closing if not before."""
-        storage = Storage(self.heap, self._allocate(name, shape, dtype, policy), policy)
+        storage = Storage(self.heap, *self._allocate(name, shape, dtype, policy), policy)
         self._storages.add(storage)
         return storage
 
-    def _allocate(self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy) -> ShardMap:
+    def _allocate(
+        self, name: str, shape: tuple[int, ...], dtype: DType, policy: DPPolicy
+    ) -> tuple[ShardMap, ShardGrid]:
         """Memory for a tensor, waiting for freed tensors that a kernel may still use only if there is no other."""
         if not self._is_busy:
             self._complete_and_settle()

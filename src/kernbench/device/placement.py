@@ -1,4 +1,4 @@
-"""Which PE holds which part of a tensor: a policy for each level of the machine, and the grid that follows from it."""
+"""Which PE has which part of a tensor: a policy for each level of the machine, and the grid that follows from it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from kernbench.config.schema import TopologySpec
 from kernbench.dtypes import DType
 from kernbench.errors import UsageError
+from kernbench.given import whole
 from kernbench.memory.cut import CellBorders
 from kernbench.memory.shards import ShardGrid
 from kernbench.registry import did_you_mean
 from kernbench.topology.levels import levels_of
-from kernbench.units import ceil_div
+from kernbench.units import ceil_div, format_bytes
 from kernbench.wording import quoted
 
 WAYS = ("replicate", "row_wise", "column_wise", "tiled")
@@ -52,8 +53,14 @@ class DPPolicy:
     where PEs that would replicate share one copy. ``only``, a PE's number or a list of them, puts all of it there,
     whatever the levels say: over those of a list as ``row_wise`` does.
 
+    ``least_bytes`` is the size below which no part lies alone: neighbours are one shard, in the memory of one of their
+    PEs, until it has as much. Programs run where they run without it. The policy of a tensor that is made without one
+    has a row of HBM there, ``cube.hbm.org.row``: 1 KiB in the presets.
+
     >>> print(DPPolicy(only=3), DPPolicy(only=[0, 2]), sep="; ")
     only PE 3; only PEs 0, 2
+    >>> print(DPPolicy("row_wise", least_bytes=1024))
+    sip=row_wise, cube=row_wise, pe=row_wise, shards of at least 1 KiB
     """
 
     sip: str = "replicate"
@@ -61,11 +68,13 @@ class DPPolicy:
     pe: str = "row_wise"
     space: str = "hbm"
     only: int | Sequence[int] | None = None
+    least_bytes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "only", _checked(self.only))
+        object.__setattr__(self, "least_bytes", whole(self.least_bytes, "DPPolicy: least_bytes"))
         for field in fields(self):
-            if field.name == "only":
+            if field.name in ("only", "least_bytes"):
                 continue
             value, known = getattr(self, field.name), SPACES if field.name == "space" else WAYS
             if value not in known:
@@ -75,6 +84,8 @@ class DPPolicy:
 
     def __str__(self) -> str:
         where = "" if self.space == "hbm" else f", space={self.space}"
+        if self.least_bytes:
+            where += f", shards of at least {format_bytes(self.least_bytes)}"
         if self.only is not None:
             return f"only PE{'s' * (len(self.pes) > 1)} {', '.join(map(str, self.pes))}{where}"
         return f"sip={self.sip}, cube={self.cube}, pe={self.pe}{where}"
@@ -87,7 +98,9 @@ class DPPolicy:
         return (self.only,) if isinstance(self.only, int) else tuple(self.only)
 
 
-ROW_WISE = DPPolicy(sip="row_wise")  # of a tensor made without a policy: each byte exists once
+def default_policy(spec: TopologySpec) -> DPPolicy:
+    """Of a tensor made without a policy: each byte exists once, in a shard that is worth a transaction (ADR-0049)."""
+    return DPPolicy(sip="row_wise", least_bytes=spec.cube.hbm.org.row_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +129,10 @@ class _SplitLevel:
 
 
 def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: TopologySpec) -> ShardGrid:
-    """The rectangles of a tensor and their holders.
+    """The parts of a tensor and the PEs that the levels of ``policy`` deal them to, of whatever size.
 
     A tensor ``[d0, ..., dn]`` is seen as rows of its last dimension; ``row_wise`` splits between indices of d0.
+    Programs follow the parts; :func:`joined` says in which shards these lie.
     """
     if not isinstance(policy, DPPolicy):
         raise UsageError(f"policy={quoted(policy)} is no DPPolicy; write one, as in DPPolicy(pe='row_wise')")
@@ -157,6 +171,42 @@ def place(shape: tuple[int, ...], dtype: DType, policy: DPPolicy, spec: Topology
             holders[row_of[top] * n_cols + col_of[left]].append(pe)
     grid = _grid(row_bounds, col_bounds, math.prod(shape[1:-1]), dtype.size_bytes)
     return ShardGrid(grid, tuple(map(tuple, holders)))
+
+
+def joined(parts: ShardGrid, least_bytes: int, turn: int = 0) -> ShardGrid:
+    """The shards in which ``parts`` lie: neighbours together until none has fewer than ``least_bytes``.
+
+    A tensor that has fewer itself is one shard. Rows are joined first, columns where all rows are not enough. One of
+    the PEs whose parts a shard has holds it: they take turns, so that small tensors do not all lie beside one of them.
+    """
+    grid = parts.grid
+    if not least_bytes or grid.n_cells <= 1:
+        return parts
+    narrowest = min(right - left for left, right in pairwise(grid.col_bounds))
+    rows = _joined_bounds(grid.row_bounds, ceil_div(least_bytes, narrowest))
+    lowest = min(grid.row_bounds[bottom] - grid.row_bounds[top] for top, bottom in pairwise(rows))
+    columns = _joined_bounds(grid.col_bounds, ceil_div(least_bytes, lowest))
+    holders = []
+    for (top, bottom), (left, right) in product(pairwise(rows), pairwise(columns)):
+        down, across = divmod(turn % ((bottom - top) * (right - left)), right - left)
+        holders.append(parts.holders[(top + down) * grid.n_cols + left + across])
+    return ShardGrid(
+        grid._replace(
+            row_bounds=tuple(grid.row_bounds[i] for i in rows),
+            col_bounds=tuple(grid.col_bounds[i] for i in columns),
+        ),
+        tuple(holders),
+    )
+
+
+def _joined_bounds(bounds: Sequence[int], least: int) -> list[int]:
+    """Which of ``bounds`` are left, by index, where two are at least ``least`` apart; what is over joins the last."""
+    kept = [0]
+    for index, at in enumerate(bounds):
+        if at - bounds[kept[-1]] >= least:
+            kept.append(index)
+    last = len(bounds) - 1
+    return [*kept[: max(1, len(kept) - 1)], last]
 
 
 def _require_there(policy: DPPolicy, n_pes: int) -> None:

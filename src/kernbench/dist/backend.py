@@ -136,21 +136,20 @@ class AhbmCCLBackend:
 
 
 def parts_of(tensor: DeviceTensor, pes: Sequence[int], what: str) -> list[DeviceTensor]:
-    """The part of ``tensor`` that each PE of ``pes`` holds: its shard, or its copy of the whole.
+    """The part of ``tensor`` that is dealt to each PE of ``pes``, or its copy of the whole.
 
     Raises:
-        SizesError: one holds nothing, or more than one range of memory, or the parts differ in size.
+        SizesError: one has nothing, or more than one range of memory, or the parts differ in size.
     """
-    shards = tensor.shards
-    grid = shards.grid
+    grid, dealt_to = tensor.parts
     cure = "give a tensor with one even shard for each rank, as DPPolicy(sip='row_wise') makes, or a copy for each"
     head = f"{what}: {tensor.name!r}{list(tensor.shape)} ({tensor.policy})"
-    if tensor.nbytes != shards.size_bytes:
+    if tensor.nbytes != tensor.shards.size_bytes:
         raise SizesError(f"{head} is a part of a tensor; for all ranks at once, {cure}")
     held: dict[int, list[int]] = {}
-    for cell, copies in enumerate(shards.copies):
-        for copy in copies:
-            held.setdefault(copy.pe, []).append(cell)
+    for cell, cell_pes in enumerate(dealt_to):
+        for pe in cell_pes:
+            held.setdefault(pe, []).append(cell)
     # One cell for each rank, in a grid that is one line: only then is a cell one range of memory.
     if any(len(held.get(pe, ())) != 1 for pe in pes) or len(held) != len(pes) or grid.rows != 1:
         raise SizesError(f"{head} is not spread evenly over the {len(pes)} ranks; {cure}")

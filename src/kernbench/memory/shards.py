@@ -25,6 +25,11 @@ class ShardGrid(NamedTuple):
     grid: CellBorders
     holders: tuple[tuple[int, ...], ...]
 
+    def holders_of(self, at: int, size_bytes: int) -> tuple[int, ...]:
+        """The numbers of the PEs that hold a part of the ``size_bytes`` bytes from byte ``at`` on, in order."""
+        cells = {runs.cell for runs in cut(self.grid, at, size_bytes, ())}
+        return tuple(sorted({pe for cell in cells for pe in self.holders[cell]}))
+
 
 class Copy(NamedTuple):
     """One copy of a cell: whose shard it is, the memory controller that owns it, and its physical address."""

@@ -61,10 +61,11 @@ class Context:
     """PyTorch's ways to make tensors, on the device ``ahbm``; the dtypes are attributes (``torch.float16``).
 
     A tensor is made on the device ("ahbm") unless ``device="cpu"`` is said, and placed by ``policy``; without one by
-    the device's: row-wise at every level, or all of it on the own PE in a worker that was spawned. ``empty`` costs no
-    simulated time; what has values is filled on the host and copied over. Random numbers follow from ``seed`` alone.
-    Further functions, as ``torch.cat``, are those of :data:`~kernbench.torch.names.FUNCTIONS`. ``launch``, ``measure``,
-    ``synchronize`` and ``close`` are the device's own: see :class:`OpenDevice`.
+    the device's: row-wise at every level, in shards of a row of HBM or more (1 KiB), or all of it on the own PE in a
+    worker that was spawned. ``empty`` costs no simulated time; what has values is filled on the host and copied over.
+    Random numbers follow from ``seed`` alone. Further functions, as ``torch.cat``, are those of
+    :data:`~kernbench.torch.names.FUNCTIONS`. ``launch``, ``measure``, ``synchronize`` and ``close`` are the device's
+    own: see :class:`OpenDevice`.
 
     >>> import kernbench as kb
     >>> torch = kb.simulate("tiny").torch
