@@ -98,7 +98,7 @@ def test_a_simulation_that_failed_says_so_when_it_is_used_again(mode):
         with pytest.raises(UsageError) as error:
             use()
         assert str(error.value).startswith(
-            "this simulation stopped at 1.884 us in kernel 'lost' (PageFaultError: test_api.py:"
+            "this simulation stopped at 1.879 us in kernel 'lost' (PageFaultError: test_api.py:"
         )
         assert str(error.value).endswith("); begin a new one, as in kb.simulate('tiny')")
 

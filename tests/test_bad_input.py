@@ -449,9 +449,9 @@ def test_a_kernel_that_would_not_run_is_refused(kernbench):
             "copy_ into 'x': it is fp32 and the source is fp64; convert the source with astype()",
         ),
         (
-            "y = torch.empty(1000, name='y'); torch.empty(100 << 20, name='z')",
+            "y = torch.empty(1024, name='y'); torch.empty(100 << 20, name='z')",
             "sip0.cube0.pe0: its slice of HBM: no room for 'z': it needs 100 MiB, and of 16 MiB 15.99 MiB are free, "
-            "15.99 MiB in one piece; allocated: page directory 4 KiB, 'y' 1000 B, page table of 'x' 128 B, 'x' 64 B; "
+            "15.99 MiB in one piece; allocated: page directory 4 KiB, 'y' 1 KiB, 'x' 256 B, page table of 'x' 32 B; "
             "free a tensor, make it smaller or shard it over more PEs",
         ),
         ("torch.zerros(4)", "torch has no attribute 'zerros' here; did you mean 'zeros'? (known: "),

@@ -233,7 +233,7 @@ def test_a_trace_of_a_run_that_stopped_ends_there_and_says_so(tmp_path):
     _, stopped = traced(simulation, tmp_path / "trace.json")["launches 0"]
     assert stopped["name"] == "lost"
     assert stopped["args"]["stopped"].startswith(
-        "at 3.430 us in kernel 'lost' (PageFaultError: test_launches.py:"
+        "at 3.448 us in kernel 'lost' (PageFaultError: test_launches.py:"
     )
     assert round((stopped["ts"] + stopped["dur"]) * 1e6) == simulation.machine.now_ps
 
