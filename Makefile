@@ -9,7 +9,7 @@ DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
 COMPILED := build/compiled
-.PHONY: native demo test test-mixes test-races test-torch check docs perf clean
+.PHONY: native demo test test-mixes test-races test-twin test-torch check docs perf clean
 
 demo: $(READY) $(COMPILED)
 	$(BIN)/kernbench run gemm
@@ -24,6 +24,10 @@ test-mixes: $(READY) $(COMPILED)
 # Races: all random programs, and planted races in all their placements.
 test-races: $(READY) $(COMPILED)
 	$(BIN)/pytest -n 2 --dist worksteal --all-races tests/laws/test_races.py
+
+# Both engines, in processes of their own: all random cases, where `make test` has a tenth.
+test-twin: $(READY) $(COMPILED)
+	$(BIN)/pytest -n 2 --dist worksteal --all-twins -rs tests/twin
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
 test-torch: $(TORCH_READY)

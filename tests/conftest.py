@@ -37,6 +37,9 @@ def pytest_addoption(parser):
         action="store_true",
         help="races: all random programs and all placements of planted ones",
     )
+    parser.addoption(
+        "--all-twins", action="store_true", help="engines: all random cases on both of them, not a tenth"
+    )
 
 
 @pytest.fixture(scope="session")
