@@ -156,8 +156,7 @@ def test_help_and_version_import_nothing_heavy(args):
 UNUSED = (
     "pydantic",
     "ruamel",
-    "typer.rich_utils",
-    "rich.progress",
+    "rich.console",
     "importlib.metadata",
     "kernbench.ccl",
     "kernbench.dist.ranks",

@@ -27,7 +27,7 @@ from kernbench.files import make_folder, written_whole
 from kernbench.kinds import kinds, load_kinds
 from kernbench.units import Rate
 
-MOST_KEPT = 64  # of 60 KB: the presets, and what differed lately
+MOST_KEPT = 256  # of 25 KB: the presets, and what differed lately
 BELOW = ("dtypes", "errors", "given", "kinds", "registry", "units", "wording")  # what config is built on
 _EXACT: dict[str, Callable[..., Any]] = {"Rate": Rate, "Fraction": Fraction, "Decimal": Decimal}
 _SPECS = {

@@ -115,7 +115,7 @@ class Config(Spec):
 
     @property
     def sha256(self) -> str | None:
-        """Its hash, if it is known; see :func:`kernbench.config.plain.config_sha256`."""
+        """Hash of the configuration, if it is known; see :func:`kernbench.config.plain.config_sha256`."""
         return vars(self).get("_sha256")
 
 

@@ -11,7 +11,7 @@ from kernbench.analysis.measured import PAGES, Measured
 from kernbench.runs.result import RunResult
 
 if TYPE_CHECKING:
-    from kernbench.reports.output import Output  # it imports rich, which most programs do not need
+    from kernbench.reports.output import Output
 
 
 @PAGES.register("text")
