@@ -104,7 +104,7 @@ def schedule_of(name: str, problem: Problem) -> Schedule:
     """That of the algorithm's kernel on fp32, as it is recorded."""
     p, slot_bytes = problem.n_ranks, problem.slice_elems * problem.item_bytes
     rings = {"slots": problem.slots, "slot_bytes": slot_bytes}
-    return record(*hardware(p), range(p), name, problem.n_elem, root=problem.root, **rings)
+    return record(*hardware(p), range(p), name, problem.n_elem, root=problem.root, **rings).schedule
 
 
 def outcome(name: str, problem: Problem, model: IdealModel) -> Finish:

@@ -95,7 +95,7 @@ def test_kernel_schedule_claim_and_table_agree_on_what_each_link_of_the_ideal_ma
     communicator = Communicator(simulation.device, range(p))
     run(communicator, name, n_elem)
     config, graph = simulation.config, simulation.graph
-    scheduled = evaluate(record(config, graph, range(p), name, n_elem), model)
+    scheduled = evaluate(record(config, graph, range(p), name, n_elem).schedule, model)
     carried = {(end.rank, end.peer.rank, end.name): size_bytes for end, size_bytes in sent.items()}
     assert by_pair(carried) == by_pair(scheduled.traffic)
     assert simulation.machine.time == scheduled.time
@@ -190,7 +190,7 @@ def test_a_machine_carries_the_tables_total_and_on_each_link_the_sum_of_messages
     p = len(pes)
     if ALGORITHMS[name].collective in ("reduce_scatter", "all_gather"):
         n_elem //= p
-    planned = record(simulation.config, simulation.graph, pes, name, n_elem, **rings)
+    planned = record(simulation.config, simulation.graph, pes, name, n_elem, **rings).schedule
     before = Carried.by(simulation.machine)
     run(communicator, name, n_elem)
     carried = Carried.by(simulation.machine) - before

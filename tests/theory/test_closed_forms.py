@@ -16,11 +16,11 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import as_dtype
 from kernbench.errors import UsageError
-from kernbench.machine.recorder import Notes
 from kernbench.simulation import simulate
 from kernbench.theory.bounds import ideal_network, lower_bound
 from kernbench.theory.ideal import IdealModel, Way
 from kernbench.theory.max_plus import Finish, Load, Math, Recv, Send, Store, Wait, evaluate
+from kernbench.theory.notes import Notes
 from kernbench.theory.traffic import busiest
 from kernbench.torch.context import Context
 from tests.ccl.collective_kit import (

@@ -8,10 +8,10 @@ import pytest
 
 from kernbench.ccl.wiring import QueuePair, install_queues
 from kernbench.lang import jit, tl
-from kernbench.machine.recorder import Notes
 from kernbench.simulation import simulate
 from kernbench.theory.ideal import IdealModel, Way
 from kernbench.theory.max_plus import Load, Math, Recv, Send, Store, Wait, evaluate
+from kernbench.theory.notes import Notes
 from tests.ccl.collective_kit import IdealAndRecorded
 
 F = Fraction

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, get_args
 
 from kernbench.config.ccl import CclAlgorithmSpec, CclDefaultsSpec
 from kernbench.config.schema import TopologySpec
-from kernbench.device.open_device import OpenDevice
 from kernbench.errors import UsageError
 from kernbench.given import MOST_COUNT, whole
 from kernbench.lang.callback import Callback
@@ -70,6 +69,8 @@ def install_queues(
         UsageError: a PE is listed twice or does not exist, or the declared queues do not match.
         CapacityError: the rings do not fit.
     """
+    from kernbench.device.open_device import OpenDevice  # here: who only wires needs no device
+
     device = torch if isinstance(torch, OpenDevice) else getattr(torch, "ahbm", None)
     if not isinstance(device, OpenDevice):
         raise UsageError(f"install_queues: {quoted(torch)} is no device; give the torch of a simulation")

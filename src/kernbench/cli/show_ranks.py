@@ -45,9 +45,8 @@ def ranks_of(config: Config, algorithm: str | None, part: str | None) -> RanksVi
     name = algorithm or select(config.ccl, "all_reduce", group, 0)
     require_served(name, group)
     n = group.n_ranks
-    programs = record(
-        config, graph, pes, name, 2 * n, dtype=int8
-    )  # so that each rank has a part of each half
+    # Elements enough that each rank has a part of each half.
+    programs = record(config, graph, pes, name, 2 * n, dtype=int8).schedule
     sends = (
         (rank, step.to) for rank, steps in enumerate(programs) for step in steps if isinstance(step, Send)
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from kernbench.ccl.communicator import Constant, usable_slots
+from kernbench.ccl.kernel_call import Constant, usable_slots
 from kernbench.ccl.kernels.spans import Span, read, receive, whole, write
 from kernbench.ccl.wiring import QueuePair, install_queues, ring_of
 from kernbench.device.array import DeviceArray

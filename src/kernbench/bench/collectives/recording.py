@@ -1,12 +1,13 @@
-"""The schedule of a collective: its kernel runs once, without time, on a machine that records it."""
+"""The schedule of a collective: its kernel runs once, rank by rank, or on a machine without time if it needs values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
+from kernbench.ccl.rehearsal import rehearse
 from kernbench.config.schema import Config
 from kernbench.device.open_device import OpenDevice
 from kernbench.device.placement import DPPolicy
@@ -15,6 +16,13 @@ from kernbench.machine.recorder import Recorder
 from kernbench.theory.max_plus import Schedule
 from kernbench.topology.graph import TopologyGraph
 from kernbench.torch.context import Context
+
+
+class Recorded(NamedTuple):
+    """The steps of each rank, in the order of ranks, and whether the kernel ``needs_machine``: it looks at values."""
+
+    schedule: Schedule
+    needs_machine: bool
 
 
 def record(
@@ -28,8 +36,8 @@ def record(
     op: str = "sum",
     root: int = 0,
     **rings: Any,
-) -> Schedule:
-    """Schedule of the algorithm ``name``, out of place: the steps of each of ``pes``, in the order of their ranks.
+) -> Recorded:
+    """The schedule of the algorithm ``name``, out of place, on ``pes``, in the order of their ranks.
 
     ``n_elem`` are the elements of the smaller of a rank's buffers; ``rings`` are settings of
     :func:`~kernbench.ccl.wiring.install_queues`. No value is looked at: memory is as a machine's at its start.
@@ -50,6 +58,20 @@ def record(
 
     collective = load_algorithms()[name].collective
     sources, destinations = of_each("reduce_scatter"), of_each("all_gather")
-    Communicator(device, pes, **rings).run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
+    communicator = Communicator(device, pes, **rings)
+    found = rehearse(
+        name,
+        communicator.group,
+        communicator.install(name),
+        n_elem,
+        dtype=dtype,
+        op=op,
+        root=root,
+        tcm_bytes=min(machine.tcm_left_bytes(pe) for pe in pes),
+    )
+    if found is None:
+        communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
     device.close()
-    return [machine.notes.steps[pe] for pe in pes]
+    return Recorded(
+        [machine.notes.steps[pe] for pe in pes] if found is None else found.schedule, found is None
+    )

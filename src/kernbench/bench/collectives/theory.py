@@ -7,9 +7,9 @@ from functools import cached_property
 
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import REDUCING
-from kernbench.bench.collectives.recording import record
+from kernbench.bench.collectives.recording import Recorded, record
 from kernbench.bench.collectives.row import Oracle
-from kernbench.ccl.communicator import usable_slots
+from kernbench.ccl.kernel_call import usable_slots
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Finish, Schedule, Send, evaluate
@@ -42,7 +42,7 @@ class Theory:
         )
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def recorded(self) -> Recorded:
         """Steps of the algorithm's kernel on each rank."""
         case, request = self.case, self.request
         return record(
@@ -56,6 +56,11 @@ class Theory:
             root=request.root,
             buffer_kind=request.buffer,
         )
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps alone."""
+        return self.recorded.schedule
 
     @cached_property
     def model(self) -> IdealModel:
