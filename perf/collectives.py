@@ -114,8 +114,8 @@ class Measured:
 
 def simulate(case: Case) -> Measured:
     """Run it here; stop if a value is wrong."""
-    from kernbench.bench.collectives.case import send_rings
     from kernbench.bench.collectives.inputs import Inputs, expected
+    from kernbench.bench.collectives.setup import send_rings
     from kernbench.bench.collectives.volume import bus_factor
     from kernbench.ccl.communicator import Communicator
     from kernbench.device.placement import DPPolicy

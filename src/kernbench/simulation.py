@@ -54,9 +54,9 @@ class Simulation:
 
     ``mode`` is ``timed`` (times and values), ``data`` (values) or ``timing`` (times); ``seed`` is that of
     ``torch.randn``; ``say`` gets what kernels print; ``strict`` asks for the Triton compiler's shape checks; ``ideal``
-    gives mode ``data`` the times of a model. ``keep_log`` keeps the op log of the present window for reports (without
-    it, a run of any length has flat memory). ``max_time``, as in "10ms", ends it after so much simulated time in a
-    LimitError. At the end of a ``with`` block, ``torch`` is closed.
+    gives mode ``data`` the times of a model, and mode ``timing`` those alone. ``keep_log`` keeps the op log of the
+    present window for reports (without it, a run of any length has flat memory). ``max_time``, as in "10ms", ends it
+    after so much simulated time in a LimitError. At the end of a ``with`` block, ``torch`` is closed.
 
     Where values exist, ``races`` says what is done where two programs touch a byte, one stores other bits than are
     there, and nothing orders them: "warn" (a RaceWarning, and a row of the report), "error" (a RaceError when the
@@ -99,7 +99,15 @@ class Simulation:
             require_registered(config)
             watch = watch_of(races, uninitialised)
             if ideal is not None:
-                self.machine = IdealMachine(config, self.graph, ideal, say=say, strict=strict, watch=watch)
+                self.machine = IdealMachine(
+                    config,
+                    self.graph,
+                    ideal,
+                    say=say,
+                    strict=strict,
+                    watch=watch,
+                    has_values=mode != "timing",
+                )
             elif mode == "data":
                 limits.require_unlimited_time()
                 self.machine = DataMachine(config, self.graph, say=say, strict=strict, watch=watch)

@@ -162,7 +162,7 @@ def test_what_there_is_not_is_said_so():
 
 def test_the_sums_fail_with_a_row():
     wrong = replace(ROW, in_place=replace(HALF, n_wrong=2, busbw=1.25))
-    assert foot_of([ROW, wrong], None, is_ideal=True) == [
+    assert foot_of([ROW, wrong], [], mode="ideal") == [
         "# Out of bounds values : 1 FAILED",
         "# Avg bus bandwidth    : 14.375 ",
         "# Off their oracle     : 2 FAILED",
@@ -178,7 +178,7 @@ def test_the_sums_fail_with_a_row():
 def test_the_bottleneck_is_that_of_the_last_size_out_of_place():
     half = replace(HALF, busbw=44.0, lines=HALF.lines[2:3])
     last = replace(ROW, size_bytes=1 << 20, out_of_place=half)
-    *_, hbm, bottleneck, end = foot_of([ROW, last], None, is_ideal=False)
+    *_, hbm, bottleneck, end = foot_of([ROW, last], [], mode="timed")
     assert hbm == "# Busiest HBM channel  : 44.16 GB/s of busbw = 47.104 GB/s / 1.0667 B per bus byte"
     assert bottleneck == "# Bottleneck           : HBM channel, 99.6 % of its line reached at 1048576 B"
     assert end == "#"
@@ -251,7 +251,7 @@ def test_sizes_follow_nccl_tests_flags(flags, sizes):
             "recursive_doubling_allreduce cannot serve 3 ranks: needs a power of two; of all_reduce, ",
         ),
         (("send_recv", "--ranks", "1"), "no algorithm of send_recv can serve 1 rank (hello_send: there is nobody to "),
-        (("all_reduce", "--mode", "data"), "--mode: unknown mode 'data'; (known: timed, timing)"),
+        (("all_reduce", "--mode", "data"), "--mode: unknown mode 'data'; (known: oracle, timed, timing)"),
         (("all_reduce", "--buffer", "dram"), "--buffer: unknown buffer 'dram'; (known: hbm, sram, tcm)"),
         (("all_reduce", "--ideal", "--mode", "timing"), "--ideal: computes values with its times; leave --mode out"),
         (("all_reduce", "--plot", "busbw.pdf"), "--plot busbw.pdf: a picture's name ends with .png or .svg"),

@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.bench.collectives import measurement
+from kernbench.bench.collectives.bench import CclBench
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.measurement import time_of
 from kernbench.bench.collectives.ranks import Ranks
 from kernbench.bench.collectives.request import Request, algorithms_of
 from kernbench.bench.collectives.tune import NEARLY, Fastest, Tuned, Tuner, selection_of, serves_any
+from kernbench.ccl.selection import select
 from kernbench.cli.ccl_tune import levels, table_lines
 from kernbench.config.ccl import size_ranges
 from kernbench.config.load import load_config
-from kernbench.dist.selection import select
 from kernbench.theory.group import COLLECTIVES
 
 TINY = ("--topology", "tiny")
@@ -249,7 +250,7 @@ def test_a_file_lies_beside_what_it_extends(kernbench, tmp_path, monkeypatch):
 
 
 def test_by_theory_nothing_is_simulated(kernbench, monkeypatch):
-    monkeypatch.setattr("kernbench.bench.collectives.case.Simulation", None)
+    monkeypatch.setattr("kernbench.bench.collectives.setup.Simulation", None)
     out = kernbench("ccl", "--tune", "--ideal", *TINY, "-b", "64", "-e", "64K", "-f", "32").out
     assert "float, sum, estimated by theory at 3 sizes from\n" in out
     assert ";ring_sliced_allreduce:" in out
@@ -295,11 +296,12 @@ def test_tuning_that_fails_leaves_what_was_there(kernbench, tmp_path, monkeypatc
 # -- is another faster? ---------------------------------------------------------------------------------------
 
 SIZE = ("-b", "4K", "-e", "4K")
+COMPARED = (*SIZE, "--compare")
 
 
 def test_the_last_line_names_a_faster_algorithm_and_how_to_take_it(kernbench, tmp_path):
     how = ("--algo", "ring_allreduce", "--mode", "timing", "--json", str(tmp_path / "rows.json"))
-    ran = kernbench("ccl", "all_reduce", *TINY, *SIZE, *how)
+    ran = kernbench("ccl", "all_reduce", *TINY, *COMPARED, *how)
     ring, sliced = (
         times_of("all_reduce", 4096, [name])[name] for name in ("ring_allreduce", "ring_sliced_allreduce")
     )
@@ -319,20 +321,29 @@ def test_the_last_line_names_a_faster_algorithm_and_how_to_take_it(kernbench, tm
 )
 def test_of_the_fastest_nothing_is_said(kernbench, tmp_path, how):
     file = tmp_path / "rows.json"
-    args = ("ccl", "all_reduce", *TINY, *SIZE, *how, "--mode", "timing", "--json", str(file))
+    args = ("ccl", "all_reduce", *TINY, *COMPARED, *how, "--mode", "timing", "--json", str(file))
     assert kernbench(*args).out.splitlines()[-1] == "#"
     assert json.loads(file.read_text())["faster"] is None
 
 
+def test_unasked_only_what_ccl_yaml_selects_is_named(kernbench, monkeypatch):
+    """Nothing but the algorithm of the rows is run or recorded."""
+    monkeypatch.setattr(CclBench, "faster", lambda *_: 1 / 0)
+    args = ("ccl", "all_reduce", *TINY, *SIZE, "--mode", "timing", "-w", "0")
+    selected = "# ccl.yaml selects ring_sliced_allreduce at 4096 B; --compare says whether it is faster"
+    assert kernbench(*args, "--algo", "ring_allreduce").out.splitlines()[-1] == selected
+    assert kernbench(*args).out.splitlines()[-1] == "#"
+
+
 def test_theory_knows_one_where_the_table_does_not(kernbench):
     slow = ("--set", "ccl.selection.all_reduce=ring_allreduce", "--mode", "timing")
-    last = kernbench("ccl", "all_reduce", *TINY, *SIZE, *slow).out.splitlines()[-1]
+    last = kernbench("ccl", "all_reduce", *TINY, *COMPARED, *slow).out.splitlines()[-1]
     assert last.startswith("# ring_bidirectional_allreduce: 1.5 times faster here, at 4096 B; ")
 
 
 def test_on_the_ideal_machine_theory_is_the_truth(kernbench):
     last = kernbench(
-        "ccl", "broadcast", *TINY, *SIZE, "--algo", "binomial_broadcast", "--ideal"
+        "ccl", "broadcast", *TINY, *COMPARED, "--algo", "binomial_broadcast", "--ideal"
     ).out.splitlines()[-1]
     binomial, chain = (
         json.loads(kernbench("ccl", "broadcast", *TINY, *SIZE, "--algo", name, "--ideal", "--json", "-").out)[
@@ -349,5 +360,5 @@ def test_what_theory_prefers_wrongly_is_not_named(kernbench, monkeypatch):
         "kernbench.bench.collectives.theory.Theory.estimate_ps",
         property(lambda theory: Fraction(1 if theory.case.name == "mesh_allreduce" else 100)),
     )
-    args = ("ccl", "all_reduce", *TINY, *SIZE, "--algo", "ring_sliced_allreduce", "--mode", "timing")
+    args = ("ccl", "all_reduce", *TINY, *COMPARED, "--algo", "ring_sliced_allreduce", "--mode", "timing")
     assert kernbench(*args).out.splitlines()[-1] == "#"

@@ -94,4 +94,9 @@ class Communicator:
         Raises:
             UsageError: they differ; says both.
         """
-        require_claimed(name, self.group.n_ranks, n_elem, sum(self._elems_sent))
+        require_claimed(name, self.group.n_ranks, n_elem, self.n_sent)
+
+    @property
+    def n_sent(self) -> int:
+        """Elements that all ranks have sent in the last launch, which is complete."""
+        return sum(self._elems_sent)

@@ -28,6 +28,7 @@ from kernbench.theory.max_plus import Schedule, Wait
 from kernbench.theory.notes import Notes
 
 TENSOR_BYTES = 1 << 44  # of virtual memory from one tensor to the next
+N_TYPICAL = 64  # ranks whose messages say how long all are
 Message = tuple[tuple[int, ...], DType]  # shape and dtype
 
 
@@ -151,11 +152,15 @@ class RankPort:
         """The program has ended."""
 
 
-class Rehearsed(NamedTuple):
-    """The steps of each rank, and the elements that all of them have sent."""
+class Recorded(NamedTuple):
+    """The steps of each rank, in the order of ranks, and the elements that all of them have sent.
+
+    A kernel that ``needs_machine`` looks at values: it was recorded on one.
+    """
 
     schedule: Schedule
     elems_sent: int
+    needs_machine: bool = False
 
 
 def rehearse(
@@ -169,7 +174,7 @@ def rehearse(
     root: int,
     tcm_bytes: int,
     most_messages: int | None = None,
-) -> Rehearsed | None:
+) -> Recorded | None:
     """What the algorithm ``name`` does out of place; None where its kernel needs a machine.
 
     ``n_elem`` of ``dtype`` are in the smaller of a rank's buffers; it may hold ``tcm_bytes`` at a time.
@@ -204,12 +209,13 @@ def rehearse(
                 return None
             raise
         if most_messages is not None and elems_sent[-1]:
+            # Were all as long as those so far: to run the others would only say so later. A first few may be special.
             likely = claimed * rehearsal.n_messages // sum(elems_sent)
-            if likely > 2 * most_messages:  # so that to run them all would only say so later
+            if likely > most_messages * (2 if rank < N_TYPICAL else 1):
                 raise TooManyMessagesError(likely)
     if not rehearsal.is_complete:
         return None  # whose queues say what is wrong
-    return Rehearsed([rehearsal.notes.steps[rank] for rank in range(n_ranks)], sum(elems_sent))
+    return Recorded([rehearsal.notes.steps[rank] for rank in range(n_ranks)], sum(elems_sent))
 
 
 def own_tensors(

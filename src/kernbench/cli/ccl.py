@@ -17,6 +17,7 @@ Examples:
   kernbench ccl all_reduce
   kernbench ccl all_reduce -b 8 -e 128K -f 2 --algo ring_allreduce --ranks 8
   kernbench ccl all_reduce --topology tiny --ideal
+  kernbench ccl all_reduce --mode oracle --ranks 4096 -b 1M -e 64M
   kernbench ccl --tune --topology tiny --output tiny_ccl.yaml
 """
 
@@ -100,8 +101,27 @@ def command(
         ),
     ] = False,
     mode: Annotated[
-        str, typer.Option("--mode", metavar="timed|timing", help="Time and values, or time only.")
+        str,
+        typer.Option(
+            "--mode",
+            metavar="timed|timing|oracle",
+            help="Time and values, or time only; oracle: what theory says of the ideal machine, without a run.",
+        ),
     ] = "timed",
+    half: Annotated[
+        str | None,
+        typer.Option(
+            "--half", metavar="out|in", help="Run out of place or in place only; both, if left out."
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Time what ccl.yaml selects and what theory prefers too, at the largest size; the last line names one "
+            "that is faster.",
+        ),
+    ] = False,
     topology: options.TopologyName = "default",
     overrides: options.Overrides = None,
     plugin: options.Plugins = None,

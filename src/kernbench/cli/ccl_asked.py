@@ -15,7 +15,8 @@ from kernbench.wording import quoted
 if TYPE_CHECKING:
     from kernbench.bench.collectives.request import Request
 
-MODES = ("timed", "timing")
+MODES = ("timed", "timing", "oracle")
+HALVES = ("out", "in")
 BUFFERS = ("tcm", "hbm", "sram")
 TUNED_LEAST, TUNED_MOST, TUNED_FACTOR = "64", "256K", "4"  # a minute on `tiny`
 
@@ -40,6 +41,8 @@ class Asked:
     buffer: str | None
     ideal: bool
     mode: str
+    half: str | None
+    compare: bool
     topology: str
     overrides: Sequence[str] | None
     plugin: Sequence[str] | None
@@ -68,13 +71,18 @@ class Asked:
         )
 
     def _require_together(self) -> None:
-        for option, value, known in (("mode", self.mode, MODES), ("buffer", self.buffer, BUFFERS)):
+        given = (("mode", self.mode, MODES), ("half", self.half, HALVES), ("buffer", self.buffer, BUFFERS))
+        for option, value, known in given:
             if value is not None and value not in known:
                 raise UnknownNameError(
                     f"--{option}: unknown {option} {quoted(value)}; {did_you_mean(value, known)}"
                 )
+        if self.mode == "oracle":
+            self._require_oracle()
         if self.ideal:
             self._require_ideal()
+        if self.half == "in" and self.collective == "barrier":
+            raise UsageError("--half in: a barrier moves nothing, in place or not; leave it out")
         if self.iters < 1:
             raise UsageError("-n 0: nothing is timed; give 1 or more")
         if self.check and self.mode == "timing":
@@ -101,9 +109,35 @@ class Asked:
                 f"--buffer {self.buffer}: the ideal machine has no memories; leave it or --ideal out"
             )
 
+    def _require_oracle(self) -> None:
+        """Refuse what says how to run something: theory runs nothing."""
+        if self.tune:
+            raise UsageError("--mode oracle: --tune asks theory with --ideal; leave --mode out")
+        if self.ideal:
+            raise UsageError("--ideal: mode oracle is theory of the ideal machine; leave one of them out")
+        if self.check:
+            raise UsageError(f"-c {self.check}: mode oracle computes no values; leave it or --mode out")
+        for flag, number in (("-n", self.iters), ("-w", self.warmup)):
+            if number > 1:
+                raise UsageError(f"{flag} {number}: mode oracle runs nothing; leave it or --mode out")
+        if self.half is not None:
+            raise UsageError(
+                f"--half {self.half}: theory knows one time for both halves; leave it or --mode out"
+            )
+        if self.max_time is not None:
+            raise UsageError(
+                "--max-time: mode oracle has no clock to stop; use --max-cpu, or leave --mode out"
+            )
+        if self.buffer is not None:
+            raise UsageError(
+                f"--buffer {self.buffer}: the ideal machine has no memories; leave it or --mode out"
+            )
+
     def _require_tunable(self) -> None:
         """Refuse options that say something of rows, or of one algorithm."""
-        for name in ("algo", "check", "plot", "json"):
+        if self.compare:
+            raise UsageError("--compare: --tune compares all algorithms; leave one of them out")
+        for name in ("algo", "check", "half", "plot", "json"):
             value = getattr(self, name)
             if value is not None:
                 raise UsageError(
@@ -132,7 +166,7 @@ class Asked:
         """What to measure."""
         from kernbench.bench.collectives.request import Request
 
-        has_values = self.mode == "timed" and self.collective != "barrier"
+        has_values = self.mode == "timed" and self.collective != "barrier" and not self.tune
         return Request(
             collective=self.collective or "all_reduce",  # type: ignore[arg-type]  # checked where it is used
             algorithm=self.algo,
@@ -145,5 +179,6 @@ class Asked:
             n_checks=(1 if self.check is None else self.check) if has_values else 0,
             buffer=self.buffer,
             mode="timing" if self.tune else self.mode,
+            half=self.half,  # type: ignore[arg-type]  # checked above
             is_ideal=self.ideal and not self.tune,
         )

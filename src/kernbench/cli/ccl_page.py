@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from kernbench.bench.collectives.bench import CclBench, Faster
-from kernbench.bench.collectives.request import TYPES
+from kernbench.bench.collectives.request import TYPES, Request
 from kernbench.bench.collectives.row import CclRow
 from kernbench.bench.collectives.volume import SHARDED, Volume
 from kernbench.cli.ccl_asked import Asked
-from kernbench.cli.ccl_plot import draw
 from kernbench.cli.ccl_sizes import last_of
 from kernbench.cli.ccl_table import NONE, Table, folded
 from kernbench.cli.console import sign_of_life
@@ -22,6 +22,7 @@ from kernbench.files import together
 from kernbench.records import as_json
 from kernbench.reports.output import Output
 from kernbench.reports.tables import machine
+from kernbench.wording import plural
 
 SCHEMA = "kernbench.ccl/1"
 WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
@@ -43,15 +44,21 @@ def write_page(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
             tell(f"{collective}, {size} B")
             rows.append(bench.row(size))
             write(table.line(rows[-1]))
-        tell(f"{collective}, {sizes[-1]} B: is another algorithm faster?")
-        faster = bench.faster(rows[-1], sizes[-1])
-    foot = foot_of(rows, faster, is_ideal=asked.ideal)
+        faster = None
+        if asked.compare:
+            tell(f"{collective}, {sizes[-1]} B: is another algorithm faster?")
+            faster = bench.faster(rows[-1], sizes[-1])
+    foot = foot_of(
+        rows, advice_of(bench, rows[-1], sizes[-1], faster, is_compared=asked.compare), mode=mode_of(bench)
+    )
     for line in (*table.rest(rows), *folded(foot, output.width)):
         write(line)
     with together():
         if asked.json is not None:
             write_json(asked.json, document_of(bench, asked.topology, rows, faster))
         if asked.plot is not None:
+            from kernbench.cli.ccl_plot import draw
+
             for line in draw(asked.plot, bench, rows, sizes, asked.topology):
                 write(line)
     return rows
@@ -67,21 +74,41 @@ def _require_elements(bench: CclBench, sizes: Sequence[int]) -> None:
     raise UsageError(f"-e {sizes[-1]}: holds no element of {request.dtype}{each}; give {least} or more")
 
 
+def mode_of(bench: CclBench) -> str:
+    """The mode, in which ``--ideal`` is one."""
+    return "ideal" if bench.request.is_ideal else bench.request.mode
+
+
+def runs_of(request: Request) -> tuple[int, int]:
+    """Runs that are not timed, and those that are; none of theory."""
+    return (0, 0) if request.is_oracle else (request.n_warmup, request.n_iters)
+
+
 def head_of(bench: CclBench, topology: str, sizes: Sequence[int], *, last: int) -> list[str]:
     """What is measured on what, up to ``last`` bytes."""
-    request, mode = bench.request, "ideal" if bench.request.is_ideal else bench.request.mode
+    request, ranks = bench.request, bench.ranks
+    n_warmup, n_iters = runs_of(request)
     lines = [
-        f"# kernbench ccl {request.collective}  topology={topology} ({machine(bench.config.topology)})  "
-        f"algo={', '.join(names_of(bench, sizes))}  ranks={len(bench.ranks.pes)}  mode={mode}",
-        f"# minBytes {sizes[0]} maxBytes {last} sizes: {len(sizes)} warmup iters: {request.n_warmup} "
-        f"iters: {request.n_iters} validation: {request.n_checks}",
+        f"# kernbench ccl {request.collective}  topology={topology} ({machine(ranks.config.topology)})  "
+        f"algo={', '.join(names_of(bench, sizes))}  ranks={len(ranks.pes)}  mode={mode_of(bench)}",
+        f"# minBytes {sizes[0]} maxBytes {last} sizes: {len(sizes)} warmup iters: {n_warmup} "
+        f"iters: {n_iters} validation: {request.n_checks}",
     ]
-    if request.is_ideal:
-        model = bench.ranks.model_of(names_of(bench, sizes)[0])
+    if request.is_by_data_sheet:
+        model = ranks.model_of(names_of(bench, sizes)[0])
+        what = (
+            "theory of the ideal machine, nothing is run"
+            if request.is_oracle
+            else "ideal machine, no fabric and no units"
+        )
         ports = "one egress port a rank" if model.is_crossbar else "a link for each queue"
         lines.append(
-            f"# ideal machine, no fabric and no units: {ports}; alpha={float(model.alpha) / 1000:g} ns, "
+            f"# {what}: {ports}; alpha={float(model.alpha) / 1000:g} ns, "
             f"1/beta={float(1000 / model.beta):g} GB/s, 1/gamma={float(1000 / model.gamma):g} GB/s"
+        )
+    if len(ranks.pes) > ranks.n_machine_pes:
+        lines.append(
+            f"# {topology} has {plural(ranks.n_machine_pes, 'PE')}; for {len(ranks.pes)} ranks, more SIPs of its kind"
         )
     return [*lines, "#"]
 
@@ -91,10 +118,10 @@ def names_of(bench: CclBench, sizes: Sequence[int]) -> list[str]:
     return list(dict.fromkeys(bench.algorithm_at(size) for size in sizes))
 
 
-def foot_of(rows: Sequence[CclRow], faster: Faster | None, *, is_ideal: bool) -> list[str]:
+def foot_of(rows: Sequence[CclRow], advice: Sequence[str], *, mode: str) -> list[str]:
     """The sums: nccl-tests', for the ideal machine what theory says to it; what the largest size was bound by.
 
-    The last line says which algorithm is ``faster`` there.
+    The last line is the ``advice``, if there is any.
     """
     halves = [half for row in rows for half in row.halves]
     n_failed = sum(bool(half.n_wrong) for half in halves)
@@ -105,21 +132,32 @@ def foot_of(rows: Sequence[CclRow], faster: Faster | None, *, is_ideal: bool) ->
         f"# Out of bounds values : {verdict}",
         f"# Avg bus bandwidth    : {bandwidth:g} ",
     ]
-    if is_ideal:
+    if mode == "ideal":
         n_off = sum(row.has_error for row in rows)
         lines.append(f"# Off their oracle     : {n_off} {'FAILED' if n_off else 'OK'}")
-    return [*lines, *bottleneck_of(rows[-1]), "#", *([] if faster is None else [advice_of(faster)])]
+    if mode == "oracle":
+        n_by = Counter(row.oracle.source for row in rows)
+        said = (f"{source} at {plural(n, 'size')}" for source, n in n_by.items())
+        lines.append(f"# Oracle               : {', '.join(said)}")
+    return [*lines, *bottleneck_of(rows[-1]), "#", *advice]
 
 
-def advice_of(faster: Faster) -> str:
-    """The algorithm to take instead."""
-    name, size_bytes, times = faster
-    return f"# {name}: {float(times):.1f} times faster here, at {size_bytes} B; --algo {name}"
+def advice_of(
+    bench: CclBench, row: CclRow, size_bytes: int, faster: Faster | None, *, is_compared: bool
+) -> list[str]:
+    """The algorithm to take instead at the largest size: one that is ``faster``, or that ``ccl.yaml`` would take."""
+    if faster is not None:
+        name, size_bytes, times = faster
+        return [f"# {name}: {float(times):.1f} times faster here, at {size_bytes} B; --algo {name}"]
+    selected = None if is_compared else bench.otherwise(row, size_bytes)
+    if selected is None:
+        return []
+    return [f"# ccl.yaml selects {selected} at {size_bytes} B; --compare says whether it is faster"]
 
 
 def bottleneck_of(row: CclRow) -> list[str]:
-    """The lines of ``busbw`` out of place, the lowest of them, and how near it was; nothing if nothing moved."""
-    half = row.out_of_place
+    """The lines of ``busbw`` of the first half, the lowest, and how near it was; nothing if nothing moved."""
+    half = row.first
     if half.bottleneck is None:
         return []
     lines = [
@@ -143,16 +181,17 @@ def document_of(
 ) -> dict[str, Any]:
     """What was asked for, the data sheet as a model, and what was measured, as schema ``kernbench.ccl/1``."""
     request, model = bench.request, bench.ranks.model_of(bench.able[0])
+    n_warmup, n_iters = runs_of(request)
     return {
         "schema": SCHEMA,
         "topology": topology,
-        "config_sha256": config_sha256(bench.config),
+        "config_sha256": config_sha256(bench.ranks.config),
         "collective": request.collective,
         "n_ranks": len(bench.ranks.pes),
-        "mode": "ideal" if request.is_ideal else request.mode,
+        "mode": mode_of(bench),
         "dtype": request.dtype,
-        "n_iters": request.n_iters,
-        "n_warmup": request.n_warmup,
+        "n_iters": n_iters,
+        "n_warmup": n_warmup,
         "model": {
             "alpha_ps": float(model.alpha),
             "beta_ps_per_byte": float(model.beta),

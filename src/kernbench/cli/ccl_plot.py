@@ -37,7 +37,7 @@ def draw(
     if not found:
         raise UsageError(f"--plot {plot}: nothing is moved at these sizes; give larger ones")
     request = bench.request
-    how = "ideal" if request.is_ideal else topology
+    how = "oracle" if request.is_oracle else "ideal" if request.is_ideal else topology
     draw_busbw(
         plot,
         f"{request.collective} of {request.dtype} on {plural(len(bench.ranks.pes), 'rank')}, {how}",
@@ -46,7 +46,7 @@ def draw(
 
 
 def draw_busbw(target: str, title: str, rows: Mapping[str, Sequence[CclRow]]) -> None:
-    """``rows`` by algorithm, out of place; those that are equal at every size are one line with all their names."""
+    """``rows`` by algorithm, of the first half; those equal at every size are one line with all their names."""
     with picture(target, title, "size (bytes of the larger buffer of a rank)", "busbw (GB/s)") as axes:
         best_first = sorted(_alike(rows), key=lambda item: -max(item[1].values()))
         for i, (names, busbw) in enumerate(best_first):
@@ -72,7 +72,7 @@ def _alike(rows: Mapping[str, Sequence[CclRow]]) -> list[tuple[list[str], dict[i
     """Names, and busbw by size, of each line."""
     lines: list[tuple[list[str], dict[int, float]]] = []
     for name, found in rows.items():
-        busbw = {row.size_bytes: row.out_of_place.busbw for row in found}
+        busbw = {row.size_bytes: row.first.busbw for row in found}
         names = next((names for names, other in lines if other == busbw), None)
         if names is None:
             lines.append(([name], busbw))

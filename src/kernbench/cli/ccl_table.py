@@ -131,17 +131,18 @@ def _line(block: Sequence[ColumnGroup], row: CclRow) -> str:
 
 def cells_of(row: CclRow) -> list[str]:
     """All columns of one size."""
+    errors_ps = [half.error_ps for half in row.halves if half.error_ps is not None]
     return [
         *(str(row.size_bytes), str(row.n_elem), row.dtype, row.op or "none"),
         str(-1 if row.root is None else row.root),
         *(*_cells_of_half(row.out_of_place), *_cells_of_half(row.in_place)),
-        str(row.n_steps),
-        str(row.max_link_bytes),
+        shown(row.n_steps),
+        shown(row.max_link_bytes),
         NONE if row.bound_share is None else f"{100 * row.bound_share:.1f}",
         f"{float(row.oracle.time) / 1e6:.4f}",
-        f"{float(max((half.error_ps for half in row.halves), key=abs)) / 1000:.3f}",
-        NONE if row.out_of_place.stall_ps is None else f"{row.out_of_place.stall_ps / 1e6:.3f}",
-        shown(row.out_of_place.credits_min),
+        NONE if not errors_ps else f"{float(max(errors_ps, key=abs)) / 1000:.3f}",
+        NONE if row.first.stall_ps is None else f"{row.first.stall_ps / 1e6:.3f}",
+        shown(row.first.credits_min),
         f"{1000 * row.host_s:.0f}",
     ]
 

@@ -11,8 +11,10 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import NoReturn
 
 from kernbench.config.schema import Config
+from kernbench.errors import ForcedValueError
 from kernbench.machine.data_machine import DataMachine, ImmediateProgram
 from kernbench.machine.data_queues import DataQueues, SlotTransfer
 from kernbench.machine.launch import Launch
@@ -169,6 +171,17 @@ class IdealProgram(ImmediateProgram):
         return super().clock_ps() - (-self.times.now.numerator // self.times.now.denominator)
 
 
+class Valueless(ImmediateExecutor):
+    """Evaluates nothing: for programs that look at no value."""
+
+    def execute(self, pe: int, command: Command) -> None:
+        """Leave everything as it is."""
+
+    def value(self, version: int) -> NoReturn:
+        """ForcedValueError."""
+        raise ForcedValueError("this needs a value that mode 'timing' does not compute; use mode 'data'")
+
+
 class IdealMachine(DataMachine):
     """A device on which only what ``model`` names takes time; ``time`` is what the last launch took, in ps."""
 
@@ -185,8 +198,11 @@ class IdealMachine(DataMachine):
         say: Callable[[str], None],
         strict: bool = True,
         watch: Watch | None = None,
+        has_values: bool = True,
     ) -> None:
-        super().__init__(config, graph, say=say, strict=strict, watch=watch)
+        super().__init__(config, graph, say=say, strict=strict, watch=watch if has_values else None)
+        if not has_values:
+            self.executor = Valueless(self.store, self.page_tables, None, self.cpu)
         self.queues = IdealQueues(self.executor, graph.pes, model)
         self.time = ZERO
 

@@ -12,8 +12,9 @@ from kernbench.analysis.breakdown import column
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.row import Half
 from kernbench.bench.collectives.run import OverLimitError, Run
+from kernbench.bench.collectives.setup import Setup
 from kernbench.bench.collectives.theory import Theory
-from kernbench.bench.collectives.volume import bus_factor
+from kernbench.bench.collectives.volume import bandwidths, bus_factor
 from kernbench.machine.machine import Machine
 from kernbench.memory.ipcq_ring import SendRing
 from kernbench.messages.oplog import OpCode
@@ -21,27 +22,28 @@ from kernbench.theory.ceilings import Line, lines_of
 from kernbench.units import PS_PER_NS, Rate
 
 
-def measure(case: Case, theory: Theory, *, is_in_place: bool) -> Half:
+def measure(setup: Setup, theory: Theory, *, is_in_place: bool) -> Half:
     """Run a case in one way and time it."""
+    case = setup.case
     request = case.request
-    run = Run(case, is_in_place=is_in_place)
+    run = Run(setup, is_in_place=is_in_place)
     for _ in range(request.n_warmup):
         run.once()
     times = []
     for _ in range(request.n_iters):
-        for ring in case.rings:
+        for ring in setup.rings:
             ring.least_credits = ring.depth
         times.append(run.once())
     time_ps = times[-1]
-    algbw = case.volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
-    window_ps, stalled_ps = run.window_ps, stall_ps(case.simulation.machine)
-    credits_min, allowed = least_credits(case.rings), lines(case, theory)
+    algbw, busbw = bandwidths(case.volume, request.collective, case.ranks.group.n_ranks, time_ps)
+    window_ps, stalled_ps = run.window_ps, stall_ps(setup.simulation.machine)
+    credits_min, allowed = least_credits(setup.rings), lines(setup, theory)
     return Half(
         time_ps=time_ps,
         window_ps=window_ps,
         iteration_ps=tuple(times),
-        algbw=float(algbw),
-        busbw=float(algbw * bus_factor(request.collective, case.ranks.group.n_ranks)),
+        algbw=algbw,
+        busbw=busbw,
         n_wrong=run.n_wrong(),  # runs again, if more than one is to be checked
         error_ps=time_ps - theory.oracle.time,
         stall_ps=stalled_ps,
@@ -65,7 +67,7 @@ def time_of(case: Case, against: Timing | None) -> Timing | None:
 
     All algorithms are launched alike, so that one that takes a quarter longer in all has the slower kernel too.
     """
-    run, time_ps = Run(case, is_in_place=False), Fraction(0)
+    run, time_ps = Run(Setup(case, has_values=False), is_in_place=False), Fraction(0)
     slacks = [*[Fraction(FIRST_SLACK)] * case.request.n_warmup, SLACK]
     try:
         for slack in slacks:
@@ -75,9 +77,9 @@ def time_of(case: Case, against: Timing | None) -> Timing | None:
     return Timing(time_ps, run.window_ps)
 
 
-def lines(case: Case, theory: Theory) -> tuple[Line, ...]:
+def lines(setup: Setup, theory: Theory) -> tuple[Line, ...]:
     """What each level allows ``busbw``: by what the last run moved, or of the ideal machine, its busiest link."""
-    machine = case.simulation.machine
+    case, machine = setup.case, setup.simulation.machine
     bus_bytes = case.volume.larger_bytes * bus_factor(case.request.collective, case.ranks.group.n_ranks)
     if isinstance(machine, Machine):
         moved = machine.spans[-1].moved

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.rehearsal import rehearse
+from kernbench.ccl.rehearsal import Recorded, rehearse
 from kernbench.config.schema import Config
 from kernbench.device.open_device import OpenDevice
 from kernbench.device.placement import DPPolicy
 from kernbench.dtypes import DType, float32
 from kernbench.machine.recorder import Recorder
-from kernbench.theory.max_plus import Schedule
 from kernbench.topology.graph import TopologyGraph
 from kernbench.torch.context import Context
-
-
-class Recorded(NamedTuple):
-    """The steps of each rank, in the order of ranks, and whether the kernel ``needs_machine``: it looks at values."""
-
-    schedule: Schedule
-    needs_machine: bool
 
 
 def record(
@@ -71,7 +63,6 @@ def record(
     )
     if found is None:
         communicator.run(name, sources, destinations, n_elem=n_elem, op=op, root=root)
+        found = Recorded([machine.notes.steps[pe] for pe in pes], communicator.n_sent, needs_machine=True)
     device.close()
-    return Recorded(
-        [machine.notes.steps[pe] for pe in pes] if found is None else found.schedule, found is None
-    )
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kernbench import dtypes
 from kernbench.ccl.algorithm import ALGORITHMS, OPS, load_algorithms
@@ -28,9 +28,15 @@ TYPES: dict[str, DType] = {
 """nccl-tests' names of types."""
 
 
+HalfName = Literal["out", "in"]
+"""Out of place, or in place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What to measure. ``buffer`` is the memory of the rings (None: as configured).
+
+    ``half`` is the half to run (None: both). In mode ``oracle`` none is: theory says what the ideal machine takes.
 
     The results of ``n_checks`` runs are checked, each of other values: the last timed one and, if that is not enough,
     more.
@@ -48,6 +54,17 @@ class Request:
     buffer: Any = None
     mode: str = "timed"
     is_ideal: bool = False
+    half: HalfName | None = None
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether nothing is run."""
+        return self.mode == "oracle"
+
+    @property
+    def is_by_data_sheet(self) -> bool:
+        """Whether links and engines are those of the data sheet, and nothing else takes time."""
+        return self.is_ideal or self.is_oracle
 
 
 def require_known(request: Request) -> None:

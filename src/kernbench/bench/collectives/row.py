@@ -52,9 +52,9 @@ class Half:
     """One half of a row: out of place, or in place. ``time_ps`` is exact (a fraction on the ideal machine).
 
     ``iteration_ps`` are those of all timed iterations, the last of which is ``time_ps``; ``window_ps`` is it with its
-    launch and completions (0 on the ideal machine). ``n_wrong`` is None where nothing was checked. ``lines`` are what
-    each level of the machine allows ``busbw``; the lowest is the ``bottleneck``, of equal ones the first, None if
-    nothing moved.
+    launch and completions (0 on the ideal machine). ``n_wrong`` is None where nothing was checked, and ``error_ps``
+    where nothing was run. ``lines`` are what each level of the machine allows ``busbw``; the lowest is the
+    ``bottleneck``, of equal ones the first, None if nothing moved.
     """
 
     time_ps: Exact
@@ -63,7 +63,7 @@ class Half:
     algbw: float
     busbw: float
     n_wrong: int | None
-    error_ps: Exact
+    error_ps: Exact | None
     stall_ps: int | None
     credits_min: int | None
     lines: Annotated[tuple[Line, ...], Written(_lines_by_level, dict[str, LineRow])]
@@ -75,7 +75,10 @@ class Half:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CclRow:
-    """One size. ``n_elem`` are those that nccl-tests counts; ``root`` and ``op`` are None where there is none."""
+    """One size. ``n_elem`` are those that nccl-tests counts; ``root`` and ``op`` are None where there is none.
+
+    A half that was not run is None. Steps, bytes of a link and the bound are None where no schedule was looked at.
+    """
 
     algorithm: str
     size_bytes: int
@@ -83,12 +86,12 @@ class CclRow:
     dtype: Hidden[str]
     op: Annotated[str | None, named("redop")]
     root: int | None
-    out_of_place: Half
+    out_of_place: Half | None
     in_place: Half | None
-    n_steps: Annotated[int, named("steps")]
-    max_link_bytes: int
+    n_steps: Annotated[int | None, named("steps")]
+    max_link_bytes: int | None
     total_bytes: int
-    bound_ps: Exact
+    bound_ps: Exact | None
     bound_share: float | None
     oracle: Hidden[Oracle]
     oracle_ps: Exact = field(init=False, default=Fraction(0))
@@ -101,7 +104,12 @@ class CclRow:
     @property
     def halves(self) -> tuple[Half, ...]:
         """The halves that there are."""
-        return (self.out_of_place,) if self.in_place is None else (self.out_of_place, self.in_place)
+        return tuple(half for half in (self.out_of_place, self.in_place) if half is not None)
+
+    @property
+    def first(self) -> Half:
+        """The half out of place; if that was not run, the one in place."""
+        return self.halves[0]
 
     @property
     def n_wrong(self) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernbench.analysis.breakdown import kernel_spans
-from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import Inputs, expected
+from kernbench.bench.collectives.setup import Setup
 from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
@@ -32,17 +32,17 @@ class Run:
     That is from the launch to the last completion, the host's part included.
     """
 
-    def __init__(self, case: Case, *, is_in_place: bool) -> None:
-        self.communicator = case.communicator
-        self.simulation = case.simulation
+    def __init__(self, setup: Setup, *, is_in_place: bool) -> None:
+        self.communicator = setup.communicator
+        self.simulation = setup.simulation
         self.window_ps = 0
-        self.case = case
+        self.case = case = setup.case
         self.request = case.request
         self.is_in_place = is_in_place
-        self.n_checks = 0 if case.request.mode == "timing" else case.request.n_checks
+        self.n_checks = case.request.n_checks if setup.has_values else 0
         self.has_tensors = case.request.collective != "barrier"
         self.sources, self.destinations = (
-            self._tensors(case.simulation.torch) if self.has_tensors else ([], [])
+            self._tensors(self.simulation.torch) if self.has_tensors else ([], [])
         )
 
     def _tensors(self, torch: Any) -> tuple[list[DeviceTensor], list[DeviceTensor]]:

@@ -7,15 +7,18 @@ from functools import cached_property
 
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import REDUCING
-from kernbench.bench.collectives.recording import Recorded, record
 from kernbench.bench.collectives.row import Oracle
-from kernbench.ccl.kernel_call import usable_slots
+from kernbench.ccl.kernel_call import require_claimed, usable_slots
+from kernbench.ccl.rehearsal import Recorded, TooManyMessagesError, rehearse
+from kernbench.errors import UsageError
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.theory.ideal import IdealModel
 from kernbench.theory.max_plus import Finish, Schedule, Send, evaluate
 from kernbench.theory.problem import Problem
 from kernbench.theory.traffic import busiest, link_bytes
 from kernbench.units import PS_PER_NS
+
+MOST_MESSAGES = 1_000_000  # of a schedule, where no machine runs the algorithm
 
 
 class Theory:
@@ -30,7 +33,7 @@ class Theory:
     def problem(self) -> Problem:
         """Problem that the closed form and the bound are asked about."""
         case, group = self.case, self.ranks.group
-        ring, item_bytes = case.wiring.ring, case.dtype.size_bytes
+        ring, item_bytes = case.ring, case.dtype.size_bytes
         return Problem(
             n_ranks=group.n_ranks,
             n_elem=case.volume.n_elem,
@@ -43,7 +46,13 @@ class Theory:
 
     @cached_property
     def recorded(self) -> Recorded:
-        """Steps of the algorithm's kernel on each rank."""
+        """What the algorithm's kernel does on each rank."""
+        found = self._rehearsed() if self.request.is_oracle else None
+        return found or self._recorded_on_machine()
+
+    def _recorded_on_machine(self) -> Recorded:
+        from kernbench.bench.collectives.recording import record  # here: theory alone needs no machine
+
         case, request = self.case, self.request
         return record(
             self.ranks.config,
@@ -57,6 +66,36 @@ class Theory:
             buffer_kind=request.buffer,
         )
 
+    def _rehearsed(self) -> Recorded | None:
+        """What the kernel does, without a machine; None if it needs one.
+
+        Raises:
+            UsageError: there are too many messages, or others than the algorithm claims.
+        """
+        case, ranks = self.case, self.ranks
+        n_ranks, n_elem = ranks.group.n_ranks, case.volume.n_elem
+        try:
+            found = rehearse(
+                case.name,
+                ranks.group,
+                case.wiring,
+                n_elem,
+                dtype=case.dtype,
+                op=self.request.op,
+                root=self.request.root,
+                tcm_bytes=ranks.config.topology.pe.tcm.size_bytes,
+                most_messages=MOST_MESSAGES,
+            )
+        except TooManyMessagesError as error:
+            raise UsageError(
+                f"--mode oracle: no closed form of {case.name} holds for {case.volume.larger_bytes} B on {n_ranks} "
+                f"ranks, and its messages, {error.n:,} or so, are more than the {MOST_MESSAGES:,} that max-plus works "
+                "through; give fewer --ranks"
+            ) from None
+        if found is not None:
+            require_claimed(case.name, n_ranks, n_elem, found.elems_sent)
+        return found
+
     @property
     def schedule(self) -> Schedule:
         """The steps alone."""
@@ -65,7 +104,7 @@ class Theory:
     @cached_property
     def model(self) -> IdealModel:
         """What messages and sums take: on the ideal machine by its data sheet, on the real one by the routes."""
-        if self.request.is_ideal:
+        if self.request.is_by_data_sheet:
             return self.case.model
         pairs = {
             (rank, step.to)
@@ -91,7 +130,7 @@ class Theory:
     def max_link_bytes(self) -> int:
         """Payload on the busiest link: of the machine's by the routes, or of the ideal machine's."""
         traffic = self.outcome.traffic
-        if self.request.is_ideal:
+        if self.request.is_by_data_sheet:
             return busiest(traffic, is_crossbar=self.case.model.is_crossbar)
         return max(link_bytes(traffic, self.ranks.pes, self.ranks.routes).values(), default=0)
 
@@ -101,7 +140,7 @@ class Theory:
 
         An oracle gives every pair of ranks links of its own; on the machine they share those of their routes.
         """
-        if self.request.is_ideal:
+        if self.request.is_by_data_sheet:
             return self.oracle.time
         edges = self.ranks.graph.edges
         moved = link_bytes(self.outcome.traffic, self.ranks.pes, self.ranks.routes)
@@ -116,6 +155,6 @@ class Theory:
 
     def _network(self) -> Network:
         case, ranks = self.case, self.ranks
-        if self.request.is_ideal:
+        if self.request.is_by_data_sheet:
             return ideal_network(case.wiring, case.model)
         return machine_network(ranks.group, ranks.pes, ranks.routes, case.model.gamma, self.request.root)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from kernbench.bench.collectives.request import TYPES, Request
 from kernbench.theory.group import Collective
+from kernbench.units import PS_PER_NS
 
 SHARDED: frozenset[Collective] = frozenset(("all_gather", "reduce_scatter", "all_to_all"))
 
@@ -34,3 +35,11 @@ def bus_factor(collective: Collective, n_ranks: int) -> Fraction:
     if collective == "all_reduce":
         return Fraction(2 * (n_ranks - 1), n_ranks)
     return Fraction(n_ranks - 1, n_ranks) if collective in SHARDED else Fraction(1)
+
+
+def bandwidths(
+    volume: Volume, collective: Collective, n_ranks: int, time_ps: Fraction
+) -> tuple[float, float]:
+    """``algbw`` and ``busbw`` in GB/s, as nccl-tests has them; 0 of what takes no time."""
+    algbw = volume.larger_bytes * PS_PER_NS / time_ps if time_ps else Fraction(0)
+    return float(algbw), float(algbw * bus_factor(collective, n_ranks))
