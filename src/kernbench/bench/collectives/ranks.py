@@ -99,7 +99,7 @@ def _n_ranks(config: Config, request: Request, n_pes: int) -> int:
 
 
 def _enlarged(config: Config, n_ranks: int) -> Config:
-    """The same machine with as many SIPs as ``n_ranks`` fill, in a grid as square as can be."""
+    """A configuration of a machine with as many SIPs as ``n_ranks`` fill, in a grid as square as can be."""
     spec = config.topology
     n_sips = ceil_div(n_ranks, count_of(levels_of(spec)[1:]))
     rows = max(n for n in range(1, isqrt(n_sips) + 1) if n_sips % n == 0)
