@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from kernbench.errors import UsageError
 from kernbench.topology.graph import Edge, Node, TopologyGraph
@@ -18,6 +19,15 @@ _IN_CUBE = ("niu", "hbm_ctrl", "sram", "m_cpu")
 _ENDS = (*_IN_CUBE, "io_cpu", "host")
 _CROSSING = {(1, 0): ("e", "w"), (-1, 0): ("w", "e"), (0, 1): ("s", "n"), (0, -1): ("n", "s")}
 _CACHED_ROUTES = 1 << 16
+
+
+class _End(NamedTuple):
+    """An end point in a cube: the SIP and the place of its router, and the edges to that and from it."""
+
+    within: Position
+    place: tuple[int, int]
+    leave: Edge
+    enter: Edge
 
 
 class Routes:
@@ -32,6 +42,7 @@ class Routes:
         self._grid: dict[tuple[Position, int, int], int] = {
             (router.at[:1], router.column, router.row): router.index for router in graph.of_kind("router")
         }
+        self._ends: dict[int, _End | None] = {}
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
         self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
         self._straight = lru_cache(maxsize=_CACHED_ROUTES)(self._line)
@@ -58,29 +69,41 @@ class Routes:
         return min(rates, key=lambda rate: rate.fraction)
 
     def _route(self, src: int, dst: int) -> tuple[Edge, ...]:
-        a, b = self.graph.nodes[src], self.graph.nodes[dst]
-        for node in (a, b):
-            if node.kind not in _ENDS:
-                raise UsageError(f"{node.name} is no end point; routes lead between {', '.join(_ENDS)}")
+        start, end = self._end(src), self._end(dst)
         if src == dst:
             return ()
-        if a.kind in _IN_CUBE and b.kind in _IN_CUBE and a.at[:1] == b.at[:1]:
-            return self._xy(a, b)
+        if start is not None and end is not None and start.within == end.within:
+            return self._xy(start, end)
+        a, b = self.graph.nodes[src], self.graph.nodes[dst]
         return self._edges([*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))])
+
+    def _end(self, index: int) -> _End | None:
+        """The end point of that index, found once; None for one outside of the cubes. UsageError if it is none."""
+        if index not in self._ends:
+            node, edge = self.graph.nodes[index], self.graph.edge
+            if node.kind not in _ENDS:
+                raise UsageError(f"{node.name} is no end point; routes lead between {', '.join(_ENDS)}")
+            found = None
+            if node.kind in _IN_CUBE:
+                within, place = node.at[:1], (node.column, node.row)
+                router = self._grid[within, *place]
+                found = _End(within, place, edge(index, router), edge(router, index))
+            self._ends[index] = found
+        return self._ends[index]
 
     def _edges(self, path: list[int]) -> tuple[Edge, ...]:
         """The edges along a path; where two ways out meet in one node, it counts once."""
         edge = self.graph.edge
         return tuple([edge(here, there) for here, there in pairwise(path) if here != there])
 
-    def _xy(self, a: Node, b: Node) -> tuple[Edge, ...]:
-        """From ``a`` along its row to the column of ``b``, then along that to ``b``."""
-        here, turn, there = (a.column, a.row), (b.column, a.row), (b.column, b.row)
+    def _xy(self, start: _End, end: _End) -> tuple[Edge, ...]:
+        """Along the row of ``start`` to the column of ``end``, then along that."""
+        turn = (end.place[0], start.place[1])
         return (
-            self.graph.edge(a.index, self._grid[a.at[:1], *here]),
-            *self._straight(a.at[:1], here, turn),
-            *self._straight(a.at[:1], turn, there),
-            self.graph.edge(self._grid[a.at[:1], *there], b.index),
+            start.leave,
+            *self._straight(start.within, start.place, turn),
+            *self._straight(start.within, turn, end.place),
+            end.enter,
         )
 
     def _line(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
