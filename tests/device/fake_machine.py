@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from kernbench.lang import run_program
+from kernbench.lang import KernelCall, run_program
 from kernbench.memory.blocks import block_of, bytes_of, upward
 from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
@@ -144,8 +144,9 @@ class NumpyMachine(FakeMachine):
         super().synchronize()
         for one in launched:
             launch = LaunchId(self.store)
+            call = KernelCall(one.kernel, one.args, one.meta)
             for program in one.programs:
-                run_program(one.kernel, one.args, one.meta, _Port(self, program, one.grid, launch))
+                run_program(call, _Port(self, program, one.grid, launch))
 
     complete_launches = synchronize
 

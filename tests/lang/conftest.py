@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernbench.dtypes import as_dtype
-from kernbench.lang import TensorArg, run_program
+from kernbench.lang import KernelCall, TensorArg, run_program
 from kernbench.messages.owners import LaunchId
 from tests.lang.fake_port import FakePort
 
@@ -38,7 +38,7 @@ class FakeDevice:
             )
             self.ports.append(port)
             try:
-                run_program(kernel, args, meta, port)
+                run_program(KernelCall(kernel, args, meta), port)
             finally:
                 port.memory = None  # gives the bytearray back, so that it can grow
         return self

@@ -10,7 +10,7 @@ import pytest
 
 from kernbench import errors
 from kernbench import lang as tl
-from kernbench.lang import TensorArg, jit, launch_with, run_program
+from kernbench.lang import KernelCall, TensorArg, jit, launch_with, run_program
 from kernbench.lang.jit import grid_of
 from kernbench.lang.source import user_line
 
@@ -347,7 +347,7 @@ def test_forcing_where_there_are_no_values_names_the_line(new_port):
 
     argument = TensorArg("flag", 0, tl.int32, (1,), 4)
     with pytest.raises(errors.ForcedValueError) as raised:
-        run_program(kernel, (argument,), {}, TimingPort(bytearray(4)))
+        run_program(KernelCall(kernel, (argument,), {}), TimingPort(bytearray(4)))
     line = kernel.__code__.co_firstlineno + 1
     assert str(raised.value) == f"test_errors.py:{line}: mode 'timing' has no values; use --mode timed"
 

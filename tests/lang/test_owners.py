@@ -7,7 +7,7 @@ import pytest
 
 from kernbench import lang as tl
 from kernbench.errors import PageFaultError, UsageError
-from kernbench.lang import run_program
+from kernbench.lang import KernelCall, run_program
 from kernbench.messages.owners import Lifetime
 from kernbench.messages.source_line import SourceLine
 
@@ -189,7 +189,7 @@ def test_what_the_newest_command_makes_has_a_line_too(device, new_port):
     def kernel(p, q):
         if tl.program_id(0) == 0:
             kept.append(tl.load(q))
-            run_program(other, (q,), {}, port)
+            run_program(KernelCall(other, (q,), {}), port)
 
     def other(q):
         kept[0] + 1

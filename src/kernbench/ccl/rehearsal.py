@@ -17,7 +17,7 @@ from kernbench.ccl.kernel_call import call_of
 from kernbench.dtypes import DType
 from kernbench.errors import KernBenchError, UsageError
 from kernbench.lang.pointer import TensorArg
-from kernbench.lang.program import run_program
+from kernbench.lang.program import KernelCall, run_program
 from kernbench.lang.scope import KERNELS
 from kernbench.messages.commands import Command, GemmCmd, IpcqRecvCmd, IpcqSendCmd, Operand
 from kernbench.messages.ipcq import QueueEnd, RankSite, Wiring
@@ -197,13 +197,16 @@ def rehearse(
         op=op,
         root=root,
     )
-    claimed = ALGORITHMS[name].elems_sent(n_ranks, n_elem)
+    kernel_call, claimed = (
+        KernelCall(call.kernel, call.args, {}),
+        ALGORITHMS[name].elems_sent(n_ranks, n_elem),
+    )
     for rank, pe in enumerate(wiring.pes):
         tensors = own[rank] if own else ()
         port = RankPort(rehearsal, str(group.pes[rank]), wiring.sites[pe], tcm_bytes, tensors)
         try:
             with KERNELS:
-                run_program(call.kernel, call.args, {}, port)
+                run_program(kernel_call, port)
         except KernBenchError:
             if rehearsal.needs_machine:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,29 +28,47 @@ class PerProgram(tuple[Any, ...]):
     __slots__ = ()
 
 
-def run_program(
-    kernel: JITFunction | Callable[..., Any],
-    args: tuple[Any, ...],
-    meta: Mapping[str, Any],
-    port: KernelPort,
-) -> None:
-    """Run ``kernel(*args, **meta)`` as the program that ``port`` says, to its end.
+class KernelCall:
+    """``kernel(*args, **meta)``, as each program of a launch calls it.
 
-    Host tensors among the arguments arrive as :class:`~kernbench.lang.pointer.TensorArg`; of a :class:`PerProgram` the
+    Host tensors among the arguments arrive as :class:`~kernbench.lang.pointer.TensorArg`; of a :class:`PerProgram`, a
     program gets its own.
+    """
+
+    def __init__(
+        self, kernel: JITFunction | Callable[..., Any], args: tuple[Any, ...], meta: Mapping[str, Any]
+    ) -> None:
+        self.kernel = as_kernel(kernel)
+        self.args = args
+        self.meta = meta
+        self._differs = any(isinstance(x, PerProgram) for x in args)
+        self._shared: inspect.BoundArguments | None = None
+
+    def arguments(self, program: int) -> inspect.BoundArguments:
+        """What ``program`` calls the kernel with; made once, unless it differs or a kernel could change it."""
+        if self._shared is not None:
+            return self._shared
+        own = tuple([x[program] if isinstance(x, PerProgram) else x for x in self.args])
+        bound = self.kernel.bind(own, self.meta)
+        arguments = arguments_of(self.kernel, bound)
+        if not self._differs and not any(type(x) in (tuple, list, dict) for x in bound.values()):
+            self._shared = arguments
+        return arguments
+
+
+def run_program(call: KernelCall, port: KernelPort) -> None:
+    """Run ``call`` as the program that ``port`` says, to its end.
 
     Raises:
         KernelError: the kernel raised an exception of its own; it names the kernel's line.
         KernBenchError: the kernel asked for something that cannot be (shape, capacity, page fault ...).
     """
-    function, number = as_kernel(kernel), port.program
-    own = tuple([x[number] if isinstance(x, PerProgram) else x for x in args])
-    arguments = arguments_of(function, function.bind(own, meta))
+    function, arguments = call.kernel.fn, call.arguments(port.program)
     program = ProgramContext(port)
-    token, shipped = ACTIVE.set(program), IS_SHIPPED.set(is_shipped(function.fn))
+    token, shipped = ACTIVE.set(program), IS_SHIPPED.set(is_shipped(function))
     RUNNING.add(program)
     try:
-        function.fn(*arguments.args, **arguments.kwargs)
+        function(*arguments.args, **arguments.kwargs)
         if program.stray is not None:
             raise program.stray
         program.finish()
@@ -71,7 +90,7 @@ def run_program(
         IS_SHIPPED.reset(shipped)
 
 
-def arguments_of(kernel: JITFunction, bound: Mapping[str, Any]) -> Any:
+def arguments_of(kernel: JITFunction, bound: Mapping[str, Any]) -> inspect.BoundArguments:
     """Bound arguments as the kernel sees them, in the order of its signature."""
     named = {name: argument(x, is_constant=name in kernel.constants) for name, x in bound.items()}
     arguments = kernel.signature.bind_partial()

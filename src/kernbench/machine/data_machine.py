@@ -14,7 +14,7 @@ from kernbench.config.pe import GemmSpec
 from kernbench.config.schema import Config
 from kernbench.cpu_time import LANGUAGE
 from kernbench.errors import DeadlockError
-from kernbench.lang.program import run_program
+from kernbench.lang.program import KernelCall, run_program
 from kernbench.lang.scope import KERNELS
 from kernbench.machine.data_queues import DataQueues
 from kernbench.machine.hardware import Hardware
@@ -202,10 +202,11 @@ class DataMachine(Hardware):
             self._run(launch)
 
     def _run(self, launch: Launch) -> None:
+        call = KernelCall(launch.kernel, launch.args, launch.meta)
         ports = [
             self.program_kind(
                 who,
-                body=lambda port: run_program(launch.kernel, launch.args, launch.meta, port),
+                body=lambda port: run_program(call, port),
                 executor=self.executor,
                 queues=self.queues,
                 array=self.graph.unit(who.pe, "pe_gemm").spec,

@@ -17,7 +17,7 @@ from kernbench.cpu_time import LANGUAGE, MACHINE
 from kernbench.engine import Engine, OpLog, api
 from kernbench.engine.api import Signal
 from kernbench.errors import DeadlockError, LimitError, UsageError
-from kernbench.lang.program import run_program
+from kernbench.lang.program import KernelCall, run_program
 from kernbench.lang.scope import Scope
 from kernbench.machine import counters, stuck
 from kernbench.machine.assemble import Assembly
@@ -145,14 +145,14 @@ class Machine(Hardware):
             self._begin(launch)
 
     def _begin(self, launch: Launch) -> None:
-        kernel, args, meta = launch.kernel, launch.args, launch.meta
-        scope = Scope(kernel, args, meta)
+        args, meta = launch.args, launch.meta
+        call, scope = KernelCall(launch.kernel, args, meta), Scope(launch.kernel, args, meta)
         by_pe: dict[int, list[ProgramRun]] = {}
         for who in self.identities(launch):
             by_pe.setdefault(who.pe, []).append(
                 ProgramRun(
                     who,
-                    body=lambda port: run_program(kernel, args, meta, port),
+                    body=lambda port: run_program(call, port),
                     scope=scope,
                     executor=self.executor,
                     lines=self.log.lines,
