@@ -59,7 +59,7 @@ $(READY): pyproject.toml
 # The compiled engine. Where it cannot be built, a line says so, and all runs without it.
 native: $(COMPILED)
 
-$(COMPILED): $(READY) setup.py $(shell find src/kernbench -name '*.pxd') $(shell find src/kernbench -name '*.pxd' | sed 's/pxd$$/py/')
+$(COMPILED): $(READY) setup.py $(shell find src/kernbench -name '*.pxd' -o -name '*.pyx') $(shell find src/kernbench -name '*.pxd' | sed 's/pxd$$/py/')
 	@mkdir -p build
 	@if $(BIN)/python setup.py build_ext --inplace >build/compiled.log 2>&1; then touch $@; \
 	else echo "the compiled engine was not built (build/compiled.log says why), and the reference engine runs;" \

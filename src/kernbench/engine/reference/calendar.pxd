@@ -1,5 +1,7 @@
 cimport cython
 
+from kernbench.engine.reference.heap cimport Heap
+
 
 cdef class Process:
     cdef readonly str name
@@ -11,7 +13,7 @@ cdef class Calendar:
     cdef public long long now_ps
     cdef public long long count
     cdef public long long events
-    cdef public list entries
+    cdef readonly Heap entries
     cdef public object wakes
     cdef public set processes
     cdef public long long limit_ps
@@ -26,7 +28,7 @@ cdef class Calendar:
     cpdef at(self, long long time_ps, long long rank, call, argument)
     cpdef wake(self, Process process, value)
     cpdef run(self, Signal until=*)
-    @cython.locals(entries=list, entry=tuple, events="long long", limit_ps="long long", process=Process)
+    @cython.locals(entries=Heap, events="long long", limit_ps="long long", process=Process)
     cdef _run(self, Signal until)
     cpdef run_until(self, Signal signal, parked)
 

@@ -16,7 +16,7 @@ from typing import Any
 from kernbench.compiled import let_others_run
 from kernbench.engine import api
 from kernbench.engine.api import ProcessBody, T
-from kernbench.engine.reference.heap import heappop, heappush
+from kernbench.engine.reference.heap import Heap
 from kernbench.errors import DeadlockError
 from kernbench.garbage import rarely_collected
 
@@ -66,8 +66,7 @@ class Calendar:
         self.now_ps = 0
         self.count = 0
         self.events = 0
-        # Any: a call and the argument that fits it, or None and a process.
-        self.entries: list[tuple[int, int, int, Any, Any]] = []
+        self.entries = Heap()
         self.wakes: deque[tuple[Process, object]] = deque()
         self.processes: set[Process] = set()
         self.limit_ps = NO_LIMIT_PS
@@ -98,7 +97,7 @@ class Calendar:
         """Start ``body``; its first step runs at the present instant."""
         process = Process(body, name, self.new_rank())
         self.processes.add(process)
-        heappush(self.entries, (self.now_ps, process.rank, 0, None, process))
+        self.entries.push((self.now_ps, process.rank, 0, None, process))
         return process
 
     def at(self, time_ps: int, rank: int, call: Callable[[T], object], argument: T) -> None:
@@ -106,7 +105,7 @@ class Calendar:
         if time_ps < self.now_ps:
             raise AssertionError(f"event at {time_ps} ps in the past of {self.now_ps} ps")
         self.count += 1
-        heappush(self.entries, (time_ps, rank, self.count, call, argument))
+        self.entries.push((time_ps, rank, self.count, call, argument))
 
     def wake(self, process: Process, value: object) -> None:
         """Resume a parked process at this instant, right after the running event."""
@@ -126,10 +125,13 @@ class Calendar:
                 # Before the calendar: what an event wakes runs before any other event of its instant.
                 if wakes:
                     process, value = wakes.popleft()
-                elif not entries or (until is not None and until.is_fired):
+                elif until is not None and until.is_fired:
                     return
                 else:
-                    self.now_ps, _, _, call, argument = heappop(entries)
+                    try:
+                        self.now_ps, _, _, call, argument = entries.pop()
+                    except IndexError:
+                        return
                     if self.now_ps > limit_ps:
                         self.over_limit()
                     events += 1
@@ -154,7 +156,7 @@ class Calendar:
                     else:
                         if wanted < 0:
                             raise AssertionError(f"{process.name} yielded a delay of {wanted} ps")
-                        heappush(entries, (self.now_ps + wanted, process.rank, 0, None, process))
+                        entries.push((self.now_ps + wanted, process.rank, 0, None, process))
                 except StopIteration:
                     self.processes.discard(process)
                 except AttributeError:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
-from kernbench.engine.reference.heap import heappush
 from kernbench.engine.reference.memory import MemoryServer
 from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Vc
@@ -396,7 +395,7 @@ class Fabric:
                 target.left = left = target.left + flits
                 target.releases.append((left, tail_ps + link.latency_ps))
             engine.count = count = engine.count + 1
-            heappush(engine.entries, (tail_ps, target.rank, count, self._delivers, chunk))
+            engine.entries.push((tail_ps, target.rank, count, self._delivers, chunk))
             return
         # Cut-through: a link that is no faster may begin with the first byte; a faster one would run dry, and begins so
         # that it ends with the last.
@@ -454,14 +453,14 @@ class Fabric:
         engine = self.engine
         time_ps = credit_ps if credit_ps > engine.now_ps else engine.now_ps
         engine.count = count = engine.count + 1
-        heappush(engine.entries, (time_ps, target.rank, count, self._retry, target))
+        engine.entries.push((time_ps, target.rank, count, self._retry, target))
 
     def _schedule_ask(self, queue: VcQueue, head: Chunk) -> None:
         ready = head.ready_ps
         engine = self.engine
         engine.count = count = engine.count + 1
         time_ps = ready if ready > queue.ask_ps else queue.ask_ps
-        heappush(engine.entries, (time_ps, queue.rank, count, self._asks, queue))
+        engine.entries.push((time_ps, queue.rank, count, self._asks, queue))
 
     # -- made on first use ------------------------------------------------------------------------------------
 

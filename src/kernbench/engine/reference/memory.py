@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kernbench.engine.api import Fabric, MemoryModel
+from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
-from kernbench.messages.fabric import Chunk, PacketKind, Transaction, Vc
+from kernbench.messages import fabric as messages
+from kernbench.messages.fabric import PacketKind, Transaction, Vc
 
 
 class MemoryServer:
@@ -13,7 +14,13 @@ class MemoryServer:
     sinks: frozenset[Vc] = frozenset()
 
     def __init__(
-        self, calendar: Calendar, fabric: Fabric, node: int, rank: int, model: MemoryModel, n_entries: int
+        self,
+        calendar: Calendar,
+        fabric: api.Fabric,
+        node: int,
+        rank: int,
+        model: api.MemoryModel,
+        n_entries: int,
     ) -> None:
         self.calendar = calendar
         self.fabric = fabric
@@ -25,7 +32,7 @@ class MemoryServer:
         self.moved_bytes = 0
         self.busy_ps = 0
 
-    def receive(self, chunk: Chunk) -> bool:
+    def receive(self, chunk: messages.Chunk) -> bool:
         """Take a request, or the next chunk of a write, if an entry is free."""
         if self.entries_left == 0:
             self.is_refusing = True
@@ -56,7 +63,7 @@ class MemoryServer:
         transaction.served_ps = tail_ps
         self.moved_bytes += transaction.size_bytes
 
-    def _write(self, transaction: Transaction, chunk: Chunk) -> None:
+    def _write(self, transaction: Transaction, chunk: messages.Chunk) -> None:
         done_bytes = transaction.size_bytes - transaction.left_bytes
         share = _share(transaction, done_bytes, chunk.payload_bytes)
         _, end_ps = self._serve(transaction, chunk.ready_ps, self.calendar.now_ps, share)
@@ -83,7 +90,7 @@ class MemoryServer:
         (ack,) = self.fabric.packet(PacketKind.WRITE_ACK, transaction, 0)
         self.fabric.post(ack, self.node, transaction.requester, Vc.RESP, self.calendar.now_ps, 0)
 
-    def _release_entry(self, _: Chunk) -> None:
+    def _release_entry(self, _: messages.Chunk) -> None:
         self.entries_left += 1
         if self.is_refusing:
             self.is_refusing = False
