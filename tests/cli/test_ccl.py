@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -427,6 +428,25 @@ def test_a_size_has_the_algorithm_that_ccl_yaml_selects(kernbench):
 
 
 # -- JSON and the picture --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [("--ideal",), ("--mode", "timed"), ("--mode", "oracle")])
+def test_json_splits_the_cpu_time_of_all_rows(kernbench, mode):
+    before_ns = time.process_time_ns()
+    cpu = json.loads(kernbench("ccl", "all_reduce", *TINY, *RING, *mode, "--json", "-").out)["cpu"]
+    passed_ns = time.process_time_ns() - before_ns
+    assert list(cpu) == [
+        "start_ns",
+        "configuration_ns",
+        "language_ns",
+        "machine_ns",
+        "values_ns",
+        "report_ns",
+    ]
+    assert min(cpu.values()) >= 0
+    assert 0 < sum(cpu.values()) <= passed_ns
+    assert (cpu["machine_ns"] > 0) == ("timed" in mode)
+    assert (cpu["language_ns"] > 0) == ("oracle" not in mode)  # which has a closed form
 
 
 def test_json_says_what_was_measured_on_what(kernbench, tmp_path):

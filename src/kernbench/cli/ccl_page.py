@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kernbench.bench.collectives.bench import CclBench, Faster
@@ -17,6 +18,7 @@ from kernbench.cli.console import sign_of_life
 from kernbench.cli.files import STDOUT, write_json
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
+from kernbench.cpu_time import CONFIGURATION, REPORT, booked, in_force
 from kernbench.errors import UsageError
 from kernbench.files import together
 from kernbench.records import as_json
@@ -30,7 +32,13 @@ WAYS = {"link": "link", "niu": "NIU", "hbm": "HBM channel", "sram": "SRAM bank"}
 
 def write_page(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
     """Measure size by size, and write each row as it comes, then the rest, the JSON and the picture; give the rows."""
-    config = load_config(asked.topology, asked.overrides or ())
+    with booked(REPORT):
+        return _written(asked, sizes)
+
+
+def _written(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
+    with booked(CONFIGURATION):
+        config = load_config(asked.topology, asked.overrides or ())
     bench = CclBench(config, asked.request())
     _require_elements(bench, sizes)
     collective, output = bench.request.collective, Output()
@@ -198,5 +206,6 @@ def document_of(
             "gamma_ps_per_byte": float(model.gamma),
         },
         "rows": [as_json(row) for row in rows],
+        "cpu": asdict(in_force().parts()),  # with what the rows above took
         "faster": None if faster is None else {**faster._asdict(), "times": float(faster.times)},
     }

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from kernbench.analysis.breakdown import kernel_spans
 from kernbench.bench.collectives.inputs import Inputs, expected
 from kernbench.bench.collectives.setup import Setup
+from kernbench.cpu_time import VALUES, booked
 from kernbench.device.placement import DPPolicy
 from kernbench.machine.ideal_machine import IdealMachine
 from kernbench.machine.machine import Machine
@@ -41,9 +42,10 @@ class Run:
         self.is_in_place = is_in_place
         self.n_checks = case.request.n_checks if setup.has_values else 0
         self.has_tensors = case.request.collective != "barrier"
-        self.sources, self.destinations = (
-            self._tensors(self.simulation.torch) if self.has_tensors else ([], [])
-        )
+        with booked(VALUES):
+            self.sources, self.destinations = (
+                self._tensors(self.simulation.torch) if self.has_tensors else ([], [])
+            )
 
     def _tensors(self, torch: Any) -> tuple[list[DeviceTensor], list[DeviceTensor]]:
         pes, volume, dtype = self.case.ranks.pes, self.case.volume, self.case.dtype
@@ -70,7 +72,8 @@ class Run:
         """
         machine = self.simulation.machine
         if self.n_checks:
-            self._fill(self._inputs(turn))
+            with booked(VALUES):
+                self._fill(self._inputs(turn))
         self.simulation.torch.synchronize()
         self.simulation.begin_window()
         from_ps = machine.now_ps if isinstance(machine, Machine) else 0

@@ -10,6 +10,7 @@ from kernbench.bench.collectives.inputs import REDUCING
 from kernbench.bench.collectives.row import Oracle
 from kernbench.ccl.kernel_call import require_claimed, usable_slots
 from kernbench.ccl.rehearsal import Recorded, TooManyMessagesError, rehearse
+from kernbench.cpu_time import LANGUAGE, booked
 from kernbench.errors import UsageError
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network
 from kernbench.theory.ideal import IdealModel
@@ -75,17 +76,18 @@ class Theory:
         case, ranks = self.case, self.ranks
         n_ranks, n_elem = ranks.group.n_ranks, case.volume.n_elem
         try:
-            found = rehearse(
-                case.name,
-                ranks.group,
-                case.wiring,
-                n_elem,
-                dtype=case.dtype,
-                op=self.request.op,
-                root=self.request.root,
-                tcm_bytes=ranks.config.topology.pe.tcm.size_bytes,
-                most_messages=MOST_MESSAGES,
-            )
+            with booked(LANGUAGE):
+                found = rehearse(
+                    case.name,
+                    ranks.group,
+                    case.wiring,
+                    n_elem,
+                    dtype=case.dtype,
+                    op=self.request.op,
+                    root=self.request.root,
+                    tcm_bytes=ranks.config.topology.pe.tcm.size_bytes,
+                    most_messages=MOST_MESSAGES,
+                )
         except TooManyMessagesError as error:
             raise UsageError(
                 f"--mode oracle: no closed form of {case.name} holds for {case.volume.larger_bytes} B on {n_ranks} "
