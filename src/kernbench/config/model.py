@@ -75,6 +75,17 @@ def _model(spec: type[Any]) -> type[BaseModel]:
         name: (types[name], default if isinstance(default, FieldInfo) else Field(default, alias=key))
         for name, (key, default) in spec.fields().items()
     }
+    validators = {  # of pydantic's, in a user's file
+        name: thing
+        for base in reversed(spec.__mro__)
+        for name, thing in vars(base).items()
+        if hasattr(thing, "decorator_info")
+    }
     return create_model(
-        spec.__name__, __base__=Model, __doc__=spec.__doc__, __module__=spec.__module__, **fields
+        spec.__name__,
+        __base__=Model,
+        __doc__=spec.__doc__,
+        __module__=spec.__module__,
+        __validators__=validators,
+        **fields,
     )
