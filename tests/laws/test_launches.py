@@ -315,13 +315,13 @@ def test_who_is_interrupted_outside_of_the_kernel_is_told_where_that_is(monkeypa
     def kernel(x_ptr):
         int(tl.load(x_ptr))
 
-    def interrupts(program):
-        if program.kernel is not None:
-            signal.raise_signal(signal.SIGINT)
-        return next_item(program)
+    class Interrupted(ProgramRun):
+        def next_item(self):
+            if self.kernel is not None:
+                signal.raise_signal(signal.SIGINT)
+            return super().next_item()
 
-    next_item = ProgramRun.next_item
-    monkeypatch.setattr(ProgramRun, "next_item", interrupts)
+    monkeypatch.setattr("kernbench.machine.machine.ProgramRun", Interrupted)
     simulation = kb.simulate("tiny")
     simulation.torch.launch(kernel, (1,), (simulation.torch.zeros(4),))
     with pytest.raises(KeyboardInterrupt):

@@ -78,6 +78,7 @@ class Flight:
     __slots__ = (
         "admitted_ps",
         "cause",
+        "command",
         "context",
         "done",
         "is_release",
@@ -89,6 +90,7 @@ class Flight:
 
     def __init__(self, plan: PipelinePlan, context: PipelineContext, done: Signal) -> None:
         self.plan = plan
+        self.command = plan.command
         self.context = context
         self.done = done
         self.cause = NO_CAUSE
@@ -99,11 +101,6 @@ class Flight:
         self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = _touches(plan.command)
         self.reads = _reads(plan.command)
-
-    @property
-    def command(self) -> Command:
-        """The command."""
-        return self.plan.command
 
 
 def _touches(command: Command) -> list[_Touch]:

@@ -1,0 +1,71 @@
+cimport cython
+
+from kernbench.messages.oplog cimport Row
+from kernbench.messages.tokens cimport PipelineContext
+
+
+cdef class _Touch:
+    cdef readonly object access
+    cdef readonly long long seq
+    cdef readonly bint is_write
+    cdef readonly object low
+    cdef readonly object high
+
+    cdef bint conflicts(self, _Touch other)
+
+
+cdef class _Touches:
+    cdef list _lows
+    cdef list _touches
+    cdef object _longest
+
+    cdef add(self, _Touch touch)
+    @cython.locals(at=Py_ssize_t)
+    cdef remove(self, _Touch touch)
+    @cython.locals(touch=_Touch)
+    cdef oldest_conflict(self, _Touch own)
+
+
+cdef class Flight:
+    cdef public long long admitted_ps
+    cdef public Row cause
+    cdef public object command
+    cdef public PipelineContext context
+    cdef public object done
+    cdef public bint is_release
+    cdef public object plan
+    cdef public list reads
+    cdef public bint streams
+    cdef public list touches
+
+
+cdef class _Value:
+    cdef public bint holds_slots
+    cdef public bint is_released
+    cdef public Flight maker
+    cdef readonly list readers
+    cdef public long long size_bytes
+
+
+cdef class Scoreboard:
+    cdef public list freed
+    cdef public dict flights
+    cdef public long long live_bytes
+    cdef _Touches _touches
+    cdef dict _values
+
+    @cython.locals(touch=_Touch, value=_Value)
+    cpdef admit(self, Flight flight)
+    @cython.locals(old=_Value)
+    cdef _inherit(self, _Value value, version)
+    @cython.locals(value=_Value, freed_bytes="long long")
+    cpdef long long release(self, versions) except -1
+    @cython.locals(value=_Value, inherited=_Value)
+    cpdef Flight blocker(self, Flight flight)
+    @cython.locals(earlier=Flight)
+    cdef Flight _first_access(self, Flight flight)
+    cdef Flight _oldest_conflict(self, Flight flight)
+    @cython.locals(touch=_Touch, value=_Value, freed_bytes="long long")
+    cpdef long long complete(self, Flight flight) except -1
+    @cython.locals(value=_Value)
+    cdef long long _try_free(self, version) except -1

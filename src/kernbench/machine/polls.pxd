@@ -1,0 +1,30 @@
+cimport cython
+
+
+cdef class Changes:
+    cdef public long long n
+
+
+cpdef bint is_change(command)
+
+
+cdef class Polls:
+    cdef Changes _changes
+    cdef long long _length
+    cdef long long _n_alike
+    cdef long long _next
+    cdef set _reads
+    cdef list _round
+    cdef long long _seen
+    cdef long long _start
+    cdef public object line
+    cdef public long long n
+    cdef public bint reads_again
+
+    cpdef forget(self)
+    cdef _look_again_at(self, long long n)
+    cpdef issued(self, command)
+    cpdef ended(self)
+    cpdef bint note(self, line, values)
+    @cython.locals(since="long long")
+    cdef _compare(self, seen)

@@ -1,0 +1,10 @@
+cdef class PeLines:
+    cdef public long long first
+    cdef public list lines
+    cdef public list ops
+    cdef public set products
+    cdef public long long short_bytes
+
+    cpdef note(self, command)
+    cdef _op_of(self, command)
+    cdef bint _adds_product(self, command)

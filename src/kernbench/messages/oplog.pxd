@@ -1,0 +1,2 @@
+cdef class Row:
+    cdef public long long number
