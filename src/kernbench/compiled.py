@@ -7,8 +7,6 @@ they are there for this Python and their sources have not changed since.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -37,6 +35,8 @@ class Running(NamedTuple):
 
 def digest(folder: Path, modules: Iterable[str]) -> str:
     """A hash of all that the compiled ``modules`` of the package in ``folder`` are made from, by contents."""
+    import hashlib  # with OpenSSL: not before it is needed, as `kernbench --help` imports this file
+
     sha = hashlib.sha256()
     for module in sorted(modules):
         stem = folder.joinpath(*module.split(".")[1:])
@@ -48,12 +48,16 @@ def digest(folder: Path, modules: Iterable[str]) -> str:
 
 def manifest(folder: Path, modules: Sequence[str]) -> str:
     """A note of what the ``modules`` of the package in ``folder`` are compiled, for which Python; JSON."""
+    import json
+
     made = {"python": EXTENSION_SUFFIXES[0], "sources": digest(folder, modules), "modules": sorted(modules)}
     return json.dumps(made, indent=1) + "\n"
 
 
 def obstacle(folder: Path = _HERE) -> str | None:
     """Why the compiled modules of the package in ``folder`` cannot run; None if they can."""
+    import json
+
     try:
         made = json.loads((folder / MANIFEST).read_text())
         modules, python, sources = made["modules"], made["python"], made["sources"]
