@@ -40,7 +40,7 @@ class CpuParts:
         return self.start_ns + self.run_ns
 
     def reported(self, ns: int) -> CpuParts:
-        """The same, and so much more for the report."""
+        """These parts, and so much more for the report."""
         return replace(self, report_ns=self.report_ns + ns)
 
 
