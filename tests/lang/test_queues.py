@@ -678,8 +678,8 @@ def test_a_direction_that_leads_nowhere_is_refused(mode):
     refusal(
         kernel,
         'tl.recv("N"): sip0.cube0.pe0 has no queue \'N\'; (known: E, in, out); tl.neighbor("N") is None where there is '
-        "none; program (0, 0, 0) runs on sip0.cube0.pe0 since programs go to the PEs that hold the shards of their "
-        "first sharded argument, unless torch.launch(place=, queues=) says where, as in place=[0, 1] with "
+        "none; program (0, 0, 0) runs on sip0.cube0.pe0 since programs go to the PEs that the parts of their "
+        "first sharded argument are dealt to, unless torch.launch(place=, queues=) says where, as in place=[0, 1] with "
         "queues=install_queues(torch, pes=[0, 1])",
         mode=mode,
         directions=None,

@@ -92,8 +92,8 @@ def _placed(program: ProgramContext) -> str:
     """Why a program may run where its neighbour is not, and how to place it."""
     ids = ", ".join(str(i) for i in program.port.program_ids)
     return (
-        f"; program ({ids}) runs on {program.port.pe_name} since programs go to the PEs that hold the shards of their "
-        "first sharded argument, unless torch.launch(place=, queues=) says where, as in place=[0, 1] with "
+        f"; program ({ids}) runs on {program.port.pe_name} since programs go to the PEs that the parts of their "
+        "first sharded argument are dealt to, unless torch.launch(place=, queues=) says where, as in place=[0, 1] with "
         "queues=install_queues(torch, pes=[0, 1])"
     )
 
