@@ -34,10 +34,11 @@ class Station:
 
     def begin(self, now_ps: int, came_ps: int | None = None, cause: str = "") -> None:
         """End of a rest: work begins. If it came at ``came_ps`` and had to wait for ``cause``, that was a stall."""
-        rest_ps = max(0, now_ps - self._resting_from_ps)
-        stalled_ps = 0 if came_ps is None else min(rest_ps, now_ps - came_ps)
-        self.meter.stall(cause, stalled_ps)
-        self.meter.idle_ps += rest_ps - stalled_ps
+        rest_ps = now_ps - self._resting_from_ps
+        if rest_ps > 0:
+            stalled_ps = 0 if came_ps is None else min(rest_ps, now_ps - came_ps)
+            self.meter.stall(cause, stalled_ps)
+            self.meter.idle_ps += rest_ps - stalled_ps
         self._resting_from_ps = NEVER
 
     def free(self, now_ps: int, record: Row) -> None:

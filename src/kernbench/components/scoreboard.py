@@ -199,7 +199,7 @@ class Scoreboard:
                 return self.flights[seq]
         if flight.is_release:
             return self._first_access(flight)
-        return self._oldest_conflict(flight)
+        return self._oldest_conflict(flight) if flight.touches else None
 
     def _first_access(self, flight: Flight) -> Flight | None:
         """The oldest command before ``flight`` that touches memory."""
@@ -244,4 +244,5 @@ class Scoreboard:
 def _reads(command: Command) -> list[int]:
     """The versions that a command reads or waits for, each once."""
     versions = [operand.version for operand in command.operands if operand.version >= 0]
-    return list(dict.fromkeys([*versions, *command.depends]))
+    versions += command.depends
+    return versions if len(versions) < 2 else list(dict.fromkeys(versions))

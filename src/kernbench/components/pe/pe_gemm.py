@@ -6,6 +6,7 @@ from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.gemm_rate import macs_per_cycle
 from kernbench.components.pipeline import ComputeUnit
 from kernbench.config.pe import GemmSpec
+from kernbench.dtypes import DType
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import GemmCmd
 from kernbench.messages.oplog import OpCode
@@ -50,15 +51,22 @@ class PeGemm(ComputeUnit):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.params: GemmSpec = site.node.spec
+        self._busy_ps: dict[
+            tuple[int, int, int, DType, bool], int
+        ] = {}  # by extents: a product has many equal tiles
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time the tile occupies the array."""
-        command = token.context.command
+        command, tile = token.context.command, token.plan
         assert isinstance(command, GemmCmd)
-        spec, tile = self.params, token.plan
-        padded_m = ceil_div(tile.m, spec.m) * spec.m
-        padded_n = ceil_div(tile.n, spec.n) * spec.n
-        padded_k = ceil_div(tile.k, spec.k) * spec.k
-        macs = padded_m * padded_n * padded_k
-        cycles = spec.fill_cycles * dry + ceil_div(macs, macs_per_cycle(command.a.dtype, spec))
+        key = (tile.m, tile.n, tile.k, command.a.dtype, dry)
+        busy_ps = self._busy_ps.get(key)
+        if busy_ps is None:
+            busy_ps = self._busy_ps[key] = self._time_of(*key)
+        return busy_ps
+
+    def _time_of(self, m: int, n: int, k: int, dtype: DType, dry: bool) -> int:
+        spec = self.params
+        macs = ceil_div(m, spec.m) * spec.m * ceil_div(n, spec.n) * spec.n * ceil_div(k, spec.k) * spec.k
+        cycles = spec.fill_cycles * dry + ceil_div(macs, macs_per_cycle(dtype, spec))
         return cycles_ps(cycles, self.site.pe_spec.clock_mhz)

@@ -44,9 +44,10 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
     head = [TilePlan((Stage(OpCode.STORE, size_bytes=size),)) for size in stores]
     if is_streamed:
-        return needs.plan([*head, *_streamed_gemm_tiles(command, extents, blocks, fetches_acc=fetches_acc)])
+        tiles = _streamed_gemm_tiles(command, extents, blocks, fetches_acc=fetches_acc)
+        return needs.plan([*head, *tiles], is_streamed=True)
     sizes = _sizes(command, fetches_acc=fetches_acc)
-    return needs.plan([*head, *_gemm_tiles(extents, blocks, sizes, stays=stays)])
+    return needs.plan((*head, *_gemm_tiles(extents, blocks, sizes, stays=stays)))
 
 
 def _sizes(command: GemmCmd, *, fetches_acc: bool) -> tuple[int, int, int, int]:

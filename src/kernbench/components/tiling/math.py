@@ -49,7 +49,8 @@ def generate_math_plan(command: MathCmd, pe: PeSpec, acc_state: AccumulatorFile)
     takers = takers_of(pe)
     if streams(command):
         tile_bytes = min(half_bytes, staging_room(pe))
-        return needs.plan(list(_streamed_math_tiles(command, tile_bytes, needs, acc_state, takers)))
+        tiles = list(_streamed_math_tiles(command, tile_bytes, needs, acc_state, takers))
+        return needs.plan(tiles, is_streamed=True)
     fetch_bytes = 0
     for operand in _distinct(command.operands):
         if not acc_state.read(operand.version, command.seq):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernbench.components.accumulators import AccumulatorFile, Eviction
-from kernbench.components.tiling.staging import staged_bytes, streams
-from kernbench.messages.commands import Command, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space
+from kernbench.components.tiling.staging import staged_bytes
+from kernbench.messages.commands import Command, DmaWriteCmd, Operand, Space
 from kernbench.messages.oplog import OpCode
 from kernbench.messages.tokens import PipelinePlan, TilePlan
 
@@ -17,7 +17,8 @@ class Needs:
     def __init__(self, command: Command) -> None:
         self.command = command
         versions = [x.version for x in command.operands if x.space is Space.TCM]
-        self.after = dict.fromkeys([*versions, *command.depends])
+        versions += command.depends
+        self.after = dict.fromkeys(versions)
         self.behind: dict[int, None] = {}
 
     def in_tcm(self, operand: Operand, acc_state: AccumulatorFile) -> tuple[int, ...]:
@@ -38,13 +39,13 @@ class Needs:
         """PE_GEMM works in order: its accumulator is ready when its turn comes."""
         self.after.pop(version, None)
 
-    def plan(self, tiles: Sequence[TilePlan]) -> PipelinePlan:
-        """The finished plan. A command that streams from memory stages two tiles' operands and one result."""
+    def plan(self, tiles: Sequence[TilePlan], *, is_streamed: bool = False) -> PipelinePlan:
+        """The finished plan. A product or an op that streams from memory stages two tiles' operands and one result."""
         command = self.command
         staging_bytes = written_bytes = 0
         if isinstance(command, DmaWriteCmd):
             written_bytes = tiles[0].stages[-1].size_bytes
-        elif isinstance(command, (GemmCmd, MathCmd)) and streams(command):
+        elif is_streamed:
             written_bytes = sum(
                 stage.size_bytes for tile in tiles for stage in tile.stages if stage.kind is OpCode.DMA_WRITE
             )

@@ -13,7 +13,7 @@ from kernbench.messages.tokens import Stage, TilePlan
 
 def streams(command: GemmCmd | MathCmd) -> bool:
     """Whether operands or result are in memory, and pass TCM tile by tile."""
-    return command.target is not None or any(x.space is Space.HBM for x in command.operands)
+    return command.target is not None or Space.HBM in [x.space for x in command.operands]
 
 
 def staging_room(pe: PeSpec) -> int:
