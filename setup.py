@@ -5,6 +5,7 @@
 
 import os
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -49,10 +50,14 @@ class Build(build_ext):
         super().finalize_options()
 
     def run(self):
-        """Build, then write the manifest where the modules are."""
+        """Build, then write the manifest where the modules are; nothing compiled stays there that is none of them."""
         super().run()
         root = SOURCES if self.inplace else Path(self.build_lib)
         names = [extension.name for extension in self.extensions]
+        built = {(root / self.get_ext_filename(name)).resolve() for name in names}
+        for found in (root / "kernbench").rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+            if found.resolve() not in built:
+                found.unlink()
         (root / "kernbench" / MANIFEST).write_text(manifest(SOURCES / "kernbench", names))
 
 

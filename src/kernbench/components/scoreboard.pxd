@@ -1,7 +1,7 @@
 cimport cython
 
 from kernbench.messages.oplog cimport Row
-from kernbench.messages.tokens cimport PipelineContext
+from kernbench.messages.tokens cimport PipelineContext, PipelinePlan
 
 
 cdef class _Touch:
@@ -33,7 +33,7 @@ cdef class Flight:
     cdef public PipelineContext context
     cdef public object done
     cdef public bint is_release
-    cdef public object plan
+    cdef readonly PipelinePlan plan
     cdef public list reads
     cdef public bint streams
     cdef public list touches

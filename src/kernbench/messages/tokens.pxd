@@ -1,4 +1,32 @@
+cimport cython
+
 from kernbench.messages.oplog cimport Row
+
+
+cdef class Stage:
+    cdef readonly object access
+    cdef readonly bint is_followed
+    cdef readonly object kind
+    cdef readonly object size_bytes
+    cdef readonly object tcm_bytes
+    cdef readonly dict visits
+    cdef readonly object work
+
+
+cdef class TilePlan:
+    cdef readonly object k
+    cdef readonly object m
+    cdef readonly object n
+    cdef readonly tuple stages
+
+
+cdef class PipelinePlan:
+    cdef readonly tuple after
+    cdef readonly tuple behind
+    cdef readonly object command
+    cdef readonly long long staging_bytes
+    cdef readonly tuple tiles
+    cdef readonly long long written_bytes
 
 
 cdef class PipelineContext:
@@ -25,7 +53,8 @@ cdef class TileToken:
     cdef public PipelineContext context
     cdef public long long index
     cdef public object parcel
-    cdef public object plan
-    cdef public object stage
+    cdef readonly TilePlan plan
+    cdef public Stage stage
 
+    @cython.locals(at=Py_ssize_t, stages=tuple)
     cpdef advance(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from kernbench.kinds import OpName
@@ -12,7 +11,6 @@ from kernbench.messages.ipcq import IpcqDmaToken
 from kernbench.messages.oplog import NO_CAUSE
 
 
-@dataclass(slots=True, eq=False)
 class Stage:
     """One stop of a tile: what is done there, which also says by which kind of unit.
 
@@ -22,27 +20,40 @@ class Stage:
     behind one that ``is_followed`` computes on the same operand registers.
     """
 
-    kind: OpName
-    _: KW_ONLY
-    size_bytes: int = 0
-    work: int = 0
-    visits: dict[str, int] | None = None
-    access: Access | None = None
-    tcm_bytes: int = 0
-    is_followed: bool = False
+    __slots__ = ("access", "is_followed", "kind", "size_bytes", "tcm_bytes", "visits", "work")
+
+    def __init__(
+        self,
+        kind: OpName,
+        *,
+        size_bytes: int = 0,
+        work: int = 0,
+        visits: dict[str, int] | None = None,
+        access: Access | None = None,
+        tcm_bytes: int = 0,
+        is_followed: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.size_bytes = size_bytes
+        self.work = work
+        self.visits = visits
+        self.access = access
+        self.tcm_bytes = tcm_bytes
+        self.is_followed = is_followed
 
 
-@dataclass(slots=True, eq=False)
 class TilePlan:
     """One tile of work: its extents and its stages, in order. Never changes."""
 
-    stages: tuple[Stage, ...]
-    m: int = 0
-    n: int = 0
-    k: int = 0
+    __slots__ = ("k", "m", "n", "stages")
+
+    def __init__(self, stages: tuple[Stage, ...], m: int = 0, n: int = 0, k: int = 0) -> None:
+        self.stages = stages
+        self.m = m
+        self.n = n
+        self.k = k
 
 
-@dataclass(slots=True, eq=False)
 class PipelinePlan:
     """A command's tiles, in the order they are fed.
 
@@ -50,13 +61,24 @@ class PipelinePlan:
     ``staging_bytes`` of TCM belong to the command while it runs; ``written_bytes`` go to memory.
     """
 
-    command: Command
-    tiles: tuple[TilePlan, ...]
-    _: KW_ONLY
-    after: tuple[int, ...] = ()
-    behind: tuple[int, ...] = ()
-    staging_bytes: int = 0
-    written_bytes: int = 0
+    __slots__ = ("after", "behind", "command", "staging_bytes", "tiles", "written_bytes")
+
+    def __init__(
+        self,
+        command: Command,
+        tiles: tuple[TilePlan, ...],
+        *,
+        after: tuple[int, ...] = (),
+        behind: tuple[int, ...] = (),
+        staging_bytes: int = 0,
+        written_bytes: int = 0,
+    ) -> None:
+        self.command = command
+        self.tiles = tiles
+        self.after = after
+        self.behind = behind
+        self.staging_bytes = staging_bytes
+        self.written_bytes = written_bytes
 
 
 class PipelineContext:

@@ -1,0 +1,11 @@
+from kernbench.components.accumulators cimport AccumulatorFile
+
+
+cdef class Needs:
+    cdef readonly object command
+    cdef readonly dict after
+    cdef public dict behind
+
+    cpdef in_tcm(self, operand, AccumulatorFile acc_state)
+    cpdef room(self, room, list stores)
+    cpdef chained(self, version)
