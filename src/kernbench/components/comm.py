@@ -68,7 +68,8 @@ class CommChannel(Channel):
         sizes = parts_of(parcel.size_bytes, self.most_bytes)
         by_packet = [self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes) for size_bytes in sizes]
         for size_bytes, chunks in zip(sizes, by_packet, strict=True):
-            yield self.window.take(size_bytes)
+            if not self.window.try_take(size_bytes):
+                yield self.window.take(size_bytes)
             for chunk in chunks:
                 chunk.leaving = self.depart
                 tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)

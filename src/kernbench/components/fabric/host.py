@@ -91,7 +91,8 @@ class Host(Dispatcher):
         """Send the requests of a copy to or from one SIP, as its window has room."""
         for piece in pieces:
             for part in packets(piece, self.site.noc.packet_bytes):
-                yield window.take(part.size_bytes)
+                if not window.try_take(part.size_bytes):
+                    yield window.take(part.size_bytes)
                 self._request(transaction_for(self.site, part, answers.put, is_write=is_write))
 
     def _request(self, transaction: Transaction) -> None:

@@ -178,7 +178,8 @@ class PeDma(TcmUnit):
             walk_ps = yield from self.pe_mmu.look_up(page, descriptor.token.context.command)
             for packet in self._packets(pieces, access):
                 asked_ps = self.engine.now_ps
-                yield channel.window.take(packet.size_bytes)
+                if not channel.window.try_take(packet.size_bytes):
+                    yield channel.window.take(packet.size_bytes)
                 is_write = channel is self.wr
                 transaction = transaction_for(
                     self.site,

@@ -93,12 +93,12 @@ class PeFetchStore(TcmUnit):
         """Take a fetch, wait for registers, make it ready."""
         while True:
             token: TileToken = yield self.inbox.get()
-            asked_ps = self.engine.now_ps
-            yield self.operands.take(1)
-            token.asked_ps = token.arrived_ps
-            if self.engine.now_ps > asked_ps:
-                token.cause, token.arrived_ps = self.freed_by, self.engine.now_ps
-            yield self.ready.put(token)
+            asked_ps, token.asked_ps = self.engine.now_ps, token.arrived_ps
+            if not self.operands.try_take(1):
+                yield self.operands.take(1)
+                if self.engine.now_ps > asked_ps:
+                    token.cause, token.arrived_ps = self.freed_by, self.engine.now_ps
+            self.ready.put(token)
 
     def move(self) -> ProcessBody:
         """Take, move, pass on."""

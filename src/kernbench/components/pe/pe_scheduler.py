@@ -287,10 +287,11 @@ class PeScheduler(StationUnit):
                     yield from self._wait_for_staging(lane, token)
                 # Behind a tile that filled the unit's queue, this one waits for the unit, not for its command.
                 token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
-                asked_ps = self.engine.now_ps
-                yield self.unit_at[token.stage.kind].entry(token).put(token)
-                if self.engine.now_ps > asked_ps:
-                    lane.turned_ps, lane.is_behind = self.engine.now_ps, True
+                entry, asked_ps = self.unit_at[token.stage.kind].entry(token), self.engine.now_ps
+                if not entry.try_put(token):
+                    yield entry.put(token)
+                    if self.engine.now_ps > asked_ps:
+                        lane.turned_ps, lane.is_behind = self.engine.now_ps, True
             lane.places.give(1)
 
     def _blocker(self, lane: Lane, flight: Flight) -> Flight | None:
