@@ -48,8 +48,9 @@ class Theory:
     @cached_property
     def recorded(self) -> Recorded:
         """What the algorithm's kernel does on each rank."""
-        found = self._rehearsed() if self.request.is_oracle else None
-        return found or self._recorded_on_machine()
+        with booked(LANGUAGE):
+            found = self._rehearsed() if self.request.is_oracle else None
+            return found or self._recorded_on_machine()
 
     def _recorded_on_machine(self) -> Recorded:
         from kernbench.bench.collectives.recording import record  # here: theory alone needs no machine
@@ -76,18 +77,17 @@ class Theory:
         case, ranks = self.case, self.ranks
         n_ranks, n_elem = ranks.group.n_ranks, case.volume.n_elem
         try:
-            with booked(LANGUAGE):
-                found = rehearse(
-                    case.name,
-                    ranks.group,
-                    case.wiring,
-                    n_elem,
-                    dtype=case.dtype,
-                    op=self.request.op,
-                    root=self.request.root,
-                    tcm_bytes=ranks.config.topology.pe.tcm.size_bytes,
-                    most_messages=MOST_MESSAGES,
-                )
+            found = rehearse(
+                case.name,
+                ranks.group,
+                case.wiring,
+                n_elem,
+                dtype=case.dtype,
+                op=self.request.op,
+                root=self.request.root,
+                tcm_bytes=ranks.config.topology.pe.tcm.size_bytes,
+                most_messages=MOST_MESSAGES,
+            )
         except TooManyMessagesError as error:
             raise UsageError(
                 f"--mode oracle: no closed form of {case.name} holds for {case.volume.larger_bytes} B on {n_ranks} "
