@@ -225,6 +225,17 @@ def test_what_theory_has_not_is_refused_in_a_line(kernbench, args, error):
     assert (ran.code, ran.err) == (2, f"kernbench: {error}\n")
 
 
+@pytest.mark.parametrize(
+    ("size", "what"), [(64 << 20, "messages, 134,201,344"), (128 << 10, "queues, 67,100,672")]
+)
+def test_what_is_too_much_is_known_before_a_queue_is_made(kernbench, size, what):
+    args = ("ccl", "all_to_all", "-b", str(size), "-e", str(size), "--mode", "oracle", "--ranks", "8192")
+    assert kernbench(*args).err == (
+        f"kernbench: --mode oracle: no closed form of pairwise_all_to_all holds for {size} B on 8192 ranks, and its "
+        f"{what} or so, are more than the 1,000,000 that max-plus works through; give fewer --ranks\n"
+    )
+
+
 def test_messages_are_counted_where_the_first_ranks_say_nothing(monkeypatch, kernbench):
     monkeypatch.setattr(theory, "MOST_MESSAGES", 23)  # 3 ranks, 8 slices: each sends to the root
     args = ("ccl", "reduce", *TINY, "--ranks", "4", "--mode", "oracle", "--algo", "binomial_reduce")

@@ -76,6 +76,12 @@ class Theory:
         """
         case, ranks = self.case, self.ranks
         n_ranks, n_elem = ranks.group.n_ranks, case.volume.n_elem
+        # Known before a queue is made: there may be one for each pair of ranks.
+        least = case.algorithm.elems_sent(n_ranks, n_elem) * case.dtype.size_bytes // case.ring.slot_bytes
+        n_queues = len(case.algorithm.queues(ranks.group)) * n_ranks
+        for what, n in (("messages", least), ("queues", n_queues)):
+            if n > MOST_MESSAGES:
+                raise self._too_many(what, n)
         try:
             found = rehearse(
                 case.name,
@@ -89,14 +95,18 @@ class Theory:
                 most_messages=MOST_MESSAGES,
             )
         except TooManyMessagesError as error:
-            raise UsageError(
-                f"--mode oracle: no closed form of {case.name} holds for {case.volume.larger_bytes} B on {n_ranks} "
-                f"ranks, and its messages, {error.n:,} or so, are more than the {MOST_MESSAGES:,} that max-plus works "
-                "through; give fewer --ranks"
-            ) from None
+            raise self._too_many("messages", error.n) from None
         if found is not None:
             require_claimed(case.name, n_ranks, n_elem, found.elems_sent)
         return found
+
+    def _too_many(self, what: str, n: int) -> UsageError:
+        case = self.case
+        return UsageError(
+            f"--mode oracle: no closed form of {case.name} holds for {case.volume.larger_bytes} B on "
+            f"{self.ranks.group.n_ranks} ranks, and its {what}, {n:,} or so, are more than the {MOST_MESSAGES:,} that "
+            "max-plus works through; give fewer --ranks"
+        )
 
     @property
     def schedule(self) -> Schedule:
