@@ -447,9 +447,8 @@ def test_a_bench_says_itself_why_there_is_nothing_to_check():
             unchecked="no step was taken",
         )
 
-    assert str(run(bench_of(measured), topology="tiny")).endswith(
-        "check: none (no step was taken)\nNo kernel ran."
-    )
+    page = str(run(bench_of(measured), topology="tiny")).splitlines()
+    assert page[-3:-1] == ["check: none (no step was taken)", "No kernel ran."]
 
 
 def test_outputs_that_nobody_named_are_no_excuse():
