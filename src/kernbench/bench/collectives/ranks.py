@@ -126,7 +126,7 @@ def _neighbours_ps(spec: TopologySpec) -> int:
     """Latency from PE 0 to PE 1, 0 if there is one PE: a route that does not leave the first SIP, or the first two."""
     levels = levels_of(spec)
     n_sips = min(levels[0].count, 1 if count_of(levels[1:]) > 1 else 2)
-    beyond = tuple(f"sip{i}." for i in range(n_sips, levels[0].count))
+    beyond = tuple(f"{levels[0].name}{i}." for i in range(n_sips, levels[0].count))
     kept = {
         name: changes
         for name, changes in spec.overrides.items()

@@ -11,8 +11,9 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
+# Any: a call and the argument that fits it, or None and a process.
 Entry = tuple[int, int, int, Any, Any]
-"""Time, rank, sequence, and what shall happen: a call and the argument that fits it, or None and a process."""
+"""Time, rank, sequence, and what shall happen then."""
 
 
 class Heap:
