@@ -1,6 +1,7 @@
 """Benches, whole: what each engine answers of one."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from kernbench.bench import load_bench
@@ -9,12 +10,19 @@ from kernbench.simulation import Simulation
 
 
 def bench(
-    name: str, topology: str, params: dict[str, Any], mode: str, tie_seed: int | None = None
+    name: str,
+    topology: str,
+    params: dict[str, Any],
+    mode: str,
+    tie_seed: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Times, op log, counts and values of a bench."""
-    simulation = Simulation.of(topology, mode=mode, tie_seed=tie_seed)
+    """Times, op log, counts and values of a bench; without ``params`` at its small sizes."""
+    simulation = Simulation.of(topology, mode=mode, tie_seed=tie_seed, overrides=tuple(overrides))
     chosen = load_bench(name)
-    outcome = chosen.run(simulation.torch, **chosen.params_on(simulation.graph, params))
+    outcome = chosen.run(
+        simulation.torch, **chosen.params_on(simulation.graph, params or chosen.small_params)
+    )
     simulation.torch.synchronize()
     answer = seen(simulation)  # before results are copied to the host, which takes time, too
     outputs = outcome.outputs if mode != "timing" else ()

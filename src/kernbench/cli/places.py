@@ -10,6 +10,7 @@ from kernbench.wording import shown_path
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+COMPILED = f"src/{PACKAGE.name}/"  # how compiled modules name their sources, wherever they were built
 HANDED_ON = (  # call functions with whatever arguments they were given
     str(PACKAGE / "lang" / "turn.py"),
     str(PACKAGE / "given.py"),
@@ -38,7 +39,7 @@ def is_users(filename: str) -> bool:
 
 
 def _is_ours(filename: str) -> bool:
-    return Path(filename).is_relative_to(PACKAGE)
+    return Path(filename).is_relative_to(PACKAGE) or filename.startswith(COMPILED)
 
 
 def _is_library(filename: str) -> bool:
