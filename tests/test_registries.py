@@ -1,5 +1,6 @@
 """What ships registers by being there; a file that cannot be imported takes nothing from the others."""
 
+import subprocess
 import sys
 
 import pytest
@@ -52,3 +53,20 @@ def test_a_broken_file_is_an_error_of_its_own_name(tmp_path, monkeypatch, text, 
     with pytest.raises(KernBenchError) as error:
         things["broken"]
     assert str(error.value) == f"{folder}/{line}"
+
+
+def test_a_module_that_ships_is_no_users_though_a_users_file_imports_it_and_it_is_compiled():
+    script = """
+from kernbench.components.base import COMPONENTS
+from kernbench.registry import registering_from
+
+def load():
+    import kernbench.components.pe.pe_gemm
+
+with registering_from("users.py"):
+    load()
+    COMPONENTS.register("own_v1")(COMPONENTS["pe_gemm_v1"])
+print([COMPONENTS.source(name) for name in ("pe_gemm_v1", "own_v1")])
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "['', 'users.py']\n"

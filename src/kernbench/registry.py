@@ -142,9 +142,14 @@ def nearest(name: object, known: Iterable[str], least_alike: float = LEAST_ALIKE
 def _is_ours() -> bool:
     """Whether a module of KernBench itself is being imported, be it by a user's file."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "<module>":
+    # A compiled module has no frame of its own, but that of its loader.
+    while frame is not None and frame.f_code.co_name not in ("<module>", "exec_module"):
         frame = frame.f_back
-    return frame is not None and str(frame.f_globals.get("__name__")).startswith("kernbench.")
+    if frame is None:
+        return False
+    module = frame.f_locals.get("module") if frame.f_code.co_name == "exec_module" else None
+    name = frame.f_globals.get("__name__") if module is None else module.__name__
+    return str(name).startswith("kernbench.")
 
 
 def _is_near(name: str, known: str) -> bool:
