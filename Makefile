@@ -8,25 +8,28 @@ TORCH_READY := $(TORCH_VENV)/.ready
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
-COMPILED := build/compiled
-.PHONY: native demo test test-mixes test-races test-twin test-torch check docs perf clean
+.PHONY: native demo test test-reference test-mixes test-races test-twin test-torch check docs perf clean
 
-demo: $(READY) $(COMPILED)
+demo: $(READY) native
 	$(BIN)/kernbench run gemm
 
-test: $(READY) $(COMPILED)
+test: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal
 
+# The golden op logs and the engine's laws on the Python sources alone, as where nothing is compiled.
+test-reference: $(READY)
+	KERNBENCH_ENGINE=reference $(BIN)/pytest -n 2 --dist worksteal tests/golden tests/engine
+
 # Every collective with every dtype and op at every size and number of ranks: minutes more than `make test`.
-test-mixes: $(READY) $(COMPILED)
+test-mixes: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-mixes tests/ccl/test_algorithms.py
 
 # Races: all random programs, and planted races in all their placements.
-test-races: $(READY) $(COMPILED)
+test-races: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-races tests/laws/test_races.py
 
 # Both engines, in processes of their own: all random cases, where `make test` has a tenth.
-test-twin: $(READY) $(COMPILED)
+test-twin: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-twins -rs tests/twin
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
@@ -43,7 +46,7 @@ check: $(READY)
 docs: $(DOCS_READY)
 	$(DOCS_VENV)/bin/python -m docs.website build/site
 
-perf: $(READY) $(COMPILED)
+perf: $(READY) native
 	$(BIN)/python perf/engine.py
 	$(BIN)/python perf/speed.py
 	$(BIN)/python perf/presets.py
@@ -57,14 +60,15 @@ $(READY): pyproject.toml
 	$(BIN)/python -m compileall -q src # where PYTHONDONTWRITEBYTECODE is set, each start would do it: 0.5 s
 	touch $@
 
-# The compiled engine. Where it cannot be built, a line says so, and all runs without it.
-native: $(COMPILED)
-
-$(COMPILED): $(READY) setup.py $(shell find src/kernbench -name '*.pxd' -o -name '*.pyx') $(shell find src/kernbench -name '*.pxd' | sed 's/pxd$$/py/')
+# The compiled engine, from Cython's C. Where it cannot be built, one line says so, and the reference engine runs.
+native: $(READY)
 	@mkdir -p build
-	@if $(BIN)/python setup.py build_ext --inplace >build/compiled.log 2>&1; then touch $@; \
-	else echo "the compiled engine was not built (build/compiled.log says why), and the reference engine runs;" \
-		"install a C compiler, as with \`apt install gcc\`, and run \`make native\`"; fi
+	@[ -z "$$(find setup.py src -newer src/kernbench/compiled.json \( -name '*.pxd' -o -name '*.pyx' -o -name setup.py \) 2>&1)" ] && \
+	$(BIN)/python -c "from kernbench.compiled import obstacle; raise SystemExit(obstacle() is not None)" || \
+	$(BIN)/python setup.py build_ext --inplace >build/compiled.log 2>&1 || \
+	echo "the reference engine runs, as the compiled one was not built (build/compiled.log says why): it needs a C" \
+		"compiler, Python's headers and Cython, as from \`apt install gcc python3-dev\` and" \
+		"\`$(BIN)/pip install cython\`; then run \`make native\`"
 
 $(TORCH_READY): pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)

@@ -52,6 +52,8 @@ class Build(build_ext):
     def run(self):
         """Build, then write the manifest where the modules are; nothing compiled stays there that is none of them."""
         super().run()
+        if not self.extensions:
+            return
         root = SOURCES if self.inplace else Path(self.build_lib)
         names = [extension.name for extension in self.extensions]
         built = {(root / self.get_ext_filename(name)).resolve() for name in names}
