@@ -2,9 +2,7 @@ cimport cython
 
 
 cdef class _Resident:
-    cdef readonly object size_bytes
-    cdef readonly object tcm_bytes
-    cdef readonly object maker
+    cdef readonly object size_bytes, tcm_bytes, maker
     cdef readonly list readers
     cdef public bint is_stored
 

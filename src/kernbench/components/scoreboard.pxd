@@ -8,15 +8,13 @@ cdef class _Touch:
     cdef readonly object access
     cdef readonly long long seq
     cdef readonly bint is_write
-    cdef readonly object low
-    cdef readonly object high
+    cdef readonly object low, high
 
     cdef bint conflicts(self, _Touch other)
 
 
 cdef class _Touches:
-    cdef list _lows
-    cdef list _touches
+    cdef list _lows, _touches
     cdef object _longest
 
     cdef add(self, _Touch touch)
@@ -40,8 +38,7 @@ cdef class Flight:
 
 
 cdef class _Value:
-    cdef public bint holds_slots
-    cdef public bint is_released
+    cdef public bint holds_slots, is_released
     cdef public Flight maker
     cdef readonly list readers
     cdef public long long size_bytes

@@ -5,24 +5,13 @@ from kernbench.messages.lines cimport PeLines
 
 
 cdef class PeCounters:
-    cdef public long long next_version
-    cdef public long long pe
-    cdef public long long seq
+    cdef public long long next_version, pe, seq
 
 
 cdef class ProgramPort:
-    cdef public object pe_name
-    cdef public object program
-    cdef public object program_ids
-    cdef public object grid
-    cdef public object tcm_bytes
-    cdef public object strict
-    cdef public object site
-    cdef public object launch
+    cdef public object pe_name, program, program_ids, grid, tcm_bytes, strict, site, launch
     cdef public PeCounters counters
-    cdef public object thread
-    cdef public object say
-    cdef public object cpu
+    cdef public object thread, say, cpu
     cdef public Polls polls
 
     cpdef note(self, command)
@@ -32,18 +21,10 @@ cdef class ProgramPort:
 
 
 cdef class ProgramRun(ProgramPort):
-    cdef public object scope
-    cdef public object executor
-    cdef public object lines
+    cdef public object scope, executor, lines
     cdef public PeLines own_lines
-    cdef public object now_ps
-    cdef public object require_change
-    cdef public object standstill
-    cdef object _ahead
-    cdef object _read_at_ps
-    cdef object _asks
-    cdef object _body
-    cdef object _hub
+    cdef public object now_ps, require_change, standstill
+    cdef object _ahead, _read_at_ps, _asks, _body, _hub
     cdef public object kernel
     cdef public bint _has_returned
 

@@ -10,13 +10,10 @@ cpdef bint is_change(command)
 
 cdef class Polls:
     cdef Changes _changes
-    cdef long long _length
-    cdef long long _n_alike
-    cdef long long _next
+    cdef long long _length, _n_alike, _next
     cdef set _reads
     cdef list _round
-    cdef long long _seen
-    cdef long long _start
+    cdef long long _seen, _start
     cdef public object line
     cdef public long long n
     cdef public bint reads_again

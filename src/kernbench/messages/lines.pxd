@@ -1,7 +1,6 @@
 cdef class PeLines:
     cdef public long long first
-    cdef public list lines
-    cdef public list ops
+    cdef public list lines, ops
     cdef public set products
     cdef public long long short_bytes
 

@@ -6,23 +6,18 @@ from kernbench.messages.oplog cimport Row
 cdef class Stage:
     cdef readonly object access
     cdef readonly bint is_followed
-    cdef readonly object kind
-    cdef readonly object size_bytes
-    cdef readonly object tcm_bytes
+    cdef readonly object kind, size_bytes, tcm_bytes
     cdef readonly dict visits
     cdef readonly object work
 
 
 cdef class TilePlan:
-    cdef readonly object k
-    cdef readonly object m
-    cdef readonly object n
+    cdef readonly object k, m, n
     cdef readonly tuple stages
 
 
 cdef class PipelinePlan:
-    cdef readonly tuple after
-    cdef readonly tuple behind
+    cdef readonly tuple after, behind
     cdef readonly object command
     cdef readonly long long staging_bytes
     cdef readonly tuple tiles
@@ -34,9 +29,7 @@ cdef class PipelineContext:
     cdef public object command
     cdef public long long commit_ps
     cdef public Row freed_by
-    cdef public long long n_left
-    cdef public long long n_tiles
-    cdef public long long pe
+    cdef public long long n_left, n_tiles, pe
     cdef public Row record
     cdef public object staging
     cdef public long long start_ps
@@ -46,8 +39,7 @@ cdef class PipelineContext:
 
 
 cdef class TileToken:
-    cdef public long long arrived_ps
-    cdef public long long asked_ps
+    cdef public long long arrived_ps, asked_ps
     cdef public Py_ssize_t at
     cdef public Row cause
     cdef public PipelineContext context
