@@ -67,3 +67,9 @@ class Net:
     def run(self):
         self.engine.run()
         return self
+
+
+def chain(rates, latencies, buffer=1 << 20):
+    """Edges and the route along a chain of nodes."""
+    edges = [(i, i + 1, rate, lat, buffer) for i, (rate, lat) in enumerate(zip(rates, latencies))]
+    return edges, {(0, len(rates)): tuple(range(len(rates) + 1))}

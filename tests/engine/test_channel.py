@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from kernbench.engine import Chunk
 from kernbench.messages.fabric import PacketKind, Vc
-from tests.engine.net_kit import CHUNK, HEADER, Net
-
-
-def chain(rates, latencies, buffer=1 << 20):
-    edges = [(i, i + 1, rate, lat, buffer) for i, (rate, lat) in enumerate(zip(rates, latencies))]
-    return edges, {(0, len(rates)): tuple(range(len(rates) + 1))}
-
+from tests.engine.net_kit import CHUNK, HEADER, Net, chain
 
 RATES = st.sampled_from(["64", "128", "51.2", "57.33", "248.32", "47.104", "3", "1000"])
 HOPS = st.lists(st.tuples(RATES, st.integers(0, 20_000)), min_size=1, max_size=6)
