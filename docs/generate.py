@@ -55,7 +55,7 @@ ENVIRONMENT = (
     (r"[\d.]+ CPU s", "# CPU s"),
     (r"[\d.]+ MB at most", "# MB at most"),
     (r"max abs err \S+", "max abs err #"),
-    (r"\nengine (native|reference).*", ""),
+    (r"\n(# )?engine (native|reference)\b.*", ""),
 )
 
 _BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -32,6 +32,15 @@ class Running(NamedTuple):
     engine: Literal["native", "reference"]
     because: str = ""
 
+    @property
+    def line(self) -> str:
+        """What a page says of it.
+
+        >>> Running("reference", "nothing is compiled here").line
+        'engine reference (nothing is compiled here)'
+        """
+        return f"engine {self.engine}" + (f" ({self.because})" if self.because else "")
+
 
 def digest(folder: Path, modules: Iterable[str]) -> str:
     """A hash of all that the compiled ``modules`` of the package in ``folder`` are made from, by contents."""

@@ -22,6 +22,7 @@ from kernbench.ccl.communicator import Communicator
 from kernbench.cli.ccl_page import foot_of
 from kernbench.cli.ccl_sizes import sizes_of
 from kernbench.cli.ccl_table import Table
+from kernbench.compiled import running
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 from kernbench.reports.output import UNBOUNDED
@@ -109,7 +110,7 @@ def test_the_head_is_nccl_tests_and_ours_behind(kernbench):
     assert out[5] == nccl + 2 * printf("  %7s  %6s  %6s  %5s", "(us)", "(GB/s)", "(GB/s)", "")
     assert out[7] == "# Out of bounds values : 0 OK"
     assert re.fullmatch(r"# Avg bus bandwidth    : [\d.]+ ", out[8])
-    assert out[-1] == "#"
+    assert out[-2:] == ["#", f"# {running().line}"]
 
 
 FOLDED = """\
@@ -189,7 +190,7 @@ def test_where_nothing_moves_there_is_no_bottleneck(kernbench):
     ran = kernbench("ccl", "barrier", "--topology", "tiny", "--json", "-")
     half = json.loads(ran.out)["rows"][0]["out_of_place"]
     assert (half["lines"], half["bottleneck"]) == ({}, None)
-    assert kernbench("ccl", "barrier", "--topology", "tiny").out.splitlines()[-2].startswith("# Avg bus band")
+    assert kernbench("ccl", "barrier", "--topology", "tiny").out.splitlines()[-3].startswith("# Avg bus band")
 
 
 # -- sizes ----------------------------------------------------------------------------------------------------
@@ -456,11 +457,14 @@ def test_json_says_what_was_measured_on_what(kernbench, tmp_path):
     assert table(ran.out)
     assert document["schema"] == "kernbench.ccl/1"
     assert document["config_sha256"] == config_sha256(load_config("tiny"))
-    assert {name: document[name] for name in ("topology", "collective", "n_ranks", "mode", "dtype")} == {
+    assert {
+        name: document[name] for name in ("topology", "collective", "n_ranks", "mode", "engine", "dtype")
+    } == {
         "topology": "tiny",
         "collective": "all_reduce",
         "n_ranks": 4,
         "mode": "ideal",
+        "engine": running().engine,
         "dtype": "float",
     }
     # two PEs side by side: 3 ns into a router, its 2, a link of 1, the next one's 2, and 3 ns out; 64 lanes of fp32
@@ -484,7 +488,7 @@ def test_text_and_json_name_the_lines_of_links_nius_and_hbm(kernbench):
     }  # fmt: skip
     assert all(half["busbw"] < line["busbw"] for line in lines.values())
     assert half["bottleneck"] == min(lines, key=lambda level: lines[level]["busbw"])
-    *_, link, niu, hbm, bottleneck, _ = kernbench(*args).out.splitlines()
+    *_, link, niu, hbm, bottleneck, _, _ = kernbench(*args).out.splitlines()
     names = {"link": "link", "niu": "NIU", "hbm": "HBM channel"}
     for text, (level, line) in zip((link, niu, hbm), lines.items(), strict=True):
         assert text == (

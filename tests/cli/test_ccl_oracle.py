@@ -190,11 +190,16 @@ def test_json_has_null_where_nothing_was_looked_at(kernbench):
     assert row["oracle_source"] == "closed form"
 
 
+def test_theory_has_no_engine(kernbench):
+    args = ("ccl", "all_reduce", *TINY, "--mode", "oracle")
+    assert "engine" not in kernbench(*args).out
+    assert json.loads(kernbench(*args, "--json", "-").out)["engine"] is None
+
+
 def test_theory_compares_all_algorithms_at_once(kernbench):
     args = ("ccl", "broadcast", *TINY, "--algo", "binomial_broadcast", "--compare")
-    oracle, ideal = (
-        kernbench(*args, *how).out.splitlines()[-1] for how in (("--mode", "oracle"), ("--ideal",))
-    )
+    oracle = kernbench(*args, "--mode", "oracle").out.splitlines()[-1]  # which no engine runs
+    ideal = kernbench(*args, "--ideal").out.splitlines()[-2]
     assert oracle == ideal
     assert oracle.endswith(" times faster here, at 4096 B; --algo chain_broadcast")
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kernbench.compiled import Running, running
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 
@@ -73,8 +74,26 @@ def test_a_row_shows_both_times_and_the_share_of_the_bottleneck(kernbench, probe
         "case          size  simulated  closed form  error   GB/s  of bottleneck\n"
         "pe-to-local  4 KiB     160 ns       160 ns   0 ps  25.60           50 %\n"
         "\n"
-        "every error is 0\n",
+        f"every error is 0\n{running().line}\n",
         "",
+    )
+
+
+def test_the_last_line_says_which_engine_ran_and_why(kernbench, probed, monkeypatch):
+    monkeypatch.setattr(
+        "kernbench.cli.probe.running", lambda: Running("reference", "nothing is compiled here")
+    )
+    assert kernbench("probe").out.endswith(
+        "\nevery error is 0\nengine reference (nothing is compiled here)\n"
+    )
+
+
+def test_an_engine_can_be_asked_for(kernbench, probed):
+    assert kernbench("probe", "--engine", running().engine).out.endswith(f"\n{running().line}\n")
+    assert kernbench("probe", "--engine", "fast") == (
+        2,
+        "",
+        "kernbench: --engine: 'fast' is no engine; write auto, native or reference\n",
     )
 
 
@@ -85,9 +104,9 @@ def test_what_has_no_closed_form_is_not_called_right(kernbench, probed):
         "in flight more than TCM does"
     )
     none = [f"1 of 1 {why}", "no transfer was compared with a closed form"]
-    assert kernbench("probe").out.splitlines()[-2:] == none
+    assert kernbench("probe").out.splitlines()[-3:-1] == none
     probed.rows += (LOCAL,)
-    assert kernbench("probe").out.splitlines()[-2:] == [f"1 of 2 {why}", "every error is 0"]
+    assert kernbench("probe").out.splitlines()[-3:-1] == [f"1 of 2 {why}", "every error is 0"]
 
 
 def test_hops_are_shown_on_request(kernbench, probed):
@@ -119,7 +138,7 @@ def test_an_error_makes_the_exit_code_1(kernbench, probed):
     probed.rows = (LOCAL, replace(LOCAL, simulated_ps=160_001, error_ps=1))
     ran = kernbench("probe")
     assert ran.code == 1
-    assert ran.out.splitlines()[-1] == (
+    assert ran.out.splitlines()[-2] == (
         "1 of 2 transfers differ from their closed form, for which every buffer and queue is large enough; "
         "kernbench check warns of those that are not"
     )
@@ -138,6 +157,7 @@ def test_json_holds_every_field(kernbench, probed):
     document = json.loads(kernbench("probe", "--json", "-").out)
     assert document["schema"] == "kernbench.probe/1"
     assert document["config_sha256"] == config_sha256(load_config())
+    assert document["engine"] == running().engine
     (row,) = document["rows"]
     assert {name: value for name, value in row.items() if name != "hops"} == {
         name: value for name, value in vars(LOCAL).items() if name != "hops"
@@ -180,7 +200,7 @@ def test_the_help_names_every_case(kernbench):
 def test_on_the_real_machine_every_error_is_0(kernbench):
     ran = kernbench("probe", "--topology", "tiny", "--sizes", "4 KiB,100")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.endswith("\nevery error is 0\n")
+    assert ran.out.endswith(f"\nevery error is 0\n{running().line}\n")
     # tiny has one cube: two host cases and two PE cases, at two sizes
     assert ran.out.count(" 0 ps ") == 8
 
@@ -205,7 +225,7 @@ def test_a_queue_is_swept_over_its_depth_and_its_knee_is_marked(kernbench):
         " size    m b      R  D*  what takes m b\n"
         "256 B  16 ns  59 ns   4  the set-up of a slot by PE_DMA\n"
         "\n"
-        "every error is 0\n",
+        f"every error is 0\n{running().line}\n",
         "",
     )
 
@@ -237,7 +257,7 @@ def test_on_request_a_queue_shows_what_its_closed_form_is_made_of(kernbench):
 def test_the_simulator_agrees_with_the_closed_form_of_a_queue(kernbench, machine):
     depths = () if "--depths" in machine else ("--depths", "1..6")
     ran = kernbench("probe", "queue", *depths, "--sizes", "1,100,1000,4096,10000", *machine)
-    assert ran.out.endswith("\nevery error is 0\n")
+    assert ran.out.endswith(f"\nevery error is 0\n{running().line}\n")
     assert ran.code == 0
 
 
@@ -245,7 +265,7 @@ def test_a_queue_that_something_else_limits_differs_from_its_closed_form(kernben
     # 8 KiB in flight are too few for TCM's 100 ns of latency
     ran = kernbench(*SWEEP[:4], "--sizes", "4KiB", "--depths", "4,5", "--set", "pe.tcm.latency_ns=100")
     assert ran.code == 1
-    assert ran.out.splitlines()[-1] == (
+    assert ran.out.splitlines()[-2] == (
         "1 of 2 rows differ from their closed form, for which every buffer, window and queue but the ring is large "
         "enough; kernbench check warns of those that are not"
     )

@@ -99,6 +99,7 @@ def test_only_cpu_time_memory_and_the_last_bits_of_an_error_may_differ():
     line = "910 events in 0.1 CPU s, 60 MB at most; op log 72c62fe0c043, configuration 1335c014b2ec"
     assert generate.normal(line) == line.replace("0.1 CPU s, 60 MB", "# CPU s, # MB")
     assert generate.normal("check ok: max abs err 2.38e-07 against x") == "check ok: max abs err # against x"
+    assert generate.normal("right\nengine reference (why)\n# engine native\n") == "right\n"
     assert generate.normal("kernel time    577.125 ns") == "kernel time    577.125 ns"
 
 

@@ -118,8 +118,8 @@ def command(
         bool,
         typer.Option(
             "--compare",
-            help="Time what ccl.yaml selects and what theory prefers too, at the largest size; the last line names one "
-            "that is faster.",
+            help="Time what ccl.yaml selects and what theory prefers too, at the largest size; the last line but one "
+            "names one that is faster.",
         ),
     ] = False,
     topology: options.TopologyName = "default",

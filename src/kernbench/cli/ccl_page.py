@@ -16,6 +16,7 @@ from kernbench.cli.ccl_sizes import last_of
 from kernbench.cli.ccl_table import NONE, Table, folded
 from kernbench.cli.console import sign_of_life
 from kernbench.cli.files import STDOUT, write_json
+from kernbench.compiled import running
 from kernbench.config.load import load_config
 from kernbench.config.plain import config_sha256
 from kernbench.cpu_time import CONFIGURATION, REPORT, booked, in_force
@@ -69,6 +70,9 @@ def _written(asked: Asked, sizes: Sequence[int]) -> list[CclRow]:
 
             for line in draw(asked.plot, bench, rows, sizes, asked.topology):
                 write(line)
+    if not bench.request.is_oracle:
+        for line in folded([f"# {running().line}"], output.width):
+            write(line)
     return rows
 
 
@@ -129,7 +133,7 @@ def names_of(bench: CclBench, sizes: Sequence[int]) -> list[str]:
 def foot_of(rows: Sequence[CclRow], advice: Sequence[str], *, mode: str) -> list[str]:
     """The sums: nccl-tests', for the ideal machine what theory says to it; what the largest size was bound by.
 
-    The last line is the ``advice``, if there is any.
+    The last line is the ``advice``, if there is any; below it the page says which engine ran.
     """
     halves = [half for row in rows for half in row.halves]
     n_failed = sum(bool(half.n_wrong) for half in halves)
@@ -197,6 +201,7 @@ def document_of(
         "collective": request.collective,
         "n_ranks": len(bench.ranks.pes),
         "mode": mode_of(bench),
+        "engine": None if request.is_oracle else running().engine,
         "dtype": request.dtype,
         "n_iters": n_iters,
         "n_warmup": n_warmup,

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernbench.cli.files import STDOUT, require_writable, write_json
-from kernbench.cli.options import Debug, JsonTarget, MaxCpu, MaxTime, Overrides, TopologyName, completed_from
+from kernbench.cli.options import (
+    Debug,
+    Engine,
+    JsonTarget,
+    MaxCpu,
+    MaxTime,
+    Overrides,
+    TopologyName,
+    completed_from,
+)
 from kernbench.cli.probe_queue import parse_depths, parse_pes, print_rows, queue_as_json
+from kernbench.compiled import running
 from kernbench.errors import UsageError
 from kernbench.files import together
 from kernbench.registry import require_listed
@@ -80,6 +90,7 @@ def command(
     json: JsonTarget = None,
     max_time: MaxTime = None,
     max_cpu: MaxCpu = None,
+    engine: Engine = None,
     debug: Debug = False,
 ) -> None:
     """Time single transfers, or a queue, against their closed forms.
@@ -109,7 +120,9 @@ def command(
             draw_queue(plot, rows)
         _write(json, topology, overrides, queue_as_json(rows) if is_queue else [as_json(row) for row in rows])
     if json != STDOUT:
-        (print_rows if is_queue else _print)(Output(), rows, with_hops=hops)
+        output = Output()
+        (print_rows if is_queue else _print)(output, rows, with_hops=hops)
+        output.line(running().line)
     if any(row.error_ps for row in rows):
         raise typer.Exit(WRONG)
 
@@ -144,7 +157,8 @@ def _write(json: str | None, topology: str, overrides: list[str] | None, rows: l
 
     if json is not None:
         sha256 = config_sha256(load_config(topology, overrides or ()))
-        write_json(json, {"schema": SCHEMA, "topology": topology, "config_sha256": sha256, "rows": rows})
+        about = {"topology": topology, "config_sha256": sha256, "engine": running().engine}
+        write_json(json, {"schema": SCHEMA, **about, "rows": rows})
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from kernbench.analysis.causes import DEVICE_CAUSES, Parts, by_cause, cure, hint
 from kernbench.analysis.measured import Measured, MeasuredLaunch
 from kernbench.analysis.measures import Measure
 from kernbench.analysis.summary import UnitUse
+from kernbench.compiled import Running
 from kernbench.reports.output import BAD, GOOD, WARN, Output
 from kernbench.reports.tables import flops_rate, settings, share_rows, sizes, use_by_kind
 from kernbench.runs.result import Check, RunResult
@@ -41,9 +42,7 @@ def write_page(output: Output, result: RunResult) -> None:
         output.line(*_verdict(result.check, result.mode))
     output.line(result.limit)
     if result.engine is not None:
-        output.line(
-            f"engine {result.engine}" + (f" ({result.engine_because})" if result.engine_because else "")
-        )
+        output.line(Running(result.engine, result.engine_because).line)
 
 
 def write_window(output: Output, window: Measured) -> None:
