@@ -276,8 +276,8 @@ class PeDma(TcmUnit):
 
 def stages_here(token: TileToken) -> list[Stage]:
     """The stages a channel does one after the other before the token moves on."""
-    first, *more = token.plan.stages[token.at :]
-    return [first, *takewhile(lambda stage: stage.kind is first.kind, more)]
+    kind, ahead = token.stage.kind, token.plan.stages[token.at :]
+    return list(takewhile(lambda stage: stage.kind is kind, ahead))
 
 
 _: type[DmaPort] = PeDma  # mypy: it has the face that its neighbours see
