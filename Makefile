@@ -8,7 +8,7 @@ TORCH_READY := $(TORCH_VENV)/.ready
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
-.PHONY: native demo test test-reference test-mixes test-races test-twin test-torch check docs perf clean
+.PHONY: native demo test test-reference test-mixes test-races test-twin test-planted test-torch check docs perf clean
 
 demo: $(READY) native
 	$(BIN)/kernbench run gemm
@@ -31,6 +31,10 @@ test-races: $(READY) native
 # Both engines, in processes of their own: all random cases, where `make test` has a tenth.
 test-twin: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-twins -rs tests/twin
+
+# Mistakes planted in copies of the compiled modules: about a minute for each.
+test-planted: $(READY) $(COMPILED)
+	$(BIN)/python -m tests.twin.planted
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
 test-torch: $(TORCH_READY)
