@@ -8,7 +8,7 @@ TORCH_READY := $(TORCH_VENV)/.ready
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
-.PHONY: native demo test test-reference test-mixes test-races test-twin test-planted test-torch check docs perf clean
+.PHONY: native demo test test-reference test-mixes test-races test-twin test-planted test-torch check docs perf wheels clean
 
 demo: $(READY) native
 	$(BIN)/kernbench run gemm
@@ -73,6 +73,21 @@ native: $(READY)
 	echo "the reference engine runs, as the compiled one was not built (build/compiled.log says why): it needs a C" \
 		"compiler, Python's headers and Cython, as from \`apt install gcc python3-dev\` and" \
 		"\`$(BIN)/pip install cython\`; then run \`make native\`"
+
+# The wheel of this machine and the pure one: built, checked, installed into an environment of their own, and used.
+WHEELS := build/wheels
+WHEEL := $(BIN)/pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir $(WHEELS) .
+TRIED := $(WHEELS)/venv/bin
+wheels: native
+	rm -rf $(WHEELS) build/lib
+	$(WHEEL)
+	KERNBENCH_PURE=1 $(WHEEL)
+	$(PYTHON) -m venv $(WHEELS)/venv
+	$(TRIED)/pip install --quiet --disable-pip-version-check auditwheel $(WHEELS)/*-cp*.whl
+	$(TRIED)/auditwheel show $(WHEELS)/*-cp*.whl
+	$(TRIED)/kernbench run gemm --topology tiny --engine native
+	$(TRIED)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*-py3-none-any.whl
+	$(TRIED)/kernbench run gemm --topology tiny
 
 $(TORCH_READY): pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)

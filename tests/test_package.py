@@ -66,3 +66,10 @@ def test_no_file_imports_a_package_whose_own_file_imports_it():
         and (chain := graph.find_shortest_chain(importer=part, imported=package))
     ]
     assert circles == []
+
+
+def test_each_python_that_the_package_names_has_a_wheel():
+    language = "Programming Language :: Python :: 3."
+    minors = [text.removeprefix(language) for text in PROJECT["classifiers"] if text.startswith(language)]
+    built = SETTINGS["tool"]["cibuildwheel"]["build"]
+    assert [minor for minor in minors if f"cp3{minor}-*" not in built] == []
