@@ -66,7 +66,7 @@ class Requester:
                 issued_ps=now,
             )
         for chunk in traffic.fabric.packet(packet, body, 0 if kind == "read" else size):
-            traffic.fabric.post(chunk, self.node, target, traffic.channel(vc), now, 0)
+            traffic.fabric.post(chunk, self.node, target, vc, now, 0)
 
     def receive(self, chunk):
         if not chunk.is_last:
@@ -82,6 +82,13 @@ class Requester:
         self.send()
 
 
+class OneChannel(Fabric):
+    """Everything shares the channel of requests."""
+
+    def post(self, chunk, src, dst, vc, tail_ps, serial_ps):
+        super().post(chunk, src, dst, Vc.REQ, tail_ps, serial_ps)
+
+
 class Traffic:
     """Random reads, writes and messages between all PEs and memories of ``default``."""
 
@@ -92,13 +99,12 @@ class Traffic:
         self.n_each = n_each
         self.engine = Engine()
         self.graph = graph
-        self.one_channel = one_channel
         self.log = OpLog()
         self.components = {}
         self.nius = [graph.niu_of(pe) for pe in range(graph.n_pes)]
         self.memories = [node.index for node in graph.of_kind("hbm_ctrl")]
         noc = spec.cube.noc
-        self.fabric = Fabric(
+        self.fabric = (OneChannel if one_channel else Fabric)(
             self.engine,
             graph,
             (route or Routes)(graph).route,
@@ -109,11 +115,6 @@ class Traffic:
             pass_ps=lambda node: graph.nodes[node].latency_ps,
             receiver=self.receiver,
         )
-        if one_channel:
-            post = self.fabric.post
-            self.fabric.post = lambda chunk, src, dst, vc, *when: post(
-                chunk, src, dst, self.channel(vc), *when
-            )
         self.requesters = [Requester(self, niu, random.Random(seed * 1000 + niu)) for niu in self.nius]
         for niu, requester in zip(self.nius, self.requesters):
             self.components[niu] = requester
@@ -129,9 +130,6 @@ class Traffic:
             "noc": noc,
             "burst_bytes": 32,
         }
-
-    def channel(self, vc):
-        return Vc.REQ if self.one_channel else vc
 
     def receiver(self, index):
         if index not in self.components:
