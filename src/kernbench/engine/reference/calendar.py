@@ -11,13 +11,14 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 from kernbench.compiled import let_others_run
 from kernbench.engine import api
 from kernbench.engine.api import ProcessBody, T
 from kernbench.engine.reference.heap import Heap
-from kernbench.errors import DeadlockError
+from kernbench.errors import CapacityError, DeadlockError
 from kernbench.garbage import rarely_collected
 
 PARKED = object()
@@ -29,6 +30,18 @@ NO_LIMIT_PS = 1 << 62
 PUBLISHED_AT = (1 << 12) - 1  # events, for whoever looks at a run from another thread
 
 
+def refuse_more() -> NoReturn:
+    """Say that simulated time, or a size, is beyond what an engine counts.
+
+    Raises:
+        CapacityError: always.
+    """
+    raise CapacityError(
+        "simulated time and sizes stay below 2**62 (in picoseconds, 53 days), and there is more; look for a latency, a "
+        "rate or a size out of all proportion in the configuration"
+    )
+
+
 class Process:
     """A running generator."""
 
@@ -38,6 +51,15 @@ class Process:
         self.name = name
         self.rank = rank
         self.send = body.send
+
+
+def _is_ours(traceback: TracebackType | None) -> bool:
+    """Whether what was raised comes from KernBench itself: a number that does not fit into the 64 bits of C."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(
+        "kernbench."
+    )
 
 
 class Calendar:
@@ -70,7 +92,7 @@ class Calendar:
         self.wakes: deque[tuple[Process, object]] = deque()
         self.processes: set[Process] = set()
         self.limit_ps = NO_LIMIT_PS
-        self.over_limit: Callable[[], object] = int
+        self.over_limit: Callable[[], object] = refuse_more
         self._ranks = 0
         self._tie_seed = tie_seed
 
@@ -114,7 +136,12 @@ class Calendar:
     def run(self, until: api.Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
         with rarely_collected():
-            self._run(until)
+            try:
+                self._run(until)
+            except OverflowError as error:
+                if _is_ours(error.__traceback__):
+                    refuse_more()
+                raise
 
     def _run(self, until: api.Signal | None) -> None:
         entries, wakes = self.entries, self.wakes
