@@ -15,6 +15,7 @@ from kernbench.engine.reference.log import CAUSE, FORMAT, N_COLUMNS, NO_MARKS, O
 from kernbench.lang import jit, tl
 from kernbench.messages.oplog import NO_CAUSE, OpCode, OpRecord, Row
 from kernbench.simulation import Simulation
+from tests.engines import require_reference
 
 NUMBERS = st.integers(-1, 2**62)
 SMALL = st.integers(0, 1)  # so that many rows agree in some of node, op, program, command and tile
@@ -229,6 +230,7 @@ def test_what_is_left_out_is_recorded_as_not_there():
 
 
 def test_a_handle_lives_while_its_block_is_not_packed_or_someone_has_it_as_a_cause(monkeypatch):
+    require_reference()  # whose handles the search for cycles sees
     monkeypatch.setattr(kernbench.engine.reference.log, "BLOCK_BYTES", 80 * N_COLUMNS)
 
     def n_handles():

@@ -23,6 +23,7 @@ from kernbench.simulation import Simulation
 from kernbench.theory.idle_path import Arrival, IdleRoute, stages
 from kernbench.topology.routes import Routes
 from kernbench.units import transfer_ps
+from tests.engines import require_reference
 
 # -- machines ---------------------------------------------------------------------------------------------------------
 
@@ -490,6 +491,7 @@ class Audit:
     @contextmanager
     def watching(cls) -> Any:
         """An audit of all that runs in the ``with`` block; one simulation at a time."""
+        require_reference()
         audit = cls()
         with pytest.MonkeyPatch.context() as patch:
             audit._patch(patch)

@@ -16,7 +16,19 @@ from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 from kernbench.topology.routes import Routes
 from kernbench.units import format_ps
-from tests.laws.queue_kit import IDEAL, Audit, Model, Stream, Way, arrivals, credit_queue, grid, records, run
+from tests.engines import require_reference
+from tests.laws.queue_kit import (
+    IDEAL,
+    Audit,
+    Model,
+    Stream,
+    Way,
+    arrivals,
+    credit_queue,
+    grid,
+    records,
+    run,
+)
 
 MODES = ["timed", "data"]
 HERE = "test_queue_failures.py"
@@ -389,6 +401,7 @@ def test_counters_pass_32_and_64_bits(kind, depth, first, mode):
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_slots_in_memory_are_used_in_turn_and_are_apart(kind, depth, monkeypatch):
     """Message ``i`` is written to, and read from, slot ``(first + i) % depth`` of its ring."""
+    require_reference()
     written, read = [], []
     land, serve = MemoryServer._land, MemoryServer._read
 
@@ -494,6 +507,7 @@ def test_a_receive_sees_a_message_when_its_last_byte_is_in_the_ring_and_not_befo
 @pytest.mark.parametrize("kind", ["sram", "hbm"])
 @pytest.mark.parametrize("size", [1, 100, 1024, 4096, 10_000])
 def test_a_slot_in_memory_is_there_when_its_last_write_is_acknowledged(kind, size, monkeypatch):
+    require_reference()
     landed = []
     land = MemoryServer._land
 
