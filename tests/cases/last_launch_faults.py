@@ -22,7 +22,7 @@ print("the end")
 # in a process of its own
 # $ python last_launch_faults.py
 # the end
-# sip0.cube0.pe0 1.885 us: runs
-# sip0.cube0.pe0 1.885 us: runs
+# sip0.cube0.pe0 1.880 us: runs
+# sip0.cube0.pe0 1.880 us: runs
 #! kernbench: last_launch_faults.py:10: sip0.cube0.pe0 reads VA 0x40000fa0, outside of tensor 'tensor1' fp32[4] at VA [0x40000000, 0x40000010); add a mask that keeps such lanes off
 # = 3

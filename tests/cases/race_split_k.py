@@ -19,7 +19,7 @@ for mode in ("timed", "data"):
 # $ python race_split_k.py
 # timed [16.]
 # data [64.]
-#! race_split_k.py:12: RaceWarning: race on 'arg1' fp32[1], element [0]: race_split_k.py:12 (tl.load) by program (3, 0, 0) of 'add_part' on sip0.cube0.pe3 at 3.090 us, and race_split_k.py:12 (tl.store) by program (0, 0, 0) of 'add_part' on sip0.cube0.pe0 at 3.134 us; nothing orders them: give each program elements of its own, let the first send and the second receive, or use two launches; 11 more pairs of programs at these lines
+#! race_split_k.py:12: RaceWarning: race on 'arg1' fp32[1], element [0]: race_split_k.py:12 (tl.load) by program (3, 0, 0) of 'add_part' on sip0.cube0.pe3 at 3.084 us, and race_split_k.py:12 (tl.store) by program (0, 0, 0) of 'add_part' on sip0.cube0.pe0 at 3.128 us; nothing orders them: give each program elements of its own, let the first send and the second receive, or use two launches; 11 more pairs of programs at these lines
 #!   tl.store(sum_ptr, tl.load(sum_ptr) + part)
 #! race_split_k.py:12: RaceWarning: race on 'arg1' fp32[1], element [0]: race_split_k.py:12 (tl.store) by program (0, 0, 0) of 'add_part' on sip0.cube0.pe0, and race_split_k.py:12 (tl.load) by program (1, 0, 0) of 'add_part' on sip0.cube0.pe1; nothing orders them: give each program elements of its own, let the first send and the second receive, or use two launches; 8 more pairs of programs at these lines
 #!   tl.store(sum_ptr, tl.load(sum_ptr) + part)

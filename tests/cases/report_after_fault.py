@@ -24,6 +24,6 @@ for offset in (0, 1000):
         print(type(error).__name__, error)
 
 # $ python report_after_fault.py
-# kernel time 234252 ps
+# kernel time 232752 ps
 # PageFaultError
-# UsageError this simulation stopped at 3.272 us in kernel 'load_at' (PageFaultError: report_after_fault.py:9: ...
+# UsageError this simulation stopped at 3.265 us in kernel 'load_at' (PageFaultError: report_after_fault.py:9: ...
