@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 import kernbench as kb
 from kernbench.ccl.algorithm import ALGORITHMS, load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.selection import select, selected
 from kernbench.cli.main import execute
 from kernbench.config.ccl import size_ranges
 from kernbench.config.load import config_sha256, load_config, preset_names
 from kernbench.config.plain import yaml_values
+from kernbench.dist.selection import select, selected
 from kernbench.errors import ConfigError, UsageError
 from kernbench.simulation import simulate
 from kernbench.theory.group import group_of

@@ -258,7 +258,7 @@ ALONE = """
 import sys
 from kernbench.cli.main import execute
 code = execute(sys.argv[1:])
-floors = ("torch", "dist", "device", "machine", "simulation", "engine.engine")
+floors = ("torch", "dist.backend", "dist.ranks", "device", "machine", "simulation", "engine.engine")
 made = [name for name in sys.modules if name.startswith(tuple(f"kernbench.{floor}" for floor in floors))]
 print(code, sorted(made), file=sys.stderr)
 """

@@ -16,10 +16,10 @@ from kernbench.bench.collectives.measurement import time_of
 from kernbench.bench.collectives.ranks import Ranks
 from kernbench.bench.collectives.request import Request, algorithms_of
 from kernbench.bench.collectives.tune import NEARLY, Fastest, Tuned, Tuner, selection_of, serves_any
-from kernbench.ccl.selection import select
 from kernbench.cli.ccl_tune import levels, table_lines
 from kernbench.config.ccl import size_ranges
 from kernbench.config.load import load_config
+from kernbench.dist.selection import select
 from kernbench.theory.group import COLLECTIVES
 
 TINY = ("--topology", "tiny")

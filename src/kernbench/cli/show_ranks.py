@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from kernbench.bench.collectives.recording import record
 from kernbench.ccl.algorithm import require_served
-from kernbench.ccl.selection import select
 from kernbench.config.schema import Config
+from kernbench.dist.selection import select
 from kernbench.dtypes import int8
 from kernbench.errors import UsageError
 from kernbench.records import Hidden

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kernbench.components.meter import Meter
 from kernbench.components.ports import Port
 from kernbench.config.machine import NocSpec
 from kernbench.config.pe import PeSpec
@@ -20,22 +21,6 @@ from kernbench.topology.graph import Node, TopologyGraph
 
 Request = LaunchMsg | MmuMapMsg | QueuesMsg
 FIRST_NODE_RANK = 1 << 36  # behind all links, before all processes (ADR-0003)
-
-
-class Meter:
-    """Time a unit was busy, stalled (by cause) and idle, each counted where it is spent."""
-
-    __slots__ = ("busy_ps", "idle_ps", "stalled_ps")
-
-    def __init__(self) -> None:
-        self.busy_ps = 0
-        self.idle_ps = 0
-        self.stalled_ps: dict[str, int] = {}
-
-    def stall(self, cause: str, spent_ps: int) -> None:
-        """Add ``spent_ps`` of waiting for ``cause``."""
-        if spent_ps:
-            self.stalled_ps[cause] = self.stalled_ps.get(cause, 0) + spent_ps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

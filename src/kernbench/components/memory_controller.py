@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kernbench.components.base import Component, Meter, Site
+from kernbench.components.base import Component, Site
+from kernbench.components.meter import Meter
 from kernbench.engine.api import MemoryModel, MemoryServer
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from kernbench.components.base import Component, Meter, Site
+from kernbench.components.base import Component, Site
+from kernbench.components.meter import Meter
 from kernbench.components.ports import FetchStorePort, SchedulerPort, TcmPort, TilePort, port
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.engine.api import Inlet, ProcessBody

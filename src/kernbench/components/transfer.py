@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from kernbench.components.base import Meter
+from kernbench.components.meter import Meter
 from kernbench.components.pipeline import Station, TcmUnit
 from kernbench.engine.api import Engine, Queue, Signal
 from kernbench.messages.fabric import Chunk, PacketKind, Transaction

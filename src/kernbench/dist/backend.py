@@ -7,12 +7,12 @@ from functools import partial
 from itertools import pairwise
 
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.selection import require_all_known, select, selected
 from kernbench.config.ccl import CclSpec, size_ranges
 from kernbench.device.placement import DPPolicy
 from kernbench.dist.errors import SizesError
 from kernbench.dist.exchange import Exchange, Pair
 from kernbench.dist.queue_cache import Key, QueueCache
+from kernbench.dist.selection import require_all_known, select, selected
 from kernbench.errors import CapacityError
 from kernbench.theory.group import Collective, Group, group_of
 from kernbench.torch.context import Context

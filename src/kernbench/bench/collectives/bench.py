@@ -16,8 +16,8 @@ from kernbench.bench.collectives.row import CclRow, Half
 from kernbench.bench.collectives.theory import Theory
 from kernbench.bench.collectives.volume import Volume, bandwidths
 from kernbench.ccl.algorithm import ALGORITHMS, require_served
-from kernbench.ccl.selection import select
 from kernbench.config.schema import Config
+from kernbench.dist.selection import select
 from kernbench.errors import KernBenchError, LimitError, UnknownNameError, UsageError
 from kernbench.registry import did_you_mean
 from kernbench.wording import plural, quoted

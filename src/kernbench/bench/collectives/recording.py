@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kernbench.bench.collectives.rehearsal import Recorded, rehearse
 from kernbench.ccl.algorithm import load_algorithms
 from kernbench.ccl.communicator import Communicator
-from kernbench.ccl.rehearsal import Recorded, rehearse
 from kernbench.config.schema import Config
 from kernbench.device.open_device import OpenDevice
 from kernbench.device.placement import DPPolicy

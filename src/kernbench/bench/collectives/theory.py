@@ -7,9 +7,9 @@ from functools import cached_property
 
 from kernbench.bench.collectives.case import Case
 from kernbench.bench.collectives.inputs import REDUCING
+from kernbench.bench.collectives.rehearsal import Recorded, TooManyMessagesError, rehearse
 from kernbench.bench.collectives.row import Oracle
 from kernbench.ccl.kernel_call import require_claimed, usable_slots
-from kernbench.ccl.rehearsal import Recorded, TooManyMessagesError, rehearse
 from kernbench.cpu_time import LANGUAGE, booked
 from kernbench.errors import UsageError
 from kernbench.theory.bounds import Network, ideal_network, lower_bound, machine_network

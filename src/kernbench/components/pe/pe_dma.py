@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 
 from kernbench.components.advice import LOADS, NARROWER, SHORT_LOADS, SHORT_STORES, STORES
-from kernbench.components.base import COMPONENTS, Component, Meter, Site
+from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.components.comm import CommChannel
+from kernbench.components.meter import Meter
 from kernbench.components.packets import packets, transaction_for
 from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import DmaPort, IpcqPort, MmuPort, port

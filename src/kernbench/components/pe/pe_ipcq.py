@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kernbench.components.base import COMPONENTS, Meter, Site
+from kernbench.components.base import COMPONENTS, Site
+from kernbench.components.meter import Meter
 from kernbench.components.pipeline import PipelineUnit, Station
 from kernbench.components.ports import IpcqPort
 from kernbench.config.pe import IpcqSpec

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kernbench.components.base import COMPONENTS, Component, Meter, Site
+from kernbench.components.base import COMPONENTS, Component, Site
+from kernbench.components.meter import Meter
 from kernbench.components.packets import packets, request_read
 from kernbench.components.pipeline import Station
 from kernbench.components.ports import MmuPort
