@@ -37,6 +37,7 @@ def test_a_page_says_what_happens(page, monkeypatch):
 # Blocks with commands that are not run as printed, and why.
 NOT_RUN = {
     "CONTRIBUTING.md": "writes the pages that these tests compare",
+    "docs/howto/build-the-engine.md": "needs a compiler; tests/test_build.py and tests/test_compiled.py hold it",
     "docs/explanation/speed.md": "takes minutes; tests/test_perf.py runs each script on something small",
 }
 COMMAND = re.compile(r"^(\$ |kernbench [a-z]|(\.venv/bin/)?python |make |pip )", re.MULTILINE)

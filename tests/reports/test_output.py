@@ -12,7 +12,9 @@ from kernbench.reports.output import QUIET, Output
 from kernbench.reports.plain import UNBOUNDED, Plain
 from kernbench.reports.styled import Styled
 
-TEXTS = st.text(st.sampled_from("ab 1.%\u00b5\u6f22\u00e9\x07\r[/]"), max_size=8).map(str.strip)
+TEXTS = st.text(st.sampled_from("ab 1.%\u00b5\u6f22\u00e9\x07\r[/]"), max_size=8).map(
+    lambda text: text.strip(" \x07\r")
+)
 
 
 def both(write):

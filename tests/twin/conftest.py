@@ -1,9 +1,16 @@
 """The two engines as ``twins``; where nothing is compiled there is one, and one line says so."""
 
+from pathlib import Path
+
 import pytest
 
 from kernbench.compiled import obstacle
 from tests.twin.twins import Twins
+
+FOLDER = Path(__file__).parent
+collect_ignore = [
+    path.name for path in FOLDER.glob("*.py") if not path.name.startswith("test_")
+]  # some register parts
 
 
 @pytest.fixture(scope="session")
