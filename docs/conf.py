@@ -39,6 +39,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!kernbench\.)\w+\..*"),  # of other packages, whose documents are not here
     ("py:.*", r"(.*\.)?_\w+"),  # private
+    ("py:class", r"kernbench\.records\.named"),  # a function that marks the type of a field
     ("py:obj", r"\.\."),  # what is made of the dots of a base class `tuple[Any, ...]`
 ]
 # Names that are made in loops or looked up when they are first used: the parser does not run the code. That none is

@@ -1,7 +1,7 @@
 """How pydantic checks what a file says, asked for when a file is read and not before: to import it takes 0.1 s.
 
 A spec is a plain class, and its types say by marks of this module what pydantic is to do. A run whose configuration was
-kept from an earlier one (see :mod:`kernbench.config.keep`) does without.
+kept from an earlier one (see :mod:`kernbench.config.kept`) does without.
 """
 
 from __future__ import annotations
