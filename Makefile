@@ -33,7 +33,7 @@ test-twin: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-twins -rs tests/twin
 
 # Mistakes planted in copies of the compiled modules: about a minute for each.
-test-planted: $(READY) $(COMPILED)
+test-planted: $(READY) native
 	$(BIN)/python -m tests.twin.planted
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.

@@ -148,7 +148,7 @@ def choose(engine: str) -> None:
             f"--engine {engine}: this process has begun with the {begun.engine} engine; set {VARIABLE}={engine} before "
             "it starts"
         )
-    _CHOOSER.running = begun or running
+    _CHOOSER.running = running
 
 
 def running() -> Running:

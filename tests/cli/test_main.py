@@ -165,12 +165,13 @@ UNUSED = (
 )
 
 
-def test_a_run_whose_configuration_was_kept_imports_nothing_that_it_does_not_use():
+@pytest.mark.parametrize("settings", [(), ("--set", "cube.hbm.queue=9")], ids=["preset", "set"])
+def test_a_run_whose_configuration_was_kept_imports_nothing_that_it_does_not_use(settings):
     code = (
         "import sys; from kernbench.cli.main import execute; code = execute(sys.argv[1:]);"
         f"print(code, [name for name in {UNUSED} if name in sys.modules])"
     )
-    args = ("run", "vector_add", "--topology", "tiny", "-p", "n=1024")
+    args = ("run", "vector_add", "--topology", "tiny", "-p", "n=1024", *settings)
     run = partial(subprocess.run, capture_output=True, text=True, check=True)
     # readline has set COLUMNS in the environment of C, which a process has that is given none
     said = [run([sys.executable, "-c", code, *args], env=dict(os.environ)).stdout for _ in range(2)]

@@ -27,6 +27,7 @@ from kernbench.files import make_folder, written_whole
 from kernbench.kinds import kinds, load_kinds
 from kernbench.units import Rate
 
+MOST_VALUES = 1000  # of what was asked
 MOST_KEPT = 256  # of 25 KB: the presets, and what differed lately
 BELOW = ("dtypes", "errors", "given", "kinds", "registry", "units", "wording")  # what config is built on
 _EXACT: dict[str, Callable[..., Any]] = {"Rate": Rate, "Fraction": Fraction, "Decimal": Decimal}
@@ -54,10 +55,12 @@ def text_of(path: Path) -> str:
 
 
 def place_of(*asked: Any) -> Path | None:
-    """Where the answer to what was ``asked`` is kept; None where JSON has no words for that, or there is no home."""
+    """Where the answer to what was ``asked`` is kept; None if that is long, or no JSON, or there is no home."""
     mistakes = dict(load_kinds())
     words = [str(part) if isinstance(part, Path) else part for part in asked]
     words = [list(part) if isinstance(part, tuple) else part for part in words]
+    if not _is_short(words):
+        return None
     with suppress(TypeError, ValueError, OSError, RuntimeError):
         text = json.dumps(words)
         if json.loads(text) != words:  # a key that is no text, or the like
@@ -65,6 +68,19 @@ def place_of(*asked: Any) -> Path | None:
         known = [[kind.name, kind.part] for kind in kinds()]
         return folder() / f"{_hash(json.dumps([text, _source(), known, mistakes]))}.json"
     return None
+
+
+def _is_short(asked: Any) -> bool:
+    """Whether there are few enough values in ``asked`` to be a key; what has no end is refused where it is read."""
+    waiting = [asked]
+    for _ in range(MOST_VALUES):
+        if not waiting:
+            return True
+        part = waiting.pop()
+        waiting += (
+            part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
+        )
+    return False
 
 
 def found(place: Path | None) -> Config | None:

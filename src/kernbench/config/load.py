@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache, reduce
 from itertools import islice
 from pathlib import Path
@@ -45,24 +45,25 @@ def load_config(
     An override's path starts in ``topology.yaml``, or with ``components.`` or ``ccl.``; ``below`` are overrides that
     those of ``overrides`` override. Raises ConfigError, UnknownNameError or UsageError, in one line.
     """
-    layers = [documents_of(layer) for layer in (below, overrides)]  # refuses what has no end
     place = kept.place_of(topology, components, ccl, below, overrides)
     config = kept.found(place)
     if config is None:
         read: dict[Path, str] = {}
-        config = _resolved(topology, layers, components, ccl, read)
+        config = _resolved(topology, overrides, below, components, ccl, read)
         kept.keep(place, config.known_by(config_sha256(config)), read)
     return config
 
 
 def _resolved(
     topology: str | Path,
-    layers: Sequence[Mapping[Document, Tree]],
+    overrides: Overrides,
+    below: Overrides,
     components: str | Path,
     ccl: str | Path | None,
     read: dict[Path, str],
 ) -> Config:
-    """What :func:`load_config` gives, from files, whose texts it adds to ``read``; ``layers`` are the overrides."""
+    """What :func:`load_config` gives, from files, whose texts it adds to ``read``."""
+    layers = [documents_of(layer) for layer in (below, overrides)]
 
     def full(document: Document, source: str | Path) -> Tree:
         tree = load_tree(document, source, read)

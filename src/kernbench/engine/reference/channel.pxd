@@ -74,7 +74,7 @@ cdef class Fabric:
 
     @cython.locals(chunks=list, header="long long", left="long long", payload="long long", size="long long")
     cpdef list packet(self, kind, body, long long payload_bytes)
-    @cython.locals(own=Chunk, path=tuple, first=Link, source=VcQueue, serial_out="long long", ready="long long", now="long long")
+    @cython.locals(path=tuple, first=Link, source=VcQueue, serial_out="long long", ready="long long", now="long long")
     cpdef post(self, chunk, src, dst, vc, long long tail_ps, long long serial_ps)
     @cython.locals(chunk=Chunk, target=VcQueue, link=Link, now="long long")
     cpdef _ask(self, VcQueue queue)
