@@ -23,6 +23,7 @@ DIRECTIVES = {
     "overflowcheck.fold": True,
     "boundscheck": True,
     "initializedcheck": False,
+    "nonecheck": True,
 }
 
 

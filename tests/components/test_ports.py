@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from kernbench.components.base import COMPONENTS, Component
-from kernbench.components.ports import port
+from kernbench.components.ports import port, ports_of
 from kernbench.engine import Engine
 from kernbench.errors import ConfigError
 
@@ -45,8 +45,16 @@ def test_a_port_is_the_neighbour_of_its_kind_and_an_attribute_like_any_other(swi
     lamp, stair = (SimpleNamespace(light=lambda: 1, put_out=lambda: None) for _ in range(2))
     switch.connect({"lamp": lamp, "stair": stair, "door": object()})
     assert (switch.lamp, switch.stair) == (lamp, stair)
-    assert not hasattr(TwoWaySwitch, "lamp")
+    assert list(ports_of(TwoWaySwitch)) == ["lamp", "stair"]
     assert not hasattr(switch, "door")
+
+
+def test_a_port_that_is_not_bound_yet_is_no_neighbour(switch):
+    with pytest.raises(AttributeError) as caught:
+        switch.lamp  # noqa: B018
+    assert str(caught.value) == (
+        "TwoWaySwitch is not connected yet: its ports are bound before its processes start"
+    )
 
 
 def test_a_port_to_nowhere_is_an_error(switch):
@@ -69,7 +77,7 @@ def test_every_port_of_every_unit_leads_along_an_edge_of_the_graph(graph_of):
     graph = graph_of("tiny")
     for name in COMPONENTS:
         component = COMPONENTS[name]
-        if component.faces:
+        if ports_of(component):
             (node, *_) = graph.of_kind(component.kind)
             ends = {graph.nodes[edge.dst].kind for edge in graph.out_edges(node.index)}
-            assert component.faces.keys() <= ends, name
+            assert ports_of(component).keys() <= ends, name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from kernbench.components.meter import Meter
-from kernbench.components.ports import Port
+from kernbench.components.ports import ports_of
 from kernbench.config.machine import NocSpec
 from kernbench.config.pe import PeSpec
 from kernbench.engine.api import Engine, Fabric, OpLog, ProcessBody, Queue
@@ -46,14 +46,14 @@ class Site:
 
 
 class Component:
-    """Base of all hardware. ``params`` is the node's spec; ``faces`` are the ports that it
-    declares, each an attribute of its name once it is connected.
+    """Base of all hardware. ``params`` is the node's spec; each port that a class declares is an attribute of its name
+    once it is connected.
 
     A subclass yields its processes from :meth:`processes`; they are started once, by the assembly, after the
     ports are connected. ``inbox_depth`` bounds the inbox (None: unbounded). A process yields what it waits for: the
     ``get()`` or ``put()`` of a queue, a signal, or so many picoseconds.
 
-    >>> from kernbench.components.ports import TcmPort, port
+    >>> from kernbench.components.ports import TcmPort, port, ports_of
     >>> class Delay(Component):
     ...     kind = "pe_delay"
     ...     pe_tcm = port(TcmPort)  # the neighbour of that kind
@@ -65,19 +65,11 @@ class Component:
     ...         while True:
     ...             token = yield self.inbox.get()
     ...             yield 5_000  # ps
-    >>> list(Delay.faces)
+    >>> list(ports_of(Delay))
     ['pe_tcm']
     """
 
-    kind: ClassVar[str]
-    faces: ClassVar[Mapping[str, Port]] = {}
-
-    def __init_subclass__(cls) -> None:
-        """Collect the ports that a class declares, and take them out of its way: a bound port is read for each tile."""
-        own = {name: value for name, value in vars(cls).items() if isinstance(value, Port)}
-        cls.faces = {**cls.faces, **own}
-        for name in own:
-            delattr(cls, name)
+    kind = ""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -99,7 +91,7 @@ class Component:
         Raises:
             ConfigError: no edge leads to one, or it lacks what the port asks for.
         """
-        for kind, port in self.faces.items():
+        for kind, port in ports_of(type(self)).items():
             neighbour = neighbours.get(kind)
             who = f"{self.node.name}: {type(self).__name__}"
             if neighbour is None:
@@ -182,5 +174,5 @@ class Component:
 COMPONENTS: Registry[type[Component]] = Registry(
     "component",
     "a subclass of Component that names its kind",
-    lambda thing: isinstance(thing, type) and issubclass(thing, Component) and hasattr(thing, "kind"),
+    lambda thing: isinstance(thing, type) and issubclass(thing, Component) and bool(thing.kind),
 )

@@ -1,11 +1,13 @@
 cimport cython
 
+from kernbench.components.base cimport Component
+from kernbench.components.meter cimport Meter
 from kernbench.messages.oplog cimport Row
 from kernbench.messages.tokens cimport PipelineContext, Stage, TileToken
 
 
 cdef class Station:
-    cdef public object meter
+    cdef public Meter meter
     cdef public long long free_ps
     cdef public Row last_record
     cdef long long _resting_from_ps
@@ -19,6 +21,26 @@ cdef class Station:
     cpdef Row cause(self, long long ready_ps, Row cause)
 
 
-@cython.locals(now_ps="long long", commit_ps="long long", stage=Stage, context=PipelineContext, is_last=bint, record=Row)
-cdef Row _log_stage(unit, TileToken token, Station station, long long start_ps, va, marks)
-cdef bint _try_pass_on(unit, TileToken token, Row record) except -1
+cdef class StationUnit(Component):
+    cdef public Station station
+    cdef public dict unit_at
+
+
+cdef class PipelineUnit(StationUnit):
+    cdef public object codes
+
+    @cython.locals(now_ps="long long", commit_ps="long long", stage=Stage, context=PipelineContext, is_last=bint)
+    cpdef Row log_stage(self, TileToken token, Station station, long long start_ps, va=*, tuple marks=*)
+    cpdef bint try_pass_on(self, TileToken token, Row record) except -1
+    @cython.locals(now_ps="long long")
+    cpdef commit(self, PipelineContext context)
+
+
+cdef class TcmUnit(PipelineUnit):
+    cpdef read_out(self, size_bytes)
+    cpdef free_staging(self, TileToken token, kind, Row record)
+
+
+cdef class ComputeUnit(PipelineUnit):
+    pass
+

@@ -108,16 +108,48 @@ class PipelineUnit(StationUnit):
         token: TileToken,
         station: Station,
         start_ps: int,
-        *,
         va: int = -1,
         marks: tuple[int, ...] = NO_MARKS,
     ) -> Row:
         """Log the stage that began at ``start_ps``; the token is at its next one then, at the same unit still."""
-        return _log_stage(self, token, station, start_ps, va, marks)
+        now_ps = self.engine.now_ps
+        stage, context = token.stage, token.context
+        command = context.command
+        is_last = token.at + 1 == len(token.plan.stages)
+        commit_ps = -1
+        if is_last and context.n_left == 1:
+            commit_ps = now_ps if context.commit_ps < 0 else context.commit_ps
+        record = self.log.append(
+            self.node.index,
+            self.codes[stage.kind],
+            command.program,
+            command.seq,
+            token.index,
+            token.arrived_ps,
+            start_ps,
+            now_ps,
+            commit_ps,
+            station.cause(token.arrived_ps, token.cause),
+            -1 if command.result is None else command.result.version,
+            va,
+            stage.size_bytes,
+            stage.work,
+            marks,
+        )
+        # Before it is handed on, as the token may be taken there in this same instant.
+        token.advance()
+        token.cause, token.arrived_ps = record, now_ps
+        station.free(now_ps, record)
+        return record
 
     def try_pass_on(self, token: TileToken, record: Row) -> bool:
         """Hand the token to the unit of its next stage, or count its tile as done; False if that unit has no place."""
-        return _try_pass_on(self, token, record)
+        if token.at < len(token.plan.stages):
+            return self.unit_at[token.stage.kind].entry(token).try_put(token)
+        if token.context.finish_tile():
+            token.context.record = record
+            self.pe_scheduler.complete(token.context)
+        return True
 
     def pass_on_late(self, token: TileToken, station: Station, record: Row) -> ProcessBody:
         """Wait for a place at the unit of the token's next stage."""
@@ -131,52 +163,6 @@ class PipelineUnit(StationUnit):
         """The memory effect or the value of a command takes hold now, be its last tile done or not."""
         context.commit_ps = now_ps = self.engine.now_ps
         self.log.commit(now_ps, self.pe_scheduler.node.index, context.command.seq, self.pe, context.command)
-
-
-# The hot halves of a unit's methods, as functions: their arguments are structures of C where this is compiled.
-
-
-def _log_stage(
-    unit: PipelineUnit, token: TileToken, station: Station, start_ps: int, va: int, marks: tuple[int, ...]
-) -> Row:
-    now_ps = unit.engine.now_ps
-    stage, context = token.stage, token.context
-    command = context.command
-    is_last = token.at + 1 == len(token.plan.stages)
-    commit_ps = -1
-    if is_last and context.n_left == 1:
-        commit_ps = now_ps if context.commit_ps < 0 else context.commit_ps
-    record = unit.log.append(
-        unit.node.index,
-        unit.codes[stage.kind],
-        command.program,
-        command.seq,
-        token.index,
-        token.arrived_ps,
-        start_ps,
-        now_ps,
-        commit_ps,
-        station.cause(token.arrived_ps, token.cause),
-        -1 if command.result is None else command.result.version,
-        va,
-        stage.size_bytes,
-        stage.work,
-        marks,
-    )
-    # Before it is handed on, as the token may be taken there in this same instant.
-    token.advance()
-    token.cause, token.arrived_ps = record, now_ps
-    station.free(now_ps, record)
-    return record
-
-
-def _try_pass_on(unit: PipelineUnit, token: TileToken, record: Row) -> bool:
-    if token.at < len(token.plan.stages):
-        return unit.unit_at[token.stage.kind].entry(token).try_put(token)
-    if token.context.finish_tile():
-        token.context.record = record
-        unit.pe_scheduler.complete(token.context)
-    return True
 
 
 class TcmUnit(PipelineUnit):

@@ -6,7 +6,7 @@ The assembly binds it once, and checks that the neighbour has that face.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, cast
 
 from kernbench.components.stream import Issued, ProgramEnd
@@ -24,11 +24,18 @@ Face = TypeVar("Face")
 
 
 class Port:
-    """A declared port, until its class is made: see :func:`port`."""
+    """A declared port, which a bound one of its name hides: see :func:`port`."""
 
     def __init__(self, face: type) -> None:
         self.names = [name for name in dir(face) if name[0] != "_"]
         self._fitting: set[type] = set()  # classes looked at: a machine has thousands of units of a few
+
+    def __get__(self, unit: object, owner: type) -> Port:
+        if unit is None:
+            return self
+        raise AttributeError(
+            f"{owner.__name__} is not connected yet: its ports are bound before its processes start"
+        )
 
     def missing_in(self, neighbour: object) -> list[str]:
         """Methods and properties of the face that ``neighbour`` does not have."""
@@ -43,6 +50,21 @@ class Port:
 def port(face: Callable[..., Face]) -> Face:
     """Declare a port, named as the kind of its neighbour; once connected, it is that neighbour."""
     return cast(Face, Port(face))  # type: ignore[arg-type]
+
+
+_PORTS: dict[type, Mapping[str, Port]] = {}  # by class: a machine has thousands of units of a few
+
+
+def ports_of(unit: type) -> Mapping[str, Port]:
+    """The ports that a class of units declares, and those of its bases, by the kind of the neighbour."""
+    ports = _PORTS.get(unit)
+    if ports is None:
+        declared = [vars(base) for base in reversed(unit.__mro__)]
+        found = {
+            name: value for names in declared for name, value in names.items() if isinstance(value, Port)
+        }
+        ports = _PORTS[unit] = found
+    return ports
 
 
 class CpuPort(Protocol):

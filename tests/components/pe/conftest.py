@@ -21,7 +21,7 @@ import kernbench.components.pe.pe_tcm  # noqa: F401
 from kernbench.components.base import COMPONENTS, Component, Site
 from kernbench.config.pe import PeSpec
 from kernbench.config.schema import Config
-from kernbench.engine import Chunk, Engine, OpLog, Server
+from kernbench.engine import Chunk, Engine, Fabric, OpLog, Server
 from kernbench.kinds import unit_kinds
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import LaunchMsg, PacketKind, PagePieces, Piece
@@ -35,7 +35,7 @@ MEMORY, M_CPU = 100, 101
 FABRIC_PS = 10_000  # one way
 
 
-class FakeFabric:
+class FakeFabric(Fabric):
     """Every chunk takes ``FABRIC_PS``; the memory serves ``bytes_per_ns`` in order and answers at once."""
 
     def __init__(self, engine: Engine, header_bytes: int, chunk_bytes: int, bytes_per_ns: int) -> None:

@@ -11,7 +11,6 @@ from kernbench.messages.ipcq import QueuesMsg
 from kernbench.units import gbps
 
 
-@COMPONENTS.register("niu_v1")
 class Niu(Component):
     """Sorts what arrives: answers to who asked, launches to PE_CPU, maps to PE_MMU, queues to PE_DMA and PE_IPCQ.
 
@@ -58,3 +57,6 @@ class Niu(Component):
             self.pe_ipcq.inbox.put(message)
         else:
             self.pe_mmu.inbox.put(message)
+
+
+COMPONENTS.register("niu_v1")(Niu)

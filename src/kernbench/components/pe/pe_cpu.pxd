@@ -1,0 +1,21 @@
+cimport cython
+
+from kernbench.components.pipeline cimport StationUnit
+from kernbench.engine.reference cimport calendar
+from kernbench.messages.oplog cimport Row
+
+
+cdef class PeCpu(StationUnit):
+    cdef public long long n_in_flight
+    cdef set _unmade
+    cdef tuple _wanted
+    cdef calendar.Signal _bell
+    cdef Row _last_completion
+    cdef object _waits_for
+
+    cpdef completed(self, command, Row record)
+    cdef bint _has(self, tuple wanted) except -1
+    cdef _issued(self, command, long long start_ps)
+    cdef calendar.Signal _ring(self, tuple wanted)
+    @cython.locals(now_ps="long long")
+    cdef Row _log(self, op, long long ready_ps, long long start_ps, Row cause, program=*, command=*, version=*)

@@ -20,7 +20,6 @@ from kernbench.wording import plural
 LEAST_LOOK_PS = 1_000  # at a clock that stands still, where a readback costs nothing
 
 
-@COMPONENTS.register("pe_cpu_v1")
 class PeCpu(StationUnit):
     """Takes a launch, pays ``start``, issues each command of each program at ``issue``, and reports the end.
 
@@ -106,7 +105,7 @@ class PeCpu(StationUnit):
             ready_ps = self.engine.now_ps
             self.station.begin(ready_ps)
             yield self.params.start_ps
-            self._log(OpCode.START, ready_ps, cause=NO_CAUSE)
+            self._log(OpCode.START, ready_ps, ready_ps, NO_CAUSE)
             for program in launch.programs[self.pe]:
                 yield from self._run_program(program)
             yield from self._drain()
@@ -138,16 +137,17 @@ class PeCpu(StationUnit):
         yield self.params.readback_ps
         asked.is_done = asked.version not in self._unmade
         cause = self.station.last_record
-        self._log(OpCode.READBACK, start_ps, cause=cause, program=program, version=asked.version)
+        self._log(OpCode.READBACK, start_ps, start_ps, cause, program, -1, asked.version)
 
     def _look_again(self, program: int) -> ProcessBody:
         """Look at the clock until it has moved, at the price of a readback."""
         start_ps = self.engine.now_ps
         yield max(self.params.readback_ps, LEAST_LOOK_PS)
-        self._log(OpCode.READBACK, start_ps, cause=self.station.last_record, program=program)
+        self._log(OpCode.READBACK, start_ps, start_ps, self.station.last_record, program)
 
     def _issued(self, command: Command, start_ps: int) -> Issued:
-        record = self._log(OpCode.ISSUE, start_ps, cause=self.station.last_record, command=command)
+        cause = self.station.last_record
+        record = self._log(OpCode.ISSUE, start_ps, start_ps, cause, command.program, command.seq)
         self.n_in_flight += 1
         if command.result is not None:
             self._unmade.add(command.result.version)
@@ -177,14 +177,7 @@ class PeCpu(StationUnit):
         cause = self._last_completion if waited else self.station.last_record
         if cost_ps:
             yield cost_ps
-        self._log(
-            OpCode.READBACK,
-            start_ps,
-            ready_ps=ready_ps,
-            cause=cause,
-            program=program,
-            version=max(versions, default=-1),
-        )
+        self._log(OpCode.READBACK, ready_ps, start_ps, cause, program, -1, max(versions, default=-1))
 
     def _drain(self) -> ProcessBody:
         ready_ps, cause = self.engine.now_ps, self.station.last_record
@@ -194,7 +187,7 @@ class PeCpu(StationUnit):
             cause = self._last_completion
         self._waits_for = ""
         self.meter.stall("drain", self.engine.now_ps - ready_ps)
-        record = self._log(OpCode.END, self.engine.now_ps, ready_ps=ready_ps, cause=cause)
+        record = self._log(OpCode.END, ready_ps, self.engine.now_ps, cause)
         self.station.free(self.engine.now_ps, record)
 
     def _ring(self, wanted: tuple[int, ...] | None) -> Signal:
@@ -206,26 +199,23 @@ class PeCpu(StationUnit):
     def _log(
         self,
         op: OpCode,
+        ready_ps: int,
         start_ps: int,
-        *,
         cause: Row,
-        ready_ps: int = -1,
-        command: Command | None = None,
         program: int = -1,
+        command: int = -1,
         version: int = -1,
     ) -> Row:
         """Record what ends now, and count it as busy time."""
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
-        if command is not None:
-            program = command.program
         record = self.log.append(
             self.node.index,
             op,
             program,
-            -1 if command is None else command.seq,
+            command,
             -1,
-            start_ps if ready_ps < 0 else ready_ps,
+            ready_ps,
             start_ps,
             now_ps,
             cause=cause,
@@ -235,4 +225,5 @@ class PeCpu(StationUnit):
         return record
 
 
+COMPONENTS.register("pe_cpu_v1")(PeCpu)
 _: type[CpuPort] = PeCpu  # mypy: it has the face that its neighbours see

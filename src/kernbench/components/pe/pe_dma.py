@@ -85,7 +85,6 @@ _DRAIN = Op(
 )
 
 
-@COMPONENTS.register("pe_dma_v1")
 class PeDma(TcmUnit):
     """Three channels: for reads, for writes, and for slots of queues (``components/comm.py``).
 
@@ -273,6 +272,9 @@ class PeDma(TcmUnit):
 
     def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:
         self.fabric.post(chunk, transaction.requester, transaction.memory, Vc.REQ, tail_ps, serial_ps)
+
+
+COMPONENTS.register("pe_dma_v1")(PeDma)
 
 
 def stages_here(token: TileToken) -> list[Stage]:

@@ -46,7 +46,6 @@ _STORE = Op(
 )
 
 
-@COMPONENTS.register("pe_fetch_store_v1")
 class PeFetchStore(TcmUnit):
     """Moves one tile at a time, in the order they are ready.
 
@@ -141,4 +140,5 @@ class PeFetchStore(TcmUnit):
         return max(0, own_ps - transfer_ps(size_bytes, port))
 
 
+COMPONENTS.register("pe_fetch_store_v1")(PeFetchStore)
 _: type[FetchStorePort] = PeFetchStore  # mypy: it has the face that its neighbours see

@@ -28,7 +28,6 @@ def _figures(spec: GemmSpec, pe: object) -> tuple[str, ...]:
     return f"{spec.m} x {spec.n} array", f"{name}: {macs}/clk", f"fill {spec.fill_cycles} clk"
 
 
-@COMPONENTS.register("pe_gemm_v1")
 class PeGemm(ComputeUnit):
     """Multiplies one tile at a time, from operand registers into accumulators.
 
@@ -70,3 +69,6 @@ class PeGemm(ComputeUnit):
         macs = ceil_div(m, spec.m) * spec.m * ceil_div(n, spec.n) * spec.n * ceil_div(k, spec.k) * spec.k
         cycles = spec.fill_cycles * dry + ceil_div(macs, macs_per_cycle(dtype, spec))
         return cycles_ps(cycles, self.site.pe_spec.clock_mhz)
+
+
+COMPONENTS.register("pe_gemm_v1")(PeGemm)

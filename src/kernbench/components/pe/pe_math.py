@@ -32,7 +32,6 @@ def _figures(spec: MathSpec, pe: PeSpec) -> tuple[str, ...]:
     return f"{lanes} lanes {name}", f"clk {pe.clock_mhz / 1000:g} GHz"
 
 
-@COMPONENTS.register("pe_math_v1")
 class PeMath(ComputeUnit):
     """Computes one tile at a time, from registers to registers.
 
@@ -72,6 +71,9 @@ class PeMath(ComputeUnit):
             scale = lcm(*(x.denominator for x in cycles.values()))
             self._weights[dtype] = ({name: int(x * scale) for name, x in cycles.items()}, scale)
         return self._weights[dtype]
+
+
+COMPONENTS.register("pe_math_v1")(PeMath)
 
 
 def widest_dtype(command: Command) -> DType:

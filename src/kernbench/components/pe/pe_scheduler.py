@@ -55,7 +55,6 @@ class Lane:
         self.streaming: Flight | None = None
 
 
-@COMPONENTS.register("pe_scheduler_v1")
 class PeScheduler(StationUnit):
     """One feeder admits commands in program order; a lane for each kind starts them; their last tiles complete them.
 
@@ -328,4 +327,5 @@ class PeScheduler(StationUnit):
         self.pe_cpu.completed(command, context.record)
 
 
+COMPONENTS.register("pe_scheduler_v1")(PeScheduler)
 _: type[SchedulerPort] = PeScheduler  # mypy: it has the face that its neighbours see

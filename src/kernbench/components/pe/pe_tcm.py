@@ -10,7 +10,6 @@ from kernbench.kinds import Kind
 from kernbench.units import format_bytes, gbps
 
 
-@COMPONENTS.register("pe_tcm_v1")
 class PeTcm(Component):
     """Two ports, one to read and one to write; each serves its requests in the order they are made.
 
@@ -53,4 +52,5 @@ class PeTcm(Component):
         return end_ps + self.latency_ps
 
 
+COMPONENTS.register("pe_tcm_v1")(PeTcm)
 _: type[TcmPort] = PeTcm  # mypy: it has the face that its neighbours see

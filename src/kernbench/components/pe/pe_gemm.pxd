@@ -1,0 +1,5 @@
+from kernbench.components.pipeline cimport ComputeUnit
+
+
+cdef class PeGemm(ComputeUnit):
+    cdef dict _busy_ps
