@@ -1,22 +1,29 @@
 cimport cython
 
-from kernbench.engine.reference.heap cimport Heap
+from kernbench.engine.reference.containers cimport Heap
 
 
-cdef class Process:
+cdef class Event:
+    cpdef happen(self)
+
+
+cdef class Call(Event):
+    cdef readonly object call, argument
+
+
+cdef class Process(Event):
     cdef readonly str name
     cdef readonly long long rank
     cdef readonly object send
+    cdef object value
+    cdef Process behind
 
 
 cdef class Calendar:
-    cdef public long long now_ps
-    cdef public long long count
-    cdef public long long events
+    cdef public long long now_ps, events, limit_ps
     cdef readonly Heap entries
-    cdef public object wakes
+    cdef Process first_woken, last_woken
     cdef public set processes
-    cdef public long long limit_ps
     cdef public object over_limit
     cdef long long _ranks
     cdef object _tie_seed
@@ -25,12 +32,16 @@ cdef class Calendar:
     cpdef port_rank(self, port)
     cdef _permuted(self, rank)
     cpdef Process process(self, body, str name)
-    cpdef at(self, long long time_ps, long long rank, call, argument)
+    cpdef at(self, time_ps, long long rank, call, argument)
     cpdef wake(self, Process process, value)
     cpdef run(self, Signal until=*)
-    @cython.locals(entries=Heap, events="long long", limit_ps="long long", process=Process)
+    @cython.locals(entries=Heap, events="long long", limit_ps="long long", event=Event, process=Process)
     cdef _run(self, Signal until)
     cpdef run_until(self, Signal signal, parked)
+
+
+cdef class Done:
+    cpdef object wait(self, Process process)
 
 
 cdef class Signal:

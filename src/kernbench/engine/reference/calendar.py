@@ -9,7 +9,6 @@ right after its cause.
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 from kernbench.compiled import let_others_run
 from kernbench.engine import api
 from kernbench.engine.api import ProcessBody, T
-from kernbench.engine.reference.heap import Heap
+from kernbench.engine.reference.containers import Heap
 from kernbench.errors import CapacityError, DeadlockError
 from kernbench.garbage import rarely_collected
 
@@ -42,15 +41,40 @@ def refuse_more() -> NoReturn:
     )
 
 
-class Process:
-    """A running generator."""
+class Event:
+    """What a calendar holds."""
 
-    __slots__ = ("name", "rank", "send")
+    __slots__ = ()
+
+    def happen(self) -> None:
+        """Do what is to be done at this instant."""
+
+
+class Call(Event):
+    """A call of ``call`` with ``argument``."""
+
+    __slots__ = ("argument", "call")
+
+    def __init__(self, call: Callable[[T], object], argument: T) -> None:
+        self.call: Callable[[Any], object] = call  # Any: what goes with it
+        self.argument = argument
+
+    def happen(self) -> None:
+        """Call it."""
+        self.call(self.argument)
+
+
+class Process(Event):
+    """A running generator; an event is the end of its delay. Woken with ``value``, it runs before who is ``behind``."""
+
+    __slots__ = ("behind", "name", "rank", "send", "value")
 
     def __init__(self, body: ProcessBody, name: str, rank: int) -> None:
         self.name = name
         self.rank = rank
         self.send = body.send
+        self.value: object = None
+        self.behind: Process | None = None
 
 
 def _is_ours(traceback: TracebackType | None) -> bool:
@@ -65,31 +89,30 @@ def _is_ours(traceback: TracebackType | None) -> bool:
 class Calendar:
     """Time, and everything that will happen.
 
-    Its ``entries`` are ``(time, rank, sequence, call, argument)``. One without a call resumes the process that
-    is its argument; its sequence is 0, since a process has its own rank and one entry at a time. ``tie_seed`` is for
-    tests: it permutes ranks, to show that nothing but ties depends on them. Behind ``limit_ps``,
-    ``over_limit()`` raises.
+    ``first_woken`` to ``last_woken`` are the processes that run before the next of its ``entries``. ``tie_seed`` is for
+    tests: it permutes ranks, to show that nothing but ties depends on them. Behind ``limit_ps``, ``over_limit()``
+    raises.
     """
 
     __slots__ = (
         "_ranks",
         "_tie_seed",
-        "count",
         "entries",
         "events",
+        "first_woken",
+        "last_woken",
         "limit_ps",
         "now_ps",
         "over_limit",
         "processes",
-        "wakes",
     )
 
     def __init__(self, tie_seed: int | None = None) -> None:
         self.now_ps = 0
-        self.count = 0
         self.events = 0
         self.entries = Heap()
-        self.wakes: deque[tuple[Process, object]] = deque()
+        self.first_woken: Process | None = None
+        self.last_woken: Process | None = None
         self.processes: set[Process] = set()
         self.limit_ps = NO_LIMIT_PS
         self.over_limit: Callable[[], object] = refuse_more
@@ -119,19 +142,26 @@ class Calendar:
         """Start ``body``; its first step runs at the present instant."""
         process = Process(body, name, self.new_rank())
         self.processes.add(process)
-        self.entries.push((self.now_ps, process.rank, 0, None, process))
+        self.entries.push(self.now_ps, process.rank, process)
         return process
 
     def at(self, time_ps: int, rank: int, call: Callable[[T], object], argument: T) -> None:
         """Run ``call(argument)`` at ``time_ps``, which is not in the past."""
         if time_ps < self.now_ps:
             raise AssertionError(f"event at {time_ps} ps in the past of {self.now_ps} ps")
-        self.count += 1
-        self.entries.push((time_ps, rank, self.count, call, argument))
+        if time_ps > NO_LIMIT_PS:
+            refuse_more()
+        self.entries.push(time_ps, rank, Call(call, argument))
 
     def wake(self, process: Process, value: object) -> None:
         """Resume a parked process at this instant, right after the running event."""
-        self.wakes.append((process, value))
+        process.value = value
+        if self.first_woken is None:
+            self.first_woken = process
+        else:
+            assert self.last_woken is not None
+            self.last_woken.behind = process
+        self.last_woken = process
 
     def run(self, until: api.Signal | None = None) -> None:
         """Let everything happen until ``until`` has fired, or until nothing is left to happen."""
@@ -144,21 +174,24 @@ class Calendar:
                 raise
 
     def _run(self, until: api.Signal | None) -> None:
-        entries, wakes = self.entries, self.wakes
+        entries = self.entries
         wanted: Any = 0  # Any: a delay or a wait; which it is, is asked for by the fastest means
         events, limit_ps = 0, self.limit_ps
         try:
             while True:
                 # Before the calendar: what an event wakes runs before any other event of its instant.
-                if wakes:
-                    process, value = wakes.popleft()
+                process = self.first_woken
+                if process is not None:
+                    self.first_woken = process.behind
+                    process.behind = None
+                    value = process.value
                 elif until is not None and until.is_fired:
                     return
                 else:
-                    try:
-                        self.now_ps, _, _, call, argument = entries.pop()
-                    except IndexError:
+                    event = entries.pop()
+                    if event is None:
                         return
+                    self.now_ps = entries.time_ps
                     if self.now_ps > limit_ps:
                         self.over_limit()
                     events += 1
@@ -166,24 +199,24 @@ class Calendar:
                         self.events += events
                         events = 0
                         let_others_run()
-                    if call is not None:
-                        call(argument)
+                    if type(event) is not Process:
+                        event.happen()
                         continue
-                    process, value = argument, None
+                    process, value = event, None
                 # Until the next wait that is not answered at once. In line: a call here costs 7 % of a run.
                 send = process.send
                 try:
                     wanted = send(value)
                     # Not isinstance(): a third of the price, and a bool is no delay.
                     while type(wanted) is not int:
-                        value = wanted.wait(process)
+                        value = None if wanted is DONE else wanted.wait(process)
                         if value is PARKED:
                             break
                         wanted = send(value)
                     else:
                         if wanted < 0:
                             raise AssertionError(f"{process.name} yielded a delay of {wanted} ps")
-                        entries.push((self.now_ps + wanted, process.rank, 0, None, process))
+                        entries.push(self.now_ps + wanted, process.rank, process)
                 except StopIteration:
                     self.processes.discard(process)
                 except AttributeError:
@@ -200,6 +233,19 @@ class Calendar:
         if not signal.is_fired:
             raise DeadlockError(parked())
         return signal.value
+
+
+class Done:
+    """A wait that is over before it begins."""
+
+    __slots__ = ()
+
+    def wait(self, process: Process) -> object:
+        """See :class:`~kernbench.engine.api.Waitable`."""
+        return None
+
+
+DONE = Done()  # one for all: most puts and takes need not wait, and then make no object
 
 
 class Signal:

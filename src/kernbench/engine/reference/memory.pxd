@@ -7,13 +7,10 @@ from kernbench.engine.reference.channel cimport Chunk, Fabric
 cdef class MemoryServer:
     cdef readonly Calendar calendar
     cdef readonly Fabric fabric
-    cdef readonly object node
+    cdef readonly object node, model
     cdef readonly long long rank
-    cdef readonly object model
-    cdef public long long entries_left
+    cdef public long long entries_left, moved_bytes, busy_ps
     cdef public bint is_refusing
-    cdef public long long moved_bytes
-    cdef public long long busy_ps
 
     cpdef bint receive(self, Chunk chunk) except -1
     @cython.locals(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
 from kernbench.messages import fabric as messages
@@ -16,7 +18,7 @@ class MemoryServer:
     def __init__(
         self,
         calendar: Calendar,
-        fabric: api.Fabric,
+        fabric: Any,  # the fabric that makes this server, whose module imports this one
         node: int,
         rank: int,
         model: api.MemoryModel,
@@ -53,13 +55,15 @@ class MemoryServer:
         chunks = self.fabric.packet(PacketKind.READ_RESPONSE, transaction, transaction.size_bytes)
         # The entry is held until the last of the answer has left, or a jam on the way back would slow nothing down.
         chunks[-1].leaving = self._release_entry
+        source = self.fabric.source(self.node, Vc.RESP, PacketKind.READ_RESPONSE)
+        path = self.fabric.path(self.node, transaction.requester, Vc.RESP)
         done_bytes = 0
         for chunk in chunks:
             share = _share(transaction, done_bytes, chunk.payload_bytes)
             done_bytes += chunk.payload_bytes
             start_ps, end_ps = self._serve(transaction, now_ps, now_ps, share)
             tail_ps = end_ps + self.model.latency_ps
-            self.fabric.post(chunk, self.node, transaction.requester, Vc.RESP, tail_ps, end_ps - start_ps)
+            self.fabric.launch(chunk, source, path, tail_ps, end_ps - start_ps)
         transaction.served_ps = tail_ps
         self.moved_bytes += transaction.size_bytes
 

@@ -7,10 +7,6 @@ cdef class _Put:
     cpdef object wait(self, Process process)
 
 
-cdef class _Done:
-    cpdef object wait(self, Process process)
-
-
 cdef class Queue:
     cdef public Calendar calendar
     cdef public object capacity

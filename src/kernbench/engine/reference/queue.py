@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from kernbench.engine.reference.calendar import PARKED, Calendar, Process
+from kernbench.engine.reference.calendar import DONE, PARKED, Calendar, Done, Process
 
 
 class _Put:
@@ -23,18 +23,6 @@ class _Put:
         self.queue.putters.append((process, self.item))
         return PARKED
 
-
-class _Done:
-    """A wait that is over before it begins."""
-
-    __slots__ = ()
-
-    def wait(self, process: Process) -> object:
-        """See :class:`~kernbench.engine.api.Waitable`."""
-        return None
-
-
-_DONE = _Done()  # one for all: most puts and takes need not wait, and then make no object
 
 # One for all: a deque takes 624 bytes, and most queues never hold an item.
 _EMPTY: deque[Any] = deque(maxlen=0)  # Any: of whatever api.Queue was asked for
@@ -82,22 +70,22 @@ class Queue:
             self.calendar.wake(putter, None)
         return item
 
-    def put(self, item: object) -> _Put | _Done:
+    def put(self, item: object) -> _Put | Done:
         """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
         if self.getters:
             self.calendar.wake(self.getters.pop(0), item)
-            return _DONE
+            return DONE
         capacity = self.capacity
         if capacity is not None and len(self.items) >= capacity:
             return _Put(self, item)
         if self.items is _EMPTY:
             self.items = deque()
         self.items.append(item)
-        return _DONE
+        return DONE
 
     def try_put(self, item: object) -> bool:
         """Append ``item`` if there is a place now."""
-        return self.put(item) is _DONE
+        return self.put(item) is DONE
 
 
 class Credits:
@@ -125,13 +113,13 @@ class Credits:
         """What each taker that waits has asked for, in order."""
         return [n for _, n in self.takers]
 
-    def take(self, n: int) -> _Take | _Done:
+    def take(self, n: int) -> _Take | Done:
         """What to yield to take ``n``."""
         if n > self.total:
             raise AssertionError(f"{self.name}: {n} asked of {self.total}")
         if not self.takers and self.free >= n:
             self.free -= n
-            return _DONE
+            return DONE
         return _Take(self, n)
 
     def try_take(self, n: int) -> bool:

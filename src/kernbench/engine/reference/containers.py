@@ -1,0 +1,53 @@
+"""The containers of an engine: the calendar's priority queue, and the releases of a queue of chunks.
+
+The one module of an engine with a body of its own for the compiler, ``containers.pyx``: what Python's containers hold
+are objects, and numbers of C need not be any.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import Any
+
+
+class Heap:
+    """Events that leave by their time, then by rank, then as they came; ``time_ps`` is that of the last that left.
+
+    >>> heap = Heap()
+    >>> for time_ps, rank, event in ((5, 1, "sooner"), (9, 0, "last"), (5, 1, "later")):
+    ...     heap.push(time_ps, rank, event)
+    >>> heap.pop(), heap.pop(), heap.time_ps
+    ('sooner', 'later', 5)
+    """
+
+    __slots__ = ("_entries", "_sequence", "time_ps")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, int, int, Any]] = []
+        self._sequence = 0
+        self.time_ps = 0
+
+    # Any: what an event is, the calendar knows.
+    def push(self, time_ps: int, rank: int, event: Any) -> None:
+        """Add ``event``."""
+        self._sequence = sequence = self._sequence + 1
+        heappush(self._entries, (time_ps, rank, sequence, event))
+
+    def pop(self) -> Any:
+        """Take the first; None if there is none."""
+        try:
+            self.time_ps, _, _, event = heappop(self._entries)
+        except IndexError:
+            return None
+        return event
+
+
+class Releases(deque[tuple[int, int]]):
+    """First in, first out: ``(left, time_ps)``."""
+
+    __slots__ = ()
+
+    def first(self) -> tuple[int, int]:
+        """The first; (-1, 0) if there is none."""
+        return self[0] if self else (-1, 0)
