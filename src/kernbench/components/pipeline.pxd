@@ -13,7 +13,7 @@ cdef class Station:
     cdef long long _resting_from_ps
 
     @cython.locals(rest_ps="long long", stalled_ps="long long")
-    cpdef begin(self, long long now_ps, came_ps=*, cause=*)
+    cpdef begin(self, long long now_ps, long long came_ps=*, str cause=*)
     cpdef free(self, long long now_ps, Row record)
     @cython.locals(start_ps="long long")
     cpdef worked(self, long long begin_ps, long long now_ps)
@@ -42,5 +42,7 @@ cdef class TcmUnit(PipelineUnit):
 
 
 cdef class ComputeUnit(PipelineUnit):
-    pass
+    cdef object _begin(self, TileToken token)
+    @cython.locals(record=Row)
+    cdef bint _end(self, TileToken token, long long busy_ps) except -1
 

@@ -33,12 +33,12 @@ class Station:
         self.last_record = NO_CAUSE
         self._resting_from_ps = 0
 
-    def begin(self, now_ps: int, came_ps: int | None = None, cause: str = "") -> None:
+    def begin(self, now_ps: int, came_ps: int = NEVER, cause: str = "") -> None:
         """End of a rest: work begins. If it came at ``came_ps`` and had to wait for ``cause``, that was a stall."""
         rest_ps = now_ps - self._resting_from_ps
         if rest_ps > 0:
-            stalled_ps = 0 if came_ps is None else min(rest_ps, now_ps - came_ps)
-            if stalled_ps:
+            stalled_ps = min(rest_ps, max(0, now_ps - came_ps))
+            if stalled_ps > 0:
                 self.meter.stall(cause, stalled_ps)
             self.meter.idle_ps += rest_ps - stalled_ps
         self._resting_from_ps = NEVER
@@ -195,21 +195,28 @@ class ComputeUnit(PipelineUnit):
 
     def run(self) -> ProcessBody:
         """Take, compute, pass on; the operands' registers are free for the next tile but one."""
-        station = self.station
         while True:
             token: TileToken = yield self.inbox.get()
-            start_ps = self.engine.now_ps
-            station.begin(start_ps)
-            busy_ps = self.busy_ps(token, dry=start_ps > station.free_ps or station.last_record is NO_CAUSE)
+            busy_ps = self._begin(token)
             yield busy_ps
-            self.meter.busy_ps += busy_ps
-            is_last = not token.stage.is_followed
-            record = self.log_stage(token, station, start_ps)
-            # Before all else: a fetch that waits for them goes before what waits for the command.
-            if is_last:
-                self.pe_fetch_store.free_operands(record)
-            if not self.try_pass_on(token, record):
-                yield from self.pass_on_late(token, station, record)
+            if not self._end(token, busy_ps):
+                yield from self.pass_on_late(token, self.station, self.station.last_record)
+
+    def _begin(self, token: TileToken) -> int:
+        """Begin to compute a tile; the time that takes."""
+        station, now_ps = self.station, self.engine.now_ps
+        station.begin(now_ps)
+        return self.busy_ps(token, dry=now_ps > station.free_ps or station.last_record is NO_CAUSE)
+
+    def _end(self, token: TileToken, busy_ps: int) -> bool:
+        """The tile that took ``busy_ps`` is computed: log it, and pass it on if there is a place."""
+        self.meter.busy_ps += busy_ps
+        is_last = not token.stage.is_followed
+        record = self.log_stage(token, self.station, self.engine.now_ps - busy_ps)
+        # Before all else: a fetch that waits for them goes before what waits for the command.
+        if is_last:
+            self.pe_fetch_store.free_operands(record)
+        return self.try_pass_on(token, record)
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time ``token`` occupies the unit, which had run ``dry`` or not."""

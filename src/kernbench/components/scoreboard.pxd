@@ -26,15 +26,15 @@ cdef class _Touches:
 
 cdef class Flight:
     cdef public long long admitted_ps
+    cdef readonly long long need_bytes
+    cdef public object lane
     cdef public Row cause
     cdef public object command
     cdef public PipelineContext context
     cdef public object done
-    cdef public bint is_release
     cdef readonly PipelinePlan plan
-    cdef public list reads
-    cdef public bint streams
-    cdef public list touches
+    cdef public bint is_release, streams
+    cdef public list reads, touches
 
 
 cdef class _Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from typing import Any
 
 from kernbench.engine.api import Signal
 from kernbench.messages.access import Access
@@ -70,9 +71,9 @@ class _Touches:
 class Flight:
     """A command between admission and completion. ``done`` fires when it is complete.
 
-    ``cause`` is the record of its admission, which ended at ``admitted_ps``. ``streams`` says that its tiles come
-    from memory on their way; ``is_release`` that it waits for all earlier accesses to memory: a send, which may tell
-    another PE that they are done.
+    ``cause`` is the record of its admission, which ended at ``admitted_ps``; it takes ``need_bytes`` of TCM, and a
+    place in ``lane``. ``streams`` says that its tiles come from memory on their way; ``is_release`` that it waits for
+    all earlier accesses to memory: a send, which may tell another PE that they are done.
     """
 
     __slots__ = (
@@ -82,6 +83,8 @@ class Flight:
         "context",
         "done",
         "is_release",
+        "lane",
+        "need_bytes",
         "plan",
         "reads",
         "streams",
@@ -95,6 +98,8 @@ class Flight:
         self.done = done
         self.cause = NO_CAUSE
         self.admitted_ps = 0
+        self.need_bytes = plan.need_bytes
+        self.lane: Any = None  # one of PE_SCHEDULER's, which knows flights
         self.streams = plan.staging_bytes > 0 and any(
             tile.stages[0].kind is OpCode.DMA_READ for tile in plan.tiles
         )

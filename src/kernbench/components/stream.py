@@ -43,12 +43,15 @@ class CommandStream(Protocol):
         """
 
 
-class Issued(NamedTuple):
+class Issued:
     """A command on its way to PE_SCHEDULER: the op log record of its issue, and when that ended."""
 
-    command: Command
-    record: Row
-    issued_ps: int
+    __slots__ = ("command", "issued_ps", "record")
+
+    def __init__(self, command: Command, record: Row, issued_ps: int) -> None:
+        self.command = command
+        self.record = record
+        self.issued_ps = issued_ps
 
 
 class ProgramEnd(NamedTuple):

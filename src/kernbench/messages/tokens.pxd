@@ -19,9 +19,8 @@ cdef class TilePlan:
 cdef class PipelinePlan:
     cdef readonly tuple after, behind
     cdef readonly object command
-    cdef readonly long long staging_bytes
+    cdef readonly long long need_bytes, staging_bytes, written_bytes
     cdef readonly tuple tiles
-    cdef readonly long long written_bytes
 
 
 cdef class PipelineContext:

@@ -58,10 +58,11 @@ class PipelinePlan:
     """A command's tiles, in the order they are fed.
 
     The first tile starts when the versions in ``after`` and the commands in ``behind`` (by number) are complete.
-    ``staging_bytes`` of TCM belong to the command while it runs; ``written_bytes`` go to memory.
+    ``staging_bytes`` of TCM belong to the command while it runs, ``need_bytes`` are those and its result's;
+    ``written_bytes`` go to memory.
     """
 
-    __slots__ = ("after", "behind", "command", "staging_bytes", "tiles", "written_bytes")
+    __slots__ = ("after", "behind", "command", "need_bytes", "staging_bytes", "tiles", "written_bytes")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class PipelinePlan:
         self.after = after
         self.behind = behind
         self.staging_bytes = staging_bytes
+        self.need_bytes = command.tcm_bytes + staging_bytes
         self.written_bytes = written_bytes
 
 

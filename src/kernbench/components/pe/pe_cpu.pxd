@@ -7,6 +7,7 @@ from kernbench.messages.oplog cimport Row
 
 cdef class PeCpu(StationUnit):
     cdef public long long n_in_flight
+    cdef long long _issue_ps
     cdef set _unmade
     cdef tuple _wanted
     cdef calendar.Signal _bell
@@ -15,7 +16,8 @@ cdef class PeCpu(StationUnit):
 
     cpdef completed(self, command, Row record)
     cdef bint _has(self, tuple wanted) except -1
-    cdef _issued(self, command, long long start_ps)
+    @cython.locals(now_ps="long long", start_ps="long long")
+    cdef _issued(self, command)
     cdef calendar.Signal _ring(self, tuple wanted)
     @cython.locals(now_ps="long long")
     cdef Row _log(self, op, long long ready_ps, long long start_ps, Row cause, program=*, command=*, version=*)

@@ -60,6 +60,7 @@ class PeCpu(StationUnit):
         super().__init__(site)
         self.params: PeCpuSpec = site.node.spec
         self.n_in_flight = 0
+        self._issue_ps = self.params.issue_ps
         self._unmade: set[int] = set()
         self._wanted: tuple[int, ...] | None = ()
         self._bell: Signal | None = None
@@ -87,8 +88,9 @@ class PeCpu(StationUnit):
     def completed(self, command: Command, record: Row) -> None:
         """PE_SCHEDULER says: ``command`` is complete, as ``record`` says."""
         self.n_in_flight -= 1
-        if command.result is not None:
-            self._unmade.discard(command.result.version)
+        result = command.result
+        if result is not None:
+            self._unmade.discard(result.version)
         self._last_completion = record
         if self._bell is not None and self._has(self._wanted):
             bell, self._bell = self._bell, None
@@ -115,9 +117,9 @@ class PeCpu(StationUnit):
         number, commands = -1, self.pe_scheduler.inbox
         while (asked := program.next_item()) is not None:
             if isinstance(asked, Command):
-                number, start_ps = asked.program, self.engine.now_ps
-                yield self.params.issue_ps
-                ticket = self._issued(asked, start_ps)
+                number = asked.program
+                yield self._issue_ps
+                ticket = self._issued(asked)
                 if not commands.try_put(ticket):
                     yield from self._hand_over(ticket)
                 if asked.awaits is not None:
@@ -145,13 +147,14 @@ class PeCpu(StationUnit):
         yield max(self.params.readback_ps, LEAST_LOOK_PS)
         self._log(OpCode.READBACK, start_ps, start_ps, self.station.last_record, program)
 
-    def _issued(self, command: Command, start_ps: int) -> Issued:
-        cause = self.station.last_record
+    def _issued(self, command: Command) -> Issued:
+        now_ps, result = self.engine.now_ps, command.result
+        start_ps, cause = now_ps - self._issue_ps, self.station.last_record
         record = self._log(OpCode.ISSUE, start_ps, start_ps, cause, command.program, command.seq)
         self.n_in_flight += 1
-        if command.result is not None:
-            self._unmade.add(command.result.version)
-        return Issued(command, record, self.engine.now_ps)
+        if result is not None:
+            self._unmade.add(result.version)
+        return Issued(command, record, now_ps)
 
     def _hand_over(self, ticket: Issued | ProgramEnd) -> ProcessBody:
         asked_ps, scheduler = self.engine.now_ps, self.pe_scheduler

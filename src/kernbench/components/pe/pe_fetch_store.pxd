@@ -10,9 +10,14 @@ cdef class PeFetchStore(TcmUnit):
     cdef public queue.Credits operands
     cdef public queue.Queue ready
     cdef public Row freed_by
-    cdef dict _lags_ps
+    cdef long long _setup_ps, _latency_ps
+    cdef dict _read_lags_ps, _write_lags_ps
 
     cpdef queue.Queue entry(self, TileToken token)
     cpdef free_operands(self, Row record)
-    @cython.locals(stage=Stage, now_ps="long long", start_ps="long long")
+    @cython.locals(now_ps="long long")
+    cdef _begin(self, TileToken token)
+    @cython.locals(record=Row)
+    cdef bint _end(self, TileToken token, long long busy_ps) except -1
+    @cython.locals(stage=Stage, setup_ps="long long", latency_ps="long long", start_ps="long long", is_write=bint)
     cpdef busy_ps(self, TileToken token)

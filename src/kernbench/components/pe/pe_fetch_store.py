@@ -72,7 +72,10 @@ class PeFetchStore(TcmUnit):
         self.operands = site.engine.credits(OPERAND_HALVES, f"{site.node.name}.operands")
         self.ready: Queue[TileToken] = site.engine.queue(None, f"{site.node.name}.ready")
         self.freed_by = NO_CAUSE
-        self._lags_ps: dict[tuple[int, bool], int] = {}
+        self._setup_ps: int = self.params.setup_ps
+        self._latency_ps: int = site.pe_spec.regfile.latency_ps
+        self._read_lags_ps: dict[int, int] = {}  # by bytes: most tiles have the same
+        self._write_lags_ps: dict[int, int] = {}
 
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Fetches wait for registers first, stores do not."""
@@ -92,8 +95,9 @@ class PeFetchStore(TcmUnit):
         """Take a fetch, wait for registers, make it ready."""
         while True:
             token: TileToken = yield self.inbox.get()
-            asked_ps, token.asked_ps = self.engine.now_ps, token.arrived_ps
+            token.asked_ps = token.arrived_ps
             if not self.operands.try_take(1):
+                asked_ps = self.engine.now_ps
                 yield self.operands.take(1)
                 if self.engine.now_ps > asked_ps:
                     token.cause, token.arrived_ps = self.freed_by, self.engine.now_ps
@@ -101,36 +105,44 @@ class PeFetchStore(TcmUnit):
 
     def move(self) -> ProcessBody:
         """Take, move, pass on."""
-        station = self.station
         while True:
             token: TileToken = yield self.ready.get()
-            start_ps = self.engine.now_ps
-            is_fetch = token.stage.kind is OpCode.FETCH
-            station.begin(start_ps, token.asked_ps if is_fetch else start_ps, "registers")
-            busy_ps = self.busy_ps(token)
+            is_fetch, busy_ps = token.stage.kind is OpCode.FETCH, self._begin(token)
             yield busy_ps
-            self.meter.busy_ps += busy_ps
-            record = self.log_stage(token, station, start_ps)
-            if not self.try_pass_on(token, record):
-                yield from self.pass_on_late(token, station, record)
+            is_passed_on = self._end(token, busy_ps)
+            record = self.station.last_record
+            if not is_passed_on:
+                yield from self.pass_on_late(token, self.station, record)
             if is_fetch:
                 self.free_staging(token, OpCode.DMA_READ, record)
 
+    def _begin(self, token: TileToken) -> int:
+        """Begin to move a tile; the time that takes."""
+        now_ps = self.engine.now_ps
+        is_fetch = token.stage.kind is OpCode.FETCH
+        self.station.begin(now_ps, token.asked_ps if is_fetch else now_ps, "registers")
+        return self.busy_ps(token)
+
+    def _end(self, token: TileToken, busy_ps: int) -> bool:
+        """The tile that took ``busy_ps`` has moved: log it, and pass it on if there is a place."""
+        self.meter.busy_ps += busy_ps
+        record = self.log_stage(token, self.station, self.engine.now_ps - busy_ps)
+        return self.try_pass_on(token, record)
+
     def busy_ps(self, token: TileToken) -> int:
         """Time the transfer of the tile takes; reserves TCM's port for it."""
-        stage, setup_ps = token.stage, self.params.setup_ps
+        stage, setup_ps, latency_ps = token.stage, self._setup_ps, self._latency_ps
         if not stage.size_bytes:
             return setup_ps
-        file, is_write = self.site.pe_spec.regfile, stage.kind is OpCode.STORE
-        now_ps = self.engine.now_ps
-        start_ps = now_ps + setup_ps + file.latency_ps * is_write
+        is_write = stage.kind is OpCode.STORE
+        start_ps = self.engine.now_ps + setup_ps + (latency_ps if is_write else 0)
         access = self.pe_tcm.write if is_write else self.pe_tcm.read
         tcm_ps = access(stage.size_bytes, start_ps, start_ps) - start_ps
-        size = (stage.size_bytes, is_write)
-        lag_ps = self._lags_ps.get(size)
+        lags_ps = self._write_lags_ps if is_write else self._read_lags_ps
+        lag_ps = lags_ps.get(stage.size_bytes)
         if lag_ps is None:
-            lag_ps = self._lags_ps[size] = self._lag_ps(*size)
-        return setup_ps + tcm_ps + lag_ps + file.latency_ps
+            lag_ps = lags_ps[stage.size_bytes] = self._lag_ps(stage.size_bytes, is_write)
+        return setup_ps + tcm_ps + lag_ps + latency_ps
 
     def _lag_ps(self, size_bytes: int, is_write: bool) -> int:
         """How much longer the own path or the register port takes than TCM's port."""

@@ -3,6 +3,7 @@ cimport cython
 from kernbench.components.accumulators cimport AccumulatorFile
 from kernbench.components.pipeline cimport StationUnit
 from kernbench.components.scoreboard cimport Flight, Scoreboard
+from kernbench.components.stream cimport Issued
 from kernbench.engine.reference cimport queue
 from kernbench.messages.oplog cimport Row
 from kernbench.messages.tokens cimport PipelineContext, PipelinePlan, TileToken
@@ -25,15 +26,23 @@ cdef class PeScheduler(StationUnit):
     cdef public Row freed_by
     cdef public long long freed_ps
     cdef object _ends
+    cdef long long _dispatch_ps
+    cdef Row _cause
 
+    cdef _end_program(self)
+    cdef Flight _begin(self, Issued ticket)
+    @cython.locals(now_ps="long long", record=Row, lane=Lane)
+    cdef _hand_on(self, Issued ticket, Flight flight)
     cdef Lane _lane_of(self, command)
     @cython.locals(plan=PipelinePlan, context=PipelineContext, flight=Flight)
     cdef Flight _admit(self, command)
     cdef _check_capacity(self, PipelinePlan plan)
-    cdef Row _log(self, ticket, long long start_ps, Row cause)
+    cdef Row _log(self, Issued ticket, long long start_ps, Row cause)
     cdef _release(self, versions, Row cause)
     cdef _free_slots(self, Row cause)
     cdef _give_back(self, Row cause)
+    cdef _start(self, Lane lane, Flight flight)
+    cdef bint _try_feed(self, Lane lane, TileToken token) except -1
     cdef Flight _blocker(self, Lane lane, Flight flight)
     @cython.locals(flight=Flight)
     cpdef complete(self, PipelineContext context)

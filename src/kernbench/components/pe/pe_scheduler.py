@@ -15,7 +15,7 @@ from kernbench.components.stream import Issued, ProgramEnd
 from kernbench.components.tiling.plan import generate_plan
 from kernbench.components.tiling.staging import staged_bytes
 from kernbench.config.pe import SchedulerSpec
-from kernbench.engine.api import Engine, ProcessBody, Queue, Timed
+from kernbench.engine.api import Engine, ProcessBody, Queue
 from kernbench.errors import CapacityError
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import (
@@ -91,6 +91,8 @@ class PeScheduler(StationUnit):
         self.lanes: dict[Hashable, Lane] = {name: self._new_lane(name) for name in LANES.values()}
         self.freed_by = NO_CAUSE
         self.freed_ps = 0
+        self._dispatch_ps = self.params.dispatch_ps
+        self._cause = NO_CAUSE  # of the admission under way
         self._ends: deque[int] = deque()
 
     def inbox_depth(self) -> int | None:
@@ -156,38 +158,39 @@ class PeScheduler(StationUnit):
 
     def feed(self) -> ProcessBody:
         """Take, make room, plan, spend, hand to a lane."""
-        station = self.station
         while True:
             ticket: Issued | ProgramEnd = yield self.inbox.get()
             if isinstance(ticket, ProgramEnd):
-                cause = self.freed_by if self.freed_ps > station.free_ps else station.last_record
-                self._release(self.scoreboard.alive(), cause)
-                self._ends.append(next(reversed(self.scoreboard.flights), -1))
-                self._give_back(station.last_record)
+                self._end_program()
                 continue
-            command, cause = ticket.command, station.cause(ticket.issued_ps, ticket.record)
-            station.begin(self.engine.now_ps)
-            # Dead values first: what this command needs may be what it lets go.
-            self._release(command.releases, cause)
-            flight = None if isinstance(command, WaitCmd) else self._admit(command)
+            flight = self._begin(ticket)
             if flight is not None:
-                need_bytes = command.tcm_bytes + flight.plan.staging_bytes
                 # Mostly there is room: then no generator is made only to find that out.
-                if not self.tcm.try_take(need_bytes) and (yield from self._wait_for_tcm(need_bytes)):
-                    cause = self.freed_by
-                lane = self._lane_of(command)
-                if not lane.places.try_take(1) and (yield from self._wait_for_place(lane)):
-                    cause = lane.cause
-            start_ps = self.engine.now_ps
-            yield self.params.dispatch_ps
-            self.meter.busy_ps += self.params.dispatch_ps
-            record = self._log(ticket, start_ps, cause)
-            station.free(self.engine.now_ps, record)
-            if flight is None:
-                self.pe_cpu.completed(command, record)
-            else:
-                flight.cause, flight.admitted_ps = record, self.engine.now_ps
-                lane.flights.put(flight)
+                if not self.tcm.try_take(flight.need_bytes):
+                    yield from self._wait_for_tcm(flight.need_bytes)
+                lane = self._lane_of(ticket.command)
+                if not lane.places.try_take(1):
+                    yield from self._wait_for_place(lane)
+                flight.lane = lane
+            yield self._dispatch_ps
+            self._hand_on(ticket, flight)
+
+    def _end_program(self) -> None:
+        station = self.station
+        cause = self.freed_by if self.freed_ps > station.free_ps else station.last_record
+        self._release(self.scoreboard.alive(), cause)
+        self._ends.append(next(reversed(self.scoreboard.flights), -1))
+        self._give_back(station.last_record)
+
+    def _begin(self, ticket: Issued) -> Flight | None:
+        """Begin with a command; None if it waits only, and uses no unit."""
+        command, station = ticket.command, self.station
+        self._cause = station.cause(ticket.issued_ps, ticket.record)
+        station.begin(self.engine.now_ps)
+        # Dead values first: what this command needs may be what it lets go.
+        if command.releases:
+            self._release(command.releases, self._cause)
+        return None if isinstance(command, WaitCmd) else self._admit(command)
 
     def _admit(self, command: Command) -> Flight:
         plan = generate_plan(command, self.site.pe_spec, self.accumulators)
@@ -200,9 +203,22 @@ class PeScheduler(StationUnit):
         self.scoreboard.admit(flight)
         return flight
 
+    def _hand_on(self, ticket: Issued, flight: Flight | None) -> None:
+        """The command is dispatched: its lane has it, or, if it waits only, it is complete."""
+        now_ps = self.engine.now_ps
+        self.meter.busy_ps += self._dispatch_ps
+        record = self._log(ticket, now_ps - self._dispatch_ps, self._cause)
+        self.station.free(now_ps, record)
+        if flight is None:
+            self.pe_cpu.completed(ticket.command, record)
+        else:
+            flight.cause, flight.admitted_ps = record, now_ps
+            lane: Lane = flight.lane
+            lane.flights.put(flight)
+
     def _check_capacity(self, plan: PipelinePlan) -> None:
         command, live_bytes = plan.command, self.scoreboard.live_bytes
-        need_bytes = command.tcm_bytes + plan.staging_bytes
+        need_bytes = plan.need_bytes
         if live_bytes + need_bytes > self.tcm.total:
             raise CapacityError(
                 f"{command.line}: {command.name} needs {format_bytes(need_bytes)} of TCM beside the "
@@ -210,19 +226,21 @@ class PeScheduler(StationUnit):
                 "use smaller blocks or drop values earlier"
             )
 
-    def _wait_for_tcm(self, need_bytes: int) -> Timed[bool]:
-        """Take a command's bytes; whether that took time."""
+    def _wait_for_tcm(self, need_bytes: int) -> ProcessBody:
+        """Take a command's bytes."""
         asked_ps = self.engine.now_ps
         yield self.tcm.take(need_bytes)
-        self.meter.stall("tcm", self.engine.now_ps - asked_ps)
-        return self.engine.now_ps > asked_ps
+        if self.engine.now_ps > asked_ps:
+            self.meter.stall("tcm", self.engine.now_ps - asked_ps)
+            self._cause = self.freed_by
 
-    def _wait_for_place(self, lane: Lane) -> Timed[bool]:
-        """Take a place in ``lane``; whether the lane's last turn is what let it."""
+    def _wait_for_place(self, lane: Lane) -> ProcessBody:
+        """Take a place in ``lane``; mostly the lane's last turn is what made it."""
         asked_ps = self.engine.now_ps
         yield lane.places.take(1)
         self.meter.stall("lane", self.engine.now_ps - asked_ps)
-        return lane.turned_ps > asked_ps
+        if lane.turned_ps > asked_ps:
+            self._cause = lane.cause
 
     def _log(self, ticket: Issued, start_ps: int, cause: Row) -> Row:
         command = ticket.command
@@ -276,22 +294,34 @@ class PeScheduler(StationUnit):
             while (blocker := self._blocker(lane, flight)) is not None:
                 yield blocker.done
                 context.cause, lane.is_behind = blocker.context.record, False
-            if flight.streams:
-                lane.streaming = flight
-            context.start_ps = lane.turned_ps = self.engine.now_ps
-            lane.cause = context.cause
+            self._start(lane, flight)
             for index, tile in enumerate(flight.plan.tiles):
                 token = TileToken(tile, context, index)
                 if context.staging is not None:
                     yield from self._wait_for_staging(lane, token)
-                # Behind a tile that filled the unit's queue, this one waits for the unit, not for its command.
-                token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
-                entry, asked_ps = self.unit_at[token.stage.kind].entry(token), self.engine.now_ps
-                if not entry.try_put(token):
-                    yield entry.put(token)
-                    if self.engine.now_ps > asked_ps:
-                        lane.turned_ps, lane.is_behind = self.engine.now_ps, True
+                if not self._try_feed(lane, token):
+                    yield from self._feed_late(lane, token)
             lane.places.give(1)
+
+    def _start(self, lane: Lane, flight: Flight) -> None:
+        """Nothing holds the command up any more."""
+        if flight.streams:
+            lane.streaming = flight
+        flight.context.start_ps = lane.turned_ps = self.engine.now_ps
+        lane.cause = flight.context.cause
+
+    def _try_feed(self, lane: Lane, token: TileToken) -> bool:
+        """Hand a tile to the first unit of its route; False if that has no place."""
+        # Behind a tile that filled the unit's queue, this one waits for the unit, not for its command.
+        token.cause, token.arrived_ps = BEHIND if lane.is_behind else lane.cause, lane.turned_ps
+        return self.unit_at[token.stage.kind].entry(token).try_put(token)
+
+    def _feed_late(self, lane: Lane, token: TileToken) -> ProcessBody:
+        """Wait for a place at the first unit of a tile's route."""
+        asked_ps = self.engine.now_ps
+        yield self.unit_at[token.stage.kind].entry(token).put(token)
+        if self.engine.now_ps > asked_ps:
+            lane.turned_ps, lane.is_behind = self.engine.now_ps, True
 
     def _blocker(self, lane: Lane, flight: Flight) -> Flight | None:
         """Whom ``flight`` waits for; tiles that need not come from memory would overtake those that do."""
@@ -322,7 +352,8 @@ class PeScheduler(StationUnit):
         self.freed_by, self.freed_ps = context.record, self.engine.now_ps
         self.tcm.give(self.scoreboard.complete(flight) + flight.plan.staging_bytes)
         self._free_slots(context.record)
-        self._give_back(context.record)
+        if self._ends:
+            self._give_back(context.record)
         flight.done.fire()
         self.pe_cpu.completed(command, context.record)
 
