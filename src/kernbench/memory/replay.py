@@ -6,9 +6,10 @@ each command as it is issued (mode ``data``). Both make an :class:`Evaluation` o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
+from operator import itemgetter
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from kernbench.memory.page_table import PageTables
 from kernbench.memory.store import MemoryStore
 from kernbench.memory.watch import Watch
 from kernbench.messages.commands import (
+    HBM,
+    TCM,
     Command,
     DmaReadCmd,
     DmaWriteCmd,
@@ -29,15 +32,16 @@ from kernbench.messages.commands import (
     IpcqSendCmd,
     MathCmd,
     Operand,
-    Space,
     ValueRecord,
 )
 from kernbench.messages.ipcq import QueueEnd
-from kernbench.ops import dot_form, evaluate, evaluate_dot
+from kernbench.ops import compute, dot_form, evaluate_dot
 from kernbench.ops.numerics import as_array, convert
 
 Array = npt.NDArray[Any]
-NOTHING: Array = np.empty(0, np.uint8)  # what a send makes: kept and released as any other value is
+NOTHING: Array = np.empty(0, np.uint8)  # what sends and composites make: kept and released as any value is
+
+_COMMIT_PS, _ORDER = itemgetter(0), itemgetter(0, 1, 2)  # of a ValueRecord
 
 
 class Log(Protocol):
@@ -46,6 +50,21 @@ class Log(Protocol):
     @property
     def values(self) -> list[ValueRecord]:
         """Commands that took hold; the executor empties it."""
+
+
+class Kept:
+    """One value: its ``array`` and that as a matrix product takes it (None: not yet), and what may still read it.
+
+    ``n_reads`` are the reads of commands that are issued and not evaluated. After its release none is to come.
+    """
+
+    __slots__ = ("array", "dot_form", "is_released", "n_reads")
+
+    def __init__(self) -> None:
+        self.array: Array | None = None
+        self.dot_form: Array | None = None
+        self.n_reads = 0
+        self.is_released = False
 
 
 class Values:
@@ -59,44 +78,50 @@ class Values:
 
     def __init__(self) -> None:
         self.mail: dict[QueueEnd, deque[Array]] = {}
-        self._arrays: dict[int, Array] = {}
-        self._dot_forms: dict[int, Array] = {}
-        self._readers: dict[int, int] = {}
-        self._released: set[int] = set()
-        self._composites: set[int] = set()  # completions, which have no value, until they are released
+        self._kept: dict[int, Kept] = {}
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return sum(version in self for version in self._kept)
 
     def __contains__(self, version: int) -> bool:
-        return version in self._arrays
+        return self.get(version) is not None
 
     def get(self, version: int) -> Array | None:
         """A value, if it exists by now."""
-        return self._arrays.get(version)
+        return self._of(version).array if version in self._kept else None
 
-    def __getitem__(self, version: int) -> Array:
-        if version not in self._arrays:
+    def _of(self, version: int) -> Kept:
+        if version not in self._kept:
+            self._kept[version] = Kept()
+        return self._kept[version]
+
+    def read(self, version: int) -> Array:
+        """A value that exists."""
+        array = self.get(version)
+        if array is None:
             raise AssertionError(f"value {version} is read before it is made, or after it was released")
-        return self._arrays[version]
+        return array
 
-    def __setitem__(self, version: int, array: Array) -> None:
-        self._arrays[version] = array
-        self._drop_unused(version)
+    def make(self, version: int, array: Array) -> None:
+        """Enter a value."""
+        kept = self._of(version)
+        kept.array = array
+        if kept.is_released and not kept.n_reads:
+            del self._kept[version]
 
     def dot_form(self, version: int) -> Array:
         """A value as a matrix product takes it, made once: casting costs as much as multiplying."""
-        form = self._dot_forms.get(version)
-        if form is None:
-            form = self._dot_forms[version] = dot_form(self[version])
-        return form
+        array, kept = self.read(version), self._of(version)
+        if kept.dot_form is None:
+            kept.dot_form = dot_form(array)
+        return kept.dot_form
 
     def expect(self, command: Command) -> None:
         """Note what an issued command will read, and what dies before it or in it."""
-        for version in _reads(command):
-            self._readers[version] = self._readers.get(version, 0) + 1
-        if command.target is not None and command.result is not None:
-            self._composites.add(command.result.version)
+        for operand in command.operands:
+            if operand.space is TCM:
+                kept = self._of(operand.version)
+                kept.n_reads += 1
         self.release(command.releases)
         if command.inherits >= 0:
             self.release((command.inherits,))
@@ -104,25 +129,23 @@ class Values:
     def release(self, versions: tuple[int, ...]) -> None:
         """Note that no further command will read ``versions``."""
         for version in versions:
-            if version in self._composites:
-                self._composites.remove(version)
-            else:
-                self._released.add(version)
-                self._drop_unused(version)
+            kept = self._of(version)
+            kept.is_released = True
+            if not kept.n_reads and kept.array is not None:
+                del self._kept[version]
 
     def settle(self, command: Command) -> None:
         """Note that an expected command is evaluated."""
-        for version in _reads(command):
-            left = self._readers.pop(version, 1) - 1
-            if left:
-                self._readers[version] = left
-            else:
-                self._drop_unused(version)
+        for operand in command.operands:
+            if operand.space is TCM:
+                kept = self._of(operand.version)
+                kept.n_reads -= 1
+                if kept.is_released and not kept.n_reads and kept.array is not None:
+                    del self._kept[operand.version]
 
     def clear(self) -> None:
         """Forget everything: no kernel is left to read it."""
-        for table in (self._arrays, self._dot_forms, self._readers, self._released, self._composites):
-            table.clear()
+        self._kept.clear()
 
     def post(self, end: QueueEnd, array: Array) -> None:
         """Send a value to ``end``."""
@@ -135,12 +158,6 @@ class Values:
         if not mail:
             del self.mail[end]  # an end whose queue is removed must not stay
         return array
-
-    def _drop_unused(self, version: int) -> None:
-        if version in self._released and version not in self._readers and version in self._arrays:
-            del self._arrays[version]
-            self._dot_forms.pop(version, None)
-            self._released.discard(version)
 
 
 class Executor:
@@ -160,7 +177,7 @@ class Executor:
 
     def value(self, version: int) -> Array:
         """A value whose command has been evaluated and that is not released."""
-        return self.values[version]
+        return self.values.read(version)
 
     def clear(self) -> None:
         """Forget all values, when no kernel runs and everything is evaluated."""
@@ -174,7 +191,8 @@ class ImmediateExecutor(Executor):
         """Evaluate ``command`` of PE number ``pe``, then forget what it released."""
         begun_ns = perf_counter_ns()
         self.values.expect(command)
-        Evaluation(command, pe, 0, self).run()
+        with np.errstate(all="ignore"):
+            Evaluation(command, pe, 0, self).run()
         self.values.settle(command)
         self.cpu.values_wall_ns += perf_counter_ns() - begun_ns
 
@@ -191,8 +209,7 @@ class DataExecutor(Executor):
     ) -> None:
         super().__init__(memory, page_tables, watch, cpu)
         self.log = log
-        self._pending: list[tuple[int, int, int, int, ValueRecord]] = []
-        self._n_taken = 0
+        self._pending: list[ValueRecord] = []
 
     def admit(self, command: Command) -> None:
         """Note an issued command, in its program's order."""
@@ -200,19 +217,21 @@ class DataExecutor(Executor):
 
     def run_until(self, time_ps: int) -> None:
         """Evaluate every command that committed at or before ``time_ps``."""
-        with self.cpu.on(VALUES):
-            self._take()
-            while self._pending and self._pending[0][0] <= time_ps:
-                record = heappop(self._pending)[-1]
+        with self.cpu.on(VALUES), np.errstate(all="ignore"):
+            for record in self._due(time_ps):
                 Evaluation(record.command, record.pe, record.commit_ps, self).run()
                 self.values.settle(record.command)
 
-    def _take(self) -> None:
-        """Move what is new in the log to the calendar of what is pending."""
-        for record in self.log.values:
-            self._n_taken += 1
-            heappush(self._pending, (record.commit_ps, record.node, record.seq, self._n_taken, record))
-        self.log.values.clear()
+    def _due(self, time_ps: int) -> list[ValueRecord]:
+        """What is to be evaluated up to ``time_ps``, in its order; the rest stays pending."""
+        if self.log.values:
+            self._pending += self.log.values
+            self.log.values.clear()
+            self._pending.sort(key=_ORDER)
+        n_due = bisect_right(self._pending, time_ps, key=_COMMIT_PS)
+        due = self._pending[:n_due]
+        del self._pending[:n_due]
+        return due
 
 
 class Evaluation:
@@ -256,7 +275,7 @@ class Evaluation:
         out = command.target or command.result
         assert out is not None
         operands = [self.fetch(x) for x in command.operands]
-        self.finish(evaluate(command.op, operands, command.attrs, out.dtype), command.target)
+        self.finish(compute(command.op, operands, command.attrs, out.dtype), command.target)
 
     def send(self, command: IpcqSendCmd) -> None:
         """Post a block to the far end of a queue."""
@@ -273,30 +292,32 @@ class Evaluation:
         self.make(self.values.receive(command.queue))
 
     def finish(self, array: Array, target: Operand | None) -> None:
-        """Put a result where it goes: memory for a composite, else a value."""
+        """Put a result where it goes: memory for a composite, which makes no value, else a value."""
         if target is not None:
             self.store(target, array)
-        else:
-            self.make(array)
+            array = NOTHING
+        self.make(array)
 
     def make(self, array: Array) -> None:
         """Enter the command's result."""
         assert self.command.result is not None
-        self.values[self.command.result.version] = array
+        self.values.make(self.command.result.version, array)
 
     def fetch(self, operand: Operand) -> Array:
         """The value of an operand, in its dtype and, as views of one value differ, in its shape."""
-        if operand.space is Space.TCM:
-            return self.values[operand.version].reshape(operand.shape)
-        if operand.space is Space.HBM:
+        if operand.space is TCM:
+            array = self.values.read(operand.version)
+            return array if array.shape == operand.shape else array.reshape(operand.shape)
+        if operand.space is HBM:
             return self.load(operand, None)
         value = as_array(operand.value, operand.dtype)  # of a block of one value, that one
         return value if value.shape == operand.shape else np.broadcast_to(value, operand.shape)
 
     def dot_form(self, operand: Operand) -> Array:
         """The value of an operand as a matrix product takes it."""
-        if operand.space is Space.TCM:
-            return self.values.dot_form(operand.version).reshape(operand.shape)
+        if operand.space is TCM:
+            form = self.values.dot_form(operand.version)
+            return form if form.shape == operand.shape else form.reshape(operand.shape)
         return dot_form(self.fetch(operand))
 
     def fill(self, command: DmaReadCmd) -> Array | None:
@@ -343,8 +364,3 @@ _BY_KIND: dict[type[Command], Callable[..., None]] = {
     IpcqSendCmd: Evaluation.send,
     IpcqRecvCmd: Evaluation.receive,
 }
-
-
-def _reads(command: Command) -> list[int]:
-    """The versions whose values a command reads, as often as it names them."""
-    return [operand.version for operand in command.operands if operand.space is Space.TCM]

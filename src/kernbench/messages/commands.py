@@ -6,9 +6,8 @@ A command names what it reads and makes by *version id* (which value) and carrie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from kernbench.dtypes import DType
 from kernbench.messages.access import Access
@@ -22,6 +21,10 @@ class Space(IntEnum):
     TCM = 0
     HBM = 1  # any memory behind PE_DMA, by virtual address: HBM or SRAM
     IMMEDIATE = 2  # known to the kernel: travels inside the command
+
+
+_NOWHERE = SourceLine("?", 0)
+TCM, HBM, IMMEDIATE = Space  # asked for with every command, and ``Space.TCM`` takes as long as a call
 
 
 class Operand:
@@ -59,7 +62,6 @@ class Operand:
         self.size_bytes = n_elem * dtype.size_bytes
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class Command:
     """Base of all commands. ``name`` is what traces show. When it is issued, it is :meth:`numbered`.
 
@@ -71,23 +73,43 @@ class Command:
     in the order of programs and messages, it is (None: nobody watches; see :mod:`kernbench.memory.watch.order`).
     """
 
-    name: ClassVar[str] = "command"
-    operands: tuple[Operand, ...] = ()
-    result: Operand | None = None
-    target: Operand | None = None
-    depends: tuple[int, ...] = ()
-    awaits: tuple[int, ...] | None = None
-    seq: int = field(init=False)
-    program: int = field(init=False)
-    line: SourceLine = field(init=False)
-    releases: tuple[int, ...] = field(default=(), init=False)
-    inherits: int = field(default=-1, init=False)
-    tcm_bytes: int = field(default=0, init=False)
-    epoch: Any = field(default=None, init=False)
+    __slots__ = (
+        "awaits",
+        "depends",
+        "epoch",
+        "inherits",
+        "line",
+        "operands",
+        "program",
+        "releases",
+        "result",
+        "seq",
+        "target",
+        "tcm_bytes",
+    )
+    name = "command"
 
-    def __post_init__(self) -> None:
-        if self.result is not None and self.result.space is Space.TCM:
-            self.tcm_bytes = self.result.size_bytes
+    def __init__(self) -> None:
+        self._set((), None)
+
+    def _set(
+        self,
+        operands: tuple[Operand, ...],
+        result: Operand | None,
+        target: Operand | None = None,
+        depends: tuple[int, ...] = (),
+        awaits: tuple[int, ...] | None = None,
+    ) -> None:
+        self.operands = operands
+        self.result = result
+        self.target = target
+        self.depends = depends
+        self.awaits = awaits
+        self.seq, self.program, self.line = -1, -1, _NOWHERE
+        self.releases: tuple[int, ...] = ()
+        self.inherits = -1
+        self.tcm_bytes = result.size_bytes if result is not None and result.space is TCM else 0
+        self.epoch: Any = None
 
     def numbered(self, seq: int, program: int, line: SourceLine) -> Self:
         """Note that it is the command ``seq`` of its PE, of a program and a line of its kernel; the command itself."""
@@ -95,7 +117,6 @@ class Command:
         return self
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class DmaReadCmd(Command):
     """Memory to TCM: ``operands[0]`` (HBM) into ``result`` (TCM); inactive lanes become ``fill``.
 
@@ -104,20 +125,36 @@ class DmaReadCmd(Command):
     for what another program stores.
     """
 
+    __slots__ = ("fill", "is_volatile")
     name = "load"
-    fill: Any = None
-    is_volatile: bool = False
+
+    def __init__(
+        self,
+        *,
+        operands: tuple[Operand, ...] = (),
+        result: Operand | None = None,
+        fill: Any = None,
+        is_volatile: bool = False,
+        depends: tuple[int, ...] = (),
+    ) -> None:
+        self._set(operands, result, None, depends)
+        self.fill = fill
+        self.is_volatile = is_volatile
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class DmaWriteCmd(Command):
     """TCM to memory: ``operands[0]`` (TCM) to ``target`` (HBM); inactive lanes do not move."""
 
+    __slots__ = ()
     name = "store"
     target: Operand
 
+    def __init__(
+        self, *, operands: tuple[Operand, ...], target: Operand, depends: tuple[int, ...] = ()
+    ) -> None:
+        self._set(operands, None, target, depends)
 
-@dataclass(slots=True, eq=False, kw_only=True)
+
 class GemmCmd(Command):
     """``result = a @ b (+ acc)``: operands ``a`` [m, k], ``b`` [k, n] and, if any, ``acc`` [m, n].
 
@@ -125,11 +162,25 @@ class GemmCmd(Command):
     takes the result and ``result`` is a zero-size completion handle.
     """
 
+    __slots__ = ("acc", "k", "m", "n")
     name = "dot"
-    m: int
-    n: int
-    k: int
-    acc: Operand | None
+
+    def __init__(
+        self,
+        *,
+        m: int,
+        n: int,
+        k: int,
+        operands: tuple[Operand, ...],
+        result: Operand,
+        acc: Operand | None,
+        target: Operand | None = None,
+    ) -> None:
+        self._set(operands, result, target)
+        self.m = m
+        self.n = n
+        self.k = k
+        self.acc = acc
 
     @property
     def a(self) -> Operand:
@@ -142,28 +193,49 @@ class GemmCmd(Command):
         return self.operands[1]
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class MathCmd(Command):
     """``result = op(*operands, **attrs)``: ``op`` is a registered op's name.
 
     ``visits`` maps a rate class ("add", "exp", ...) to element visits. ``target`` as for :class:`GemmCmd`.
     """
 
+    __slots__ = ("attrs", "op", "visits")
     name = "math"
-    op: str
-    attrs: dict[str, Any]
-    visits: dict[str, int]
+
+    def __init__(
+        self,
+        *,
+        op: str,
+        attrs: dict[str, Any],
+        visits: dict[str, int],
+        operands: tuple[Operand, ...],
+        result: Operand,
+        target: Operand | None = None,
+    ) -> None:
+        self._set(operands, result, target)
+        self.op = op
+        self.attrs = attrs
+        self.visits = visits
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class IpcqSendCmd(Command):
     """``operands[0]`` (TCM) into the ring at the far end of ``queue``; ``result`` is a completion of no size."""
 
+    __slots__ = ("queue",)
     name = "send"
-    queue: QueueEnd
+
+    def __init__(
+        self,
+        *,
+        queue: QueueEnd,
+        operands: tuple[Operand, ...] = (),
+        result: Operand | None = None,
+        awaits: tuple[int, ...] | None = None,
+    ) -> None:
+        self._set(operands, result, None, (), awaits)
+        self.queue = queue
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class IpcqRecvCmd(Command):
     """The next message of ``queue`` becomes ``result``.
 
@@ -171,13 +243,13 @@ class IpcqRecvCmd(Command):
     ring in memory, or when no ring in TCM could hold it.
     """
 
+    __slots__ = ("is_copied", "queue")
     name = "recv"
-    queue: QueueEnd
-    is_copied: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        Command.__post_init__(self)
-        ring = self.queue.ring
+    def __init__(self, *, queue: QueueEnd, result: Operand, awaits: tuple[int, ...] | None = None) -> None:
+        self._set((), result, None, (), awaits)
+        self.queue = queue
+        ring = queue.ring
         self.is_copied = ring.kind != "tcm" or self.n_slots > ring.slots
         if not self.is_copied:
             self.tcm_bytes = 0
@@ -189,14 +261,14 @@ class IpcqRecvCmd(Command):
         return self.queue.ring.n_slots(self.result.size_bytes)
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class WaitCmd(Command):
     """PE_CPU waits until the versions in ``depends`` are complete. Makes no value, uses no unit."""
 
+    __slots__ = ()
     name = "wait"
 
-    def __post_init__(self) -> None:
-        self.awaits = self.depends
+    def __init__(self, *, depends: tuple[int, ...] = ()) -> None:
+        self._set((), None, None, depends, depends)
 
 
 class ValueRecord(NamedTuple):

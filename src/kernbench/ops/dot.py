@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -27,23 +29,27 @@ from kernbench.ops.spec import OPS, Array, Attrs, Example, OpSpec, Typed, Unit, 
 
 def dot_form(array: Array) -> Array:
     """``array`` as the multiplication takes it, C-contiguous: fp32; fp64 for fp64 and, exactly, for int8."""
-    dtype = as_dtype(array.dtype)
-    wide = float64 if dtype.is_int else compute_dtype(dtype)
-    return np.asarray(convert(array, wide), order="C")
+    return np.asarray(convert(array, _wide(array.dtype)), order="C")
+
+
+@lru_cache(maxsize=64)
+def _wide(numpy_dtype: np.dtype[Any]) -> DType:
+    dtype = as_dtype(numpy_dtype)
+    return float64 if dtype.is_int else compute_dtype(dtype)
 
 
 def evaluate_dot(a_form: Array, b_form: Array, acc: Array | None, out_dtype: DType) -> Array:
     """``a @ b (+ acc)`` of two :func:`dot_form` arrays, in ``out_dtype``, C-contiguous.
 
-    ``out_dtype`` int32 wraps. ``acc`` is in ``out_dtype`` or in the accumulator's dtype.
+    ``out_dtype`` int32 wraps. ``acc`` is in ``out_dtype`` or in the accumulator's dtype. numpy's warnings are the
+    caller's to silence.
     """
-    with np.errstate(all="ignore"):
-        product = np.matmul(a_form, b_form)
-        if out_dtype.is_int:
-            product = convert(product, int64)  # exact: |product| < 2**53 for any k that fits a PE
-        if acc is not None:
-            product += convert(acc, as_dtype(product.dtype))
-        return np.asarray(convert(product, out_dtype), order="C")
+    product = np.matmul(a_form, b_form)
+    if out_dtype.is_int:
+        product = convert(product, int64)  # exact: |product| < 2**53 for any k that fits a PE
+    if acc is not None:
+        product += acc if acc.dtype is product.dtype else convert(acc, as_dtype(product.dtype))
+    return np.asarray(convert(product, out_dtype), order="C")
 
 
 def _infer(operands: tuple[Typed, ...], attrs: Attrs) -> Typed:

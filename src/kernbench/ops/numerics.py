@@ -199,6 +199,8 @@ def _float_to_int(array: Array, source: DType, dtype: DType) -> Array:
 
 def as_array(value: Any, dtype: DType) -> Array:
     """A number or an array as an array of ``dtype``, rounded once; what overflows does so silently."""
+    if isinstance(value, np.ndarray) and value.dtype is dtype.numpy:
+        return value
     with np.errstate(all="ignore"):
         if isinstance(value, np.ndarray):
             return convert(value, dtype)

@@ -1,6 +1,6 @@
 """What an op is: the unit it runs on, its shape rule, its work and its meaning in numpy. No speed.
 
-``OPS`` holds every op by name; ``evaluate`` is the one evaluator that ``timed`` and ``data`` modes both call.
+``OPS`` holds every op by name; ``compute`` is the one evaluator that ``timed`` and ``data`` modes both call.
 """
 
 from __future__ import annotations
@@ -101,7 +101,12 @@ def evaluate(op: str, operands: Sequence[Array], attrs: Attrs, out_dtype: DType)
     Overflow, division by zero and NaN follow IEEE 754 silently, as on a device.
     """
     with np.errstate(all="ignore"):
-        return np.asarray(OPS[op].evaluate(operands, attrs, out_dtype), order="C")
+        return compute(op, operands, attrs, out_dtype)
+
+
+def compute(op: str, operands: Sequence[Array], attrs: Attrs, out_dtype: DType) -> Array:
+    """As :func:`evaluate`, where numpy's warnings are the caller's to silence: for one op that costs as much as it."""
+    return np.asarray(OPS[op].evaluate(operands, attrs, out_dtype), order="C")
 
 
 @lru_cache(maxsize=4096)
