@@ -20,7 +20,7 @@ from kernbench.wording import quoted
 
 ENGINES = ("auto", "native", "reference")
 VARIABLE = "KERNBENCH_ENGINE"
-FOLDERS = ("engine", "components", "messages", "machine")  # where modules may be compiled
+FOLDERS = ("components", "engine", "lang", "machine", "memory", "messages")  # where modules may be compiled
 MANIFEST = "compiled.json"  # beside this file: of what the compiled modules were made
 _HERE = Path(__file__).parent
 _CURE = "run `make native` in a checkout, or install a wheel for this platform"

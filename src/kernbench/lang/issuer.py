@@ -15,7 +15,7 @@ from kernbench.lang.owner import foreign
 from kernbench.lang.port import KernelPort
 from kernbench.lang.scratch import Scratch
 from kernbench.lang.source import here
-from kernbench.messages.commands import Command, GemmCmd, Operand, Space
+from kernbench.messages.commands import TCM, Command, GemmCmd, Operand
 from kernbench.messages.source_line import SourceLine
 from kernbench.ops.spec import Shape
 
@@ -79,7 +79,7 @@ class Issuer:
     def result(self, shape: Shape, dtype: DType) -> TensorHandle:
         """A fresh handle for what a command will make."""
         version = self.port.next_version()
-        operand = Operand(shape=shape, dtype=dtype, space=Space.TCM, version=version)
+        operand = Operand(shape=shape, dtype=dtype, space=TCM, version=version)
         return TensorHandle(operand, Value(version, self))
 
     def origin(self, version: int) -> tuple[str, SourceLine]:
@@ -88,7 +88,7 @@ class Issuer:
         if newest is not None and newest.result is not None and newest.result.version == version:
             return describe(newest.result.shape, newest.result.dtype), newest.line
         value = self.scratch.live[version]
-        return describe(value.shape, value.dtype), value.line
+        return str(value), value.line
 
     def own(self, thing: Made) -> Made:
         """``thing``, a block or future; UsageError if another program made it."""

@@ -32,7 +32,7 @@ from kernbench.lang.affine import (
 from kernbench.lang.block import Block, active, describe
 from kernbench.lang.source import here
 from kernbench.messages.access import Wrapped
-from kernbench.messages.commands import Operand, Space
+from kernbench.messages.commands import IMMEDIATE, Operand
 from kernbench.ops.numerics import Number, as_array, int_limits, promote
 from kernbench.ops.spec import Shape
 
@@ -255,7 +255,7 @@ class Known(Block):
         """What a command carries: an array that broadcasts to ``shape``."""
         if self._carried is None:  # a mask or an index in many commands is written out once
             value = as_array(self.base, self.dtype) if self.is_constant else self.dense()
-            self._carried = Operand(shape=self.shape, dtype=self.dtype, space=Space.IMMEDIATE, value=value)
+            self._carried = Operand(shape=self.shape, dtype=self.dtype, space=IMMEDIATE, value=value)
         return self._carried
 
     # -- shape --------------------------------------------------------------------------------------------

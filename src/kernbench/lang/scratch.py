@@ -7,27 +7,38 @@ command issued after its last handle died. A value that fits no single hole take
 from __future__ import annotations
 
 from bisect import bisect
-from typing import NamedTuple
 
-from kernbench.dtypes import DType
 from kernbench.errors import CapacityError
 from kernbench.lang.block import describe
-from kernbench.messages.commands import Command, Space
+from kernbench.messages.commands import TCM, Command, Operand
 from kernbench.messages.source_line import SourceLine
-from kernbench.ops.spec import Shape
 from kernbench.units import format_bytes
 
 MOST_LISTED = 8  # live values an error names
 
 
-class LiveValue(NamedTuple):
-    """A value in TCM: what it is, where it was made, and its ``(start, end)`` extents."""
+Extents = tuple[tuple[int, int], ...]
+"""``(start, end)`` of each."""
 
-    shape: Shape
-    dtype: DType
-    line: SourceLine
-    size_bytes: int
-    extents: tuple[tuple[int, int], ...]
+
+class LiveValue:
+    """A value in TCM: what it is, where it was made, and where it lies."""
+
+    __slots__ = ("extents", "line", "operand", "size_bytes")
+
+    def __init__(self, operand: Operand, line: SourceLine, size_bytes: int, extents: Extents) -> None:
+        self.operand = operand
+        self.line = line
+        self.size_bytes = size_bytes
+        self.extents = extents
+
+    @property
+    def address(self) -> int:
+        """Where it begins; 0 if it has no bytes here."""
+        return self.extents[0][0] if self.extents else 0
+
+    def __str__(self) -> str:
+        return describe(self.operand.shape, self.operand.dtype)
 
 
 class Scratch:
@@ -56,31 +67,28 @@ class Scratch:
         for version in command.releases:
             self._free(version)
         for operand in command.operands:
-            if operand.space is Space.TCM:
-                operand.address = self._address(self.live[operand.version].extents)
+            if operand.space is TCM:
+                operand.address = self.live[operand.version].address
         result = command.result
         if result is None:
             return
         size_bytes = command.tcm_bytes
         if command.inherits >= 0:
-            _, _, _, size_bytes, extents = self.live.pop(command.inherits)
+            inherited = self.live.pop(command.inherits)
+            size_bytes, extents = inherited.size_bytes, inherited.extents
         elif self.live_bytes + size_bytes > self.tcm_bytes:
             raise CapacityError(self._overflow(command, size_bytes))
         else:
             extents = self._take(size_bytes)
             self.live_bytes += size_bytes
-        result.address = self._address(extents)
-        self.live[result.version] = LiveValue(result.shape, result.dtype, command.line, size_bytes, extents)
-
-    @staticmethod
-    def _address(extents: tuple[tuple[int, int], ...]) -> int:
-        return extents[0][0] if extents else 0
+        value = self.live[result.version] = LiveValue(result, command.line, size_bytes, extents)
+        result.address = value.address
 
     def _free(self, version: int) -> None:
         value = self.live.pop(version)
         self.live_bytes -= value.size_bytes
         for extent in value.extents:
-            self._open(*extent)
+            self._open(extent[0], extent[1])
 
     def _open(self, start: int, end: int) -> None:
         """Make a hole, one with those it touches."""
@@ -94,7 +102,7 @@ class Scratch:
             at += 1
         holes[first:at] = [(start, end)]
 
-    def _take(self, size_bytes: int) -> tuple[tuple[int, int], ...]:
+    def _take(self, size_bytes: int) -> Extents:
         """The first hole that is large enough, else the first holes together."""
         if not size_bytes:
             return ()
@@ -116,8 +124,7 @@ class Scratch:
     def _overflow(self, command: Command, size_bytes: int) -> str:
         by_size = sorted(self.live.items(), key=lambda item: (-item[1].size_bytes, item[0]))
         listed = [
-            f"{describe(v.shape, v.dtype)} {format_bytes(v.size_bytes)} ({v.line})"
-            for _, v in by_size[:MOST_LISTED]
+            f"{value} {format_bytes(value.size_bytes)} ({value.line})" for _, value in by_size[:MOST_LISTED]
         ]
         if len(by_size) > MOST_LISTED:
             listed.append(f"{len(by_size) - MOST_LISTED} smaller ones")

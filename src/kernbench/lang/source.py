@@ -55,7 +55,7 @@ def _is_generated(code: CodeType) -> bool:
 
 def here() -> SourceLine:
     """The line of the kernel that is being executed, its author's if it calls what kernels share; keeps no frame."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(_LANG):
         frame = frame.f_back
     if frame is None:
@@ -101,7 +101,7 @@ def is_users(path: str) -> bool:
 
 def user_line(frame: FrameType | None = None) -> SourceLine:
     """The line of the user's program that is being executed, here or in ``frame``: the innermost one of the user's."""
-    frame = frame or sys._getframe(1)
+    frame = frame or sys._getframe()
     while frame is not None and not _is_users_frame(frame):
         frame = frame.f_back
     return _NOWHERE if frame is None else _line(frame.f_code.co_filename, frame.f_lineno)

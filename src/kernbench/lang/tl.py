@@ -44,7 +44,7 @@ from kernbench.lang import queues, transfer, words
 from kernbench.lang.arguments import dtype_of, extent_tuple
 from kernbench.lang.block import Block, BlockOrNumber, Extent, Extents
 from kernbench.lang.constants import constexpr
-from kernbench.lang.context import running
+from kernbench.lang.context import NO_ATTRS, running
 from kernbench.lang.handle import Future, Ref, TensorHandle
 from kernbench.lang.known import Known, constant, known_number
 from kernbench.lang.known import arange as known_arange
@@ -481,27 +481,27 @@ def dot(
             f"{here()}: tl.dot: no input_precision {quoted(input_precision)}; Triton has {names}"
         )
     program = running()
-    a, b = program.tensor("dot", input), program.tensor("dot", other)
-    start = None if acc is None else program.tensor("dot", acc)
-    typed = tuple(Typed(x.shape, x.dtype) for x in (a, b, start) if x is not None)
-    attrs = {} if out_dtype is None else {"out_dtype": dtype_of(out_dtype)}
+    blocks = [program.tensor("dot", input), program.tensor("dot", other)]
+    if acc is not None:
+        blocks.append(program.tensor("dot", acc))
+    typed = tuple([Typed(x.shape, x.dtype) for x in blocks])
+    attrs = NO_ATTRS if out_dtype is None else {"out_dtype": dtype_of(out_dtype)}
     result, _ = program.plan("dot", typed, attrs)
-    if isinstance(start, Known) and start.is_constant and start.base == 0:
-        start = None  # the array starts from zero by itself
-    blocks = [program.materialised(x) for x in (a, b, start) if x is not None]
+    if acc is not None and _is_zero(blocks[2]):
+        blocks.pop()  # the array starts from zero by itself
+    # Held until the command is pushed: what is made here must not die before its user is issued.
+    handles = [program.materialised(x) for x in blocks]
+    operands = tuple([x.operand for x in handles])
     handle = program.result(result.shape, result.dtype)
-    (m, n), k = result.shape, a.shape[1]
-    program.push(
-        GemmCmd(
-            m=m,
-            n=n,
-            k=k,
-            acc=None if start is None else blocks[2].operand,
-            operands=tuple([x.operand for x in blocks]),
-            result=handle.operand,
-        )
-    )
+    (m, n), k = result.shape, typed[0].shape[1]
+    start = operands[2] if len(operands) == 3 else None
+    program.push(GemmCmd(m=m, n=n, k=k, acc=start, operands=operands, result=handle.operand))
     return handle
+
+
+def _is_zero(x: Block) -> bool:
+    """Whether a block is known to hold zeros alone."""
+    return isinstance(x, Known) and x.is_constant and bool(x.base == 0)
 
 
 class _Unary(Protocol):

@@ -14,7 +14,7 @@ from kernbench.lang.known import Known, constant
 from kernbench.lang.owner import usable
 from kernbench.lang.pointer import Pointer, PointerType, access_of
 from kernbench.lang.source import here
-from kernbench.messages.commands import DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, Space, WaitCmd
+from kernbench.messages.commands import HBM, DmaReadCmd, DmaWriteCmd, GemmCmd, MathCmd, Operand, WaitCmd
 from kernbench.ops import OPS, Typed, Unit
 from kernbench.ops.spec import Shape, broadcast_shape
 from kernbench.registry import did_you_mean
@@ -66,7 +66,7 @@ def load(
     # Held until the command is pushed: what a cast made must not die before its user is issued.
     filler = _filler(program, other, dtype, shape) if is_partial and other is not None else None
     fill = filler.operand if isinstance(filler, TensorHandle) else filler
-    source = Operand(shape=shape, dtype=dtype, space=Space.HBM, access=access)
+    source = Operand(shape=shape, dtype=dtype, space=HBM, access=access)
     handle = program.result(shape, dtype)
     program.push(
         DmaReadCmd(
@@ -99,7 +99,7 @@ def store(program: ProgramContext, pointer: Pointer, value: Any, mask: Any) -> N
     handle = program.materialised(value)
     program.push(
         DmaWriteCmd(
-            target=Operand(shape=pointer.shape, dtype=dtype, space=Space.HBM, access=access),
+            target=Operand(shape=pointer.shape, dtype=dtype, space=HBM, access=access),
             operands=(handle.operand,),
         )
     )
@@ -109,7 +109,7 @@ def reference(pointer: Pointer) -> Ref:
     """The memory that ``pointer`` points to, without moving it."""
     access = access_of(pointer, None, "names")
     assert access is not None
-    operand = Operand(shape=pointer.shape, dtype=pointer.dtype.element_ty, space=Space.HBM, access=access)
+    operand = Operand(shape=pointer.shape, dtype=pointer.dtype.element_ty, space=HBM, access=access)
     return Ref(operand, pointer)
 
 

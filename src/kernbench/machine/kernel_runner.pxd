@@ -1,6 +1,7 @@
 cimport cython
 
 from kernbench.machine.polls cimport Changes, Polls
+from kernbench.messages.commands cimport Command
 from kernbench.messages.lines cimport PeLines
 
 
@@ -28,7 +29,7 @@ cdef class ProgramRun(ProgramPort):
     cdef public object kernel
     cdef public bint _has_returned
 
-    cpdef issue(self, command)
+    cpdef issue(self, Command command)
     cpdef force(self, version, line)
     cpdef is_done(self, version, line)
     cpdef clock_ps(self)

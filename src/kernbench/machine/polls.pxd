@@ -1,11 +1,13 @@
 cimport cython
 
+from kernbench.messages.commands cimport Command, DmaReadCmd, GemmCmd, MathCmd, WaitCmd
+
 
 cdef class Changes:
     cdef public long long n
 
 
-cpdef bint is_change(command)
+cpdef bint is_change(Command command)
 
 
 cdef class Polls:
@@ -20,7 +22,7 @@ cdef class Polls:
 
     cpdef forget(self)
     cdef _look_again_at(self, long long n)
-    cpdef issued(self, command)
+    cpdef issued(self, Command command)
     cpdef ended(self)
     cpdef bint note(self, line, values)
     @cython.locals(since="long long")
