@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from kernbench.wording import quoted
 
@@ -16,6 +17,9 @@ PS_PER_NS = 1000
 PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 MOST_SHOWN_BYTES = 10**30
+LARGEST_PER_BYTE = (
+    1 << 40
+)  # of the numbers that a rate is counted in: a byte's times so many fit into 64 bits
 MOST_BYTES = 10**18  # of a size; machines have a millionth of it
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _SCALES = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "kib": KIB, "mib": MIB, "gib": GIB}
@@ -42,6 +46,16 @@ class Rate:
     def fraction(self) -> Fraction:
         """Bytes per ns."""
         return Fraction(self.num, self.den)
+
+    @property
+    def ps_per_byte(self) -> Fraction:
+        """Time of a byte; of more than a dozen digits, the nearest fraction whose products fit into 64 bits.
+
+        >>> Rate.of("51.2").ps_per_byte
+        Fraction(625, 32)
+        """
+        exact_ps = Fraction(PS_PER_NS * self.den, self.num)
+        return exact_ps.limit_denominator(max(1, LARGEST_PER_BYTE // ceil(exact_ps)))
 
     def scaled(self, factor: Fraction | int) -> Rate:
         """This rate times ``factor``, exactly."""

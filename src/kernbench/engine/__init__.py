@@ -8,6 +8,7 @@ from kernbench.engine.reference.calendar import Signal
 from kernbench.engine.reference.channel import Chunk, Fabric
 from kernbench.engine.reference.engine import Engine
 from kernbench.engine.reference.log import OpLog
+from kernbench.engine.reference.memory import SteadyMemory
 from kernbench.engine.reference.queue import Credits, Queue
 from kernbench.engine.reference.server import Server
 
@@ -21,5 +22,6 @@ __all__ = [
     "Queue",
     "Server",
     "Signal",
+    "SteadyMemory",
     "Timed",
 ]

@@ -5,21 +5,8 @@ from __future__ import annotations
 from kernbench.components.base import COMPONENTS, Site
 from kernbench.components.memory_controller import MemoryController
 from kernbench.config.machine import SramSpec
-from kernbench.engine import Server
+from kernbench.engine import SteadyMemory
 from kernbench.kinds import Kind
-from kernbench.messages.fabric import Transaction
-
-
-class _Bank:
-    """``latency_ns`` and ``bank_bw``."""
-
-    def __init__(self, spec: SramSpec) -> None:
-        self.latency_ps = spec.latency_ps
-        self.server = Server(spec.bank_rate)
-
-    def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
-        """See :class:`~kernbench.engine.api.MemoryModel`."""
-        return self.server.stream(head_ps, tail_ps, size_bytes)
 
 
 @COMPONENTS.register("sram_v1")
@@ -37,4 +24,5 @@ class Sram(MemoryController):
     ).declare()
 
     def __init__(self, site: Site) -> None:
-        super().__init__(site, _Bank(site.node.spec), site.node.spec.queue)
+        spec: SramSpec = site.node.spec
+        super().__init__(site, SteadyMemory(spec.latency_ps, spec.bank_rate), spec.queue)

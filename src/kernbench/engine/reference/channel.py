@@ -23,7 +23,7 @@ from kernbench.engine.reference.memory import MemoryServer
 from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Vc
 from kernbench.topology.graph import Edge, TopologyGraph
-from kernbench.units import PS_PER_NS, ceil_div, transfer_ps
+from kernbench.units import ceil_div, transfer_ps
 
 N_VCS, N_KINDS = len(Vc), len(PacketKind)
 
@@ -98,13 +98,11 @@ class Link:
     def __init__(self, edge: Edge, latency_ps: int) -> None:
         if edge.rate is None:
             raise AssertionError(f"edge {edge.index} inside a PE carries no chunks")
-        ps_per_byte = PS_PER_NS / edge.rate.fraction
         self.edge = edge
         self.rate = edge.rate
         self.latency_ps = latency_ps
-        self.scale = ps_per_byte.denominator
-        self.per_byte = ps_per_byte.numerator
-        self.slowness = float(ps_per_byte)
+        self.per_byte, self.scale = edge.rate.ps_per_byte.as_integer_ratio()
+        self.slowness = self.per_byte / self.scale
         self.free_ps = 0
         self.free_part = 0
         self.size_bytes = 0

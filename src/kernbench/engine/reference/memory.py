@@ -6,8 +6,36 @@ from typing import Any
 
 from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
+from kernbench.engine.reference.server import Server
 from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Transaction, Vc
+from kernbench.units import Rate
+
+
+class MemoryModel:
+    """Asks ``model``, which may be of any class (see :class:`kernbench.engine.api.MemoryModel`)."""
+
+    def __init__(self, model: api.MemoryModel) -> None:
+        self.model = model
+        self.latency_ps = model.latency_ps
+
+    def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
+        """See :class:`~kernbench.engine.api.MemoryModel`."""
+        start_ps, end_ps = self.model.serve(transaction, head_ps, tail_ps, size_bytes)
+        self.latency_ps = self.model.latency_ps
+        return start_ps, end_ps
+
+
+class SteadyMemory(MemoryModel):
+    """A latency and a rate: the model that is asked without a call of Python, where this is compiled."""
+
+    def __init__(self, latency_ps: int, rate: Rate) -> None:
+        self.latency_ps = latency_ps
+        self.server = Server(rate)
+
+    def serve(self, transaction: Transaction, head_ps: int, tail_ps: int, size_bytes: int) -> tuple[int, int]:
+        """See :class:`~kernbench.engine.api.MemoryModel`."""
+        return self.server.stream(head_ps, tail_ps, size_bytes)
 
 
 class MemoryServer:
@@ -28,7 +56,7 @@ class MemoryServer:
         self.fabric = fabric
         self.node = node
         self.rank = rank
-        self.model = model
+        self.model = model if isinstance(model, MemoryModel) else MemoryModel(model)
         self.entries_left = n_entries
         self.is_refusing = False
         self.moved_bytes = 0
@@ -51,19 +79,19 @@ class MemoryServer:
         return True
 
     def _read(self, transaction: Transaction) -> None:
-        now_ps = self.calendar.now_ps
-        chunks = self.fabric.packet(PacketKind.READ_RESPONSE, transaction, transaction.size_bytes)
+        now_ps, fabric, requester = self.calendar.now_ps, self.fabric, transaction.requester
+        chunks = fabric.packet(PacketKind.READ_RESPONSE, transaction, transaction.size_bytes)
         # The entry is held until the last of the answer has left, or a jam on the way back would slow nothing down.
-        chunks[-1].leaving = self._release_entry
-        source = self.fabric.source(self.node, Vc.RESP, PacketKind.READ_RESPONSE)
-        path = self.fabric.path(self.node, transaction.requester, Vc.RESP)
-        done_bytes = 0
+        chunks[-1].leaving = self.free_entry
+        source = fabric.source(self.node, Vc.RESP, PacketKind.READ_RESPONSE)
+        path = fabric.path(self.node, requester, Vc.RESP)
+        done_bytes = tail_ps = 0
         for chunk in chunks:
             share = _share(transaction, done_bytes, chunk.payload_bytes)
             done_bytes += chunk.payload_bytes
             start_ps, end_ps = self._serve(transaction, now_ps, now_ps, share)
             tail_ps = end_ps + self.model.latency_ps
-            self.fabric.launch(chunk, source, path, tail_ps, end_ps - start_ps)
+            fabric.launch(chunk, source, path, tail_ps, end_ps - start_ps)
         transaction.served_ps = tail_ps
         self.moved_bytes += transaction.size_bytes
 
@@ -74,7 +102,7 @@ class MemoryServer:
         transaction.left_bytes -= chunk.payload_bytes
         self.moved_bytes += chunk.payload_bytes
         # The entry is free when the memory has the chunk; the write is in it, and acknowledged, its latency later.
-        self.calendar.at(end_ps, self.rank, self._release_entry, chunk)
+        self.calendar.at(end_ps, self.rank, self.free_entry, chunk)
         if transaction.left_bytes == 0:
             transaction.served_ps = end_ps + self.model.latency_ps
             self.calendar.at(transaction.served_ps, self.rank, self._land, transaction)
@@ -94,7 +122,8 @@ class MemoryServer:
         (ack,) = self.fabric.packet(PacketKind.WRITE_ACK, transaction, 0)
         self.fabric.post(ack, self.node, transaction.requester, Vc.RESP, self.calendar.now_ps, 0)
 
-    def _release_entry(self, _: messages.Chunk) -> None:
+    def free_entry(self, _: messages.Chunk) -> None:
+        """Take what the wire holds, if anything was refused."""
         self.entries_left += 1
         if self.is_refusing:
             self.is_refusing = False
