@@ -9,7 +9,7 @@ from typing import Any
 from kernbench.engine.api import Signal
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
-from kernbench.messages.oplog import NO_CAUSE, OpCode
+from kernbench.messages.oplog import DMA_READ, NO_CAUSE
 from kernbench.messages.tokens import PipelineContext, PipelinePlan
 
 
@@ -100,9 +100,7 @@ class Flight:
         self.admitted_ps = 0
         self.need_bytes = plan.need_bytes
         self.lane: Any = None  # one of PE_SCHEDULER's, which knows flights
-        self.streams = plan.staging_bytes > 0 and any(
-            tile.stages[0].kind is OpCode.DMA_READ for tile in plan.tiles
-        )
+        self.streams = plan.staging_bytes > 0 and any(tile.stages[0].kind is DMA_READ for tile in plan.tiles)
         self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = _touches(plan.command)
         self.reads = _reads(plan.command)

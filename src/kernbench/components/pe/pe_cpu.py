@@ -14,7 +14,7 @@ from kernbench.engine.api import ProcessBody, Signal
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import LaunchMsg
-from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.messages.oplog import END, ISSUE, NO_CAUSE, READBACK, START, OpCode, Row
 from kernbench.wording import plural
 
 LEAST_LOOK_PS = 1_000  # at a clock that stands still, where a readback costs nothing
@@ -39,7 +39,7 @@ class PeCpu(StationUnit):
             Op(OpCode.START, Cause("kernel start", "PE_CPU starts once per launch", MORE_IN_A_LAUNCH)),
             Op(OpCode.ISSUE, Cause("command issue", "PE_CPU issues one command at a time", FEWER_COMMANDS)),
             Op(
-                OpCode.READBACK,
+                READBACK,
                 Cause(
                     "readback",
                     "the kernel needed a value or looked for a completion",
@@ -107,7 +107,7 @@ class PeCpu(StationUnit):
             ready_ps = self.engine.now_ps
             self.station.begin(ready_ps)
             yield self.params.start_ps
-            self._log(OpCode.START, ready_ps, ready_ps, NO_CAUSE)
+            self._log(START, ready_ps, ready_ps, NO_CAUSE)
             for program in launch.programs[self.pe]:
                 yield from self._run_program(program)
             yield from self._drain()
@@ -139,18 +139,18 @@ class PeCpu(StationUnit):
         yield self.params.readback_ps
         asked.is_done = asked.version not in self._unmade
         cause = self.station.last_record
-        self._log(OpCode.READBACK, start_ps, start_ps, cause, program, -1, asked.version)
+        self._log(READBACK, start_ps, start_ps, cause, program, -1, asked.version)
 
     def _look_again(self, program: int) -> ProcessBody:
         """Look at the clock until it has moved, at the price of a readback."""
         start_ps = self.engine.now_ps
         yield max(self.params.readback_ps, LEAST_LOOK_PS)
-        self._log(OpCode.READBACK, start_ps, start_ps, self.station.last_record, program)
+        self._log(READBACK, start_ps, start_ps, self.station.last_record, program)
 
     def _issued(self, command: Command) -> Issued:
         now_ps, result = self.engine.now_ps, command.result
         start_ps, cause = now_ps - self._issue_ps, self.station.last_record
-        record = self._log(OpCode.ISSUE, start_ps, start_ps, cause, command.program, command.seq)
+        record = self._log(ISSUE, start_ps, start_ps, cause, command.program, command.seq)
         self.n_in_flight += 1
         if result is not None:
             self._unmade.add(result.version)
@@ -180,7 +180,7 @@ class PeCpu(StationUnit):
         cause = self._last_completion if waited else self.station.last_record
         if cost_ps:
             yield cost_ps
-        self._log(OpCode.READBACK, ready_ps, start_ps, cause, program, -1, max(versions, default=-1))
+        self._log(READBACK, ready_ps, start_ps, cause, program, -1, max(versions, default=-1))
 
     def _drain(self) -> ProcessBody:
         ready_ps, cause = self.engine.now_ps, self.station.last_record
@@ -190,7 +190,7 @@ class PeCpu(StationUnit):
             cause = self._last_completion
         self._waits_for = ""
         self.meter.stall("drain", self.engine.now_ps - ready_ps)
-        record = self._log(OpCode.END, ready_ps, self.engine.now_ps, cause)
+        record = self._log(END, ready_ps, self.engine.now_ps, cause)
         self.station.free(self.engine.now_ps, record)
 
     def _ring(self, wanted: tuple[int, ...] | None) -> Signal:

@@ -19,7 +19,7 @@ from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access
 from kernbench.messages.fabric import Chunk, PacketKind, PagePieces, Piece, Transaction, Vc
 from kernbench.messages.lines import GATHER
-from kernbench.messages.oplog import OpCode, Row
+from kernbench.messages.oplog import DMA_READ, DMA_WRITE, DRAIN, IPCQ_COPY, OpCode, Row
 from kernbench.messages.tokens import Stage, TileToken
 from kernbench.units import format_bytes
 
@@ -125,9 +125,9 @@ class PeDma(TcmUnit):
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each channel has its own queue."""
         kind = token.stage.kind
-        if kind is OpCode.DMA_READ:
+        if kind is DMA_READ:
             return self.rd.inbox
-        return self.wr.inbox if kind is OpCode.DMA_WRITE else self.comm.inbox
+        return self.wr.inbox if kind is DMA_WRITE else self.comm.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
         """One for each channel, brought up to the present instant where that is at rest."""
@@ -218,11 +218,11 @@ class PeDma(TcmUnit):
     def _release(self, transfer: Transfer, record: Row) -> None:
         """Free what a stage held that ended as ``record`` says: staging in TCM, or a slot that was copied."""
         kind, parcel = transfer.stage.kind, transfer.token.parcel
-        if kind is OpCode.DMA_WRITE:
+        if kind is DMA_WRITE:
             self.free_staging(transfer.token, kind, record)
-        elif parcel is not None and kind is OpCode.IPCQ_COPY:
+        elif parcel is not None and kind is IPCQ_COPY:
             parcel.record = record
-        elif parcel is not None and kind is OpCode.DRAIN:
+        elif parcel is not None and kind is DRAIN:
             self.pe_ipcq.free(parcel.to, parcel.number, record)
 
     def landed(self, transaction: Transaction) -> None:
@@ -265,7 +265,7 @@ class PeDma(TcmUnit):
     def _fill(self, descriptor: Transfer) -> None:
         """Write what a load repeats or fills in beside the data that move."""
         stage = descriptor.stage
-        if stage.kind is OpCode.DMA_READ and stage.tcm_bytes > stage.size_bytes:
+        if stage.kind is DMA_READ and stage.tcm_bytes > stage.size_bytes:
             now_ps = self.engine.now_ps
             end_ps = self.pe_tcm.write(stage.tcm_bytes - stage.size_bytes, now_ps, now_ps)
             descriptor.end_ps = max(descriptor.end_ps, end_ps)

@@ -11,7 +11,7 @@ from kernbench.components.ports import FetchStorePort
 from kernbench.config.pe import FetchStoreSpec
 from kernbench.engine.api import Inlet, ProcessBody, Queue
 from kernbench.kinds import Cause, Kind, Op
-from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.messages.oplog import DMA_READ, FETCH, NO_CAUSE, STORE, OpCode, Row
 from kernbench.messages.tokens import TileToken
 from kernbench.units import gbps, transfer_ps
 
@@ -79,7 +79,7 @@ class PeFetchStore(TcmUnit):
 
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Fetches wait for registers first, stores do not."""
-        return self.inbox if token.stage.kind is OpCode.FETCH else self.ready
+        return self.inbox if token.stage.kind is FETCH else self.ready
 
     def free_operands(self, record: Row) -> None:
         """A computing unit has used a half of the operand registers, as ``record`` says."""
@@ -107,19 +107,19 @@ class PeFetchStore(TcmUnit):
         """Take, move, pass on."""
         while True:
             token: TileToken = yield self.ready.get()
-            is_fetch, busy_ps = token.stage.kind is OpCode.FETCH, self._begin(token)
+            is_fetch, busy_ps = token.stage.kind is FETCH, self._begin(token)
             yield busy_ps
             is_passed_on = self._end(token, busy_ps)
             record = self.station.last_record
             if not is_passed_on:
                 yield from self.pass_on_late(token, self.station, record)
             if is_fetch:
-                self.free_staging(token, OpCode.DMA_READ, record)
+                self.free_staging(token, DMA_READ, record)
 
     def _begin(self, token: TileToken) -> int:
         """Begin to move a tile; the time that takes."""
         now_ps = self.engine.now_ps
-        is_fetch = token.stage.kind is OpCode.FETCH
+        is_fetch = token.stage.kind is FETCH
         self.station.begin(now_ps, token.asked_ps if is_fetch else now_ps, "registers")
         return self.busy_ps(token)
 
@@ -134,7 +134,7 @@ class PeFetchStore(TcmUnit):
         stage, setup_ps, latency_ps = token.stage, self._setup_ps, self._latency_ps
         if not stage.size_bytes:
             return setup_ps
-        is_write = stage.kind is OpCode.STORE
+        is_write = stage.kind is STORE
         start_ps = self.engine.now_ps + setup_ps + (latency_ps if is_write else 0)
         access = self.pe_tcm.write if is_write else self.pe_tcm.read
         tcm_ps = access(stage.size_bytes, start_ps, start_ps) - start_ps

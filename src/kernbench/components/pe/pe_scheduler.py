@@ -29,7 +29,7 @@ from kernbench.messages.commands import (
     WaitCmd,
 )
 from kernbench.messages.ipcq import QueueEnd
-from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.messages.oplog import DISPATCH, DMA_READ, DMA_WRITE, NO_CAUSE, OpCode, Row
 from kernbench.messages.tokens import PipelineContext, PipelinePlan, TileToken
 from kernbench.units import format_bytes
 
@@ -246,7 +246,7 @@ class PeScheduler(StationUnit):
         command = ticket.command
         return self.log.append(
             self.node.index,
-            OpCode.DISPATCH,
+            DISPATCH,
             command.program,
             command.seq,
             -1,
@@ -333,9 +333,7 @@ class PeScheduler(StationUnit):
     def _wait_for_staging(self, lane: Lane, token: TileToken) -> ProcessBody:
         """Take the TCM that a tile from memory passes through."""
         context, asked_ps = token.context, self.engine.now_ps
-        yield context.staging.take(
-            staged_bytes(token.plan, OpCode.DMA_READ) + staged_bytes(token.plan, OpCode.DMA_WRITE)
-        )
+        yield context.staging.take(staged_bytes(token.plan, DMA_READ) + staged_bytes(token.plan, DMA_WRITE))
         if self.engine.now_ps > asked_ps:
             lane.cause, lane.turned_ps, lane.is_behind = context.freed_by, self.engine.now_ps, False
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.tiling.needs import Needs
-from kernbench.messages.commands import Command, DmaReadCmd, DmaWriteCmd, Operand, Space
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.commands import IMMEDIATE, TCM, Command, DmaReadCmd, DmaWriteCmd, Operand
+from kernbench.messages.oplog import DMA_READ, DMA_WRITE, STORE
 from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
 
@@ -18,8 +18,8 @@ def generate_dma_plan(command: Command, acc_state: AccumulatorFile) -> PipelineP
     else:
         assert isinstance(command, DmaWriteCmd)
         dma, source = _write_stage(command), command.operands
-    stores = [needs.in_tcm(operand, acc_state) for operand in source if operand.space is Space.TCM]
-    stages = [Stage(OpCode.STORE, size_bytes=size) for sizes in stores for size in sizes]
+    stores = [needs.in_tcm(operand, acc_state) for operand in source if operand.space is TCM]
+    stages = [Stage(STORE, size_bytes=size) for sizes in stores for size in sizes]
     return needs.plan([TilePlan((*stages, dma))])
 
 
@@ -32,7 +32,7 @@ def _read_stage(command: DmaReadCmd) -> Stage:
         active_bytes *= extent
     filled_bytes = active_bytes if command.fill is None else result.size_bytes
     return Stage(
-        OpCode.DMA_READ,
+        DMA_READ,
         size_bytes=access.size_bytes,
         access=access,
         tcm_bytes=max(filled_bytes, access.size_bytes),
@@ -42,8 +42,6 @@ def _read_stage(command: DmaReadCmd) -> Stage:
 def _write_stage(command: DmaWriteCmd) -> Stage:
     access = command.target.access
     assert access is not None
-    is_known = command.operands[0].space is Space.IMMEDIATE
+    is_known = command.operands[0].space is IMMEDIATE
     size_bytes = access.size_bytes
-    return Stage(
-        OpCode.DMA_WRITE, size_bytes=size_bytes, access=access, tcm_bytes=0 if is_known else size_bytes
-    )
+    return Stage(DMA_WRITE, size_bytes=size_bytes, access=access, tcm_bytes=0 if is_known else size_bytes)

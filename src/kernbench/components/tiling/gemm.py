@@ -13,8 +13,8 @@ from kernbench.components.tiling.staging import input_stages, output_stages, sta
 from kernbench.config.pe import PeSpec
 from kernbench.dtypes import accumulate_type
 from kernbench.errors import CapacityError
-from kernbench.messages.commands import GemmCmd, Space
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.commands import IMMEDIATE, TCM, GemmCmd
+from kernbench.messages.oplog import FETCH, GEMM, STORE
 from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
 
@@ -42,7 +42,7 @@ def generate_gemm_plan(command: GemmCmd, pe: PeSpec, acc_state: AccumulatorFile)
     blocks = _blocking(command, extents, pe, acc_room, operand_room)
     stores = [size for x in (command.a, command.b) for size in needs.in_tcm(x, acc_state)]
     fetches_acc = _place_result(command, result_bytes, stays, needs, acc_state, stores)
-    head = [TilePlan((Stage(OpCode.STORE, size_bytes=size),)) for size in stores]
+    head = [TilePlan((Stage(STORE, size_bytes=size),)) for size in stores]
     if is_streamed:
         tiles = _streamed_gemm_tiles(command, extents, blocks, fetches_acc=fetches_acc)
         return needs.plan([*head, *tiles], is_streamed=True)
@@ -54,7 +54,7 @@ def _sizes(command: GemmCmd, *, fetches_acc: bool) -> tuple[int, int, int, int]:
     """Bytes per element to fetch of a, b and acc (0: none), and of the result."""
     assert command.result is not None
     fetched = (command.a, command.b, command.acc if fetches_acc else None)
-    a, b, acc = (0 if x is None or x.space is Space.IMMEDIATE else x.dtype.size_bytes for x in fetched)
+    a, b, acc = (0 if x is None or x.space is IMMEDIATE else x.dtype.size_bytes for x in fetched)
     return a, b, acc, command.result.dtype.size_bytes
 
 
@@ -94,7 +94,7 @@ def _place_result(
     acc, result = command.acc, command.result
     version = result.version if result is not None else -1
     tcm_bytes = result.size_bytes if result is not None else 0
-    acc_version = acc.version if acc is not None and acc.space is Space.TCM else -1
+    acc_version = acc.version if acc is not None and acc.space is TCM else -1
     if stays and acc_version in acc_state:
         lives_on = command.inherits != acc_version
         room = acc_state.accumulate(acc_version, version, command.seq, lives_on=lives_on)
@@ -107,7 +107,7 @@ def _place_result(
         needs.room(acc_state.place(version, result_bytes, tcm_bytes, command.seq), stores)
     else:
         needs.room(acc_state.use_all(command.seq), stores)
-    return acc is not None and acc.space is not Space.IMMEDIATE
+    return acc is not None and acc.space is not IMMEDIATE
 
 
 @lru_cache(maxsize=1024)
@@ -120,9 +120,9 @@ def _gemm_tiles(
     for rows, columns, depth in tile_boxes(extents, blocks):
         m, n, k = (stop - start for start, stop in (rows, columns, depth))
         fetch_bytes = m * k * a_size + k * n * b_size + (0 if depth[0] else m * n * acc_size)
-        stages = [Stage(OpCode.FETCH, size_bytes=fetch_bytes), Stage(OpCode.GEMM, work=m * n * k)]
+        stages = [Stage(FETCH, size_bytes=fetch_bytes), Stage(GEMM, work=m * n * k)]
         if not stays and depth[1] == extents.k:
-            stages.append(Stage(OpCode.STORE, size_bytes=m * n * out_size))
+            stages.append(Stage(STORE, size_bytes=m * n * out_size))
         tiles.append(TilePlan(tuple(stages), m, n, k))
     return tuple(tiles)
 
@@ -138,7 +138,7 @@ def _streamed_gemm_tiles(
         if fetches_acc and depth[0] == 0 and command.acc is not None:
             inputs.append((command.acc, (rows, columns)))
         m, n, k = (stop - start for start, stop in (rows, columns, depth))
-        stages = [*input_stages(inputs), Stage(OpCode.GEMM, work=m * n * k)]
+        stages = [*input_stages(inputs), Stage(GEMM, work=m * n * k)]
         if depth[1] == command.k:
             stages += output_stages(command.target, (rows, columns), m * n * out.dtype.size_bytes)
         yield TilePlan(tuple(stages), m, n, k)

@@ -16,8 +16,8 @@ from kernbench.components.tiling.staging import input_stages, output_stages, sta
 from kernbench.config.pe import PeSpec
 from kernbench.errors import UnknownNameError, UsageError
 from kernbench.kinds import OpName, unit_kinds
-from kernbench.messages.commands import MathCmd, Operand, Space
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.commands import TCM, MathCmd, Operand
+from kernbench.messages.oplog import FETCH, MATH, STORE
 from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 from kernbench.registry import did_you_mean
 from kernbench.units import ceil_div
@@ -86,7 +86,7 @@ def takers_of(pe: PeSpec) -> Takers:
 
 def _distinct(operands: Iterable[Operand]) -> list[Operand]:
     """Operands in TCM, each value once."""
-    return list({x.version: x for x in operands if x.space is Space.TCM}.values())
+    return list({x.version: x for x in operands if x.space is TCM}.values())
 
 
 @lru_cache(maxsize=1024)
@@ -97,14 +97,14 @@ def _even_math_tiles(
     for i in range(n_tiles):
         done, so_far = (i, n_tiles), (i + 1, n_tiles)
         stages = [
-            Stage(OpCode.FETCH, size_bytes=share(fetch_bytes, done, so_far)),
+            Stage(FETCH, size_bytes=share(fetch_bytes, done, so_far)),
             *_math_stages(visits, done, so_far, takers),
         ]
         size_bytes = share(store_bytes, done, so_far)
         if reduces:
             size_bytes = store_bytes if i + 1 == n_tiles else 0
         if size_bytes:
-            stages.append(Stage(OpCode.STORE, size_bytes=size_bytes))
+            stages.append(Stage(STORE, size_bytes=size_bytes))
         tiles.append(TilePlan(tuple(stages)))
     return tuple(tiles)
 
@@ -115,7 +115,7 @@ def _streamed_math_tiles(
     out = command.target or command.result
     assert out is not None
     for size in (size for x in command.operands for size in needs.in_tcm(x, acc_state)):
-        yield TilePlan((Stage(OpCode.STORE, size_bytes=size),))
+        yield TilePlan((Stage(STORE, size_bytes=size),))
     space = max((*command.operands, out), key=lambda x: x.n_elem).shape
     n_elem = max(1, out.n_elem, *(x.n_elem for x in command.operands))
     row_bytes = max(out.dtype.size_bytes, sum(x.dtype.size_bytes for x in command.operands))
@@ -154,7 +154,7 @@ def _math_stages(
         if taken:
             shares.append((what, taken))
     if left or not shares:
-        shares.insert(0, (OpCode.MATH, left))
+        shares.insert(0, (MATH, left))
     return [
         Stage(what, work=sum(here.values()), visits=here, is_followed=i < len(shares))
         for i, (what, here) in enumerate(shares, start=1)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kernbench.components.accumulators import AccumulatorFile, Eviction
 from kernbench.components.tiling.staging import staged_bytes
-from kernbench.messages.commands import Command, DmaWriteCmd, Operand, Space
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.commands import TCM, Command, DmaWriteCmd, Operand
+from kernbench.messages.oplog import DMA_READ, DMA_WRITE
 from kernbench.messages.tokens import PipelinePlan, TilePlan
 
 
@@ -16,14 +16,14 @@ class Needs:
 
     def __init__(self, command: Command) -> None:
         self.command = command
-        versions = [x.version for x in command.operands if x.space is Space.TCM]
+        versions = [x.version for x in command.operands if x.space is TCM]
         versions += command.depends
         self.after = dict.fromkeys(versions)
         self.behind: dict[int, None] = {}
 
     def in_tcm(self, operand: Operand, acc_state: AccumulatorFile) -> tuple[int, ...]:
         """Bytes to store so that ``operand`` is in TCM."""
-        if operand.space is not Space.TCM:
+        if operand.space is not TCM:
             return ()
         room = acc_state.to_tcm(operand.version, self.command.seq)
         if room.behind:
@@ -47,10 +47,10 @@ class Needs:
             written_bytes = tiles[0].stages[-1].size_bytes
         elif is_streamed:
             written_bytes = sum(
-                stage.size_bytes for tile in tiles for stage in tile.stages if stage.kind is OpCode.DMA_WRITE
+                stage.size_bytes for tile in tiles for stage in tile.stages if stage.kind is DMA_WRITE
             )
-            read = max(staged_bytes(tile, OpCode.DMA_READ) for tile in tiles)
-            written = max(staged_bytes(tile, OpCode.DMA_WRITE) for tile in tiles)
+            read = max(staged_bytes(tile, DMA_READ) for tile in tiles)
+            written = max(staged_bytes(tile, DMA_WRITE) for tile in tiles)
             staging_bytes = 2 * read + written
         self.behind.pop(command.seq, None)
         return PipelinePlan(

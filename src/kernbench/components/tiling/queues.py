@@ -8,7 +8,7 @@ from kernbench.components.accumulators import AccumulatorFile
 from kernbench.components.tiling.shares import share
 from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import parts_of
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import DRAIN, IPCQ_COPY, RECV, SLOT, STORE
 from kernbench.messages.tokens import PipelinePlan, Stage, TilePlan
 
 
@@ -25,10 +25,10 @@ def _send_tiles(size_bytes: int, slot_bytes: int, store_bytes: int) -> tuple[Til
     parts = parts_of(size_bytes, slot_bytes)
     tiles = []
     for i, size_bytes in enumerate(parts):
-        stages = [Stage(OpCode.SLOT), Stage(OpCode.IPCQ_COPY, size_bytes=size_bytes)]
+        stages = [Stage(SLOT), Stage(IPCQ_COPY, size_bytes=size_bytes)]
         if store_bytes:
             done, so_far = (i, len(parts)), (i + 1, len(parts))
-            stages.insert(0, Stage(OpCode.STORE, size_bytes=share(store_bytes, done, so_far)))
+            stages.insert(0, Stage(STORE, size_bytes=share(store_bytes, done, so_far)))
         tiles.append(TilePlan(tuple(stages)))
     return tuple(tiles)
 
@@ -44,6 +44,6 @@ def generate_recv_plan(command: IpcqRecvCmd) -> PipelinePlan:
 def _recv_tiles(size_bytes: int, slot_bytes: int, is_copied: bool) -> tuple[TilePlan, ...]:
     tiles = []
     for part_bytes in parts_of(size_bytes, slot_bytes):
-        copy = (Stage(OpCode.DRAIN, size_bytes=part_bytes),) if is_copied else ()
-        tiles.append(TilePlan((Stage(OpCode.RECV), *copy)))
+        copy = (Stage(DRAIN, size_bytes=part_bytes),) if is_copied else ()
+        tiles.append(TilePlan((Stage(RECV), *copy)))
     return tuple(tiles)
