@@ -1,7 +1,7 @@
 from kernbench.components.base cimport Component
-from kernbench.engine.reference cimport channel
+from kernbench.engine.reference.channel cimport Chunk as Chunk_t
 
 
 cdef class Niu(Component):
-    cpdef bint receive(self, channel.Chunk chunk) except -1
+    cpdef bint receive(self, Chunk_t chunk) except -1
     cdef _hand_on(self, message)

@@ -1,7 +1,7 @@
 cimport cython
 
 from kernbench.components.pipeline cimport StationUnit
-from kernbench.engine.reference cimport calendar
+from kernbench.engine.reference.calendar cimport Signal as Signal_t
 from kernbench.messages.oplog cimport Row
 
 
@@ -10,7 +10,7 @@ cdef class PeCpu(StationUnit):
     cdef long long _issue_ps
     cdef set _unmade
     cdef tuple _wanted
-    cdef calendar.Signal _bell
+    cdef Signal_t _bell
     cdef Row _last_completion
     cdef object _waits_for
 
@@ -18,6 +18,6 @@ cdef class PeCpu(StationUnit):
     cdef bint _has(self, tuple wanted) except -1
     @cython.locals(now_ps="long long", start_ps="long long")
     cdef _issued(self, command)
-    cdef calendar.Signal _ring(self, tuple wanted)
+    cdef Signal_t _ring(self, tuple wanted)
     @cython.locals(now_ps="long long")
     cdef Row _log(self, op, long long ready_ps, long long start_ps, Row cause, program=*, command=*, version=*)

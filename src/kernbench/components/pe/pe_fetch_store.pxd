@@ -1,19 +1,19 @@
 cimport cython
 
 from kernbench.components.pipeline cimport TcmUnit
-from kernbench.engine.reference cimport queue
+from kernbench.engine.reference.queue cimport Queue as Queue_t, Credits as Credits_t
 from kernbench.messages.oplog cimport Row
 from kernbench.messages.tokens cimport Stage, TileToken
 
 
 cdef class PeFetchStore(TcmUnit):
-    cdef public queue.Credits operands
-    cdef public queue.Queue ready
+    cdef public Credits_t operands
+    cdef public Queue_t ready
     cdef public Row freed_by
     cdef long long _setup_ps, _latency_ps
     cdef dict _read_lags_ps, _write_lags_ps
 
-    cpdef queue.Queue entry(self, TileToken token)
+    cpdef Queue_t entry(self, TileToken token)
     cpdef free_operands(self, Row record)
     @cython.locals(now_ps="long long")
     cdef _begin(self, TileToken token)

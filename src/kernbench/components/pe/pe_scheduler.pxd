@@ -4,16 +4,16 @@ from kernbench.components.accumulators cimport AccumulatorFile
 from kernbench.components.pipeline cimport StationUnit
 from kernbench.components.scoreboard cimport Flight, Scoreboard
 from kernbench.components.stream cimport Issued
-from kernbench.engine.reference cimport queue
+from kernbench.engine.reference.queue cimport Queue as Queue_t, Credits as Credits_t
 from kernbench.messages.oplog cimport Row
 from kernbench.messages.tokens cimport PipelineContext, PipelinePlan, TileToken
 
 
 cdef class Lane:
     cdef public Row cause
-    cdef public queue.Queue flights
+    cdef public Queue_t flights
     cdef public bint is_behind
-    cdef public queue.Credits places
+    cdef public Credits_t places
     cdef public Flight streaming
     cdef public long long turned_ps
 
@@ -21,7 +21,7 @@ cdef class Lane:
 cdef class PeScheduler(StationUnit):
     cdef public Scoreboard scoreboard
     cdef public AccumulatorFile accumulators
-    cdef public queue.Credits tcm
+    cdef public Credits_t tcm
     cdef public dict lanes
     cdef public Row freed_by
     cdef public long long freed_ps
