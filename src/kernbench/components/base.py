@@ -15,7 +15,7 @@ from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
 from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
 from kernbench.messages.ipcq import QueuesMsg
-from kernbench.messages.oplog import OpCode, Row
+from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.registry import Registry
 from kernbench.topology.graph import Node, TopologyGraph
 
@@ -153,7 +153,7 @@ class Component:
         """Log what began at ``start_ps``, as soon as it could, and ends now; of a job, ``program`` is its number."""
         now_ps, node = self.engine.now_ps, self.node.index
         return self.log.append(
-            node, op, program, command, -1, start_ps, start_ps, now_ps, va=va, size_bytes=size_bytes
+            node, op, program, command, -1, start_ps, start_ps, now_ps, -1, NO_CAUSE, -1, va, size_bytes
         )
 
     def send_control(self, message: Request | DoneMsg, dst: int) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 
 from kernbench.components.base import Site
 from kernbench.messages.fabric import Chunk, PacketKind, Piece, Transaction, Vc
-from kernbench.units import ceil_div
 
 
 def burst_bytes(piece: Piece, burst: int) -> int:
     """What a memory with bursts of ``burst`` bytes moves for ``piece``: each run rounded out to whole bursts."""
+    _, pa, run_bytes, pitch, n_runs, _, _ = piece
+    if n_runs == 1 or pitch % burst == 0:
+        return _rounded(pa, run_bytes, burst) * n_runs
+    return sum([_rounded(pa + i * pitch, run_bytes, burst) for i in range(n_runs)])
 
-    def rounded(pa: int) -> int:
-        return (ceil_div(pa + piece.run_bytes, burst) - pa // burst) * burst
 
-    if piece.n_runs == 1 or piece.pitch % burst == 0:
-        return rounded(piece.pa) * piece.n_runs
-    return sum(rounded(piece.pa + i * piece.pitch) for i in range(piece.n_runs))
+def _rounded(pa: int, run_bytes: int, burst: int) -> int:
+    return ((pa + run_bytes + burst - 1) // burst - pa // burst) * burst
 
 
 def transaction_for(

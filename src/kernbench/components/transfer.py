@@ -11,6 +11,8 @@ from kernbench.messages.fabric import Chunk, PacketKind, Transaction
 from kernbench.messages.oplog import NO_MARKS
 from kernbench.messages.tokens import Stage, TileToken
 
+_READ_RESPONSE = PacketKind.READ_RESPONSE  # bound once: an enum's members are slow to find by name
+
 
 class Transfer:
     """A stage of a token that moves bytes; who retires it waits for ``answered``.
@@ -87,7 +89,7 @@ class Channel:
         transaction: Transaction = chunk.body
         transfer: Transfer = transaction.tag
         size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
-        if chunk.kind is PacketKind.READ_RESPONSE:
+        if chunk.kind is _READ_RESPONSE:
             size_bytes = chunk.payload_bytes
             end_ps = self.dma.pe_tcm.write(size_bytes, chunk.ready_ps, end_ps)
         transfer.last = transaction

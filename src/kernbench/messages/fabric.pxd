@@ -1,17 +1,6 @@
 cdef class Transaction:
-    cdef public object piece
+    cdef public object piece, answered, tag, landed
     cdef public bint is_write
-    cdef public long long memory
-    cdef public long long requester
-    cdef public long long size_bytes
-    cdef public long long left_bytes
-    cdef public long long burst_bytes
-    cdef public object answered
-    cdef public object tag
-    cdef public object landed
+    cdef public long long memory, requester, size_bytes, left_bytes, burst_bytes
+    cdef public long long walk_ps, issued_ps, arrived_ps, started_ps, served_ps
     cdef public Transaction behind
-    cdef public long long walk_ps
-    cdef public long long issued_ps
-    cdef public long long arrived_ps
-    cdef public long long started_ps
-    cdef public long long served_ps

@@ -120,7 +120,7 @@ class Transaction:
         self.is_write = is_write
         self.memory = piece.owner
         self.requester = requester
-        self.size_bytes = self.left_bytes = piece.size_bytes
+        self.size_bytes = self.left_bytes = piece.run_bytes * piece.n_runs
         self.burst_bytes = burst_bytes
         self.answered = answered
         self.tag = tag

@@ -221,8 +221,9 @@ class PeCpu(StationUnit):
             ready_ps,
             start_ps,
             now_ps,
-            cause=cause,
-            version=version,
+            -1,
+            cause,
+            version,
         )
         self.station.last_record = record
         return record

@@ -253,8 +253,11 @@ class PeScheduler(StationUnit):
             ticket.issued_ps,
             start_ps,
             self.engine.now_ps,
-            cause=cause,
-            size_bytes=command.tcm_bytes,
+            -1,
+            cause,
+            -1,
+            -1,
+            command.tcm_bytes,
         )
 
     def _release(self, versions: tuple[int, ...] | list[int], cause: Row) -> None:

@@ -7,7 +7,6 @@ from kernbench.engine.reference.containers cimport Releases
 cdef long long N_VCS, N_KINDS
 
 
-@cython.freelist(256)
 cdef class Chunk(Event):
     cdef public object kind, body, leaving
     cdef public long long payload_bytes, size_bytes, flits, ready_ps, departs_ps

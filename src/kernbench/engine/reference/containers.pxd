@@ -26,3 +26,14 @@ cdef class Releases:
     cdef append(self, (long long, long long) release)
     cdef (long long, long long) first(self) noexcept
     cdef popleft(self)
+
+
+cdef class Rows:
+    cdef long long* numbers
+    cdef Py_ssize_t n, room, n_views
+
+    cdef add(
+        self, long long node, long long op, long long program, long long command, long long tile, long long ready_ps,
+        long long start_ps, long long end_ps, long long commit_ps, long long cause, long long version, long long va,
+        long long size_bytes, long long work, tuple marks,
+    )

@@ -1,4 +1,4 @@
-"""The containers of an engine: the calendar's priority queue, and the releases of a queue of chunks.
+"""The containers of an engine: the calendar's priority queue, the releases of a queue of chunks, rows of the op log.
 
 The one module of an engine with a body of its own for the compiler, ``containers.pyx``: what Python's containers hold
 are objects, and numbers of C need not be any.
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from struct import Struct
+from struct import error as StructError
 from typing import Any
+
+N_COLUMNS = 19
 
 
 class Heap:
@@ -51,3 +55,56 @@ class Releases(deque[tuple[int, int]]):
     def first(self) -> tuple[int, int]:
         """The first; (-1, 0) if there is none."""
         return self[0] if self else (-1, 0)
+
+
+_packed_head = Struct("<14q").pack
+_packed_marks = Struct("<5q").pack
+
+
+class Rows(bytearray):
+    """Rows of the op log, one behind the other: numbers of 64 bits, which numpy sees without a copy."""
+
+    __slots__ = ()
+
+    def add(
+        self,
+        node: int,
+        op: int,
+        program: int,
+        command: int,
+        tile: int,
+        ready_ps: int,
+        start_ps: int,
+        end_ps: int,
+        commit_ps: int,
+        cause: int,
+        version: int,
+        va: int,
+        size_bytes: int,
+        work: int,
+        marks: tuple[int, ...],
+    ) -> None:
+        """Add one.
+
+        Raises:
+            OverflowError: a number does not fit into 64 bits.
+        """
+        try:
+            self += _packed_head(
+                node,
+                op,
+                program,
+                command,
+                tile,
+                ready_ps,
+                start_ps,
+                end_ps,
+                commit_ps,
+                cause,
+                version,
+                va,
+                size_bytes,
+                work,
+            ) + _packed_marks(*marks)
+        except StructError as error:
+            raise OverflowError(str(error)) from None

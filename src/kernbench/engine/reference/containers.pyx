@@ -1,7 +1,10 @@
 # cython: boundscheck=False, wraparound=False, overflowcheck=False
 """The containers of an engine, as in containers.py, with numbers of C in them that are no Python objects."""
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free, realloc
+
+N_COLUMNS = 19
 
 
 cdef inline bint is_before(Key* a, Key* b) noexcept:
@@ -120,3 +123,45 @@ cdef class Releases:
         """Drop the first."""
         self.at = (self.at + 1) & (self.room - 1)
         self.n -= 1
+
+
+cdef class Rows:
+    """Rows of the op log, one behind the other: numbers of 64 bits, which numpy sees without a copy."""
+
+    def __dealloc__(self):
+        free(self.numbers)
+
+    def __len__(self):
+        return self.n * sizeof(long long)
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.numbers, self.n * sizeof(long long), 1, flags)
+        self.n_views += 1
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        self.n_views -= 1
+
+    cdef add(
+        self, long long node, long long op, long long program, long long command, long long tile, long long ready_ps,
+        long long start_ps, long long end_ps, long long commit_ps, long long cause, long long version, long long va,
+        long long size_bytes, long long work, tuple marks,
+    ):
+        """Add one."""
+        cdef Py_ssize_t room, i
+        cdef long long* row
+        if self.n + 19 > self.room:
+            if self.n_views:
+                raise BufferError("rows are looked at")
+            room = 2 * self.room or 19 << 6
+            row = <long long*>realloc(self.numbers, room * sizeof(long long))
+            if row is NULL:
+                raise MemoryError
+            self.numbers = row
+            self.room = room
+        row = &self.numbers[self.n]
+        row[0], row[1], row[2], row[3], row[4] = node, op, program, command, tile
+        row[5], row[6], row[7], row[8], row[9] = ready_ps, start_ps, end_ps, commit_ps, cause
+        row[10], row[11], row[12], row[13] = version, va, size_bytes, work
+        for i in range(5):
+            row[14 + i] = marks[i]
+        self.n += 19

@@ -1,4 +1,5 @@
-cimport cython
+from kernbench.engine.reference.containers cimport Rows
+from kernbench.messages.oplog cimport Row
 
 
 cdef class OpLog:
@@ -6,14 +7,16 @@ cdef class OpLog:
     cdef readonly object lines
     cdef readonly Py_ssize_t first
     cdef public list values
-    cdef bytearray _open
-    cdef list _rows
-    cdef object _instant_ps
-    cdef list _blocks
-    cdef object _sha
-    cdef Py_ssize_t _n_rows
-    cdef Py_ssize_t _n_values
-    cdef object _drain
+    cdef Rows _open
+    cdef list _rows, _blocks
+    cdef object _sha, _drain
+    cdef long long _instant_ps
+    cdef Py_ssize_t _n_rows, _n_values
 
+    cpdef Row append(
+        self, long long node, long long op, long long program, long long command, long long tile, long long ready_ps,
+        long long start_ps, long long end_ps, long long commit_ps=*, Row cause=*, long long version=*, long long va=*,
+        long long size_bytes=*, long long work=*, tuple marks=*,
+    )
     cpdef commit(self, commit_ps, node, seq, pe, command)
     cpdef _close(self)

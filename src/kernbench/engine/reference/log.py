@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from struct import Struct
-from struct import error as StructError
 
 import numpy as np
 import numpy.typing as npt
 
-from kernbench.errors import CapacityError
+from kernbench.engine.reference.containers import N_COLUMNS, Rows
 from kernbench.messages.commands import Command, ValueRecord
 from kernbench.messages.lines import CommandLines
 from kernbench.messages.oplog import NO_CAUSE, NO_MARKS, OpRecord, Row
 
 FORMAT = b"kernbench.oplog/4"
-N_COLUMNS = len(OpRecord._fields)
 CAUSE = OpRecord._fields.index("cause")
 ORDER = ("end_ps", "node", "op", "program", "command", "tile")  # of the rows; by the first of these first
 KEYS = [OpRecord._fields.index(name) for name in reversed(ORDER)]  # as numpy.lexsort has them
-N_MARKS = len(NO_MARKS)
 BLOCK_BYTES = (
     8 * N_COLUMNS
 ) << 12  # of the rows that are numbered at once, but for more of the last one's instant
-# A row is bytes at once: lists of numbers would be made into an array one by one.
-_packed_head = Struct(f"<{N_COLUMNS - N_MARKS}q").pack
-_packed_marks = Struct(f"<{N_MARKS}q").pack
-_NO_MARKS_PACKED = _packed_marks(*NO_MARKS)
 
 
 class OpLog:
@@ -47,7 +39,7 @@ class OpLog:
         self.lines = CommandLines(keep=keep, short_bytes=short_bytes)
         self.first = 0
         self.values: list[ValueRecord] = []
-        self._open = bytearray()  # the rows that have no number yet, one behind the other
+        self._open = Rows()  # those that have no number yet
         self._rows: list[Row] = []  # their handles
         self._instant_ps = -1  # when the last of them ended
         self._blocks: list[npt.NDArray[np.int64]] = []
@@ -77,37 +69,30 @@ class OpLog:
         """Add one record (see :class:`OpRecord`; ``marks`` are its last five columns), which ends at this instant.
 
         Raises:
-            CapacityError: a number does not fit into 64 bits.
+            OverflowError: a number does not fit into 64 bits.
         """
         if end_ps != self._instant_ps:
             self._instant_ps = end_ps
             if len(self._open) >= BLOCK_BYTES:
                 self._close()
+        self._open.add(
+            node,
+            op,
+            program,
+            command,
+            tile,
+            ready_ps,
+            start_ps,
+            end_ps,
+            commit_ps,
+            cause.number,
+            version,
+            va,
+            size_bytes,
+            work,
+            marks,
+        )
         row = Row(self._n_rows)
-        try:
-            head = _packed_head(
-                node,
-                op,
-                program,
-                command,
-                tile,
-                ready_ps,
-                start_ps,
-                end_ps,
-                commit_ps,
-                cause.number,
-                version,
-                va,
-                size_bytes,
-                work,
-            )
-            self._open += head + (_NO_MARKS_PACKED if marks is NO_MARKS else _packed_marks(*marks))
-        except StructError:
-            most = max(ready_ps, start_ps, end_ps, commit_ps, size_bytes, work, *marks)
-            raise CapacityError(
-                f"the op log holds numbers below 2**63 (in picoseconds, 106 days), and there is {most}; "
-                "look for a latency, a rate or a size out of all proportion in the configuration"
-            ) from None
         self._n_rows += 1
         self._rows.append(row)
         return row
@@ -144,7 +129,7 @@ class OpLog:
         for row, number in zip(self._rows, numbers.tolist(), strict=True):
             row.number = number
         self._rows.clear()
-        self._open = bytearray()
+        self._open = Rows()
         self._sha.update(block.data)
         if self.keep:
             self._blocks.append(block)

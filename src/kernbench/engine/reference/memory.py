@@ -11,6 +11,14 @@ from kernbench.messages import fabric as messages
 from kernbench.messages.fabric import PacketKind, Transaction, Vc
 from kernbench.units import Rate
 
+# Bound once: an enum's members are slow to find by name.
+_READ_REQUEST, _READ_RESPONSE, _WRITE_ACK = (
+    PacketKind.READ_REQUEST,
+    PacketKind.READ_RESPONSE,
+    PacketKind.WRITE_ACK,
+)
+_RESP = Vc.RESP
+
 
 class MemoryModel:
     """Asks ``model``, which may be of any class (see :class:`kernbench.engine.api.MemoryModel`)."""
@@ -71,7 +79,7 @@ class MemoryServer:
         transaction: Transaction = chunk.body
         if transaction.arrived_ps < 0:
             transaction.arrived_ps = chunk.ready_ps
-        if chunk.kind is PacketKind.READ_REQUEST:
+        if chunk.kind is _READ_REQUEST:
             transaction.arrived_ps = self.calendar.now_ps
             self._read(transaction)
         else:
@@ -80,11 +88,11 @@ class MemoryServer:
 
     def _read(self, transaction: Transaction) -> None:
         now_ps, fabric, requester = self.calendar.now_ps, self.fabric, transaction.requester
-        chunks = fabric.packet(PacketKind.READ_RESPONSE, transaction, transaction.size_bytes)
+        chunks = fabric.packet(_READ_RESPONSE, transaction, transaction.size_bytes)
         # The entry is held until the last of the answer has left, or a jam on the way back would slow nothing down.
         chunks[-1].leaving = self.free_entry
-        source = fabric.source(self.node, Vc.RESP, PacketKind.READ_RESPONSE)
-        path = fabric.path(self.node, requester, Vc.RESP)
+        source = fabric.source(self.node, _RESP, _READ_RESPONSE)
+        path = fabric.path(self.node, requester, _RESP)
         done_bytes = tail_ps = 0
         for chunk in chunks:
             share = _share(transaction, done_bytes, chunk.payload_bytes)
@@ -119,8 +127,8 @@ class MemoryServer:
     def _land(self, transaction: Transaction) -> None:
         if transaction.landed is not None:
             transaction.landed(transaction)
-        (ack,) = self.fabric.packet(PacketKind.WRITE_ACK, transaction, 0)
-        self.fabric.post(ack, self.node, transaction.requester, Vc.RESP, self.calendar.now_ps, 0)
+        (ack,) = self.fabric.packet(_WRITE_ACK, transaction, 0)
+        self.fabric.post(ack, self.node, transaction.requester, _RESP, self.calendar.now_ps, 0)
 
     def free_entry(self, _: messages.Chunk) -> None:
         """Take what the wire holds, if anything was refused."""
