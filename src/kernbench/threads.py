@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from pathlib import Path
@@ -39,6 +38,8 @@ def _loaded_openblas(numpy_folder: Path) -> list[Path]:
 
 
 def _set_one_thread(library: Path) -> None:
+    import ctypes  # takes milliseconds, which `kernbench --help` need not spend
+
     loaded = ctypes.CDLL(str(library))
     for name in SETTERS:
         setter = getattr(loaded, name, None)

@@ -43,9 +43,9 @@ def block_of(buffer: Bytes, access: Access, dtype: DType, fill: Block | None = N
         block = _filled(access.block_shape, dtype, fill)
         block.reshape(-1)[access.lanes] = elements
         return block
-    box = _box(elements, access)
+    box = elements.reshape(access.shape) if _is_in_c_order(access) else _box(elements, access)
     if access.shape == access.block_shape:
-        return np.ascontiguousarray(box).reshape(access.block_shape)
+        return np.ascontiguousarray(box).reshape(access.block_shape)  # of no dimensions, it has made one
     block = _filled(access.block_shape, dtype, fill)
     block[_active(access)] = box
     return block
@@ -53,7 +53,11 @@ def block_of(buffer: Bytes, access: Access, dtype: DType, fill: Block | None = N
 
 def bytes_of(block: Block, access: Access) -> Bytes:
     """The bytes a store of ``block`` moves, in memory order; of lanes on one address the last one's."""
-    block = np.broadcast_to(block, access.block_shape)
+    if block.shape != access.block_shape:
+        block = np.broadcast_to(block, access.block_shape)
+    if _is_in_c_order(access):
+        box = block if access.shape == access.block_shape else block[_active(access)]
+        return np.ascontiguousarray(box).reshape(-1).view(np.uint8)
     if access.addresses is not None:
         return np.ascontiguousarray(block.reshape(-1)[access.lanes]).view(np.uint8)
     climbing, turned = upward(access)
@@ -63,6 +67,19 @@ def bytes_of(block: Block, access: Access) -> Bytes:
     by_memory = sorted(order)
     elements = moved.transpose([by_memory.index(d) for d in order]) if box.size else moved
     return np.ascontiguousarray(elements).reshape(-1).view(np.uint8)
+
+
+def _is_in_c_order(access: Access) -> bool:
+    """Whether the lanes lie in memory as they do in the block, each on bytes of its own: nearly always."""
+    if access.addresses is not None:
+        return False
+    coarser = None
+    for extent, stride in zip(access.shape, access.strides, strict=True):
+        if extent != 1:
+            if stride <= 0 or (coarser is not None and stride > coarser):
+                return False
+            coarser = stride
+    return True
 
 
 def _active(access: Access) -> tuple[slice, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from kernbench.ccl.kernels.spans import (
@@ -81,10 +81,16 @@ class RingRun:
         it, so it should not be the last thing before a send. Nothing else writes them.
         """
         mine: deque[Any] = deque()
-        coming = self._schedule(width, windows)
-        for step, piece in self._schedule(width, windows):
-            for later, slice_ in islice(coming, READ_AHEAD - len(mine)):
-                mine.append(read(self.src, slice_) if slice_ and later <= self.ring.n - 2 else None)
+        due: deque[tuple[int, Span | None]] = deque()
+        counts_until = self.ring.n - 2
+        behind: list[tuple[int, Span | None]] = [(self.last, None)] * (READ_AHEAD - 1)
+        for turn in chain(self._schedule(width, windows), behind):
+            step, piece = turn
+            mine.append(read(self.src, piece) if piece and step <= counts_until else None)
+            due.append(turn)
+            if len(due) < READ_AHEAD:
+                continue
+            step, piece = due.popleft()
             if piece:
                 self.turn(step, piece, mine.popleft())
             else:
