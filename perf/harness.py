@@ -45,17 +45,23 @@ def in_child(script: str, *options: str) -> dict[str, Any]:
     return measured
 
 
-def used_by(command: Sequence[str]) -> tuple[float, float]:
-    """CPU seconds and peak MiB of ``command``; stop if it fails."""
+def said_and_used(command: Sequence[str]) -> tuple[str, float, float]:
+    """What ``command`` printed, its CPU seconds and its peak MiB; stop if it fails."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         child = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}\n{said.read()}")
+        said.seek(0)
+        text = said.read()
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {child.returncode}\n{text}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / MIB
+    return text, used.ru_utime + used.ru_stime, used.ru_maxrss * unit / MIB
+
+
+def used_by(command: Sequence[str]) -> tuple[float, float]:
+    """CPU seconds and peak MiB of ``command``; stop if it fails."""
+    return said_and_used(command)[1:]
 
 
 def write(lines: Sequence[dict[str, Any]], table: Callable[[], str], file: str | None) -> None:
