@@ -88,7 +88,7 @@ def test_who_waits_for_one_that_does_not_wait_is_in_no_cycle(ends, names):
 
 
 def message(line=7, shape=(8,), dtype=float32):
-    return Metadata(shape, dtype, 1, f"ring.py:{line}")
+    return Metadata(shape, dtype, SourceLine("ring.py", line))
 
 
 def test_what_was_asked_for_is_no_mismatch(ends):

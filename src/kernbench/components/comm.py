@@ -29,15 +29,12 @@ class CommChannel(Channel):
         super().__init__(dma, "comm", window_bytes)
         self.fabric = dma.fabric
         self.setup_ps = setup_ps
+        self.most_bytes = min(dma.site.noc.packet_bytes, window_bytes)  # of a packet that leaves
         self.room_bytes = window_bytes
         self.is_refusing = False
+        self._departs = self.depart  # bound once, not for every chunk
         self._sending: deque[Transfer] = deque()
         self._landing: dict[QueueEnd, dict[IpcqDmaToken, int]] = {}  # bytes that are not in memory yet
-
-    @property
-    def most_bytes(self) -> int:
-        """The largest packet that leaves."""
-        return min(self.dma.site.noc.packet_bytes, self.window.total)
 
     # -- outbound ---------------------------------------------------------------------------------------------
 
@@ -60,18 +57,17 @@ class CommChannel(Channel):
                 yield from self._read(transfer, parcel)
 
     def _send(self, transfer: Transfer, parcel: IpcqDmaToken) -> ProcessBody:
-        if parcel.part + 1 == parcel.metadata.n_slots:
-            self.dma.commit(transfer.token.context)
+        context = transfer.token.context
+        if parcel.part + 1 == context.n_tiles:
+            self.dma.commit(context)
         # Chunks leave in the order they are posted, so who waits for that needs no more than the order of the slots.
         self._sending.append(transfer)
         here, there = self.dma.address, self.dma.graph.niu_of(parcel.to.pe)
-        sizes = parts_of(parcel.size_bytes, self.most_bytes)
-        by_packet = [self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes) for size_bytes in sizes]
-        for size_bytes, chunks in zip(sizes, by_packet, strict=True):
+        for size_bytes in parts_of(parcel.size_bytes, self.most_bytes):
             if not self.window.try_take(size_bytes):
                 yield self.window.take(size_bytes)
-            for chunk in chunks:
-                chunk.leaving = self.depart
+            for chunk in self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes):
+                chunk.leaving = self._departs
                 tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)
                 self.fabric.post(chunk, here, there, Vc.COMM, tail_ps, serial_ps)
 
@@ -97,7 +93,7 @@ class CommChannel(Channel):
         piece = Piece(parcel.to.owner, parcel.pa, size_bytes, size_bytes, 1, 0, size_bytes)
         for packet in packets(piece, self.most_bytes):
             yield self.window.take(packet.size_bytes)
-            request_read(self.dma.site, packet, self.answered, transfer)
+            request_read(self.dma.site, packet, self.on_answer, transfer)
 
     # -- inbound ----------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ cdef class Channel:
     cdef public Credits window
     cdef public Station station
     cdef public long long n_open
+    cdef readonly object on_answer
 
     @cython.locals(transaction=Transaction, transfer=Transfer, size_bytes="long long", end_ps="long long")
     cpdef answered(self, Chunk_t chunk)

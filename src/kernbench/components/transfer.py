@@ -83,6 +83,7 @@ class Channel:
         self.window = engine.credits(window_bytes, f"{name}.window")
         self.station = Station(Meter())
         self.n_open = 0
+        self.on_answer = self.answered  # bound once, not for every packet
 
     def answered(self, chunk: Chunk) -> None:
         """Take data of a read, which go into TCM as they come, or the acknowledgement of a write."""

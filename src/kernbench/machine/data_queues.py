@@ -116,10 +116,9 @@ class DataQueues:
         transfer = direction.sends[0]
         command = transfer.command
         source, ring = command.operands[0], command.queue.ring
-        n_slots = ring.n_slots(source.size_bytes)
-        metadata = Metadata(source.shape, source.dtype, n_slots, str(command.line))
+        metadata = Metadata(source.shape, source.dtype, command.line)
         direction.recv_ring.arrive(direction.send_ring.push())
-        direction.arrived.append((metadata, transfer.n_left == n_slots))
+        direction.arrived.append((metadata, transfer.n_left == ring.n_slots(source.size_bytes)))
         transfer.n_left -= 1
         if not transfer.n_left:
             direction.sends.popleft()

@@ -71,7 +71,7 @@ def left_over(found: Sequence[LeftOver], pes: Sequence[PeId]) -> QueueError:
     parts = []
     for end, unreceived, n_kept in found[:N_NAMED]:
         here, there = pes[end.pe], pes[end.peer.pe]
-        lines = ", ".join(dict.fromkeys(metadata.line for metadata in unreceived))
+        lines = ", ".join(dict.fromkeys(str(metadata.line) for metadata in unreceived))
         if unreceived:
             parts.append(
                 f"{here}'s queue {end.name!r} holds {len(unreceived)} from {there} (sent at {lines})"

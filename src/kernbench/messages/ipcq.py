@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from kernbench.dtypes import DType
 from kernbench.messages.oplog import NO_CAUSE, Row
+from kernbench.messages.source_line import SourceLine
 from kernbench.units import ceil_div
 
 BufferKind = Literal["tcm", "sram", "hbm"]
@@ -122,8 +123,7 @@ class Metadata(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: DType
-    n_slots: int
-    line: str
+    line: SourceLine
 
 
 class IpcqDmaToken:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernbench.ccl.wiring import QueuePair, install_queues
-from kernbench.components.comm import CommChannel
+from kernbench.components.pe.pe_dma import PeDma
 from kernbench.engine import Server
 from kernbench.lang import jit, tl
 from kernbench.messages.commands import IpcqRecvCmd, IpcqSendCmd
@@ -527,24 +527,31 @@ def chain_kernel(x_ptr, n: tl.constexpr, n_messages: tl.constexpr):
             tl.send("out", x)
 
 
+class Watched:
+    """A PE_IPCQ as the comm channel sees it; ``whole`` are PE and time of each slot that arrives there."""
+
+    def __init__(self, unit, whole):
+        self.unit, self.rank, self.whole = unit, unit.rank, whole
+
+    def arrive(self, parcel):
+        assert parcel.left_bytes == 0
+        self.whole.append((self.unit.pe, self.unit.engine.now_ps))
+        self.unit.arrive(parcel)
+
+
 @pytest.mark.parametrize("kind", ["tcm", "sram", "hbm"])
 @pytest.mark.parametrize("how", ["poll", "sleep"])
-def test_a_match_that_was_waited_for_is_when_the_slot_is_whole_on_a_machine_too(kind, how, monkeypatch):
+def test_a_match_that_was_waited_for_is_when_the_slot_is_whole_on_a_machine_too(kind, how):
     """Slots of 3000 bytes, of three chunks each, through three PEs; ``whole`` are PE and time of each."""
     whole = []
-    arrive = CommChannel.arrive
-
-    def note(comm, parcel, landed_ps):
-        assert parcel.left_bytes == 0
-        whole.append((comm.dma.pe, landed_ps))
-        arrive(comm, parcel, landed_ps)
-
-    monkeypatch.setattr(CommChannel, "arrive", note)
     simulation = simulate("tiny")
     torch, machine = simulation.torch, simulation.machine
     chain = QueuePair("out", "in", lambda rank, n: rank + 1 if rank + 1 < n else None)
     rings = {"slots": 4, "slot_bytes": 3000, "buffer_kind": kind, "backpressure": how}
     wiring = install_queues(torch, [chain], pes=[0, 1, 3], directions=(), **rings)
+    for unit in machine.assembly.components.values():
+        if isinstance(unit, PeDma):
+            unit.comm.pe_ipcq = Watched(unit.pe_ipcq, whole)
     x = torch.ones(1500)
     torch.launch(chain_kernel, (3,), (x,), {"n": 1500, "n_messages": 4}, queues=wiring)
     torch.synchronize()

@@ -73,7 +73,6 @@ _RECV = Op(
 )
 
 
-@COMPONENTS.register("pe_ipcq_v1")
 class PeIpcq(PipelineUnit):
     """Keeps the rings of each installed queue end.
 
@@ -185,11 +184,17 @@ class PeIpcq(PipelineUnit):
                 yield from self._wait_for_credit(side, ring, end)
                 side.waiting = None
                 token.cause, token.arrived_ps = side.record, start_ps
-            token.parcel = parcel = parcel_of(token, end, ring.push())
-            side.moved_ps = self.engine.now_ps
-            parcel.record = record = self.log_stage(token, side.station, start_ps)
+            record = self._give_slot(token, end, rings, start_ps)
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, side.station, record)
+
+    def _give_slot(self, token: TileToken, end: QueueEnd, rings: Rings, start_ps: int) -> Row:
+        """Fill the next slot with the part that came at ``start_ps``; the record of that."""
+        side = rings.send
+        token.parcel = parcel = parcel_of(token, end, rings.send_ring.push())
+        side.moved_ps = self.engine.now_ps
+        parcel.record = record = self.log_stage(token, side.station, start_ps)
+        return record
 
     def _wait_for_credit(self, side: QueueSide, ring: SendRing, end: QueueEnd) -> ProcessBody:
         asked_ps = self.engine.now_ps
@@ -222,27 +227,35 @@ class PeIpcq(PipelineUnit):
 
     def recv(self, end: QueueEnd, rings: Rings) -> ProcessBody:
         """Take a receive, wait for a slot, match the two."""
-        side, ring = rings.recv, rings.recv_ring
+        side = rings.recv
         while (token := (yield side.inbox.get())) is not None:
             start_ps = self.engine.now_ps
-            command: IpcqRecvCmd = token.context.command
-            side.waiting = command
+            side.waiting = token.context.command
             parcel: IpcqDmaToken = yield rings.arrived.get()
             side.waiting = None
-            self._check(command, parcel.metadata, end)
-            if self.engine.now_ps > start_ps:
-                token.cause, token.arrived_ps = parcel.record, start_ps
-            token.parcel = parcel
-            number = ring.take()
-            side.moved_ps = self.engine.now_ps
-            if token.index + 1 == token.context.n_tiles:
-                self.commit(token.context)  # a copy may end late; values keep the order of their queue
-            if not command.is_copied:
-                assert command.result is not None
-                self._held.setdefault(command.result.version, (end, []))[1].append(number)
-            record = self.log_stage(token, side.station, start_ps)
+            record = self._match(token, parcel, end, rings, start_ps)
             if not self.try_pass_on(token, record):
                 yield from self.pass_on_late(token, side.station, record)
+
+    def _match(
+        self, token: TileToken, parcel: IpcqDmaToken, end: QueueEnd, rings: Rings, start_ps: int
+    ) -> Row:
+        """Give a slot to the receive that came at ``start_ps``; the record of that."""
+        side, context, now_ps = rings.recv, token.context, self.engine.now_ps
+        command = context.command
+        assert isinstance(command, IpcqRecvCmd)
+        self._check(command, parcel.metadata, end)
+        if now_ps > start_ps:
+            token.cause, token.arrived_ps = parcel.record, start_ps
+        token.parcel = parcel
+        number = rings.recv_ring.take()
+        side.moved_ps = now_ps
+        if token.index + 1 == context.n_tiles:
+            self.commit(context)  # a copy may end late; values keep the order of their queue
+        if not command.is_copied:
+            assert command.result is not None
+            self._held.setdefault(command.result.version, (end, []))[1].append(number)
+        return self.log_stage(token, side.station, start_ps)
 
     def _check(self, command: IpcqRecvCmd, metadata: Metadata, end: QueueEnd) -> None:
         """What came must be what is received; an error that names both lines if not."""
@@ -284,14 +297,14 @@ def parcel_of(token: TileToken, end: QueueEnd, number: int) -> IpcqDmaToken:
     """The slot ``number`` of the peer's ring, filled with a token's part of its message."""
     command = token.context.command
     source = command.operands[0]
-    n_slots = end.ring.n_slots(source.size_bytes)
     return IpcqDmaToken(
         to=end.peer,
         number=number,
         part=token.index,
         size_bytes=token.plan.stages[-1].size_bytes,
-        metadata=Metadata(source.shape, source.dtype, n_slots, str(command.line)),
+        metadata=Metadata(source.shape, source.dtype, command.line),
     )
 
 
+COMPONENTS.register("pe_ipcq_v1")(PeIpcq)
 _: type[IpcqPort] = PeIpcq  # mypy: it has the face that its neighbours see

@@ -20,7 +20,6 @@ from kernbench.messages.source_line import SourceLine
 from kernbench.units import format_bytes
 
 
-@COMPONENTS.register("pe_mmu_v1")
 class PeMmu(Component):
     """A TLB of ``tlb_entries`` pages, least recently used out first, and one page walker.
 
@@ -149,4 +148,5 @@ class PeMmu(Component):
         return list(pages) if self.params.miss == "preload" else []
 
 
+COMPONENTS.register("pe_mmu_v1")(PeMmu)
 _: type[MmuPort] = PeMmu  # mypy: it has the face that its neighbours see
