@@ -30,6 +30,14 @@ class _End(NamedTuple):
     enter: Edge
 
 
+class _WayOut(NamedTuple):
+    """From an end point to where its SIP, or the host, meets the others: the edges to ``gate``, and those back."""
+
+    gate: Node
+    leave: tuple[Edge, ...]
+    enter: tuple[Edge, ...]
+
+
 class Routes:
     """Routes of one graph; a route is a tuple of edges, empty from a node to itself."""
 
@@ -43,9 +51,11 @@ class Routes:
             (router.at[:1], router.column, router.row): router.index for router in graph.of_kind("router")
         }
         self._ends: dict[int, _End | None] = {}
+        self._ways_out: dict[int, _WayOut] = {}
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
         self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
         self._straight = lru_cache(maxsize=_CACHED_ROUTES)(self._line)
+        self._across = lru_cache(maxsize=_CACHED_ROUTES)(self._between)
 
     def route(self, src: int, dst: int) -> tuple[Edge, ...]:
         """The edges from end point ``src`` to end point ``dst``; UsageError if either is none."""
@@ -74,8 +84,8 @@ class Routes:
             return ()
         if start is not None and end is not None and start.within == end.within:
             return self._xy(start, end)
-        a, b = self.graph.nodes[src], self.graph.nodes[dst]
-        return self._edges([*self._way_out(a), *self._between(a, b), *reversed(self._way_out(b))])
+        out, into = self._way_out(src), self._way_out(dst)
+        return (*out.leave, *self._across(out.gate, into.gate), *into.enter)
 
     def _end(self, index: int) -> _End | None:
         """The end point of that index, found once; None for one outside of the cubes. UsageError if it is none."""
@@ -92,9 +102,9 @@ class Routes:
         return self._ends[index]
 
     def _edges(self, path: list[int]) -> tuple[Edge, ...]:
-        """The edges along a path; where two ways out meet in one node, it counts once."""
+        """The edges along a path."""
         edge = self.graph.edge
-        return tuple([edge(here, there) for here, there in pairwise(path) if here != there])
+        return tuple([edge(here, there) for here, there in pairwise(path)])
 
     def _xy(self, start: _End, end: _End) -> tuple[Edge, ...]:
         """Along the row of ``start`` to the column of ``end``, then along that."""
@@ -131,7 +141,16 @@ class Routes:
     def _port(self, sip: Position, cube: int, side: str) -> int:
         return self.graph.node_of((*sip, cube), f"ucie_{side}").index
 
-    def _way_out(self, node: Node) -> list[int]:
+    def _way_out(self, index: int) -> _WayOut:
+        """The way out of the end point of that index, found once: most are of many routes."""
+        found = self._ways_out.get(index)
+        if found is None:
+            path = self._path_out(self.graph.nodes[index])
+            gate = self.graph.nodes[path[-1]]
+            found = self._ways_out[index] = _WayOut(gate, self._edges(path), self._edges(path[::-1]))
+        return found
+
+    def _path_out(self, node: Node) -> list[int]:
         """Nodes from an end point to the IO NoC of its SIP, by its own column; the host is its own way out."""
         if node.kind == "host":
             return [node.index]
@@ -148,14 +167,14 @@ class Routes:
         io_port = self.graph.node_of(sip, f"io_ucie{self._io_ports.index(cube_column)}").index
         return [*path, self._port(sip, cube_column, "n"), io_port, noc]
 
-    def _between(self, a: Node, b: Node) -> list[int]:
-        """Nodes between the two ways out."""
+    def _between(self, a: Node, b: Node) -> tuple[Edge, ...]:
+        """The edges from one gate to another: none where both ways out meet in one."""
         node_of, here, there = self.graph.node_of, a.at[:1], b.at[:1]
-        if a.kind == "host":
-            return [node_of(there, "pcie_ep").index]
-        if b.kind == "host":
-            return [node_of(here, "pcie_ep").index]
-        if here == there:
-            return []
-        switch = self.graph.node("sip_switch").index
-        return [node_of(here, "sip_port").index, switch, node_of(there, "sip_port").index]
+        if a is b:
+            return ()
+        if "host" in (a.kind, b.kind):
+            passed = [node_of(here or there, "pcie_ep").index]
+        else:
+            switch = self.graph.node("sip_switch").index
+            passed = [node_of(here, "sip_port").index, switch, node_of(there, "sip_port").index]
+        return self._edges([a.index, *passed, b.index])
