@@ -8,7 +8,7 @@ TORCH_READY := $(TORCH_VENV)/.ready
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
-.PHONY: native demo test test-reference test-mixes test-races test-twin test-planted test-torch check docs perf wheels clean
+.PHONY: native demo test test-reference test-mixes test-races test-twin test-planted test-sanitize test-torch check docs perf wheels clean
 
 demo: $(READY) native
 	$(BIN)/kernbench run gemm
@@ -35,6 +35,10 @@ test-twin: $(READY) native
 # Mistakes planted in copies of the compiled modules: about a minute for each.
 test-planted: $(READY) native
 	$(BIN)/python -m tests.twin.planted
+
+# What is written for the compiler by hand, under ASan and UBSan.
+test-sanitize: $(READY) native
+	$(BIN)/python -m tests.twin.sanitized
 
 # Against the real PyTorch over gloo, in an environment of its own: nothing else here needs PyTorch.
 test-torch: $(TORCH_READY)

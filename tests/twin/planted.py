@@ -7,32 +7,15 @@ modules whose mistake nobody noticed. A module that compares nothing is named.
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.twin.copies import ROOT, build, copied, source_of
+
 OPPOSITE = {" < ": " >= ", " > ": " <= ", " == ": " != ", " >= ": " < ", " <= ": " > "}
 COMPARISON = re.compile(r"^\s+(?:if|elif|while|return)\b.*?( < | > | == | >= | <= )")
-BUILD = """
-import sys
-from pathlib import Path
-from setuptools import Extension, setup
-from Cython.Build import cythonize
-sys.argv = ["setup.py", "build_ext", "--inplace"]
-sys.path.insert(0, "src")
-text = Path("setup.py").read_text()
-exec(text[text.index("DIRECTIVES"):text.index("def extensions")])
-name, source = {name!r}, {source!r}
-extensions = cythonize(
-    [Extension(name, [source], extra_compile_args=["-O0", "-g0"])],
-    build_dir="build/native",
-    compiler_directives=DIRECTIVES,
-)
-setup(package_dir={{"": "src"}}, ext_modules=extensions)
-"""
 LOOK = """
 if __name__ == "__main__":  # the twins import this file, too, before they choose their engines
     from tests.twin.random_kernels import kernels
@@ -62,15 +45,13 @@ def planted(source: Path) -> str | None:
 
 def noticed(module: str, tree: Path) -> bool | None:
     """Whether the twins differ, or end, with a mistake in ``module``; None if it compares nothing."""
-    stem = tree.joinpath("src", *module.split("."))
-    source = next(stem.with_suffix(s) for s in (".pyx", ".py") if stem.with_suffix(s).exists())
+    source = source_of(module, tree)
     right = source.read_text()
     place = planted(source)
     if place is None:
         say(f"{module}: compares nothing")
         return None
-    build = BUILD.format(name=module, source=str(source.relative_to(tree)))
-    subprocess.run([sys.executable, "-c", build], cwd=tree, check=True, capture_output=True, timeout=300)
+    build(module, tree, "-O0", "-g0")
     source.write_text(right)  # the reference stays right, and the note of the sources true
     difference = differ(tree)
     say(f"{module}:{place}\n    {difference or 'NOT NOTICED'}")
@@ -104,10 +85,7 @@ def main() -> int:
     missed = 0
     for module in (None, *modules):
         with tempfile.TemporaryDirectory() as folder:
-            tree = Path(folder) / "tree"
-            for part in ("src", "tests", "setup.py", "pyproject.toml"):
-                copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-                copy(ROOT / part, tree.mkdir(exist_ok=True) or tree / part)
+            tree = copied(Path(folder))
             if module is None:
                 if difference := differ(tree):
                     sys.exit(f"the engines differ before anything is planted: {difference}")
