@@ -13,7 +13,7 @@ from kernbench.config.pe import PeSpec
 from kernbench.engine.api import Engine, Fabric, OpLog, ProcessBody, Queue
 from kernbench.errors import ConfigError
 from kernbench.memory.page_table import PageTable
-from kernbench.messages.fabric import DoneMsg, LaunchMsg, MmuMapMsg, PacketKind, Vc
+from kernbench.messages.fabric import CONTROL, CTL, DoneMsg, LaunchMsg, MmuMapMsg
 from kernbench.messages.ipcq import QueuesMsg
 from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
 from kernbench.registry import Registry
@@ -158,8 +158,8 @@ class Component:
 
     def send_control(self, message: Request | DoneMsg, dst: int) -> None:
         """Post a control message, whole, to the node ``dst``."""
-        for chunk in self.fabric.packet(PacketKind.CONTROL, message, message.size_bytes):
-            self.fabric.post(chunk, self.address, dst, Vc.CTL, self.engine.now_ps, 0)
+        for chunk in self.fabric.packet(CONTROL, message, message.size_bytes):
+            self.fabric.post(chunk, self.address, dst, CTL, self.engine.now_ps, 0)
 
     def report_done(self, job: int, reply_to: int) -> None:
         """Tell the node ``reply_to`` that this PE has done its share of ``job``."""

@@ -9,9 +9,9 @@ from kernbench.components.pipeline import TcmUnit
 from kernbench.components.ports import IpcqPort
 from kernbench.components.transfer import Channel, Transfer
 from kernbench.engine.api import ProcessBody
-from kernbench.messages.fabric import Chunk, PacketKind, Piece, Vc
+from kernbench.messages.fabric import COMM, QUEUE, REQ, WRITE_REQUEST, Chunk, Piece
 from kernbench.messages.ipcq import IpcqDmaToken, QueueEnd, parts_of
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import IPCQ_COPY
 from kernbench.messages.tokens import TileToken
 
 
@@ -49,7 +49,7 @@ class CommChannel(Channel):
             parcel = token.parcel
             assert parcel is not None
             transfer.left_bytes = parcel.size_bytes
-            if token.stage.kind is OpCode.IPCQ_COPY:
+            if token.stage.kind is IPCQ_COPY:
                 yield from self._send(transfer, parcel)
             elif parcel.to.ring.kind == "tcm":
                 self._copy(transfer)
@@ -66,10 +66,10 @@ class CommChannel(Channel):
         for size_bytes in parts_of(parcel.size_bytes, self.most_bytes):
             if not self.window.try_take(size_bytes):
                 yield self.window.take(size_bytes)
-            for chunk in self.fabric.packet(PacketKind.QUEUE, parcel, size_bytes):
+            for chunk in self.fabric.packet(QUEUE, parcel, size_bytes):
                 chunk.leaving = self._departs
                 tail_ps, serial_ps = self.dma.read_out(chunk.payload_bytes)
-                self.fabric.post(chunk, here, there, Vc.COMM, tail_ps, serial_ps)
+                self.fabric.post(chunk, here, there, COMM, tail_ps, serial_ps)
 
     def depart(self, chunk: Chunk) -> None:
         """A chunk leaves, as all do in their order; a slot is sent when its last one has."""
@@ -128,8 +128,8 @@ class CommChannel(Channel):
         size_bytes, address, now_ps = chunk.payload_bytes, self.dma.address, self.engine.now_ps
         piece = Piece(parcel.to.owner, parcel.pa + offset, size_bytes, size_bytes, 1, 0, size_bytes)
         transaction = transaction_for(self.dma.site, piece, self.settle, is_write=True, tag=parcel)
-        (onward,) = self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, size_bytes)
-        self.fabric.post(onward, address, piece.owner, Vc.REQ, now_ps, now_ps - chunk.ready_ps)
+        (onward,) = self.fabric.packet(WRITE_REQUEST, transaction, size_bytes)
+        self.fabric.post(onward, address, piece.owner, REQ, now_ps, now_ps - chunk.ready_ps)
 
     def settle(self, ack: Chunk) -> None:
         """Bytes of a slot are in memory: with its last ones it is here, and others have room."""

@@ -12,7 +12,7 @@ from kernbench.engine.api import ProcessBody
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
 from kernbench.messages.fabric import Chunk, DoneMsg, LaunchMsg, MmuMapMsg, MmuUnmapMsg, Vc
 from kernbench.messages.ipcq import END_BYTES, QueuesMsg, Wiring
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import CONTROL
 
 
 def map_bytes(kind: type[MmuMapMsg], mapping: TensorMapping, pes: Iterable[int]) -> int:
@@ -131,5 +131,5 @@ class ControlCpu(StationUnit, Dispatcher):
         yield self.params.cmd_ps
         now_ps = self.engine.now_ps
         self.meter.busy_ps += now_ps - start_ps
-        record = self.note(OpCode.CONTROL, start_ps, job)
+        record = self.note(CONTROL, start_ps, job)
         self.station.free(now_ps, record)

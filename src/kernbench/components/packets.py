@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kernbench.components.base import Site
-from kernbench.messages.fabric import Chunk, PacketKind, Piece, Transaction, Vc
+from kernbench.messages.fabric import READ_REQUEST, REQ, Chunk, Piece, Transaction
 
 
 def burst_bytes(piece: Piece, burst: int) -> int:
@@ -45,8 +45,8 @@ def transaction_for(
 def request_read(site: Site, packet: Piece, answered: Callable[[Chunk], object], tag: object = None) -> None:
     """Ask the memory of ``packet`` for it; ``answered`` gets what comes."""
     transaction = transaction_for(site, packet, answered, is_write=False, tag=tag)
-    (request,) = site.fabric.packet(PacketKind.READ_REQUEST, transaction, 0)
-    site.fabric.post(request, site.address, packet.owner, Vc.REQ, site.engine.now_ps, 0)
+    (request,) = site.fabric.packet(READ_REQUEST, transaction, 0)
+    site.fabric.post(request, site.address, packet.owner, REQ, site.engine.now_ps, 0)
 
 
 def packets(piece: Piece, packet_bytes: int) -> Iterator[Piece]:

@@ -7,11 +7,9 @@ from itertools import accumulate
 from kernbench.components.meter import Meter
 from kernbench.components.pipeline import Station, TcmUnit
 from kernbench.engine.api import Engine, Queue, Signal
-from kernbench.messages.fabric import Chunk, PacketKind, Transaction
+from kernbench.messages.fabric import READ_RESPONSE, Chunk, Transaction
 from kernbench.messages.oplog import NO_MARKS
 from kernbench.messages.tokens import Stage, TileToken
-
-_READ_RESPONSE = PacketKind.READ_RESPONSE  # bound once: an enum's members are slow to find by name
 
 
 class Transfer:
@@ -90,7 +88,7 @@ class Channel:
         transaction: Transaction = chunk.body
         transfer: Transfer = transaction.tag
         size_bytes, end_ps = transaction.size_bytes, self.engine.now_ps
-        if chunk.kind is _READ_RESPONSE:
+        if chunk.kind is READ_RESPONSE:
             size_bytes = chunk.payload_bytes
             end_ps = self.dma.pe_tcm.write(size_bytes, chunk.ready_ps, end_ps)
         transfer.last = transaction

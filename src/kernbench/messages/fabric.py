@@ -56,6 +56,11 @@ class PacketKind(IntEnum):
     CREDIT = 6
 
 
+# By names of their own, for where they are asked for often: an enum is slow to look into.
+CTL, COMM, REQ, RESP = Vc
+READ_REQUEST, READ_RESPONSE, WRITE_REQUEST, WRITE_ACK, CONTROL, QUEUE, CREDIT = PacketKind
+
+
 class Chunk(Protocol):
     """What links carry in one piece: up to ``noc.chunk`` bytes of payload, and a packet's header on its first.
 

@@ -15,11 +15,14 @@ from kernbench.engine.api import Credits, ProcessBody, Queue, Signal
 from kernbench.kinds import Kind
 from kernbench.memory.mapping import TensorMapping
 from kernbench.messages.fabric import (
+    CONTROL,
+    READ_REQUEST,
+    REQ,
+    WRITE_REQUEST,
     Chunk,
     LaunchMsg,
     MmuMapMsg,
     MmuUnmapMsg,
-    PacketKind,
     Piece,
     Transaction,
     Vc,
@@ -97,13 +100,13 @@ class Host(Dispatcher):
 
     def _request(self, transaction: Transaction) -> None:
         now_ps, is_write = self.engine.now_ps, transaction.is_write
-        kind = PacketKind.WRITE_REQUEST if is_write else PacketKind.READ_REQUEST
+        kind = WRITE_REQUEST if is_write else READ_REQUEST
         for chunk in self.fabric.packet(kind, transaction, transaction.size_bytes if is_write else 0):
             tail_ps, serial_ps = now_ps, 0
             if is_write:
                 start_ps, end_ps = self.dram.reserve(now_ps, chunk.payload_bytes)
                 tail_ps, serial_ps = end_ps + self.params.dram_latency_ps, end_ps - start_ps
-            self.fabric.post(chunk, self.address, transaction.memory, Vc.REQ, tail_ps, serial_ps)
+            self.fabric.post(chunk, self.address, transaction.memory, REQ, tail_ps, serial_ps)
 
     def _take(
         self, pieces: list[Piece], copy: _Job, window: Credits, answers: Queue[Chunk], *, is_write: bool
@@ -124,7 +127,7 @@ class Host(Dispatcher):
 
     def receive(self, chunk: Chunk) -> bool:
         """Take data, acknowledgements and completions as they come."""
-        if chunk.kind is not PacketKind.CONTROL:
+        if chunk.kind is not CONTROL:
             chunk.body.answered(chunk)
             return True
         job = self.jobs[chunk.body.job]

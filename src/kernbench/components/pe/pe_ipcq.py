@@ -15,7 +15,7 @@ from kernbench.memory.ipcq_ring import ReceiveRing, SendRing
 from kernbench.memory.ipcq_waits import LeftOver, Waiter, mismatch
 from kernbench.messages.commands import Command, IpcqRecvCmd, IpcqSendCmd
 from kernbench.messages.ipcq import CreditMsg, IpcqDmaToken, Metadata, QueueEnd, QueuesMsg, QueuesRemoveMsg
-from kernbench.messages.oplog import NO_CAUSE, OpCode, Row
+from kernbench.messages.oplog import CONTROL, NO_CAUSE, SLOT, OpCode, Row
 from kernbench.messages.tokens import TileToken
 from kernbench.units import format_bytes, format_ps
 from kernbench.wording import plural
@@ -109,7 +109,7 @@ class PeIpcq(PipelineUnit):
     def entry(self, token: TileToken) -> Inlet[TileToken]:
         """Each direction of each queue has its own."""
         rings = self.rings[end_of(token.context.command)]
-        return rings.send.inbox if token.stage.kind is OpCode.SLOT else rings.recv.inbox
+        return rings.send.inbox if token.stage.kind is SLOT else rings.recv.inbox
 
     def meters(self) -> Iterator[tuple[str, Meter]]:
         """None: waiting is all it does, and the kernel's breakdown says for what."""
@@ -156,7 +156,7 @@ class PeIpcq(PipelineUnit):
                     self._install(end)
             size_bytes = message.wiring.tcm_bytes(self.pe)
             self.pe_scheduler.reserve(-size_bytes if removes else size_bytes)
-            self.note(OpCode.CONTROL, start_ps, message.job)
+            self.note(CONTROL, start_ps, message.job)
             self.report_done(message.job, message.reply_to)
 
     def _install(self, end: QueueEnd) -> None:

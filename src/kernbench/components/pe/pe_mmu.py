@@ -15,7 +15,7 @@ from kernbench.kinds import Kind
 from kernbench.messages.access import Access
 from kernbench.messages.commands import Command
 from kernbench.messages.fabric import Chunk, MmuMapMsg, MmuUnmapMsg, PagePieces, Piece
-from kernbench.messages.oplog import OpCode
+from kernbench.messages.oplog import CONTROL, OpCode
 from kernbench.messages.source_line import SourceLine
 from kernbench.units import format_bytes
 
@@ -138,7 +138,7 @@ class PeMmu(Component):
                     self._held.pop(page, None)
                 else:
                     self.fill(page)
-            self.note(OpCode.CONTROL, start_ps, message.job)
+            self.note(CONTROL, start_ps, message.job)
             self.report_done(message.job, message.reply_to)
 
     def _changed(self, message: MmuMapMsg, pages: range) -> list[int]:
