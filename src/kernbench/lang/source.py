@@ -26,6 +26,8 @@ _INSTALLED = (
 )
 _NOWHERE = SourceLine("?", 0)
 _lines: dict[tuple[str, int, str], SourceLine] = {}
+_at: dict[tuple[int, int], tuple[CodeType, SourceLine]] = {}
+MOST_KEPT = 1 << 14  # instructions whose lines are kept: a speed setting
 
 IS_SHIPPED: ContextVar[bool] = ContextVar("kernbench_is_shipped", default=False)
 """Whether the kernel that runs is of a collective that comes with KernBench: none of its lines is a user's."""
@@ -63,7 +65,19 @@ def here() -> SourceLine:
     path = frame.f_code.co_filename
     if path.startswith(_CCL) and not IS_SHIPPED.get():
         return in_program(_outwards(frame)) or _NOWHERE
-    return _line(path, frame.f_lineno)
+    return _line_at(frame)
+
+
+def _line_at(frame: FrameType) -> SourceLine:
+    """The line that ``frame`` is at, kept by instruction: Python reads a table of the whole function to tell it."""
+    code = frame.f_code
+    place = id(code), frame.f_lasti
+    kept = _at.get(place)
+    if kept is None or kept[0] is not code:
+        if len(_at) >= MOST_KEPT:
+            _at.clear()
+        kept = _at[place] = code, _line(code.co_filename, frame.f_lineno)
+    return kept[1]
 
 
 def is_shipped(kernel: Callable[..., Any]) -> bool:
