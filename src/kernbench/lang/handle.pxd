@@ -1,0 +1,2 @@
+cdef class Value:
+    cdef public object program, version
