@@ -6,6 +6,7 @@ from typing import Any
 
 from kernbench.bench import load_bench
 from kernbench.machine.data_machine import DataMachine
+from kernbench.messages.oplog import OpCode
 from kernbench.simulation import Simulation
 
 
@@ -43,4 +44,14 @@ def seen(simulation: Simulation) -> dict[str, Any]:
         "hops": fabric.chunk_hops,
         "bytes": fabric.moved_bytes(),
         "end_ps": machine.now_ps,
+        "lines": [
+            repr(machine.log.lines.origin(machine.graph.nodes[record.node].pe, record))
+            for record in machine.log
+            if record.op in (OpCode.ISSUE, OpCode.READBACK)
+        ],
+        "meters": {
+            f"{unit.node.name}.{name}": (meter.busy_ps, meter.idle_ps, dict(meter.stalled_ps))
+            for _, unit in sorted(machine.assembly.components.items())
+            for name, meter in unit.meters()
+        },
     }

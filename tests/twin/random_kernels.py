@@ -1,5 +1,6 @@
-"""Programs at random, on machines at random: loads and stores of all shapes, products, chains of arithmetic, sums,
-values forced in Python, messages round a ring, polls; several programs on a PE, launches on streams that overlap.
+"""Programs at random, on machines at random: loads and stores of all shapes, products, chains of arithmetic, sums of
+all, of rows and of columns, products and sums that stream from memory to memory, values forced in Python, messages
+round a ring, polls; several programs on a PE, launches on streams that overlap.
 """
 
 from collections.abc import Sequence
@@ -78,6 +79,19 @@ def computed(x: Any, how: str) -> Any:
     return x.to(tl.float32) - tl.max(x.to(tl.float32), axis=0)
 
 
+def streamed(x_ptr: Any, z_ptr: Any, numbers: Sequence[int]) -> None:
+    """A product, or a sum, of what lies in memory, which may be waited for."""
+    m, n, k = ((16, 32, SIDE)[number % 3] for number in numbers[:3])
+    if numbers[3] % 2:
+        done = tl.composite("gemm", tl.ref(x_ptr, (m, k)), tl.ref(x_ptr, (k, n)), out=tl.ref(z_ptr, (m, n)))
+    elif numbers[3] % 4:
+        done = tl.composite("sum", tl.ref(x_ptr, (m, n)), out=tl.ref(z_ptr, (m,)), axis=1)
+    else:
+        done = tl.composite("add", tl.ref(x_ptr, (m, n)), 1.0, out=tl.ref(z_ptr, (m, n)))
+    if numbers[4] % 2:
+        tl.wait(done)
+
+
 def kernel_of(scripts: Sequence[Sequence[Step]]) -> Any:
     """A kernel whose program p does what ``scripts[p]`` says."""
 
@@ -108,6 +122,11 @@ def kernel_of(scripts: Sequence[Sequence[Step]]) -> Any:
                     b = tl.load(tile(x_ptr, (part, *numbers[1:]), k, n))
                     product = tl.dot(a, b, product)
                 tl.store(tile(z_ptr, (*numbers[:3], 1, 0), m, n), product.to(tl.float32))
+            elif act == "stream":
+                streamed(x_ptr, z_ptr, numbers)
+            elif act == "reduce":
+                rows = tl.load(tile(x_ptr, numbers, SIDE, SIDE)).to(tl.float32)
+                tl.store(z_ptr + numbers[2] % SIDE + tl.arange(0, SIDE), tl.sum(rows, axis=numbers[3] % 2))
             elif act == "force":
                 if value is not None and tl.sum(tl.ravel(value).to(tl.float32), axis=0) > 100.0:
                     value = value.to(tl.float32) * 0.125
@@ -138,7 +157,7 @@ class Launch(NamedTuple):
 def random_launch(rng: Random, n_pes: int, may_force: bool) -> Launch:
     """One to six programs anywhere; where they talk to each other, one on each PE."""
     uses_queues = n_pes > 1 and rng.random() < 0.3
-    acts = ["load", "load", "store", "keep", "compute", "compute", "sum", "dot", "poll"]
+    acts = ["load", "load", "store", "keep", "compute", "compute", "sum", "dot", "poll", "stream", "reduce"]
     if may_force:
         acts.append("force")
     n_programs = rng.randint(2, min(4, n_pes)) if uses_queues else rng.randint(1, 6)
@@ -182,7 +201,7 @@ def kernels(
         rng.setstate(state)
         simulation = Simulation(
             config,
-            mode="timed" if may_force else "timing",
+            mode="timed" if may_force or seed % 2 else "timing",
             tie_seed=tie_seed,
             races="off",
             uninitialised="ignore",
@@ -224,4 +243,4 @@ def launch_all(simulation: Simulation, rng: Random, may_force: bool) -> list[byt
             stream=launch.stream,
         )
     torch.synchronize()
-    return [tensor.numpy().tobytes() for tensor in tensors] if may_force else []
+    return [tensor.numpy().tobytes() for tensor in tensors] if simulation.mode != "timing" else []
