@@ -30,6 +30,16 @@ class Loses(Broken):
     """Nothing goes on."""
 
 
+@COMPONENTS.register("math_that_forgets")
+class Forgets(PeMath):
+    """Has none of what a unit is given."""
+
+    kind = "pe_math"
+
+    def __init__(self, site):
+        self.own = site
+
+
 def broken(name, what):
     """Register a PE_MATH whose process does ``what`` with itself."""
 

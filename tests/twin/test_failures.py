@@ -14,7 +14,16 @@ KERNELS = str(HERE / "broken_kernels.py")
 ON_TINY = ("run", KERNELS, "--topology", "tiny")
 WITH_PARTS = (*ON_TINY, "--plugin", str(PARTS), "--set")
 WAYS = (
-    *("loses", "raises", "yields_text", "yields_a_float", "yields_truth", "yields_nothing", "goes_back"),
+    *(
+        "loses",
+        "forgets",
+        "raises",
+        "yields_text",
+        "yields_a_float",
+        "yields_truth",
+        "yields_nothing",
+        "goes_back",
+    ),
     *("sleeps_for_ever", "fires_twice", "waits_for_itself"),
     *("gives_too_much", "takes_too_much", "schedules_the_past"),
     *("schedules_what_raises", "stops"),
@@ -42,6 +51,12 @@ def test_it_fails_in_the_same_words_with_the_same_code(twins, what):
     (said,) = twins.agreed(ended, [FAILING[what]])
     assert said.code in (1, 2, 3, 70), said
     assert said.stderr.startswith("kernbench: ")
+
+
+def test_a_unit_that_does_not_call_its_base_is_told_so():
+    said = ended(*FAILING["a part that forgets"])
+    text = "sip0.cube0.pe0.pe_math: Forgets.__init__ has to call super().__init__(site) before all else"
+    assert (said.code, said.stderr) == (2, f"kernbench: tests/twin/broken_kernels.py:29: {text}\n")
 
 
 INTERRUPTED = {

@@ -80,6 +80,10 @@ class Assembly:
             burst_bytes=topology.cube.hbm.timing.burst_bytes,
         )
         component = self.implementations[node.kind](site)
+        if getattr(component, "site", None) is not site:
+            raise ConfigError(
+                f"{node.name}: {type(component).__name__}.__init__ has to call super().__init__(site) before all else"
+            )
         self.components[node.index] = component
         return component
 
