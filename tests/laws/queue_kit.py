@@ -500,7 +500,7 @@ class Audit:
     def _patch(self, patch: pytest.MonkeyPatch) -> None:
         install, remove, parcel_of = PeIpcq._install, PeIpcq._remove, pe_ipcq.parcel_of
         arrive, free, credit = PeIpcq.arrive, PeIpcq.free, PeIpcq.credit
-        sends_credit, post, run = Fabric.credit, Fabric.post, Engine.run
+        sends_credit, launch, run = Fabric.credit, Fabric.launch, Engine.run
         audit = self
 
         def installs(unit: Any, end: Any) -> None:
@@ -545,13 +545,14 @@ class Audit:
             audit.credited[ring] = message.head - audit.first[ring]
             credit(unit, message)
 
-        def posts(fabric: Any, chunk: Any, src: int, dst: int, vc: Vc, *times: int) -> None:
+        def launches(fabric: Any, chunk: Any, source: Any, path: Any, *times: int) -> None:
             audit.fabric = fabric
-            for edge in fabric.route(src, dst):
-                audit.link_bytes[edge.index, vc] += chunk.size_bytes
+            for queue in path:
+                (vc,) = (vc for vc, found in queue.link.queues.items() if found is queue)
+                audit.link_bytes[queue.link.edge.index, vc] += chunk.size_bytes
             if vc is Vc.COMM:
                 audit.n_packets[chunk.body.to] += chunk.size_bytes > chunk.payload_bytes
-            post(fabric, chunk, src, dst, vc, *times)
+            launch(fabric, chunk, source, path, *times)
 
         def runs(engine: Any, until: Any = None) -> None:
             run(engine, until=_Watched(until, audit.check))
@@ -565,7 +566,7 @@ class Audit:
             (PeIpcq, "free", frees),
             (PeIpcq, "credit", credits),
             (Fabric, "credit", tells),
-            (Fabric, "post", posts),
+            (Fabric, "launch", launches),
             (Engine, "run", runs),
         ):
             patch.setattr(owner, name, replacement)
