@@ -202,8 +202,12 @@ def rounding(values: Array, dtype: DType | str) -> Array:
 
 
 @told()
-def dot_tolerance(a: Array, b: Array, accumulator: DType | str, out: DType | str) -> Array:
+def dot_tolerance(
+    a: Array, b: Array, accumulator: DType | str, out: DType | str, *, product: Array | None = None
+) -> Array:
     """How far ``a @ b``, summed in ``accumulator`` in any order and rounded to ``out``, may be off: ``[m, n]``.
+
+    ``product`` is ``a @ b``, from who has it already.
 
     A sum of k products is off by at most ``k u (|a| @ |b|)``, u the accumulator's unit roundoff (Higham, Accuracy
     and Stability of Numerical Algorithms, section 3.1); the result is rounded once.
@@ -213,7 +217,7 @@ def dot_tolerance(a: Array, b: Array, accumulator: DType | str, out: DType | str
         return np.zeros((a.shape[0], b.shape[1]))
     u = float(_finfo(accumulator).eps) / 2
     summing: Array = a.shape[1] * u * (np.abs(a) @ np.abs(b))
-    return summing + rounding(np.abs(a @ b) + summing, out)
+    return summing + rounding(np.abs(a @ b if product is None else product) + summing, out)
 
 
 def _finfo(dtype: DType) -> Any:

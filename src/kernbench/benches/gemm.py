@@ -119,7 +119,8 @@ def run(
 
     def expected() -> tuple[Expected, ...]:
         a64, b64 = (x.numpy().astype(np.float64) for x in (a_host, b_host))
-        return (Expected(values=a64 @ b64, tolerance=dot_tolerance(a64, b64, acc, out)),)
+        product = a64 @ b64
+        return (Expected(values=product, tolerance=dot_tolerance(a64, b64, acc, out, product=product)),)
 
     return Outcome(
         outputs=(c,), expected=expected, reference="numpy float64 product", flops=2 * m * n * k, gemm=kind
