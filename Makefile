@@ -18,7 +18,7 @@ test: $(READY) native
 
 # The golden op logs and the engine's laws on the Python sources alone, as where nothing is compiled.
 test-reference: $(READY)
-	KERNBENCH_ENGINE=reference $(BIN)/pytest -n 2 --dist worksteal tests/golden tests/engine tests/laws/test_queue_failures.py tests/laws/test_queue_traffic.py
+	KERNBENCH_ENGINE=reference $(BIN)/pytest -n 2 --dist worksteal tests/golden tests/engine tests/laws/test_queue_failures.py tests/laws/test_queue_traffic.py tests/cli/test_ccl_oracle.py::test_values_that_nobody_checks_are_not_computed
 
 # Every collective with every dtype and op at every size and number of ranks: minutes more than `make test`.
 test-mixes: $(READY) native

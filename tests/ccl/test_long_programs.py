@@ -215,14 +215,7 @@ def credits_of(machine):
 def kept_by(machine):
     """How many values, messages, mappings and queues are kept, when nothing is under way and no queue is installed."""
     values = machine.executor.values
-    tables = [
-        values.mail,
-        values._arrays,
-        values._dot_forms,
-        values._readers,
-        values._released,
-        values._composites,
-    ]
+    tables = [values.mail, values._kept]
     tables += machine.page_tables.by_sip
     if machine.mode == "data":
         queues = machine.queues

@@ -21,6 +21,7 @@ from kernbench.lang import tl
 from kernbench.machine.hardware import Hardware
 from kernbench.memory.replay import Evaluation
 from tests.ccl.collective_kit import cube_of
+from tests.engines import require_reference
 
 load_algorithms()
 NAMES = sorted(ALGORITHMS)
@@ -305,6 +306,7 @@ def test_json_has_null_for_the_other_half(kernbench):
 
 @pytest.mark.parametrize("how", [(), ("--ideal",)])
 def test_values_that_nobody_checks_are_not_computed(kernbench, monkeypatch, how):
+    require_reference()
     args = ("ccl", "all_reduce", *TINY, *how)
     checked = cells(kernbench(*args).out)
     monkeypatch.setattr(Evaluation, "run", lambda _: pytest.fail("a value was computed"))

@@ -85,8 +85,11 @@ class Requester:
 class OneChannel(Fabric):
     """Everything shares the channel of requests."""
 
-    def post(self, chunk, src, dst, vc, tail_ps, serial_ps):
-        super().post(chunk, src, dst, Vc.REQ, tail_ps, serial_ps)
+    def path(self, src, dst, vc):
+        return super().path(src, dst, Vc.REQ)
+
+    def source(self, node, vc, kind):
+        return super().source(node, Vc.REQ, kind)
 
 
 class Traffic:

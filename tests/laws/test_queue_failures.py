@@ -481,6 +481,7 @@ def test_a_receive_sees_a_message_when_its_last_byte_is_in_the_ring_and_not_befo
     size, write_bw, monkeypatch
 ):
     """At a fast TCM, and at one that is slower than the wire, with slots of several packets and flits."""
+    require_reference()
     written = []
     write = PeTcm.write
 

@@ -99,7 +99,8 @@ class Flight:
         self.cause = NO_CAUSE
         self.admitted_ps = 0
         self.need_bytes = plan.need_bytes
-        self.lane: Any = None  # one of PE_SCHEDULER's, which knows flights
+        # Any: one of PE_SCHEDULER's, which knows flights.
+        self.lane: Any = None
         self.streams = plan.staging_bytes > 0 and any(tile.stages[0].kind is DMA_READ for tile in plan.tiles)
         self.is_release = isinstance(plan.command, IpcqSendCmd)
         self.touches = _touches(plan.command)

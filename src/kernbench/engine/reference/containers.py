@@ -28,6 +28,7 @@ class Heap:
     __slots__ = ("_entries", "_sequence", "time_ps")
 
     def __init__(self) -> None:
+        # Any: likewise, of push().
         self._entries: list[tuple[int, int, int, Any]] = []
         self._sequence = 0
         self.time_ps = 0
@@ -38,6 +39,7 @@ class Heap:
         self._sequence = sequence = self._sequence + 1
         heappush(self._entries, (time_ps, rank, sequence, event))
 
+    # Any: likewise.
     def pop(self) -> Any:
         """Take the first; None if there is none."""
         try:

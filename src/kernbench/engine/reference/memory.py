@@ -54,7 +54,7 @@ class MemoryServer:
     def __init__(
         self,
         calendar: Calendar,
-        fabric: Any,  # the fabric that makes this server, whose module imports this one
+        fabric: Any,  # Any: the fabric that makes this server, whose module imports this one
         node: int,
         rank: int,
         model: api.MemoryModel,
