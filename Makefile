@@ -32,7 +32,7 @@ test-races: $(READY) native
 test-twin: $(READY) native
 	$(BIN)/pytest -n 2 --dist worksteal --all-twins -rs tests/twin
 
-# Mistakes planted in copies of the compiled modules: about a minute for each.
+# Mistakes planted in copies of the compiled modules: ten seconds for each.
 test-planted: $(READY) native
 	$(BIN)/python -m tests.twin.planted
 

@@ -17,9 +17,8 @@ PS_PER_NS = 1000
 PS_PER_US = 1000 * PS_PER_NS
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 MOST_SHOWN_BYTES = 10**30
-LARGEST_PER_BYTE = (
-    1 << 40
-)  # of the numbers that a rate is counted in: a byte's times so many fit into 64 bits
+# Of the numbers that a rate is counted in: a byte's times so many fit into 64 bits.
+LARGEST_PER_BYTE = 1 << 40
 MOST_BYTES = 10**18  # of a size; machines have a millionth of it
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _SCALES = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "kib": KIB, "mib": MIB, "gib": GIB}

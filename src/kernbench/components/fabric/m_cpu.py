@@ -12,7 +12,7 @@ from kernbench.config.machine import MCpuSpec
 from kernbench.engine.api import ProcessBody, Queue
 from kernbench.kinds import Kind
 from kernbench.memory.mapping import RANGE_BYTES, TensorMapping
-from kernbench.messages.fabric import Chunk, MmuMapMsg, MmuUnmapMsg, PacketKind, Piece, Vc
+from kernbench.messages.fabric import REQ, WRITE_ACK, WRITE_REQUEST, Chunk, MmuMapMsg, MmuUnmapMsg, Piece
 from kernbench.messages.oplog import OpCode
 from kernbench.topology.levels import number_of
 
@@ -58,8 +58,8 @@ class MCpu(ControlCpu):
         for packet in self._table_packets(message):
             size_bytes += packet.size_bytes
             transaction = transaction_for(self.site, packet, self.answers.put, is_write=True)
-            for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, packet.size_bytes):
-                self.fabric.post(chunk, self.address, packet.owner, Vc.REQ, self.engine.now_ps, 0)
+            for chunk in self.fabric.packet(WRITE_REQUEST, transaction, packet.size_bytes):
+                self.fabric.post(chunk, self.address, packet.owner, REQ, self.engine.now_ps, 0)
             yield self.answers.get()
         now_ps = self.engine.now_ps
         self.meter.stall("table write", now_ps - start_ps)
@@ -80,7 +80,7 @@ class MCpu(ControlCpu):
 
     def receive(self, chunk: Chunk) -> bool:
         """Queue a message, if there is a place; an acknowledgement always has one."""
-        if chunk.kind is PacketKind.WRITE_ACK:
+        if chunk.kind is WRITE_ACK:
             chunk.body.answered(chunk)
             return True
         return super().receive(chunk)

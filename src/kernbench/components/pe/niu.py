@@ -6,7 +6,7 @@ from kernbench.components.base import COMPONENTS, Component, Request
 from kernbench.components.ports import CpuPort, DmaPort, IpcqPort, MmuPort, port
 from kernbench.config.machine import NocSpec
 from kernbench.kinds import Kind
-from kernbench.messages.fabric import Chunk, LaunchMsg, PacketKind, Vc
+from kernbench.messages.fabric import COMM, CONTROL, CREDIT, QUEUE, Chunk, LaunchMsg, Vc
 from kernbench.messages.ipcq import QueuesMsg
 from kernbench.units import gbps
 
@@ -30,7 +30,7 @@ class Niu(Component):
             gbps(min(noc.link_rate, pe.dma.rate, key=float)),
         ),
     ).declare()
-    sinks = frozenset(Vc) - {Vc.COMM}
+    sinks = frozenset(Vc) - {COMM}
     pe_cpu = port(CpuPort)
     pe_dma = port(DmaPort)
     pe_ipcq = port(IpcqPort)
@@ -39,11 +39,11 @@ class Niu(Component):
     def receive(self, chunk: Chunk) -> bool:
         """Take a chunk whose last byte is here, if there is room."""
         kind = chunk.kind
-        if kind is PacketKind.QUEUE:
+        if kind is QUEUE:
             return self.pe_dma.land(chunk)
-        if kind is PacketKind.CREDIT:
+        if kind is CREDIT:
             self.pe_ipcq.credit(chunk.body)
-        elif kind is not PacketKind.CONTROL:
+        elif kind is not CONTROL:
             chunk.body.answered(chunk)
         elif chunk.is_last:
             self._hand_on(chunk.body)

@@ -17,7 +17,7 @@ from kernbench.config.pe import DmaSpec
 from kernbench.engine.api import Inlet, ProcessBody
 from kernbench.kinds import Cause, Kind, Op
 from kernbench.messages.access import Access
-from kernbench.messages.fabric import Chunk, PacketKind, PagePieces, Piece, Transaction, Vc
+from kernbench.messages.fabric import READ_REQUEST, REQ, WRITE_REQUEST, Chunk, PagePieces, Piece, Transaction
 from kernbench.messages.lines import GATHER
 from kernbench.messages.oplog import DMA_READ, DMA_WRITE, DRAIN, IPCQ_COPY, OpCode, Row
 from kernbench.messages.tokens import Stage, TileToken
@@ -248,14 +248,14 @@ class PeDma(TcmUnit):
         access, packet = descriptor.stage.access, transaction.piece
         is_gather = access is not None and access.addresses is not None
         address_bytes = ADDRESS_BYTES * (packet.n_runs - 1) if is_gather else 0
-        (request,) = self.fabric.packet(PacketKind.READ_REQUEST, transaction, address_bytes)
+        (request,) = self.fabric.packet(READ_REQUEST, transaction, address_bytes)
         self._post(request, transaction, self.engine.now_ps, 0)
 
     def _write(self, descriptor: Transfer, transaction: Transaction) -> None:
         """Send a packet, each chunk as TCM reads it; data known to the kernel are there at once."""
         now_ps = self.engine.now_ps
         is_known = descriptor.stage.tcm_bytes == 0
-        for chunk in self.fabric.packet(PacketKind.WRITE_REQUEST, transaction, transaction.size_bytes):
+        for chunk in self.fabric.packet(WRITE_REQUEST, transaction, transaction.size_bytes):
             if is_known:
                 self._post(chunk, transaction, now_ps, 0)
                 continue
@@ -271,7 +271,7 @@ class PeDma(TcmUnit):
             descriptor.end_ps = max(descriptor.end_ps, end_ps)
 
     def _post(self, chunk: Chunk, transaction: Transaction, tail_ps: int, serial_ps: int) -> None:
-        self.fabric.post(chunk, transaction.requester, transaction.memory, Vc.REQ, tail_ps, serial_ps)
+        self.fabric.post(chunk, transaction.requester, transaction.memory, REQ, tail_ps, serial_ps)
 
 
 COMPONENTS.register("pe_dma_v1")(PeDma)

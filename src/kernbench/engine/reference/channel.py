@@ -21,7 +21,7 @@ from kernbench.engine.reference.calendar import Calendar, Event
 from kernbench.engine.reference.containers import Releases
 from kernbench.engine.reference.memory import MemoryServer
 from kernbench.messages import fabric as messages
-from kernbench.messages.fabric import PacketKind, Vc
+from kernbench.messages.fabric import CREDIT, CTL, PacketKind, Vc
 from kernbench.topology.graph import Edge, TopologyGraph
 from kernbench.units import ceil_div, transfer_ps
 
@@ -438,7 +438,7 @@ class Fabric:
 
     def credit(self, body: object, src: int, dst: int, size_bytes: int) -> None:
         """Send ``body`` to ``dst`` beside the data: after the latency of its route and the bottleneck's time for it."""
-        path = self.path(src, dst, Vc.CTL)
+        path = self.path(src, dst, CTL)
         delay_ps = self._credit_ps.get((src, dst, size_bytes))
         if delay_ps is None:
             links = [queue.link for queue in path if queue.link is not None]
@@ -446,7 +446,7 @@ class Fabric:
             delay_ps = serial_ps + sum(link.latency_ps for link in links)
             self._credit_ps[src, dst, size_bytes] = delay_ps
         # Credits have wires of their own, which never wait: one event, however long the way.
-        chunk = Chunk(PacketKind.CREDIT, body, 0, size_bytes, 0, True)
+        chunk = Chunk(CREDIT, body, 0, size_bytes, 0, True)
         receiver = path[-1].receiver
         assert receiver is not None
         self.engine.at(self.engine.now_ps + delay_ps, path[-1].rank, receiver.receive, chunk)

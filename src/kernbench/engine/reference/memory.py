@@ -8,16 +8,8 @@ from kernbench.engine import api
 from kernbench.engine.reference.calendar import Calendar
 from kernbench.engine.reference.server import Server
 from kernbench.messages import fabric as messages
-from kernbench.messages.fabric import PacketKind, Transaction, Vc
+from kernbench.messages.fabric import READ_REQUEST, READ_RESPONSE, RESP, WRITE_ACK, Transaction, Vc
 from kernbench.units import Rate
-
-# Bound once: an enum's members are slow to find by name.
-_READ_REQUEST, _READ_RESPONSE, _WRITE_ACK = (
-    PacketKind.READ_REQUEST,
-    PacketKind.READ_RESPONSE,
-    PacketKind.WRITE_ACK,
-)
-_RESP = Vc.RESP
 
 
 class MemoryModel:
@@ -79,7 +71,7 @@ class MemoryServer:
         transaction: Transaction = chunk.body
         if transaction.arrived_ps < 0:
             transaction.arrived_ps = chunk.ready_ps
-        if chunk.kind is _READ_REQUEST:
+        if chunk.kind is READ_REQUEST:
             transaction.arrived_ps = self.calendar.now_ps
             self._read(transaction)
         else:
@@ -88,11 +80,11 @@ class MemoryServer:
 
     def _read(self, transaction: Transaction) -> None:
         now_ps, fabric, requester = self.calendar.now_ps, self.fabric, transaction.requester
-        chunks = fabric.packet(_READ_RESPONSE, transaction, transaction.size_bytes)
+        chunks = fabric.packet(READ_RESPONSE, transaction, transaction.size_bytes)
         # The entry is held until the last of the answer has left, or a jam on the way back would slow nothing down.
         chunks[-1].leaving = self.free_entry
-        source = fabric.source(self.node, _RESP, _READ_RESPONSE)
-        path = fabric.path(self.node, requester, _RESP)
+        source = fabric.source(self.node, RESP, READ_RESPONSE)
+        path = fabric.path(self.node, requester, RESP)
         done_bytes = tail_ps = 0
         for chunk in chunks:
             share = _share(transaction, done_bytes, chunk.payload_bytes)
@@ -127,8 +119,8 @@ class MemoryServer:
     def _land(self, transaction: Transaction) -> None:
         if transaction.landed is not None:
             transaction.landed(transaction)
-        (ack,) = self.fabric.packet(_WRITE_ACK, transaction, 0)
-        self.fabric.post(ack, self.node, transaction.requester, _RESP, self.calendar.now_ps, 0)
+        (ack,) = self.fabric.packet(WRITE_ACK, transaction, 0)
+        self.fabric.post(ack, self.node, transaction.requester, RESP, self.calendar.now_ps, 0)
 
     def free_entry(self, _: messages.Chunk) -> None:
         """Take what the wire holds, if anything was refused."""
