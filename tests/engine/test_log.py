@@ -229,6 +229,14 @@ def test_what_is_left_out_is_recorded_as_not_there():
     assert record == OpRecord(3, OpCode.GEMM, 0, 5, 1, 10, 20, 30, -1, -1, -1, -1, 0, 0, -1, -1, -1, -1, -1)
 
 
+@pytest.mark.parametrize("work", [1 << 63, -(1 << 63) - 1, 1 << 70])
+def test_a_number_of_more_than_64_bits_is_refused(work):
+    log = OpLog()
+    with pytest.raises(OverflowError):
+        log.append(3, OpCode.GEMM, 0, 5, 1, 10, 20, 30, work=work)
+    assert len(log) == len(list(log)) == 0
+
+
 def test_a_handle_lives_while_its_block_is_not_packed_or_someone_has_it_as_a_cause(monkeypatch):
     require_reference()  # whose handles the search for cycles sees
     monkeypatch.setattr(kernbench.engine.reference.log, "BLOCK_BYTES", 80 * N_COLUMNS)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.engine import Credits, Engine, Queue
+from kernbench.errors import CapacityError
 
 TIMES = st.lists(st.integers(0, 20), min_size=1, max_size=15)
 
@@ -176,3 +177,28 @@ def test_asking_for_more_than_the_total_is_refused():
 def test_giving_back_more_than_was_taken_is_refused():
     with pytest.raises(AssertionError, match=r"^tcm: 9 free of 8$"):
         Credits(Engine(), 8, "tcm").give(1)
+
+
+@pytest.mark.parametrize("n", [(1 << 62) + 1, 1 << 63, 1 << 70])
+def test_a_budget_beyond_what_is_counted_is_refused(n):
+    engine = Engine()
+    budget = engine.credits(5)
+    for refused in (engine.credits, budget.resize, budget.take, engine.queue):
+        with pytest.raises(CapacityError, match=r"stay below 2\*\*62"):
+            refused(n)
+    assert (budget.total, budget.free) == (5, 5)
+
+
+@pytest.mark.parametrize("n", [(1 << 62) + 1, 1 << 63, 1 << 70])
+@pytest.mark.parametrize("ask", ["try_take", "give"])
+def test_credits_beyond_what_is_counted_end_a_run(ask, n):
+    engine = Engine()
+    budget = engine.credits(5)
+
+    def body():
+        yield 1
+        getattr(budget, ask)(n)
+
+    engine.process(body(), "p")
+    with pytest.raises(CapacityError, match=r"stay below 2\*\*62"):
+        engine.run()

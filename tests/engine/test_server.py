@@ -60,6 +60,26 @@ def test_a_faster_server_is_never_later(jobs, bytes_per_ns, factor):
         assert fast.reserve(ready_ps, size)[1] <= slow.reserve(ready_ps, size)[1]
 
 
+def test_a_rate_of_many_digits_counts_for_days():
+    """Its free time alone, in the parts in which the rate is whole, would have 80 bits."""
+    rate = Rate.of("57.3333333331")
+    server, day_ps = Server(rate), 86_400 * 10**12
+    for day in range(5):
+        start_ps, end_ps = server.reserve(day * day_ps, 1 << 20)
+        assert start_ps == day * day_ps
+        assert end_ps == start_ps + transfer_ps(1 << 20, rate)
+    assert server.busy_ps == transfer_ps(5 << 20, rate)
+
+
+@given(st.integers(1, 10**18), st.integers(0, 17))
+def test_the_rate_that_is_counted_with_is_off_by_a_billionth_at_most(digits, places):
+    rate = Rate.of(Fraction(digits, 10**places))
+    exact = Fraction(1000) / rate.fraction
+    if exact < 1 << 20:  # a byte in less than a microsecond
+        assert abs(rate.ps_per_byte - exact) * 10**9 <= max(exact, 1)
+    assert max(rate.ps_per_byte.as_integer_ratio()) <= max(1 << 41, ceil(exact))
+
+
 # --- bytes that stream in ---
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernbench.engine import Engine, Signal
-from kernbench.errors import DeadlockError
+from kernbench.errors import CapacityError, DeadlockError
 
 DELAYS = st.lists(st.integers(0, 10**13), max_size=20)
 
@@ -265,6 +265,21 @@ def test_a_negative_delay_is_refused():
     engine.process(sleeper(engine, "p", [-1], []), "pe3.pe_gemm")
     with pytest.raises(AssertionError, match=r"^pe3.pe_gemm yielded a delay of -1 ps$"):
         engine.run()
+
+
+@pytest.mark.parametrize("ps", [(1 << 62) + 1, 1 << 63, 1 << 70])
+def test_a_delay_beyond_what_is_counted_is_refused(ps):
+    engine = Engine()
+    engine.process(sleeper(engine, "p", [ps], []), "p")
+    with pytest.raises(CapacityError, match=r"stay below 2\*\*62"):
+        engine.run()
+
+
+@pytest.mark.parametrize("ps", [(1 << 62) + 1, 1 << 63, 1 << 70])
+def test_an_event_beyond_what_is_counted_is_refused(ps):
+    engine = Engine()
+    with pytest.raises(CapacityError, match=r"stay below 2\*\*62"):
+        engine.at(ps, engine.port_rank(0), print, None)
 
 
 def test_an_event_in_the_past_is_refused():

@@ -10,7 +10,7 @@ from kernbench.messages.fabric import PacketKind, Piece, Transaction, Vc
 from kernbench.units import Rate
 from tests.engine.net_kit import CHUNK, HEADER, Net
 
-RATES = ("64", "128", "51.2", "57.33", "248.32", "0.37", "3", "1000", "99.9999", "47.104")
+RATES = ("64", "128", "51.2", "57.33", "248.32", "0.37", "3", "1000", "99.99999999999", "47.104")
 LATENCIES = (0, 1, 7, 1000, 3333, 20_000)
 BUFFERS = (CHUNK + HEADER, CHUNK + HEADER, 2 * CHUNK, 2 * CHUNK + 2 * HEADER, 4352, 1 << 16)
 SIZES = (0, 1, 31, 32, 33, 1000, 1024, 1025, 4096)

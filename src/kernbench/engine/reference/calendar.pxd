@@ -35,16 +35,20 @@ cdef class Calendar:
     cpdef at(self, time_ps, long long rank, call, argument)
     cpdef wake(self, Process process, value)
     cpdef run(self, Signal until=*)
-    @cython.locals(entries=Heap, events="long long", limit_ps="long long", event=Event, process=Process)
+    @cython.locals(entries=Heap, events="long long", limit_ps="long long", event=Event, process=Process,
+                   wait=Wait, delay_ps="long long")
     cdef _run(self, Signal until)
     cpdef run_until(self, Signal signal, parked)
 
 
-cdef class Done:
+cdef long long NO_LIMIT_PS
+
+
+cdef class Wait:
     cpdef object wait(self, Process process)
 
 
-cdef class Signal:
+cdef class Signal(Wait):
     cdef public Calendar calendar
     cdef public bint is_fired
     cdef public object value

@@ -41,6 +41,12 @@ def refuse_more() -> NoReturn:
     )
 
 
+def refuse_if_beyond(number: int) -> None:
+    """Say so of a time, a size or a count beyond what an engine counts."""
+    if number > NO_LIMIT_PS:
+        refuse_more()
+
+
 class Event:
     """What a calendar holds."""
 
@@ -149,8 +155,7 @@ class Calendar:
         """Run ``call(argument)`` at ``time_ps``, which is not in the past."""
         if time_ps < self.now_ps:
             raise AssertionError(f"event at {time_ps} ps in the past of {self.now_ps} ps")
-        if time_ps > NO_LIMIT_PS:
-            refuse_more()
+        refuse_if_beyond(time_ps)
         self.entries.push(time_ps, rank, Call(call, argument))
 
     def wake(self, process: Process, value: object) -> None:
@@ -175,7 +180,7 @@ class Calendar:
 
     def _run(self, until: api.Signal | None) -> None:
         entries = self.entries
-        wanted: Any = 0  # Any: a delay or a wait; which it is, is asked for by the fastest means
+        wanted: Any  # a delay or a wait; which it is, is asked for by the fastest means
         events, limit_ps = 0, self.limit_ps
         try:
             while True:
@@ -209,21 +214,25 @@ class Calendar:
                     wanted = send(value)
                     # Not isinstance(): a third of the price, and a bool is no delay.
                     while type(wanted) is not int:
-                        value = None if wanted is DONE else wanted.wait(process)
-                        if value is PARKED:
-                            break
+                        if wanted is DONE:
+                            value = None
+                        elif isinstance(wanted, Wait):
+                            wait = wanted
+                            value = wait.wait(process)
+                            if value is PARKED:
+                                break
+                        else:
+                            raise TypeError(f"{process.name} yielded {wanted!r}, {_WAITABLE}")
                         wanted = send(value)
                     else:
-                        if wanted < 0:
-                            raise AssertionError(f"{process.name} yielded a delay of {wanted} ps")
-                        entries.push(self.now_ps + wanted, process.rank, process)
+                        delay_ps = wanted
+                        if delay_ps < 0:
+                            raise AssertionError(f"{process.name} yielded a delay of {delay_ps} ps")
+                        if delay_ps > NO_LIMIT_PS:
+                            refuse_more()
+                        entries.push(self.now_ps + delay_ps, process.rank, process)
                 except StopIteration:
                     self.processes.discard(process)
-                except AttributeError:
-                    # Whether a process yielded nonsense is only asked when that has failed.
-                    if type(wanted) is int or hasattr(wanted, "wait"):
-                        raise  # the process's own
-                    raise TypeError(f"{process.name} yielded {wanted!r}, {_WAITABLE}") from None
         finally:
             self.events += events
 
@@ -235,8 +244,8 @@ class Calendar:
         return signal.value
 
 
-class Done:
-    """A wait that is over before it begins."""
+class Wait:
+    """What a process yields if it is no delay. This one is over before it begins."""
 
     __slots__ = ()
 
@@ -245,10 +254,10 @@ class Done:
         return None
 
 
-DONE = Done()  # one for all: most puts and takes need not wait, and then make no object
+DONE = Wait()  # one for all: most puts and takes need not wait, and then make no object
 
 
-class Signal:
+class Signal(Wait):
     """Fires once, with a value. Waiting for a fired signal is answered at once."""
 
     __slots__ = ("calendar", "is_fired", "value", "waiters")

@@ -7,7 +7,7 @@ are objects, and numbers of C need not be any.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -25,11 +25,13 @@ class Heap:
     ('sooner', 'later', 5)
     """
 
-    __slots__ = ("_entries", "_sequence", "time_ps")
+    __slots__ = ("_entries", "_newest", "_sequence", "time_ps")
 
     def __init__(self) -> None:
         # Any: likewise, of push().
         self._entries: list[tuple[int, int, int, Any]] = []
+        # Not among them yet: most pushes are followed by a pop, and both together sort once.
+        self._newest: tuple[int, int, int, Any] | None = None
         self._sequence = 0
         self.time_ps = 0
 
@@ -37,14 +39,20 @@ class Heap:
     def push(self, time_ps: int, rank: int, event: Any) -> None:
         """Add ``event``."""
         self._sequence = sequence = self._sequence + 1
-        heappush(self._entries, (time_ps, rank, sequence, event))
+        if self._newest is not None:
+            heappush(self._entries, self._newest)
+        self._newest = (time_ps, rank, sequence, event)
 
     # Any: likewise.
     def pop(self) -> Any:
         """Take the first; None if there is none."""
-        try:
+        newest = self._newest
+        if newest is not None:
+            self._newest = None
+            self.time_ps, _, _, event = heappushpop(self._entries, newest)
+        elif self._entries:
             self.time_ps, _, _, event = heappop(self._entries)
-        except IndexError:
+        else:
             return None
         return event
 

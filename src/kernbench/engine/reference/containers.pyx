@@ -67,16 +67,16 @@ cdef class Heap:
         self.time_ps = keys[0].time_ps
         slot = keys[0].slot
         last = keys[n]
-        while True:
-            child = 2 * at + 1
-            if child >= n:
-                break
-            if child + 1 < n and is_before(&keys[child + 1], &keys[child]):
-                child += 1
-            if not is_before(&keys[child], &last):
-                break
+        # Down along the lesser children, then the last one up from there: it belongs low, and so needs fewer looks.
+        child = 1
+        while child < n:
+            child += child + 1 < n and is_before(&keys[child + 1], &keys[child])
             keys[at] = keys[child]
             at = child
+            child = 2 * at + 1
+        while at > 0 and is_before(&last, &keys[(at - 1) >> 1]):
+            keys[at] = keys[(at - 1) >> 1]
+            at = (at - 1) >> 1
         keys[at] = last
         keys[n].slot = slot
         self.n = n

@@ -4,5 +4,5 @@ from kernbench.engine.reference.queue cimport Credits, Queue
 
 cdef class Engine(Calendar):
     cpdef Queue queue(self, object capacity=*, str name=*)
-    cpdef Credits credits(self, long long total, str name=*)
+    cpdef Credits credits(self, total, str name=*)
     cpdef Signal signal(self)

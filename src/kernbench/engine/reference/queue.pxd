@@ -1,38 +1,36 @@
-from kernbench.engine.reference.calendar cimport Calendar, Process, Signal
+from kernbench.engine.reference.calendar cimport Calendar, Process, Signal, Wait
 
 
-cdef class _Put:
+cdef class _Put(Wait):
     cdef readonly Queue queue
     cdef readonly object item
     cpdef object wait(self, Process process)
 
 
-cdef class Queue:
+cdef class Queue(Wait):
     cdef public Calendar calendar
-    cdef public object capacity
+    cdef public long long room
     cdef public str name
-    cdef public object items
-    cdef public list getters
-    cdef public list putters
+    cdef public object items, capacity
+    cdef public list getters, putters
     cpdef Queue get(self)
     cpdef object wait(self, Process process)
-    cpdef object put(self, object item)
+    cpdef Wait put(self, object item)
     cpdef bint try_put(self, object item)
 
 
 cdef class Credits:
     cdef public Calendar calendar
-    cdef public long long total
-    cdef public long long free
+    cdef public long long total, free
     cdef public str name
     cdef public list takers
-    cpdef object resize(self, long long total)
-    cpdef object take(self, long long n)
+    cpdef object resize(self, total)
+    cpdef Wait take(self, n)
     cpdef bint try_take(self, long long n)
     cpdef object give(self, long long n)
 
 
-cdef class _Take:
+cdef class _Take(Wait):
     cdef readonly Credits credits
     cdef readonly long long n
     cpdef object wait(self, Process process)

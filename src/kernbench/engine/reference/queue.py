@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from kernbench.engine.reference.calendar import DONE, PARKED, Calendar, Done, Process
+from kernbench.engine.reference.calendar import DONE, PARKED, Calendar, Process, Wait, refuse_if_beyond
 
 
-class _Put:
+class _Put(Wait):
     """A put that found the queue full; it waits with its item."""
 
     __slots__ = ("item", "queue")
@@ -24,22 +24,26 @@ class _Put:
         return PARKED
 
 
+UNBOUNDED = 1 << 62  # places
+
 # One for all: a deque takes 624 bytes, and most queues never hold an item.
 _EMPTY: deque[Any] = deque(maxlen=0)  # Any: of whatever api.Queue was asked for
 
 
-class Queue:
+class Queue(Wait):
     """First in, first out, with ``capacity`` places (None: unbounded).
 
     ``yield queue.get()`` gives the next item; ``yield queue.put(x)`` waits for a place. Both are served in the
     order they were asked.
     """
 
-    __slots__ = ("calendar", "capacity", "getters", "items", "name", "putters")
+    __slots__ = ("calendar", "capacity", "getters", "items", "name", "putters", "room")
 
     def __init__(self, calendar: Calendar, capacity: int | None = None, name: str = "queue") -> None:
         self.calendar = calendar
+        refuse_if_beyond(capacity or 0)
         self.capacity = capacity
+        self.room = UNBOUNDED if capacity is None else capacity  # places left
         self.name = name
         self.items = _EMPTY
         self.getters: list[Process] = []
@@ -68,16 +72,18 @@ class Queue:
             putter, waiting = self.putters.pop(0)
             items.append(waiting)
             self.calendar.wake(putter, None)
+        else:
+            self.room += 1
         return item
 
-    def put(self, item: object) -> _Put | Done:
+    def put(self, item: object) -> Wait:
         """What to yield to append ``item``; when there is a place, it is appended by the call itself."""
         if self.getters:
             self.calendar.wake(self.getters.pop(0), item)
             return DONE
-        capacity = self.capacity
-        if capacity is not None and len(self.items) >= capacity:
+        if not self.room:
             return _Put(self, item)
+        self.room -= 1
         if self.items is _EMPTY:
             self.items = deque()
         self.items.append(item)
@@ -97,6 +103,7 @@ class Credits:
     __slots__ = ("calendar", "free", "name", "takers", "total")
 
     def __init__(self, calendar: Calendar, total: int, name: str = "credits") -> None:
+        refuse_if_beyond(total)
         self.calendar = calendar
         self.total = total
         self.free = total
@@ -105,6 +112,7 @@ class Credits:
 
     def resize(self, total: int) -> None:
         """Make the budget ``total``, while nothing is taken."""
+        refuse_if_beyond(total)
         if self.free != self.total or total < 0:
             raise AssertionError(f"{self.name}: {self.free} of {self.total} free, to become {total}")
         self.total = self.free = total
@@ -113,9 +121,10 @@ class Credits:
         """What each taker that waits has asked for, in order."""
         return [n for _, n in self.takers]
 
-    def take(self, n: int) -> _Take | Done:
+    def take(self, n: int) -> Wait:
         """What to yield to take ``n``."""
         if n > self.total:
+            refuse_if_beyond(n)
             raise AssertionError(f"{self.name}: {n} asked of {self.total}")
         if not self.takers and self.free >= n:
             self.free -= n
@@ -125,6 +134,7 @@ class Credits:
     def try_take(self, n: int) -> bool:
         """Take ``n`` if nobody has to wait for that."""
         if self.takers or self.free < n:
+            refuse_if_beyond(n)
             return False
         self.free -= n
         return True
@@ -133,6 +143,7 @@ class Credits:
         """Return ``n`` and serve who waits."""
         self.free += n
         if self.free > self.total:
+            refuse_if_beyond(n)
             raise AssertionError(f"{self.name}: {self.free} free of {self.total}")
         while self.takers and self.takers[0][1] <= self.free:
             process, wanted = self.takers.pop(0)
@@ -140,7 +151,7 @@ class Credits:
             self.calendar.wake(process, None)
 
 
-class _Take:
+class _Take(Wait):
     """A take that found too little; it waits."""
 
     __slots__ = ("credits", "n")
