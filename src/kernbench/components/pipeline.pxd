@@ -15,9 +15,6 @@ cdef class Station:
     @cython.locals(rest_ps="long long", stalled_ps="long long")
     cpdef begin(self, long long now_ps, long long came_ps=*, str cause=*)
     cpdef free(self, long long now_ps, Row record)
-    @cython.locals(start_ps="long long")
-    cpdef worked(self, long long begin_ps, long long now_ps)
-    cpdef settle(self, long long now_ps)
     cpdef Row cause(self, long long ready_ps, Row cause)
 
 
@@ -37,8 +34,7 @@ cdef class PipelineUnit(StationUnit):
 
 
 cdef class TcmUnit(PipelineUnit):
-    cpdef read_out(self, size_bytes)
-    cpdef free_staging(self, TileToken token, kind, Row record)
+    pass
 
 
 cdef class ComputeUnit(PipelineUnit):

@@ -5,10 +5,9 @@ from kernbench.messages.tokens cimport PipelineContext, PipelinePlan
 
 
 cdef class _Touch:
-    cdef readonly object access
+    cdef readonly object access, low, high
     cdef readonly long long seq
     cdef readonly bint is_write
-    cdef readonly object low, high
 
     cdef bint conflicts(self, _Touch other)
 
@@ -27,11 +26,9 @@ cdef class _Touches:
 cdef class Flight:
     cdef public long long admitted_ps
     cdef readonly long long need_bytes
-    cdef public object lane
+    cdef public object lane, command, done
     cdef public Row cause
-    cdef public object command
     cdef public PipelineContext context
-    cdef public object done
     cdef readonly PipelinePlan plan
     cdef public bint is_release, streams
     cdef public list reads, touches
@@ -53,15 +50,10 @@ cdef class Scoreboard:
 
     @cython.locals(touch=_Touch, value=_Value)
     cpdef admit(self, Flight flight)
-    @cython.locals(old=_Value)
-    cdef _inherit(self, _Value value, version)
     @cython.locals(value=_Value, freed_bytes="long long")
     cpdef long long release(self, versions) except -1
     @cython.locals(value=_Value, inherited=_Value)
     cpdef Flight blocker(self, Flight flight)
-    @cython.locals(earlier=Flight)
-    cdef Flight _first_access(self, Flight flight)
-    cdef Flight _oldest_conflict(self, Flight flight)
     @cython.locals(touch=_Touch, value=_Value, freed_bytes="long long")
     cpdef long long complete(self, Flight flight) except -1
     @cython.locals(value=_Value)

@@ -4,11 +4,9 @@ from kernbench.messages.oplog cimport Row
 
 
 cdef class Stage:
-    cdef readonly object access
+    cdef readonly object access, kind, size_bytes, tcm_bytes, work
     cdef readonly bint is_followed
-    cdef readonly object kind, size_bytes, tcm_bytes
     cdef readonly dict visits
-    cdef readonly object work
 
 
 cdef class TilePlan:
@@ -17,32 +15,24 @@ cdef class TilePlan:
 
 
 cdef class PipelinePlan:
-    cdef readonly tuple after, behind
+    cdef readonly tuple after, behind, tiles
     cdef readonly object command
     cdef readonly long long need_bytes, staging_bytes, written_bytes
-    cdef readonly tuple tiles
 
 
 cdef class PipelineContext:
-    cdef public Row cause
-    cdef public object command
-    cdef public long long commit_ps
-    cdef public Row freed_by
-    cdef public long long n_left, n_tiles, pe
-    cdef public Row record
-    cdef public object staging
-    cdef public long long start_ps
-    cdef public object unwritten_bytes
+    cdef public Row cause, freed_by, record
+    cdef public object command, staging, unwritten_bytes
+    cdef public long long commit_ps, n_left, n_tiles, pe, start_ps
 
     cpdef bint finish_tile(self)
 
 
 cdef class TileToken:
-    cdef public long long arrived_ps, asked_ps
+    cdef public long long arrived_ps, asked_ps, index
     cdef public Py_ssize_t at
     cdef public Row cause
     cdef public PipelineContext context
-    cdef public long long index
     cdef public object parcel
     cdef readonly TilePlan plan
     cdef public Stage stage

@@ -4,4 +4,3 @@ from kernbench.engine.reference.channel cimport Chunk as Chunk_t
 
 cdef class Niu(Component):
     cpdef bint receive(self, Chunk_t chunk) except -1
-    cdef _hand_on(self, message)

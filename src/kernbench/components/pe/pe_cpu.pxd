@@ -14,10 +14,8 @@ cdef class PeCpu(StationUnit):
     cdef Row _last_completion
     cdef object _waits_for
 
-    cpdef completed(self, command, Row record)
     cdef bint _has(self, tuple wanted) except -1
     @cython.locals(now_ps="long long", start_ps="long long")
     cdef _issued(self, command)
-    cdef Signal_t _ring(self, tuple wanted)
     @cython.locals(now_ps="long long")
     cdef Row _log(self, op, long long ready_ps, long long start_ps, Row cause, program=*, command=*, version=*)

@@ -14,7 +14,6 @@ cdef class PeFetchStore(TcmUnit):
     cdef dict _read_lags_ps, _write_lags_ps
 
     cpdef Queue_t entry(self, TileToken token)
-    cpdef free_operands(self, Row record)
     @cython.locals(now_ps="long long")
     cdef _begin(self, TileToken token)
     @cython.locals(record=Row)

@@ -29,18 +29,13 @@ cdef class PeScheduler(StationUnit):
     cdef long long _dispatch_ps
     cdef Row _cause
 
-    cdef _end_program(self)
     cdef Flight _begin(self, Issued ticket)
     @cython.locals(now_ps="long long", record=Row, lane=Lane)
     cdef _hand_on(self, Issued ticket, Flight flight)
     cdef Lane _lane_of(self, command)
     @cython.locals(plan=PipelinePlan, context=PipelineContext, flight=Flight)
     cdef Flight _admit(self, command)
-    cdef _check_capacity(self, PipelinePlan plan)
     cdef Row _log(self, Issued ticket, long long start_ps, Row cause)
-    cdef _release(self, versions, Row cause)
-    cdef _free_slots(self, Row cause)
-    cdef _give_back(self, Row cause)
     cdef _start(self, Lane lane, Flight flight)
     cdef bint _try_feed(self, Lane lane, TileToken token) except -1
     cdef Flight _blocker(self, Lane lane, Flight flight)

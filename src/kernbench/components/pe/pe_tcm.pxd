@@ -5,6 +5,3 @@ from kernbench.engine.reference.server cimport Server as Server_t
 cdef class PeTcm(Component):
     cdef readonly long long latency_ps
     cdef readonly Server_t read_port, write_port
-
-    cpdef long long read(self, long long size_bytes, long long head_ps, long long tail_ps) except? -1
-    cpdef long long write(self, long long size_bytes, long long head_ps, long long tail_ps) except? -1

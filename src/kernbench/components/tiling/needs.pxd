@@ -7,5 +7,3 @@ cdef class Needs:
     cdef public dict behind
 
     cpdef in_tcm(self, operand, AccumulatorFile acc_state)
-    cpdef room(self, room, list stores)
-    cpdef chained(self, version)

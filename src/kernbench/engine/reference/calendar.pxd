@@ -28,17 +28,11 @@ cdef class Calendar:
     cdef long long _ranks
     cdef object _tie_seed
 
-    cpdef new_rank(self)
-    cpdef port_rank(self, port)
-    cdef _permuted(self, rank)
-    cpdef Process process(self, body, str name)
     cpdef at(self, time_ps, long long rank, call, argument)
     cpdef wake(self, Process process, value)
-    cpdef run(self, Signal until=*)
     @cython.locals(entries=Heap, events="long long", limit_ps="long long", event=Event, process=Process,
                    wait=Wait, delay_ps="long long")
     cdef _run(self, Signal until)
-    cpdef run_until(self, Signal signal, parked)
 
 
 cdef long long NO_LIMIT_PS

@@ -19,4 +19,3 @@ cdef class OpLog:
         long long size_bytes=*, long long work=*, tuple marks=*,
     )
     cpdef commit(self, commit_ps, node, seq, pe, command)
-    cpdef _close(self)

@@ -37,7 +37,6 @@ cdef class MemoryServer:
     cdef (long long, long long) _serve(
         self, Transaction transaction, long long head_ps, long long tail_ps, long long size_bytes
     )
-    cpdef _land(self, Transaction transaction)
     cpdef free_entry(self, _)
 
 

@@ -1,4 +1,4 @@
-from kernbench.engine.reference.calendar cimport Calendar, Process, Signal, Wait
+from kernbench.engine.reference.calendar cimport Calendar, Process, Wait
 
 
 cdef class _Put(Wait):
@@ -24,7 +24,6 @@ cdef class Credits:
     cdef public long long total, free
     cdef public str name
     cdef public list takers
-    cpdef object resize(self, total)
     cpdef Wait take(self, n)
     cpdef bint try_take(self, long long n)
     cpdef object give(self, long long n)
