@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 from kernbench.wording import quoted
@@ -53,8 +54,7 @@ class Rate:
         >>> Rate.of("51.2").ps_per_byte
         Fraction(625, 32)
         """
-        exact_ps = Fraction(PS_PER_NS * self.den, self.num)
-        return exact_ps.limit_denominator(max(1, LARGEST_PER_BYTE // ceil(exact_ps)))
+        return _ps_per_byte(self.num, self.den)
 
     def scaled(self, factor: Fraction | int) -> Rate:
         """This rate times ``factor``, exactly."""
@@ -65,6 +65,12 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{float(self):g} GB/s"
+
+
+@lru_cache(maxsize=1024)  # a machine has tens of thousands of links, of a few rates
+def _ps_per_byte(num: int, den: int) -> Fraction:
+    exact_ps = Fraction(PS_PER_NS * den, num)
+    return exact_ps.limit_denominator(max(1, LARGEST_PER_BYTE // ceil(exact_ps)))
 
 
 def ceil_div(a: int, b: int) -> int:

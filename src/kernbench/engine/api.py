@@ -7,7 +7,7 @@ Units are written against these protocols, so that another engine can take the p
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,6 @@ class Server(Protocol):
         """Serve bytes that stream in from ``head_ps`` to ``tail_ps``: as soon as may be, but not faster."""
 
 
-@runtime_checkable
 class Receiver(Protocol):
     """An end point of the fabric. Of the channels in ``sinks``, :meth:`receive` promises never to refuse."""
 

@@ -68,6 +68,7 @@ class ShardMap:
         self.n_copies = max(map(len, self.copies), default=0)
         self._pes = pes
         self._nearest = [_Nearest(of_cell, pes) if len(of_cell) > 1 else None for of_cell in self.copies]
+        self._copied = [cell for cell, near in enumerate(self._nearest) if near]
         self._reach = max((near.reach for near in self._nearest if near), default=0)
 
     @property
@@ -93,10 +94,8 @@ class ShardMap:
     def copies_used_by(self, pes: Iterable[int]) -> int:
         """How many copies of cells the PEs of these numbers use, together."""
         one_of_each = {self.view_of(pe): pe for pe in pes}.values()
-        return sum(
-            len({self.nearest(cell, pe).pa for pe in one_of_each}) if len(copies) > 1 else 1
-            for cell, copies in enumerate(self.copies)
-        )
+        n_used = len(self.copies) - len(self._copied)
+        return n_used + sum(len({self.nearest(cell, pe).pa for pe in one_of_each}) for cell in self._copied)
 
     def view_of(self, pe: int) -> int:
         """A number that is the same for two PEs only if they use the same copies. PE -1 is the host."""

@@ -55,6 +55,7 @@ class Routes:
         self._io_ports = [column for column, _ in spec.sip.io_die.ucie_ports.attach]
         self._cached = lru_cache(maxsize=_CACHED_ROUTES)(self._route)
         self._straight = lru_cache(maxsize=_CACHED_ROUTES)(self._line)
+        self._beside = lru_cache(maxsize=_CACHED_ROUTES)(self._step)
         self._across = lru_cache(maxsize=_CACHED_ROUTES)(self._between)
 
     def route(self, src: int, dst: int) -> tuple[Edge, ...]:
@@ -118,13 +119,19 @@ class Routes:
 
     def _line(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
         """The edges between two routers of one row or column, through the ports where it crosses cubes."""
-        path = [self._grid[sip, *here]]
+        (x, y), (to_x, to_y) = here, there
+        east, south = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+        edges: list[Edge] = []
         while here != there:
-            (x, y), (to_x, to_y) = here, there
-            step = (x + (to_x > x) - (to_x < x), y + (to_y > y) - (to_y < y))
-            path += [*self._ports_between(sip, here, step), self._grid[sip, *step]]
-            here = step
-        return self._edges(path)
+            beside = (here[0] + east, here[1] + south)
+            edges += self._beside(sip, here, beside)
+            here = beside
+        return tuple(edges)
+
+    def _step(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> tuple[Edge, ...]:
+        """The edges between two neighbouring routers."""
+        grid = self._grid
+        return self._edges([grid[sip, *here], *self._ports_between(sip, here, there), grid[sip, *there]])
 
     def _ports_between(self, sip: Position, here: tuple[int, int], there: tuple[int, int]) -> list[int]:
         """The UCIe ports between two neighbouring routers: none in one cube, else the port of either."""

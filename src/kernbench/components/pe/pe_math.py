@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 
 from kernbench.components.advice import ADD_IN_ARRAY
@@ -57,23 +58,32 @@ class PeMath(ComputeUnit):
 
     def busy_ps(self, token: TileToken, *, dry: bool) -> int:
         """Time the tile occupies the lanes."""
-        weights, scale = self._cycles_per_visit(widest_dtype(token.context.command))
+        dtype = widest_dtype(token.context.command)
+        if dtype not in self._weights:
+            lanes, rates = self.params.lanes, self.params.rate
+            self._weights[dtype] = cycles_per_visit(dtype, tuple(lanes.items()), tuple(rates.items()))
+        weights, scale = self._weights[dtype]
         cycles = sum(n * weights[rate_class] for rate_class, n in (token.stage.visits or {}).items())
         return cycles_ps(
             ceil_div(cycles, scale) + self.params.latency_cycles * dry, self.site.pe_spec.clock_mhz
         )
 
-    def _cycles_per_visit(self, dtype: DType) -> tuple[dict[str, int], int]:
-        """Cycles per visit by rate class, in units of 1 / scale, and the scale."""
-        if dtype not in self._weights:
-            lanes = lanes_for(dtype, self.params.lanes)
-            cycles = {rate_class: 1 / (lanes * rate) for rate_class, rate in self.params.rate.items()}
-            scale = lcm(*(x.denominator for x in cycles.values()))
-            self._weights[dtype] = ({name: int(x * scale) for name, x in cycles.items()}, scale)
-        return self._weights[dtype]
-
 
 COMPONENTS.register("pe_math_v1")(PeMath)
+
+
+@lru_cache(maxsize=64)  # the PEs of a machine are alike
+def cycles_per_visit(
+    dtype: DType, lanes: tuple[tuple[str, int], ...], rates: tuple[tuple[str, Fraction], ...]
+) -> tuple[dict[str, int], int]:
+    """Cycles per visit to an element of ``dtype`` by rate class, in units of 1 / scale, and the scale.
+
+    ``lanes`` and ``rates`` are those of a :class:`MathSpec`.
+    """
+    n_lanes = lanes_for(dtype, dict(lanes))
+    cycles = {rate_class: 1 / (n_lanes * rate) for rate_class, rate in rates}
+    scale = lcm(*(x.denominator for x in cycles.values()))
+    return {name: int(x * scale) for name, x in cycles.items()}, scale
 
 
 def widest_dtype(command: Command) -> DType:

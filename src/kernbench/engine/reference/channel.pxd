@@ -79,3 +79,5 @@ cdef class Fabric:
     cdef launch(self, Chunk chunk, VcQueue source, tuple path, long long tail_ps, long long serial_ps)
     cpdef tuple path(self, long long src, long long dst, long long vc)
     cpdef VcQueue source(self, long long src, long long vc, long long kind)
+    @cython.locals(queue=VcQueue)
+    cpdef resume(self, node)
