@@ -17,9 +17,20 @@ from pathlib import Path
 
 from tests.twin.copies import ROOT, build, copied, source_of
 
-OPPOSITE = {" < ": " >= ", " > ": " <= ", " == ": " != ", " >= ": " < ", " <= ": " > ", " != ": " == "}
+OPPOSITE = {
+    " < ": " >= ",
+    " > ": " <= ",
+    " == ": " != ",
+    " >= ": " < ",
+    " <= ": " > ",
+    " != ": " == ",
+    " is not ": " is ",
+    " is ": " is not ",
+}
 MOST_MISTAKES = 5  # of one module
-COMPARISON = re.compile(r"^\s+(?:if\b|elif\b|while\b|return\b|\w+ =).*?( < | > | == | >= | <= | != )")
+COMPARISON = re.compile(
+    r"^\s+(?:if\b|elif\b|while\b|return\b|\w+ =).*?( < | > | == | >= | <= | != | is not | is )"
+)
 LOOK = """
 if __name__ == "__main__":  # the twins import this file, too, before they choose their engines
     from kernbench.bench import load_benches

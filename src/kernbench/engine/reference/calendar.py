@@ -180,7 +180,8 @@ class Calendar:
 
     def _run(self, until: api.Signal | None) -> None:
         entries = self.entries
-        wanted: Any  # a delay or a wait; which it is, is asked for by the fastest means
+        # Any: a delay or a wait; which it is, is asked for by the fastest means.
+        wanted: Any
         events, limit_ps = 0, self.limit_ps
         try:
             while True:

@@ -30,7 +30,7 @@ class Heap:
     def __init__(self) -> None:
         # Any: likewise, of push().
         self._entries: list[tuple[int, int, int, Any]] = []
-        # Not among them yet: most pushes are followed by a pop, and both together sort once.
+        # Any: likewise. Not among them yet: most pushes are followed by a pop, and both together sort once.
         self._newest: tuple[int, int, int, Any] | None = None
         self._sequence = 0
         self.time_ps = 0
