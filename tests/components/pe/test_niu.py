@@ -12,7 +12,8 @@ from kernbench.messages.oplog import NO_CAUSE
 
 
 def test_it_is_an_end_point_that_sinks_all_but_slots(pe):
-    assert pe.niu.end_point is pe.niu and callable(pe.niu.receive)
+    assert pe.niu.end_point is pe.niu
+    assert callable(pe.niu.receive)
     assert pe.niu.sinks == {Vc.CTL, Vc.REQ, Vc.RESP}
 
 
