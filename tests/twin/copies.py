@@ -20,6 +20,7 @@ extensions = cythonize(
     [Extension(name, [source], extra_compile_args=flags, extra_link_args=flags)],
     build_dir="build/native",
     compiler_directives=DIRECTIVES,
+    shared_utility_qualified_name=SHARED,
 )
 setup(package_dir={{"": "src"}}, ext_modules=extensions)
 """
