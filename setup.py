@@ -27,14 +27,16 @@ DIRECTIVES = {
     "nonecheck": True,
     "auto_pickle": False,  # nothing that is compiled is pickled
 }
-SHARED = "kernbench._cython"  # what Cython adds to all modules, once for all: a third of the C that there would be
+SHARED = (
+    "kernbench._cython"  # what Cython adds to all modules, once for all: a third of the C that there would be
+)
 
 
-def shared():
-    """The extension that has what the others share, its C generated where it has not been."""
-    path = Path("build/native/shared.c")
+def shared(folder):
+    """The extension that has what the others share; its C is generated in ``folder``, if it is not there."""
+    path = folder / "shared.c"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "cython", "generate-shared", "--module-name", SHARED, str(path)]
         subprocess.run(command, check=True)
     return Extension(SHARED, [str(path)], extra_compile_args=["-O2", "-g0"])
@@ -56,23 +58,23 @@ class Build(build_ext):
 
     def finalize_options(self):
         """Turn the sources into C, side by side; compile as many at a time as there are cores."""
+        from Cython import __version__
         from Cython.Build import cythonize
 
+        folder = Path("build/native") / __version__  # C of two versions does not go together
         self.parallel = self.parallel or os.cpu_count()
         modules = cythonize(
             self.distribution.ext_modules,
-            build_dir="build/native",
+            build_dir=str(folder),
             compiler_directives=DIRECTIVES,
             shared_utility_qualified_name=SHARED,
         )
-        self.distribution.ext_modules = [shared(), *modules]
+        self.distribution.ext_modules = [shared(folder), *modules]
         super().finalize_options()
 
     def run(self):
         """Build, then write the manifest where the modules are; nothing compiled stays there that is none of them."""
         super().run()
-        if not self.extensions:
-            return
         root = SOURCES if self.inplace else Path(self.build_lib)
         names = [extension.name for extension in self.extensions]
         built = {(root / self.get_ext_filename(name)).resolve() for name in names}
@@ -82,5 +84,7 @@ class Build(build_ext):
         (root / "kernbench" / MANIFEST).write_text(manifest(SOURCES / "kernbench", names))
 
 
-is_pure = os.environ.get("KERNBENCH_PURE") == "1"
-setup(ext_modules=[] if is_pure else extensions(), cmdclass={"build_ext": Build})
+if os.environ.get("KERNBENCH_PURE") == "1":
+    setup()
+else:
+    setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
