@@ -27,9 +27,8 @@ DIRECTIVES = {
     "nonecheck": True,
     "auto_pickle": False,  # nothing that is compiled is pickled
 }
-SHARED = (
-    "kernbench._cython"  # what Cython adds to all modules, once for all: a third of the C that there would be
-)
+# What Cython adds to all modules, once for all: a third of the C that there would be.
+SHARED = "kernbench._cython"
 
 
 def shared(folder):

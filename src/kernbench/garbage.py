@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NEW_OBJECTS = 400_000  # more than most runs have; at two million large runs take up to 7 % more memory
+# More than most runs have. At 100,000 a run takes 5 % longer, at Python's own 700 15 %; at two million, large runs take
+# up to 7 % more memory.
+NEW_OBJECTS = 400_000
 
 _lock = threading.Lock()
 _before: list[

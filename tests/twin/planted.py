@@ -105,12 +105,16 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def compiled() -> list[str]:
+    """The modules that are compiled of a source here: not what Cython adds to them, ``kernbench._cython``."""
+    modules = json.loads((ROOT / "src/kernbench/compiled.json").read_text())["modules"]
+    return [module for module in modules if not module.startswith("kernbench._")]
+
+
 def main() -> int:
     """All compiled modules, or those named as arguments."""
-    compiled = json.loads((ROOT / "src/kernbench/compiled.json").read_text())["modules"]
-    modules = sys.argv[1:] or [module for module in compiled if not module.startswith("kernbench._")]
     missed = 0
-    for module in (None, *modules):
+    for module in (None, *(sys.argv[1:] or compiled())):
         with tempfile.TemporaryDirectory() as folder:
             tree = copied(Path(folder))
             if module is None:

@@ -57,7 +57,7 @@ def _tuned(
     with sign_of_life("tuning") as tell:
         for n_ranks in [request.n_ranks] if request.n_ranks is not None else levels(config.topology):
             tuner = Tuner(config, replace(request, n_ranks=n_ranks), sizes, by_theory=by_theory, tell=tell)
-            tuned = (tuner.tuned(name) for name in wanted)  # type: ignore[arg-type]
+            tuned = (tuner.tuned(name) for name in wanted)  # type: ignore[arg-type]  # known by now
             found += [each for each in tuned if each is not None]
     if not found:
         raise UsageError("--tune: no algorithm runs on these ranks at these sizes; give others")

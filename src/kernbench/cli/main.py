@@ -102,7 +102,7 @@ class LazyGroup(OnceGroup):
                     f"{args[0]}: unknown shell {quoted(args[1])}; {did_you_mean(args[1], SHELLS)}"
                 )
             serve = next(param for param in self.params if args[0] in param.opts)
-            serve.callback(ctx, serve, args[1])  # type: ignore[misc]
+            serve.callback(ctx, serve, args[1])  # type: ignore[misc]  # of these options there is one
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -17,14 +17,14 @@ class Once:
 
     def get_params(self, ctx: Any) -> Any:
         """The parameters, the values of which are read as text; see :class:`AsText`."""
-        params = super().get_params(ctx)  # type: ignore[misc]
+        params = super().get_params(ctx)  # type: ignore[misc]  # of the command beside it
         for param in params:
             param.get_runtime_param = partial(AsText, type(param).get_runtime_param)
         return params
 
     def make_parser(self, ctx: Any) -> Any:
         """The parser of a command, which gives what it read in the order in which it came."""
-        parser = super().make_parser(ctx)  # type: ignore[misc]
+        parser = super().make_parser(ctx)  # type: ignore[misc]  # of the command beside it
         parse = parser.parse_args
 
         def parse_args(args: list[str]) -> Any:

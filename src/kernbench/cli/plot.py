@@ -44,7 +44,7 @@ def require_drawable(target: str | None) -> None:
     if Path(target).suffix not in FORMATS:
         raise UsageError(f"--plot {target}: a picture's name ends with {' or '.join(FORMATS)}")
     try:
-        import matplotlib.figure  # noqa: F401
+        import matplotlib.figure  # noqa: F401 - only whether it is there
     except ImportError:
         raise UsageError(
             "--plot draws with matplotlib, which is not installed: pip install kernbench[plot]"
@@ -103,7 +103,7 @@ def picture(target: str, title: str, x: str, y: str) -> Iterator[Any]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type,unused-ignore]  # which, its versions differ
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left")

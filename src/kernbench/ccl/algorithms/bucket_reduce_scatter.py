@@ -35,7 +35,7 @@ def bucket_reduce_scatter(
             return read(src, blocks[at[i, k // n]][begin + k % n])  # noqa: B023 - called before the loop goes on
 
         rows = reduce_on_ring(row, n_rows * n, from_memory, src, unfinished(op), slots)
-        mine = reduce_on_ring(column, n, lambda j, k: rows[j * n + k], src, unfinished(op), slots)  # noqa: B023
+        mine = reduce_on_ring(column, n, lambda j, k: rows[j * n + k], src, unfinished(op), slots)  # noqa: B023 - likewise
         for k, total in enumerate(mine):
             write(dst, own[begin + k], finish(op, total, len(places)))
 
